@@ -1,0 +1,167 @@
+# forkecho: GNU make. `make help` lists the targets.
+#
+# Everything that is built goes to $(BUILD), and nothing else is ever written to. Variants of
+# the build are the same rules with another BUILD and other flags (static, asan, tsan below).
+
+VERSION = 0.1.0
+
+PREFIX  ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR  ?= $(PREFIX)/bin
+MANDIR  ?= $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/forkecho
+
+BUILD  ?= build
+CC     ?= cc
+SYSTEM := $(shell uname -s)
+
+CFLAGS   ?= -O2 -g
+WARNINGS  = -pedantic -Wall -Wextra -Wshadow -Wconversion
+HARDEN   ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN_LD ?= -pie -Wl,-z,relro,-z,now
+# Few mappings make fork cheap (README, "Figures"): two segments of the program, not five.
+FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate-code)
+comma := ,
+
+STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -DVERSION='"$(VERSION)"'
+COMPILE   = $(CC) $(STANDARD) $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE__FORK) -Isrc -MMD -MP
+LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
+
+# POSIX.1-2024 has _Fork; a libc may not have it yet.
+HAVE__FORK := $(shell printf "\043include <unistd.h>\nint main(void) { return (int)_Fork(); }\n" | \
+  $(CC) -D_GNU_SOURCE -Werror -xc -o /dev/null - 2>/dev/null && echo -DHAVE__FORK)
+PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
+READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,poll)
+
+# Programs have a main(), servers a serve(); all the rest is the library.
+PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
+BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
+LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
+            src/platform_$(PLATFORM).c $(wildcard src/readiness_$(READINESS).c)
+VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
+SERVERS   = forkecho $(VARIANTS)
+TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
+SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
+
+object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+.DELETE_ON_ERROR:
+.PHONY: all help run check check-all deps static bench lint install uninstall dist clean \
+        hazards unit asan tsan
+
+all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
+
+help:
+	@printf '%s\n' \
+	  'make            build everything into $(BUILD)/' \
+	  'make run        serve on localhost:7007 in the foreground' \
+	  'make deps       install what the tests need' \
+	  'make check      run all tests' \
+	  'make static     build $(BUILD)/static/forkecho with musl, static' \
+	  'make bench      measure against the textbook server (about five minutes)' \
+	  'make lint       static checks of C, shell and man pages' \
+	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
+	  'make dist       a source archive in $(BUILD)/' \
+	  'make clean      remove $(BUILD)/'
+
+# ---- building ----------------------------------------------------------------------------
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+$(BUILD)/libecho.a: $(call object,$(LIBRARY))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/forkecho: $(call object,src/main.c src/serve_fork.c) $(BUILD)/libecho.a
+	$(LINK) -o $@ $^ $(LDLIBS)
+
+# The other servers of the family: the same main and library, one other serve().
+$(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
+    $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
+	$(LINK) -pthread -o $@ $^ $(LDLIBS)
+$(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
+
+$(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
+	$(LINK) -o $@ $^ $(LDLIBS) -lm
+
+# The hazards stand alone, as a student would compile them.
+hazards: $(TEXTBOOK)
+$(BUILD)/hazards/%: examples/hazards/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
+
+static:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2' \
+	  HARDEN='-fno-pie -fstack-protector-strong -ffunction-sections -fdata-sections' \
+	  HARDEN_LD='-static -no-pie -Wl,--gc-sections' $(BUILD)/static/forkecho
+STATIC_CC ?= musl-gcc
+
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
+	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit
+tsan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
+	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(BUILD)/tsan/threadecho
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- using -------------------------------------------------------------------------------
+
+run: $(BUILD)/forkecho $(BUILD)/echoclient
+	@echo 'forkecho serves on localhost:7007; Ctrl-C stops it. In another terminal, try:'
+	@echo '  $(BUILD)/echoclient localhost:7007 hello world'
+	@exec $(BUILD)/forkecho -v -l localhost:7007
+
+# ---- testing -----------------------------------------------------------------------------
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+CHECK_LIBS = $(shell pkg-config --libs check)
+unit: $(SUITES)
+
+deps:
+	@tests/deps
+
+# `make deps check` installs before it builds, also under -j.
+$(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
+
+check: all unit hazards
+	@BUILD=$(BUILD) tests/run $(TESTS)
+
+bench: all static hazards
+	@BUILD=$(BUILD) tests/bench
+
+lint:
+	@tests/lint
+
+# ---- installing --------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8 \
+	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(DOCDIR)
+	install -m 755 $(BUILD)/forkecho $(DESTDIR)$(SBINDIR)/
+	install -m 755 $(BUILD)/echoclient $(BUILD)/echoload $(DESTDIR)$(BINDIR)/
+	install -m 644 man/forkecho.8 $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 man/echoclient.1 man/echoload.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 README COPYING $(DESTDIR)$(DOCDIR)/
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \
+	  $(DESTDIR)$(BINDIR)/echoload $(DESTDIR)$(MANDIR)/man8/forkecho.8 \
+	  $(DESTDIR)$(MANDIR)/man1/echoclient.1 $(DESTDIR)$(MANDIR)/man1/echoload.1 \
+	  $(DESTDIR)$(DOCDIR)/README $(DESTDIR)$(DOCDIR)/COPYING
+	-rmdir $(DESTDIR)$(DOCDIR)
+
+dist:
+	@mkdir -p $(BUILD)
+	tar --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
+	  Makefile README COPYING src man tests examples .ci .gitignore
+	@echo $(BUILD)/forkecho-$(VERSION).tar.gz
+
+clean:
+	rm -rf $(BUILD)

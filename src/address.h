@@ -1,0 +1,86 @@
+/*
+ * address.h: text to socket addresses and back, and the source of a client.
+ *
+ * An address is written `port`, `host:port`, `*:port`, `[::1]:port` or `/path` (a Unix
+ * socket), the same on every command line and in every log line: what one prints, another
+ * takes. Splitting is a matter of syntax and never asks the network; resolving asks
+ * getaddrinfo(3). `echo` is port 7 (RFC 862) also where there is no /etc/services.
+ *
+ * No function here keeps state; all memory is the caller's.
+ */
+#ifndef ADDRESS_H
+#define ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
+#define ADDRESS_TEXT_MAX 128
+
+/* A client's address. Without room for a Unix path, which clients have not, so that a
+ * table of many thousands stays small. */
+struct peer {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } name;
+};
+
+/* Any address to listen on or connect to. */
+struct address {
+    socklen_t length;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+    } name;
+};
+
+/* An address as it was written, in its parts. */
+struct endpoint {
+    char host[256]; /* empty: localhost; "*": every address; or a path that starts with '/' */
+    char port[64];  /* number or service name; empty for a path */
+};
+
+/* Splits `text`. Returns 0, or -1 when it is not an address; `*problem` then says why. */
+int address_split(const char *text, struct endpoint *endpoint, const char **problem);
+
+/*
+ * Resolves `endpoint` to at most `limit` different addresses, in the resolver's order.
+ * `passive` says that they are to be listened on: then "*" is 0.0.0.0 and ::, else it is
+ * localhost. Returns how many, or -1 when there are none; `*problem` then says why.
+ */
+int address_resolve(const struct endpoint *endpoint, bool passive, struct address *found,
+                    size_t limit, const char **problem);
+
+/* Writes an address that was listened on or connected to, in the form that address_split
+ * takes. Returns `text`, which has room for ADDRESS_TEXT_MAX. */
+char *address_text(const struct sockaddr *address, char *text);
+
+/* The same for a client; a client of a Unix socket has no name and is "local". */
+char *peer_text(const struct peer *peer, char *text);
+
+/* The port of an IPv4 or IPv6 address in host order; 0 for others. */
+unsigned address_port(const struct sockaddr *address);
+void address_set_port(struct address *address, unsigned port);
+
+/*
+ * Whom a connection is counted against: an IPv4 address, an IPv6 /64 (what one customer
+ * or one machine is given: RFC 6177, RFC 4291 section 2.5.4), a v4-mapped address (RFC
+ * 4291 section 2.5.5.2) as its IPv4 address, or "local" for all Unix clients.
+ */
+struct source {
+    uint32_t kind; /* AF_INET, AF_INET6 or AF_UNIX */
+    uint64_t net;  /* the address or prefix, in network byte order */
+};
+
+struct source address_source(const struct peer *peer);
+bool source_equal(struct source one, struct source other);
+
+#endif

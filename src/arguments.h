@@ -1,0 +1,53 @@
+/*
+ * arguments.h: the command line of every program here, from one table.
+ *
+ * A program lists its options once. The short and long forms, --help and the error
+ * messages are made from that list, so they cannot disagree; tests hold the man pages
+ * against it. Parsing follows POSIX.1-2008 XBD 12.2 (Utility Syntax Guidelines): options
+ * come before operands, `--` ends them; long names are those of getopt_long(3).
+ *
+ * Errors are said here, one line on standard error that names the option and what it
+ * takes. The caller then exits with its usage status.
+ */
+#ifndef ARGUMENTS_H
+#define ARGUMENTS_H
+
+#include <stddef.h>
+
+struct argument {
+    int letter;        /* short form: 'c' for -c */
+    const char *name;  /* long form, without the dashes */
+    const char *value; /* what --help calls the value; NULL when there is none */
+    const char *help;  /* one line for --help */
+};
+
+struct arguments {
+    const char *program;         /* for messages */
+    const char *synopsis;        /* operands, behind the options: "host:port [message]..." */
+    const char *about;           /* one sentence: what the program does */
+    const struct argument *list; /* ends with a letter of 0 */
+    int argc;
+    char **argv;
+    const struct argument *current; /* the option last returned */
+    const char *value;              /* its value */
+};
+
+/* The letter of the next option, with `current` and `value` set; 0 when they are done and
+ * `optind` is at the first operand; -1 when one is unknown or lacks its value (said). */
+int arguments_next(struct arguments *arguments);
+
+/* Says that the current option's value is wrong: what it is not, such as "a port". Returns -1. */
+int arguments_reject(const struct arguments *arguments, const char *expected);
+
+/* The current value as a number or a duration. Return 0, or -1 (said). */
+int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value);
+int arguments_duration(const struct arguments *arguments, double *seconds);
+
+/* Prints --help on standard output; fits a screen of 80 columns and 24 lines for our programs. */
+void arguments_help(const struct arguments *arguments);
+
+/* Says a usage error that is not about one option's value. Returns -1. */
+int arguments_misused(const struct arguments *arguments, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

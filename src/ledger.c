@@ -1,0 +1,116 @@
+/* ledger.c: see ledger.h. */
+#include "ledger.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEDGER_MARK UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
+
+/* How long a child tries to sign off on a full ledger, and how often it looks. */
+#define SIGN_OFF_TRIES 100
+#define SIGN_OFF_PAUSE 0.01
+
+static int set_flags(int descriptor)
+{
+    if (fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    return fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+}
+
+int ledger_open(struct ledger *ledger)
+{
+    int ends[2];
+
+    memset(ledger, 0, sizeof *ledger);
+    if (pipe(ends) == -1)
+        return -1;
+    ledger->read_end = ends[0];
+    ledger->write_end = ends[1];
+    if (set_flags(ends[0]) == 0 && set_flags(ends[1]) == 0)
+        return 0;
+    ledger_close(ledger);
+    return -1;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    close(ledger->read_end);
+    close(ledger->write_end);
+}
+
+static uint64_t seal_of(const struct record *record)
+{
+    return record->mark ^ (uint64_t)record->id ^ (record->in << 1) ^ (record->out << 2) ^
+           ((uint64_t)record->ending << 3);
+}
+
+void ledger_sign_off(const struct ledger *ledger, int64_t id, const struct session *session)
+{
+    struct record record = {LEDGER_MARK, id, session->in, session->out, session->ending, 0};
+
+    record.seal = seal_of(&record);
+    for (int tries = 0; tries < SIGN_OFF_TRIES; tries++) {
+        if (write(ledger->write_end, &record, sizeof record) != -1)
+            return;
+        if (errno == EAGAIN)
+            clock_sleep(SIGN_OFF_PAUSE);
+        else if (errno != EINTR)
+            return; /* EPIPE: the parent is gone, and with it whoever would read this */
+    }
+}
+
+/* Drops the first `size` bytes held. */
+static void drop(struct ledger *ledger, size_t size)
+{
+    ledger->held -= size;
+    memmove(ledger->batch, ledger->batch + size, ledger->held);
+}
+
+/* Reads more behind what is held. Returns whether a whole record may be there now. */
+static int fill(struct ledger *ledger)
+{
+    ssize_t size;
+
+    do
+        size = read(ledger->read_end, ledger->batch + ledger->held,
+                    sizeof ledger->batch - ledger->held);
+    while (size == -1 && errno == EINTR);
+    if (size > 0)
+        ledger->held += (size_t)size;
+    return ledger->held >= sizeof(struct record);
+}
+
+/* Whether a record begins at the first byte held. */
+static int whole_record(const struct ledger *ledger, struct record *record)
+{
+    memcpy(record, ledger->batch, sizeof *record);
+    return record->mark == LEDGER_MARK && record->seal == seal_of(record);
+}
+
+/* Skips the first byte, which begins no record, and all up to where one may begin. */
+static void skip_junk(struct ledger *ledger)
+{
+    uint64_t mark = LEDGER_MARK;
+    size_t at = 1;
+
+    while (at + sizeof mark <= ledger->held && memcmp(ledger->batch + at, &mark, sizeof mark) != 0)
+        at++;
+    ledger->junk += at;
+    drop(ledger, at);
+}
+
+int ledger_take(struct ledger *ledger, struct record *record)
+{
+    while (ledger->held >= sizeof *record || fill(ledger)) {
+        if (whole_record(ledger, record)) {
+            drop(ledger, sizeof *record);
+            return 1;
+        }
+        skip_junk(ledger);
+    }
+    return 0;
+}

@@ -1,0 +1,58 @@
+/*
+ * ledger.h: the pipe on which a child signs off.
+ *
+ * waitpid(-1) walks the kernel's list of children from the oldest, so with ten thousand
+ * live children it is slow just when there is nothing to reap; waitpid(pid) is constant
+ * (Linux 5.13). So the parent has to know who ended: a child's last act is one record on
+ * this pipe. The parent reads the ledger when SIGCHLD comes and reaps those it names.
+ *
+ * A record is smaller than PIPE_BUF, so write(2) puts it there whole or not at all. Both
+ * ends are non-blocking: the parent never waits for a child, and a child waits for a full
+ * ledger (a stopped parent) only so long, then exits without a record, which the sweep
+ * puts right.
+ *
+ * The parent trusts nothing that it reads here: a child may have been subverted. Each
+ * record begins with a mark and ends with a seal over its fields; bytes that are no record
+ * are skipped and counted, so a torn one costs itself and not those behind it. Whether the
+ * id is a live child's is the reader's to check.
+ *
+ * Cost: one write a child; one read for up to LEDGER_BATCH records.
+ */
+#ifndef LEDGER_H
+#define LEDGER_H
+
+#include "session.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a child says of its client. */
+struct record {
+    uint64_t mark; /* where a record begins */
+    int64_t id;    /* the child's pid; in other servers of the family, its number */
+    uint64_t in, out;
+    int64_t ending; /* enum session_ending */
+    uint64_t seal;  /* that it is whole */
+};
+
+#define LEDGER_BATCH 64
+
+struct ledger {
+    int read_end, write_end;
+    size_t held; /* bytes in `batch` that are still to be taken */
+    char batch[LEDGER_BATCH * sizeof(struct record)];
+    unsigned long junk; /* bytes skipped since they were last told */
+};
+
+/* Opens the pipe, both ends non-blocking and close-on-exec. Returns 0, or -1 with errno. */
+int ledger_open(struct ledger *ledger);
+void ledger_close(struct ledger *ledger);
+
+/* A child's last act before _exit: writes the record of `id`'s session, trying for about a
+ * second while the ledger is full. Async-signal-safe. */
+void ledger_sign_off(const struct ledger *ledger, int64_t id, const struct session *session);
+
+/* Takes the next record. Returns 1, or 0 when there is none now. */
+int ledger_take(struct ledger *ledger, struct record *record);
+
+#endif

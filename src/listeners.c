@@ -1,0 +1,311 @@
+/* listeners.c: see listeners.h. */
+#include "listeners.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How often a port that the kernel chose for one family may be taken in the other. */
+#define PORT_TRIES 16
+
+/* ---- options of accepted sockets ---- */
+
+static bool is_local(const struct listener *listener)
+{
+    return listener->address.name.any.sa_family == AF_UNIX;
+}
+
+/* Failures are left alone: a connection without them still echoes. */
+static void set_client_options(int descriptor, bool local, double idle)
+{
+    struct timeval limit = clock_timeval(idle);
+    int on = 1;
+
+    if (!local) {
+        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+    if (idle > 0) {
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    }
+}
+
+static bool has_flag(int descriptor, int level, int option)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+
+    return getsockopt(descriptor, level, option, &value, &size) == 0 && value != 0;
+}
+
+static bool has_timeout(int descriptor, int option)
+{
+    struct timeval value = {0, 0};
+    socklen_t size = sizeof value;
+
+    return getsockopt(descriptor, SOL_SOCKET, option, &value, &size) == 0 &&
+           (value.tv_sec != 0 || value.tv_usec != 0);
+}
+
+/* Whether a socket just accepted has the options of its listener, and only those: BSD lets
+ * it inherit O_NONBLOCK as well. */
+static bool has_client_options(int descriptor, bool local, double idle)
+{
+    return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
+           (local || (has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
+                      has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE))) &&
+           (idle <= 0 ||
+            (has_timeout(descriptor, SO_RCVTIMEO) && has_timeout(descriptor, SO_SNDTIMEO)));
+}
+
+int listeners_accept(struct listener *listener, double idle, struct peer *peer)
+{
+    socklen_t length = sizeof peer->name;
+    bool local = is_local(listener);
+    int descriptor;
+
+    peer->name.any.sa_family = AF_UNIX; /* stays so where a Unix client has no name at all */
+    descriptor = accept(listener->descriptor, &peer->name.any, &length);
+    if (descriptor == -1)
+        return -1;
+    if (listener->inheritance == INHERITANCE_UNKNOWN)
+        listener->inheritance =
+            has_client_options(descriptor, local, idle) ? INHERITANCE_WORKS : INHERITANCE_FAILS;
+    if (listener->inheritance == INHERITANCE_FAILS) {
+        (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+        set_client_options(descriptor, local, idle);
+    }
+    return descriptor;
+}
+
+/* ---- opening ---- */
+
+/* Whether a Unix socket that is in the way has nobody who listens on it. */
+static bool is_stale(const struct sockaddr_un *path)
+{
+    struct stat status;
+    int probe;
+    bool stale;
+
+    if (lstat(path->sun_path, &status) == -1 || !S_ISSOCK(status.st_mode))
+        return false;
+    probe = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (probe == -1)
+        return false;
+    /* A live server whose backlog is full must not hold us: EAGAIN is an answer, too. */
+    (void)fcntl(probe, F_SETFL, O_NONBLOCK);
+    stale = connect(probe, (const struct sockaddr *)path, sizeof *path) == -1 &&
+            errno == ECONNREFUSED;
+    close(probe);
+    return stale;
+}
+
+static int bind_address(const struct listener *listener)
+{
+    const struct address *address = &listener->address;
+
+    if (bind(listener->descriptor, &address->name.any, address->length) == 0)
+        return 0;
+    if (errno != EADDRINUSE || !is_local(listener))
+        return -1;
+    if (!is_stale(&address->name.local)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    if (unlink(address->name.local.sun_path) == -1)
+        return -1;
+    return bind(listener->descriptor, &address->name.any, address->length);
+}
+
+static int set_up(struct listener *listener, const struct options *options)
+{
+    int on = 1, family = listener->address.name.any.sa_family;
+    socklen_t length = sizeof listener->address.name;
+    struct stat status;
+
+    if (fcntl(listener->descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
+        fcntl(listener->descriptor, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    /* A new server may bind while old connections of this port are in TIME_WAIT or still
+     * served by the children of the one before. */
+    if (family != AF_UNIX &&
+        setsockopt(listener->descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
+        return -1;
+    if (family == AF_INET6 &&
+        setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1)
+        return -1;
+    set_client_options(listener->descriptor, family == AF_UNIX, options->service.idle);
+    if (bind_address(listener) == -1)
+        return -1;
+    if (family == AF_UNIX && lstat(listener->address.name.local.sun_path, &status) == 0) {
+        listener->device = status.st_dev;
+        listener->file = status.st_ino;
+    }
+    if (listen(listener->descriptor, options->backlog) == -1)
+        return -1;
+    if (family == AF_UNIX)
+        return 0;
+    return getsockname(listener->descriptor, &listener->address.name.any, &length);
+}
+
+static void close_listener(struct listener *listener)
+{
+    const char *path = listener->address.name.local.sun_path;
+    struct stat status;
+
+    /* Somebody may have put another socket in its place. */
+    if (is_local(listener) && listener->file != 0 && lstat(path, &status) == 0 &&
+        status.st_dev == listener->device && status.st_ino == listener->file)
+        unlink(path);
+    close(listener->descriptor);
+}
+
+/* Adds a listener on `address`. Returns 0, or -1 with errno and nothing left behind. */
+static int add_listener(struct listeners *listeners, const struct address *address,
+                        const struct options *options)
+{
+    struct listener *listener = &listeners->all[listeners->count];
+    int error;
+
+    *listener = (struct listener){.address = *address};
+    listener->descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
+    if (listener->descriptor == -1)
+        return -1;
+    if (set_up(listener, options) == 0) {
+        listeners->count++;
+        return 0;
+    }
+    error = errno;
+    close_listener(listener);
+    errno = error;
+    return -1;
+}
+
+static const char *way_out(int error, const struct address *address)
+{
+    bool local = address->name.any.sa_family == AF_UNIX;
+
+    if (error == EACCES && !local)
+        return "; ports below 1024 need root, CAP_NET_BIND_SERVICE, a socket passed by the "
+               "service manager, or a lower net.ipv4.ip_unprivileged_port_start";
+    if (error == EADDRINUSE && local)
+        return "; another server listens on it, or it is not a socket";
+    if (error == EADDRINUSE)
+        return "; another server listens on it, or choose another port with -l";
+    if (error == EADDRNOTAVAIL)
+        return "; no interface of this machine has it";
+    return "";
+}
+
+static int refuse(const char *given, const struct address *address)
+{
+    int error = errno;
+    char text[ADDRESS_TEXT_MAX];
+
+    log_error("cannot listen on %s (-l %s): %s%s", address_text(&address->name.any, text), given,
+              strerror(error), way_out(error, address));
+    return -1;
+}
+
+/* A machine without IPv6, or without IPv4, still serves a name that has both. */
+static bool family_is_missing(int error)
+{
+    return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+/* Listens on each of `found`, the addresses of one -l. Returns the index of the first that
+ * failed with errno, or -1 when all that matter listen. */
+static int add_all(struct listeners *listeners, struct address *found, int count,
+                   const struct options *options)
+{
+    size_t first = listeners->count;
+    int missing = -1;
+
+    for (int i = 0; i < count; i++) {
+        struct address address = found[i];
+        if (listeners->count > first && address_port(&address.name.any) == 0)
+            address_set_port(&address, address_port(&listeners->all[first].address.name.any));
+        if (add_listener(listeners, &address, options) == 0)
+            continue;
+        if (count == 1 || !family_is_missing(errno))
+            return i;
+        missing = i;
+    }
+    return listeners->count > first ? -1 : missing;
+}
+
+static void close_from(struct listeners *listeners, size_t first)
+{
+    int error = errno;
+
+    while (listeners->count > first)
+        close_listener(&listeners->all[--listeners->count]);
+    errno = error;
+}
+
+/* Opens one -l. */
+static int open_endpoint(struct listeners *listeners, const struct options *options,
+                         const struct endpoint *endpoint, const char *given)
+{
+    struct address found[LISTENERS_MAX];
+    size_t first = listeners->count;
+    const char *problem;
+    int failed = 0;
+    int count = address_resolve(endpoint, true, found, LISTENERS_MAX - first, &problem);
+
+    if (count == -1) {
+        log_error("cannot resolve '%s' (-l): %s", given, problem);
+        return -1;
+    }
+    for (int tries = 0; tries < PORT_TRIES; tries++) {
+        failed = add_all(listeners, found, count, options);
+        if (failed == -1)
+            return 0;
+        close_from(listeners, first);
+        /* Only a port that the kernel chose is worth another try. */
+        if (errno != EADDRINUSE || address_port(&found[failed].name.any) != 0)
+            break;
+    }
+    return refuse(given, &found[failed]);
+}
+
+int listeners_open(struct listeners *listeners, const struct options *options)
+{
+    listeners->count = 0;
+    for (size_t i = 0; i < options->listen_count; i++)
+        if (open_endpoint(listeners, options, &options->listen[i].endpoint,
+                          options->listen[i].text) == -1) {
+            close_from(listeners, 0);
+            return -1;
+        }
+    return 0;
+}
+
+void listeners_close(struct listeners *listeners)
+{
+    close_from(listeners, 0);
+}
+
+void listeners_text(const struct listeners *listeners, char *text, size_t size)
+{
+    size_t used = 0;
+    char address[ADDRESS_TEXT_MAX];
+
+    text[0] = '\0';
+    for (size_t i = 0; i < listeners->count; i++) {
+        address_text(&listeners->all[i].address.name.any, address);
+        if (used + strlen(address) + sizeof ",..." > size) {
+            snprintf(text + used, size - used, ",...");
+            return;
+        }
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? "," : "", address);
+    }
+}

@@ -1,0 +1,65 @@
+/*
+ * listeners.h: open, watch and close the listening sockets.
+ *
+ * A name that resolves to several addresses is listened on at all of them; `*` is two
+ * sockets, IPv4 and IPv6, the latter with IPV6_V6ONLY, so that no client appears as a
+ * v4-mapped address. Where an address says port 0 the kernel chooses, once for all
+ * addresses of that name.
+ *
+ * A Unix socket that nobody listens on any more is stale and is replaced; one that answers
+ * is not. What listeners_open made in the file system, listeners_close removes.
+ *
+ * Options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, the idle limit as SO_RCVTIMEO and
+ * SO_SNDTIMEO) are set once, on the listener: on Linux an accepted socket inherits them.
+ * POSIX does not say so, so the first socket that a listener accepts is asked; where they
+ * are not inherited they are set on each.
+ *
+ * Cost: constant a connection; linear in the listeners (at most LISTENERS_MAX) a wait.
+ */
+#ifndef LISTENERS_H
+#define LISTENERS_H
+
+#include "address.h"
+#include "options.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define LISTENERS_MAX 128
+
+enum listener_inheritance { INHERITANCE_UNKNOWN, INHERITANCE_WORKS, INHERITANCE_FAILS };
+
+struct listener {
+    int descriptor;
+    struct address address; /* as bound */
+    dev_t device;           /* of a Unix socket's file: ... */
+    ino_t file;             /* ... to remove only our own */
+    enum listener_inheritance inheritance;
+    bool ready; /* a connection may be waiting: set by whoever waits, taken by accept */
+    bool late;  /* and it has waited while the gate was closed */
+};
+
+struct listeners {
+    struct listener all[LISTENERS_MAX];
+    size_t count;
+};
+
+/* Opens all that `options` name, non-blocking and close-on-exec. Returns 0, or -1 when one
+ * cannot be opened: then that is said, and nothing is left behind. */
+int listeners_open(struct listeners *listeners, const struct options *options);
+
+/* Closes all and removes the files of Unix sockets. Children and later owners of the same
+ * port are not disturbed. */
+void listeners_close(struct listeners *listeners);
+
+/*
+ * Accepts a connection. The descriptor is blocking, with the options above, the caller's
+ * to close. Returns it, or -1 with errno.
+ */
+int listeners_accept(struct listener *listener, double idle, struct peer *peer);
+
+/* The addresses as one text for a log line, "a,b,c", cut with ",..." where `size` ends. */
+void listeners_text(const struct listeners *listeners, char *text, size_t size);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * log.h: one event, one line, on standard error.
+ *
+ * An event is a verb and key=value fields; an error is `program: what failed: why; what to
+ * do`. On a terminal each line starts with the time.
+ *
+ * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes, which
+ * POSIX lets a pipe take whole (PIPE_BUF); where the reader is slow or gone the line is
+ * lost, lost lines are counted, and the count is told once the log takes lines again.
+ * Errors and refusals, which a hostile client can cause at will, are summed up: so many
+ * in a second, then one line that counts the rest.
+ *
+ * Thread safety: log_event may be called from any thread or child; the others belong to
+ * the one thread that runs the server's loop.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+
+#define LOG_LINE_MAX 512 /* _POSIX_PIPE_BUF: what every system writes to a pipe as one */
+
+enum log_level {
+    LOG_QUIET,    /* -q: errors only */
+    LOG_NORMAL,   /* starts, stops, status */
+    LOG_CLIENTS,  /* -v: accept, end, refuse */
+    LOG_MESSAGES  /* -vv: what clients send */
+};
+
+void log_open(const char *program, enum log_level level);
+
+/* Whether lines of `level` are written: ask before costly preparation. */
+bool log_shows(enum log_level level);
+
+/* An event, if its level is written. The format has no newline. */
+void log_event(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A refusal: an event at LOG_CLIENTS of which floods are summed up. */
+void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* An error; always written, floods summed up. */
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Writes what was summed up and is due at `now`. Returns when to call again at the latest
+ * (seconds of clock.h), or a negative number when nothing is due. */
+double log_settle(double now);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * main.c: an ordered checklist, the same for every server of the family.
+ *
+ * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
+ */
+#include "log.h"
+#include "options.h"
+#include "platform.h"
+#include "serve.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
+
+/* Descriptors 0 to 2 must not become a listener or a client's socket, on which a stray
+ * message would then appear. */
+static void fill_standard_descriptors(void)
+{
+    int descriptor;
+
+    do
+        descriptor = open("/dev/null", O_RDWR);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    close(descriptor);
+}
+
+/* Holds the caller to what the model can keep. Returns 0, or -1 (said). */
+static int fit_to_model(struct options *options)
+{
+    char why[160];
+
+    if (options->max_connections <= serve_model.capacity)
+        return 0;
+    if (options->max_connections_given) {
+        snprintf(why, sizeof why, "'%zu' is more than the %zu clients that %s can serve at once (%s)",
+                 options->max_connections, serve_model.capacity, serve_model.program,
+                 serve_model.limit);
+        options_reject(options, 'c', why);
+        return -1;
+    }
+    options->max_connections = serve_model.capacity;
+    return 0;
+}
+
+/* Tells where it listens. Standard output is done with then: whoever reads the addresses
+ * from it sees the end. Returns 0, or -1 (said). */
+static int announce(const struct server *server)
+{
+    char text[LOG_LINE_MAX - 100];
+    int null = open("/dev/null", O_RDWR);
+
+    listeners_text(&server->listeners, text, sizeof text);
+    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
+              server->options->max_connections, text);
+    for (size_t i = 0; server->options->print_address && i < server->listeners.count; i++)
+        puts(address_text(&server->listeners.all[i].address.name.any, text));
+    if (fflush(stdout) == EOF) {
+        log_error("cannot print the addresses (-1): %s", strerror(errno));
+        return -1;
+    }
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    close(null);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct server server;
+    struct options options;
+    int outcome;
+
+    switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
+    case OPTIONS_DONE:
+        return fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
+    case OPTIONS_WRONG:
+        return EXIT_USAGE;
+    case OPTIONS_SERVE:
+        break;
+    }
+    if (fit_to_model(&options) == -1)
+        return EXIT_USAGE;
+    fill_standard_descriptors();
+    platform_close_range(STDERR_FILENO + 1, INT_MAX);
+    log_open(options.program, (enum log_level)options.verbosity);
+    signals_open();
+    if (server_open(&server, &options) == -1)
+        return EXIT_FAILURE;
+    outcome = announce(&server);
+    if (outcome == 0)
+        outcome = serve_model.serve(&server);
+    server_close(&server);
+    return outcome == 0 && !server.failed ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,177 @@
+/* options.c: see options.h. */
+#include "options.h"
+
+#include "arguments.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Above what one kernel can have as processes (PID_MAX_LIMIT, 4194304 on Linux). */
+#define CONNECTIONS_MAX 4194304
+#define MESSAGE_SIZE_MAX 65536
+
+static const struct argument table[] = {
+    {'1', "print-address", NULL, "print each bound address on standard output"},
+    {'b', "backlog", "N", "connections that the kernel queues (4096)"},
+    {'c', "max-connections", "N", "live connections; more are deferred (1024)"},
+    {'C', "max-per-source", "N", "live connections a source; more are refused (0: any)"},
+    {'g', "grace", "TIME", "how long a drain waits for clients (10s)"},
+    {'G', "greeting", "TEXT", "send this on accept (%t time, %a client)"},
+    {'l', "listen", "ADDRESS", "port, host:port, *:port, [::1]:port or /path;"
+                               "\n                               repeatable (localhost:echo)"},
+    {'m', "reply", "TEXT", "reply to each message (%m message, %q quoted, %t, %a)"},
+    {'t', "idle", "TIME", "end a connection on which nothing moves (10m; 0: never)"},
+    {'T', "lifetime", "TIME", "end a connection after this time (0: never)"},
+    {'w', "delay", "TIME", "wait once before the first read (0)"},
+    {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
+    {'q', "quiet", NULL, "log errors only"},
+    {'v', "verbose", NULL, "log each client; twice: what clients send"},
+    {'V', "version", NULL, "print the version"},
+    {'h', "help", NULL, "print this help"},
+    {0, NULL, NULL, NULL},
+};
+
+static const struct options defaults = {
+    .backlog = 4096,
+    .max_connections = 1024,
+    .grace = 10,
+    .verbosity = LOG_NORMAL,
+    .service = {.message_size = 1024, .idle = 600},
+};
+
+static int add_listen(struct options *options, const struct arguments *arguments)
+{
+    const char *problem;
+
+    if (options->listen_count == OPTIONS_LISTEN_MAX)
+        return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
+                                 OPTIONS_LISTEN_MAX);
+    if (address_split(arguments->value, &options->listen[options->listen_count].endpoint,
+                      &problem) == -1)
+        return arguments_misused(
+            arguments, "option -l, --listen: '%s': %s (port, host:port, *:port, [::1]:port or /path)",
+            arguments->value, problem);
+    options->listen[options->listen_count++].text = arguments->value;
+    return 0;
+}
+
+static int set_size(const struct arguments *arguments, long lowest, long highest, size_t *size)
+{
+    long number;
+
+    if (arguments_number(arguments, lowest, highest, &number) == -1)
+        return -1;
+    *size = (size_t)number;
+    return 0;
+}
+
+static int set_backlog(const struct arguments *arguments, int *backlog)
+{
+    size_t size;
+
+    if (set_size(arguments, 1, 65535, &size) == -1)
+        return -1;
+    *backlog = (int)size;
+    return 0;
+}
+
+static int set_reply(const struct arguments *arguments, bool with_message,
+                     const struct reply **reply)
+{
+    const char *problem;
+    struct reply *compiled = reply_compile(arguments->value, with_message, &problem);
+
+    if (compiled == NULL)
+        return arguments_reject(arguments, problem);
+    *reply = compiled; /* kept as long as the program runs */
+    return 0;
+}
+
+/* Takes one option. Returns 0, or -1 when its value is wrong (said). */
+static int take(struct options *options, const struct arguments *arguments)
+{
+    struct service *service = &options->service;
+
+    switch (arguments->current->letter) {
+    case '1': options->print_address = true; return 0;
+    case 'b': return set_backlog(arguments, &options->backlog);
+    case 'c':
+        options->max_connections_given = true;
+        return set_size(arguments, 1, CONNECTIONS_MAX, &options->max_connections);
+    case 'C': return set_size(arguments, 0, CONNECTIONS_MAX, &options->max_per_source);
+    case 'g': return arguments_duration(arguments, &options->grace);
+    case 'G': return set_reply(arguments, false, &service->greeting);
+    case 'l': return add_listen(options, arguments);
+    case 'm': return set_reply(arguments, true, &service->reply);
+    case 't': return arguments_duration(arguments, &service->idle);
+    case 'T': return arguments_duration(arguments, &service->lifetime);
+    case 'w': return arguments_duration(arguments, &service->delay);
+    case 'z': return set_size(arguments, 1, MESSAGE_SIZE_MAX, &service->message_size);
+    case 'q': options->verbosity = LOG_QUIET; return 0;
+    case 'v':
+        if (options->verbosity < LOG_MESSAGES)
+            options->verbosity++;
+        return 0;
+    default: return 0;
+    }
+}
+
+/* What only the whole command line shows. */
+static int check_whole(struct options *options, const struct arguments *arguments)
+{
+    const struct service *service = &options->service;
+    const char *problem;
+
+    if (optind < arguments->argc)
+        return arguments_misused(arguments, "unexpected argument '%s'; addresses are given with -l",
+                                 arguments->argv[optind]);
+    if (service->reply != NULL &&
+        reply_size_max(service->reply, service->message_size) > REPLY_SIZE_MAX)
+        return arguments_misused(arguments,
+                                 "option -m, --reply: a reply could exceed %lu bytes; "
+                                 "use a smaller -z, --message-size",
+                                 REPLY_SIZE_MAX);
+    if (options->listen_count == 0) {
+        options->listen[0].text = "localhost:echo";
+        (void)address_split(options->listen[0].text, &options->listen[0].endpoint, &problem);
+        options->listen_count = 1;
+    }
+    return 0;
+}
+
+enum options_outcome options_read(struct options *options, const char *program,
+                                  const char *about, int argc, char **argv)
+{
+    struct arguments arguments = {
+        .program = program, .synopsis = "", .about = about, .list = table, .argc = argc, .argv = argv};
+    int letter;
+
+    *options = defaults;
+    options->program = program;
+    while ((letter = arguments_next(&arguments)) > 0) {
+        if (letter == 'h') {
+            arguments_help(&arguments);
+            return OPTIONS_DONE;
+        }
+        if (letter == 'V') {
+            printf("%s %s\n", program, VERSION);
+            return OPTIONS_DONE;
+        }
+        if (take(options, &arguments) == -1)
+            return OPTIONS_WRONG;
+    }
+    if (letter == -1 || check_whole(options, &arguments) == -1)
+        return OPTIONS_WRONG;
+    return OPTIONS_SERVE;
+}
+
+void options_reject(const struct options *options, int letter, const char *why)
+{
+    const struct argument *each = table;
+
+    while (each->letter != letter)
+        each++;
+    fprintf(stderr, "%s: option -%c, --%s: %s (see %s --help)\n", options->program, letter,
+            each->name, why, options->program);
+}

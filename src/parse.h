@@ -1,0 +1,22 @@
+/*
+ * parse.h: strict numbers and durations.
+ *
+ * The whole text must be the value: no blanks, no sign where none makes sense, nothing
+ * behind it. What is outside the range is an error, never a silent limit.
+ */
+#ifndef PARSE_H
+#define PARSE_H
+
+/* The longest duration that is taken: about ten years, far from any overflow. */
+#define PARSE_DURATION_MAX (10.0 * 365 * 24 * 3600)
+
+/* A whole decimal number from `lowest` to `highest`. Returns 0, or -1 with `*value` untouched. */
+int parse_number(const char *text, long lowest, long highest, long *value);
+
+/*
+ * A duration in seconds: 500ms, 30s, 5m, 2h, or a bare number of seconds; a decimal
+ * fraction is allowed (1.5s). Returns 0, or -1 with `*seconds` untouched.
+ */
+int parse_duration(const char *text, double *seconds);
+
+#endif

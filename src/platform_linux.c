@@ -1,0 +1,104 @@
+/* platform_linux.c: platform.h on Linux, with any libc. */
+#define _GNU_SOURCE
+#include "platform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+pid_t platform_fork(void)
+{
+#ifdef HAVE__FORK
+    return _Fork();
+#else
+    return fork();
+#endif
+}
+
+void *platform_private_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    if (madvise(memory, size, MADV_DONTFORK) == -1) {
+        munmap(memory, size);
+        return NULL;
+    }
+    return memory;
+}
+
+void platform_close_range(int lowest, int highest)
+{
+#ifdef SYS_close_range
+    if (lowest > highest ||
+        syscall(SYS_close_range, (unsigned)lowest, (unsigned)highest, 0) == 0)
+        return;
+#endif
+    /* Linux before 5.9. The soft limit bounds the descriptors that can be open. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)highest > limit.rlim_cur)
+        highest = (int)limit.rlim_cur;
+    for (int descriptor = lowest; descriptor <= highest; descriptor++)
+        close(descriptor);
+}
+
+/* The first word of a file, such as a limit; false when it cannot be read. */
+static int read_word(const char *path, char *word, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    int found = 0;
+
+    if (file == NULL)
+        return 0;
+    if (fgets(word, (int)size, file) != NULL) {
+        word[strcspn(word, " \n")] = '\0';
+        found = word[0] != '\0';
+    }
+    fclose(file);
+    return found;
+}
+
+/* The pids limit of our control group (cgroup v2: the line that starts with 0::). */
+static int read_group_limit(char *word, size_t size)
+{
+    char line[256], path[320];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    int found = 0;
+
+    if (file == NULL)
+        return 0;
+    while (!found && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, "0::", 3) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s/pids.max", line + 3);
+            found = read_word(path, word, size) && strcmp(word, "max") != 0;
+        }
+    fclose(file);
+    return found;
+}
+
+void platform_process_limits(char *text, size_t size)
+{
+    struct rlimit limit;
+    char word[32];
+    size_t used = 0;
+
+    text[0] = '\0';
+    /* The kernel does not hold root to RLIMIT_NPROC (fork(2), EAGAIN). */
+    if (geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        used += (size_t)snprintf(text, size, "RLIMIT_NPROC %llu (ulimit -u)",
+                                 (unsigned long long)limit.rlim_cur);
+    if (used < size && read_group_limit(word, sizeof word))
+        used += (size_t)snprintf(text + used, size - used, "%spids.max %s (TasksMax=)",
+                                 used > 0 ? ", " : "", word);
+    if (used < size && read_word("/proc/sys/kernel/pid_max", word, sizeof word))
+        used += (size_t)snprintf(text + used, size - used, "%skernel.pid_max %s",
+                                 used > 0 ? ", " : "", word);
+    if (used < size && read_word("/proc/sys/kernel/threads-max", word, sizeof word))
+        snprintf(text + used, size - used, ", kernel.threads-max %s", word);
+}

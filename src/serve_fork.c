@@ -1,0 +1,249 @@
+/*
+ * serve_fork.c: a child process for each client. The heart of forkecho.
+ *
+ * The parent accepts, forks, registers the child and closes its own copy of the client's
+ * socket. The child closes what is not its business, echoes until its client has finished,
+ * signs off on the ledger (ledger.h) and exits. SIGCHLD tells the parent to look:
+ *
+ *   reap   each pid that the ledger names, by waitpid(pid). One that has signed off but is
+ *          not quite gone is kept on a short list for the next SIGCHLD.
+ *   sweep  waitpid(-1), for a child that died without signing off: at once when a SIGCHLD
+ *          has no other explanation, else within SWEEP_PERIOD, since signals merge and a
+ *          crash may hide behind a child that signed off. Its cost is linear in the live
+ *          children, but it is paid at most once a period, and in portions.
+ *
+ * Reaping so costs the same with one live child and with ten thousand, and no zombie lives
+ * longer than about a second, whatever killed it.
+ *
+ * Signals are blocked except in server_wait, so a child is registered before its SIGCHLD
+ * can be heeded, and no child can run a handler of the parent's.
+ *
+ * System calls a connection, as strace counts them in the default configuration (tests
+ * hold this list; a busy parent reaps several children for one SIGCHLD and saves some):
+ *
+ *   parent  pselect6, accept, clone, close; then for SIGCHLD pselect6, rt_sigreturn, read
+ *           (ledger), wait4
+ *   child   (set_robust_list, by libc), close_range, rt_sigaction, rt_sigprocmask, read,
+ *           write, read (end of file), close, getpid, write (ledger), exit_group
+ *
+ * Read next: server.h for the gate, session.h for the echo, children.h for the table.
+ */
+#include "clock.h"
+#include "log.h"
+#include "platform.h"
+#include "serve.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SWEEP_PERIOD 1.0 /* seconds within which a child that died unsigned is found */
+#define SWEEP_PORTION 256 /* children reaped by one sweep; the next turn goes on */
+
+/* Children that signed off and had not yet exited when the parent looked: about as many as
+ * processors. What does not fit is left to the sweep. */
+#define LEAVING_MAX 256
+
+struct reaper {
+    struct ledger ledger;
+    pid_t leaving[LEAVING_MAX];
+    size_t leaving_count;
+    bool late_signal; /* the last reaping may have taken a child before its own SIGCHLD */
+    double sweep_at;  /* when to sweep; 0: no child can be dead and unknown */
+};
+
+/* ---- the child ---- */
+
+/* Closes what is the parent's alone: the read end of the ledger and the listeners. They
+ * were opened one after the other, so as a rule they are one range, below the client's. */
+static void close_parents_descriptors(const struct server *server, const struct ledger *ledger,
+                                      int client)
+{
+    const struct listeners *listeners = &server->listeners;
+    int lowest = ledger->read_end, highest = ledger->read_end;
+
+    for (size_t i = 0; i < listeners->count; i++) {
+        int descriptor = listeners->all[i].descriptor;
+        lowest = descriptor < lowest ? descriptor : lowest;
+        highest = descriptor > highest ? descriptor : highest;
+    }
+    if (client > highest && ledger->write_end < lowest) {
+        platform_close_range(lowest, highest);
+        return;
+    }
+    close(ledger->read_end);
+    for (size_t i = 0; i < listeners->count; i++)
+        close(listeners->all[i].descriptor);
+}
+
+/* The whole life of a child. Its exit status tells how the session ended also where the
+ * ledger could not. */
+static _Noreturn void live(const struct server *server, const struct ledger *ledger,
+                           const struct client *client, char *buffer)
+{
+    struct session session;
+
+    close_parents_descriptors(server, ledger, client->descriptor);
+    signals_child();
+    session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
+    session_run(&session);
+    session_close(&session);
+    ledger_sign_off(ledger, getpid(), &session);
+    _exit((int)session.ending);
+}
+
+/* ---- the parent ---- */
+
+static void begin_child(struct server *server, const struct reaper *reaper,
+                        const struct client *client, char *buffer)
+{
+    pid_t pid = platform_fork();
+
+    if (pid == 0)
+        live(server, &reaper->ledger, client, buffer);
+    if (pid == -1) {
+        server_hold(server, client, "fork");
+        return;
+    }
+    server_began(server, pid, client);
+    close(client->descriptor);
+}
+
+/* Reaps one child if it has exited: a pid, or -1 for any. Returns the pid that was reaped, 0
+ * when there is none now. */
+static pid_t reap(struct server *server, pid_t pid)
+{
+    struct child *child;
+    int status;
+    pid_t reaped;
+
+    do
+        reaped = waitpid(pid, &status, WNOHANG);
+    while (reaped == -1 && errno == EINTR);
+    if (reaped <= 0)
+        return 0;
+    /* Process 1 is handed the orphans of others: they are reaped, and that is all. */
+    child = children_find(server->children, reaped);
+    if (child == NULL)
+        return reaped;
+    if (!child->signed_off)
+        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : SESSION_ERROR;
+    server_ended(server, child, WIFSIGNALED(status) && !child->signed_off ? WTERMSIG(status) : 0);
+    return reaped;
+}
+
+/* Those that had signed off before and had yet to exit. Returns how many were reaped. */
+static size_t reap_leaving(struct server *server, struct reaper *reaper)
+{
+    size_t kept = 0, count = reaper->leaving_count;
+
+    for (size_t i = 0; i < count; i++)
+        if (reap(server, reaper->leaving[i]) == 0)
+            reaper->leaving[kept++] = reaper->leaving[i];
+    reaper->leaving_count = kept;
+    return count - kept;
+}
+
+/* Those that the ledger names now. Returns how many were reaped. */
+static size_t reap_signed_off(struct server *server, struct reaper *reaper)
+{
+    struct record record;
+    size_t reaped = 0;
+
+    while (ledger_take(&reaper->ledger, &record)) {
+        const struct child *child = server_signed_off(server, &record);
+        if (child == NULL)
+            continue;
+        if (reap(server, (pid_t)record.id) != 0)
+            reaped++;
+        else if (reaper->leaving_count < LEAVING_MAX)
+            reaper->leaving[reaper->leaving_count++] = (pid_t)record.id;
+    }
+    if (reaper->ledger.junk > 0)
+        log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
+    reaper->ledger.junk = 0;
+    return reaped;
+}
+
+/* Reaps whatever has died. Returns how many. */
+static size_t sweep(struct server *server, struct reaper *reaper)
+{
+    size_t swept = 0;
+
+    /* What the ledger says must be known before its child is taken for a crashed one. */
+    reap_signed_off(server, reaper);
+    while (swept < SWEEP_PORTION && reap(server, -1) != 0)
+        swept++;
+    reaper->sweep_at = swept == SWEEP_PORTION ? clock_seconds() : 0;
+    return swept;
+}
+
+/*
+ * A SIGCHLD came. Where it explains itself by the ledger, a crash may still have merged
+ * with it: a sweep is due within the period. Where it does not, either its child was
+ * reaped before the signal was looked at (it can be pending once), or it died unsigned.
+ */
+static void heed_child_signal(struct server *server, struct reaper *reaper)
+{
+    size_t reaped = reap_leaving(server, reaper);
+
+    reaped += reap_signed_off(server, reaper);
+    if (reaped == 0 && !reaper->late_signal)
+        sweep(server, reaper);
+    else if (reaper->sweep_at <= 0)
+        reaper->sweep_at = clock_seconds() + SWEEP_PERIOD;
+    reaper->late_signal = reaped > 0;
+}
+
+static void tell_children(const struct server *server, int signal)
+{
+    for (struct child *each = children_oldest(server->children); each != NULL; each = each->younger)
+        kill((pid_t)each->id, signal);
+}
+
+/* One turn of the loop, after a wait. */
+static void turn(struct server *server, struct reaper *reaper, char *buffer)
+{
+    struct client client;
+    int order;
+
+    if (signals_take(SIGCHLD))
+        heed_child_signal(server, reaper);
+    if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)
+        sweep(server, reaper);
+    if (signals_take(SIGUSR1))
+        server_status(server, sweep(server, reaper));
+    if ((order = server_order(server)) != 0)
+        tell_children(server, order);
+    while (server_accept(server, &client))
+        begin_child(server, reaper, &client, buffer);
+}
+
+static int serve(struct server *server)
+{
+    struct reaper reaper = {0};
+    char *buffer = malloc(session_buffer_size(&server->options->service));
+
+    if (buffer == NULL || ledger_open(&reaper.ledger) == -1) {
+        log_error("cannot set up the ledger and buffer: %s", strerror(errno));
+        free(buffer);
+        return -1;
+    }
+    while (server_running(server)) {
+        server_wait(server, reaper.sweep_at, NULL, NULL, 0);
+        turn(server, &reaper, buffer);
+    }
+    ledger_close(&reaper.ledger);
+    free(buffer);
+    return 0;
+}
+
+const struct serve_model serve_model = {
+    .program = "forkecho",
+    .about = "TCP echo server (RFC 862): one child process for each connection.",
+    .capacity = (size_t)-1,
+    .serve = serve,
+};

@@ -1,0 +1,389 @@
+/* server.c: see server.h. */
+#include "server.h"
+
+#include "clock.h"
+#include "failures.h"
+#include "log.h"
+#include "platform.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A failure is waited out for this long at first, then twice as long each time it is still
+ * there, up to the longest: soon enough for who waits, and no load. Seconds. */
+#define PAUSE_FIRST 0.05
+#define PAUSE_LONGEST 1.0
+
+/* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
+#define RETRIES_MAX 32
+
+/* Between SIGTERM and SIGKILL to children that outlived the grace. Seconds. */
+#define TERMINATION_TIME 1.0
+
+int server_open(struct server *server, const struct options *options)
+{
+    memset(server, 0, sizeof *server);
+    server->options = options;
+    server->started = clock_seconds();
+    server->children = children_new(options->max_connections);
+    if (server->children == NULL) {
+        log_error("no memory for %zu children (-c): %s", options->max_connections, strerror(errno));
+        return -1;
+    }
+    return listeners_open(&server->listeners, options);
+}
+
+void server_close(struct server *server)
+{
+    const struct statistics *count = &server->statistics;
+
+    listeners_close(&server->listeners);
+    log_event(LOG_NORMAL, "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",
+              count->accepted, count->ended, count->refused, count->in, count->out,
+              clock_seconds() - server->started);
+}
+
+bool server_running(const struct server *server)
+{
+    return server->phase == SERVER_SERVING || children_live(server->children) > 0 ||
+           server->holding;
+}
+
+/* ---- stopping ---- */
+
+static void enter_phase(struct server *server, enum server_phase phase)
+{
+    double now = clock_seconds();
+
+    if (server->phase == SERVER_SERVING)
+        listeners_close(&server->listeners);
+    server->phase = phase;
+    switch (phase) {
+    case SERVER_DRAINING:
+        server->phase_ends = now + server->options->grace;
+        break;
+    case SERVER_TERMINATING:
+        server->phase_ends = now + TERMINATION_TIME;
+        server->order = SIGTERM;
+        break;
+    case SERVER_KILLING:
+        server->phase_ends = 0;
+        server->order = SIGKILL;
+        break;
+    case SERVER_SERVING:
+        break;
+    }
+}
+
+static void stop(struct server *server, enum server_phase phase, const char *why)
+{
+    log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, children_live(server->children),
+              phase == SERVER_DRAINING ? server->options->grace : 0);
+    enter_phase(server, phase);
+}
+
+/* A polite signal starts the drain; one more ends the patience. */
+static void heed_polite(struct server *server, const char *why)
+{
+    if (server->phase == SERVER_SERVING)
+        stop(server, SERVER_DRAINING, why);
+    else if (server->phase == SERVER_DRAINING)
+        stop(server, SERVER_TERMINATING, why);
+}
+
+static void heed_signals(struct server *server)
+{
+    if (signals_take(SIGTERM))
+        heed_polite(server, "SIGTERM");
+    if (signals_take(SIGINT))
+        heed_polite(server, "SIGINT");
+    if (signals_take(SIGQUIT) && server->phase != SERVER_KILLING)
+        stop(server, SERVER_KILLING, "SIGQUIT");
+}
+
+int server_order(struct server *server)
+{
+    int order = server->order;
+
+    server->order = 0;
+    return order;
+}
+
+/* ---- failures ---- */
+
+/* Closes the gate for a while. Says so at the start of an episode, with `hint`. */
+static void pause_gate(struct server *server, const char *what, const char *hint)
+{
+    int error = errno;
+    double now = clock_seconds();
+
+    if (server->failures++ == 0) {
+        server->failing_since = now;
+        server->pause = PAUSE_FIRST;
+        log_error("%s failed: %s%s%s; clients wait until it works again", what, strerror(error),
+                  *hint != '\0' ? "; limits: " : "", hint);
+    }
+    server->closed_until = now + server->pause;
+    if ((server->pause *= 2) > PAUSE_LONGEST)
+        server->pause = PAUSE_LONGEST;
+}
+
+/* What had failed works: the episode is over. */
+static void end_episode(struct server *server)
+{
+    if (server->failures == 0)
+        return;
+    log_event(LOG_NORMAL, "resume failures=%lu secs=%.3f", server->failures,
+              clock_seconds() - server->failing_since);
+    server->failures = 0;
+    server->closed_until = 0;
+}
+
+void server_hold(struct server *server, const struct client *client, const char *what)
+{
+    char limits[160];
+    int error = errno;
+
+    platform_process_limits(limits, sizeof limits);
+    server->holding = true;
+    server->held = *client;
+    errno = error;
+    pause_gate(server, what, limits);
+}
+
+static void heed_accept_failure(struct server *server)
+{
+    switch (failure_action(errno)) {
+    case FAILURE_RETRY:
+        if (errno == EAGAIN || errno == EWOULDBLOCK || ++server->retries < RETRIES_MAX)
+            return;
+        server->retries = 0;
+        pause_gate(server, "accept", "");
+        return;
+    case FAILURE_PAUSE:
+        pause_gate(server, "accept", errno == EMFILE ? "RLIMIT_NOFILE (ulimit -n)" : "");
+        return;
+    case FAILURE_STOP:
+        log_error("accept failed: %s; stopping", strerror(errno));
+        server->failed = true;
+        stop(server, SERVER_DRAINING, "failure");
+        return;
+    }
+}
+
+/* ---- the gate ---- */
+
+static bool gate_is_open(const struct server *server, double now)
+{
+    return server->phase == SERVER_SERVING && !server->holding && now >= server->closed_until &&
+           children_live(server->children) < server->options->max_connections;
+}
+
+/* When the wait must end although nothing happens: the earliest of `until` and our own
+ * times; 0 when there is none. */
+static double wake_time(struct server *server, double until, double now)
+{
+    double times[] = {until, server->phase_ends, now < server->closed_until ? server->closed_until : 0,
+                      log_settle(now)};
+    double earliest = 0;
+
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        if (times[i] > 0 && (earliest <= 0 || times[i] < earliest))
+            earliest = times[i];
+    return earliest;
+}
+
+static int watch_listeners(const struct listeners *listeners, fd_set *readable, int limit)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        FD_SET((unsigned)listeners->all[i].descriptor, readable);
+        if (listeners->all[i].descriptor >= limit)
+            limit = listeners->all[i].descriptor + 1;
+    }
+    return limit;
+}
+
+/* Notes which listeners are ready. Clients that wait at the very moment the gate opens again
+ * have been deferred. */
+static void note_ready(struct server *server, const fd_set *readable, bool just_opened)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        listener->ready = readable != NULL && FD_ISSET((unsigned)listener->descriptor, readable);
+        if (just_opened || !listener->ready)
+            listener->late = listener->ready;
+    }
+}
+
+void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
+                 int limit)
+{
+    double now = clock_seconds(), wake = wake_time(server, until, now);
+    bool open = gate_is_open(server, now), just_opened = open && server->was_closed;
+    struct timespec timeout = clock_timespec(just_opened ? 0 : wake - now);
+    fd_set none;
+    int ready;
+
+    if (readable == NULL) {
+        FD_ZERO(&none);
+        readable = &none;
+    }
+    if (open)
+        limit = watch_listeners(&server->listeners, readable, limit);
+    server->was_closed = !open;
+    ready = pselect(limit, readable, writable, NULL, just_opened || wake > 0 ? &timeout : NULL,
+                    signals_wait_mask());
+    if (ready == -1) {
+        if (errno != EINTR) {
+            log_error("pselect failed: %s", strerror(errno));
+            clock_sleep(PAUSE_FIRST);
+        }
+        FD_ZERO(readable);
+        if (writable != NULL)
+            FD_ZERO(writable);
+    }
+    note_ready(server, open && ready > 0 ? readable : NULL, just_opened);
+    heed_signals(server);
+    if (server->phase_ends > 0 && clock_seconds() >= server->phase_ends)
+        enter_phase(server, server->phase + 1);
+}
+
+/* ---- accepting and admitting ---- */
+
+static void refuse(struct server *server, const struct client *client, const char *why)
+{
+    char from[ADDRESS_TEXT_MAX];
+
+    close(client->descriptor);
+    server->statistics.refused++;
+    log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
+}
+
+/* The next connection of any listener that is ready, each of them once a turn. */
+static bool accept_next(struct server *server, struct client *client)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        if (!listener->ready)
+            continue;
+        listener->ready = false;
+        client->descriptor =
+            listeners_accept(listener, server->options->service.idle, &client->peer);
+        if (client->descriptor == -1) {
+            heed_accept_failure(server);
+            continue;
+        }
+        end_episode(server);
+        server->retries = 0;
+        server->statistics.accepted++;
+        server->statistics.deferred += listener->late;
+        listener->late = false;
+        return true;
+    }
+    return false;
+}
+
+/* The client that could not be started before, when it is time to try again. */
+static bool take_held(struct server *server, struct client *client)
+{
+    if (server->phase >= SERVER_TERMINATING) {
+        refuse(server, &server->held, "stopping");
+        server->holding = false;
+        return false;
+    }
+    if (clock_seconds() < server->closed_until)
+        return false;
+    *client = server->held;
+    server->holding = false;
+    return true;
+}
+
+bool server_accept(struct server *server, struct client *client)
+{
+    size_t most = server->options->max_per_source;
+
+    if (server->holding)
+        return take_held(server, client);
+    while (gate_is_open(server, clock_seconds()) && accept_next(server, client)) {
+        if (most == 0 || children_from(server->children, &client->peer) < most)
+            return true;
+        refuse(server, client, "max-per-source");
+    }
+    return false;
+}
+
+/* ---- counting ---- */
+
+struct child *server_began(struct server *server, int64_t id, const struct client *client)
+{
+    char from[ADDRESS_TEXT_MAX];
+    struct child *child =
+        children_add(server->children, id, &client->peer, clock_seconds());
+    size_t live = children_live(server->children);
+
+    end_episode(server);
+    if (live > server->statistics.peak)
+        server->statistics.peak = live;
+    if (log_shows(LOG_CLIENTS))
+        log_event(LOG_CLIENTS, "accept pid=%lld from=%s live=%zu", (long long)id,
+                  peer_text(&client->peer, from), live);
+    return child;
+}
+
+struct child *server_signed_off(struct server *server, const struct record *record)
+{
+    struct child *child = children_find(server->children, record->id);
+
+    if (child == NULL || child->signed_off) {
+        log_error("ignored a record on the ledger for %lld, which is %s", (long long)record->id,
+                  child == NULL ? "no live child" : "signed off already");
+        return NULL;
+    }
+    child->signed_off = true;
+    child->in = record->in;
+    child->out = record->out;
+    child->ending = (int)record->ending;
+    return child;
+}
+
+static void log_end(const struct server *server, const struct child *child, int signal)
+{
+    char from[ADDRESS_TEXT_MAX], bytes[64] = "in=- out=-", how[24];
+
+    if (child->signed_off)
+        snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
+                 (unsigned long long)child->out);
+    if (signal != 0)
+        snprintf(how, sizeof how, "signal-%d", signal);
+    else
+        snprintf(how, sizeof how, "%s", session_ending_name(child->ending));
+    log_event(LOG_CLIENTS, "end pid=%lld from=%s %s secs=%.3f how=%s live=%zu",
+              (long long)child->id, peer_text(&child->peer, from), bytes,
+              clock_seconds() - child->since, how, children_live(server->children) - 1);
+}
+
+void server_ended(struct server *server, struct child *child, int signal)
+{
+    server->statistics.ended++;
+    server->statistics.in += child->in;
+    server->statistics.out += child->out;
+    if (log_shows(LOG_CLIENTS))
+        log_end(server, child, signal);
+    children_remove(server->children, child);
+    /* What it used may be what was missing. */
+    server->closed_until = 0;
+}
+
+void server_status(const struct server *server, size_t zombies)
+{
+    const struct statistics *count = &server->statistics;
+
+    log_event(LOG_NORMAL,
+              "status live=%zu peak=%zu accepted=%llu ended=%llu refused=%llu deferred=%llu "
+              "in=%llu out=%llu zombies=%zu",
+              children_live(server->children), count->peak, count->accepted, count->ended,
+              count->refused, count->deferred, count->in, count->out, zombies);
+}

@@ -1,0 +1,121 @@
+/*
+ * server.h: what every server of the family does alike: the gate, accepting and admitting,
+ * counting, stopping, and the lines that tell of it.
+ *
+ * A model (serve.h) runs the loop, and starts and ends sessions its own way:
+ *
+ *     while (server_running(server)) {
+ *         server_wait(...);                        signals, time, ready descriptors
+ *         ... end what has ended: server_ended
+ *         ... pass on server_order, if there is one
+ *         while (server_accept(server, &client))   one admitted client after the other
+ *             ... start it: server_began, or server_hold when that fails
+ *     }
+ *
+ * The gate is open while fewer than max_connections are live, no failure is being waited
+ * out, and nobody has told the server to stop. While it is closed, new clients are
+ * deferred: they stay in the kernel's backlog, and nothing is lost.
+ *
+ * Invariants: accepted == ended + refused + live + held. Each accepted connection ends as
+ * one `end` or one `refuse` line. The loop sleeps whenever there is nothing to do: each
+ * failure that persists closes the gate until a child ends or a pause is over.
+ *
+ * Cost of a turn: linear in the listeners, constant in live children and sources.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "address.h"
+#include "children.h"
+#include "ledger.h"
+#include "listeners.h"
+#include "options.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/select.h>
+
+/* An accepted connection that a model is to serve; the descriptor is the model's to close. */
+struct client {
+    int descriptor;
+    struct peer peer;
+};
+
+struct statistics {
+    unsigned long long accepted, ended, refused;
+    unsigned long long deferred; /* accepted only after they had found the gate closed */
+    unsigned long long in, out;  /* bytes, of children that signed off */
+    size_t peak;                 /* most live at once */
+};
+
+/* How far a stop has come. */
+enum server_phase {
+    SERVER_SERVING,
+    SERVER_DRAINING,    /* listeners closed; children finish for the grace */
+    SERVER_TERMINATING, /* children were sent SIGTERM, and have a second */
+    SERVER_KILLING      /* children were sent SIGKILL */
+};
+
+struct server {
+    const struct options *options;
+    struct listeners listeners;
+    struct children *children;
+    struct statistics statistics;
+    double started;
+
+    enum server_phase phase;
+    double phase_ends; /* when the next phase begins; 0: it does not by itself */
+    int order;         /* the signal to pass on to all live children; 0: none */
+    bool failed;       /* it stops because it cannot go on */
+
+    bool was_closed;        /* the gate was closed at the last look */
+    double closed_until;    /* a failure is waited out; 0: none */
+    double pause;           /* for how long the next time */
+    double failing_since;   /* an episode of failures began; 0: none is on */
+    unsigned long failures; /* in this episode */
+    unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY */
+
+    bool holding; /* `held` was accepted, but could not be started yet */
+    struct client held;
+};
+
+/* Opens the listeners and the table of children. Returns 0, or -1 (said). */
+int server_open(struct server *server, const struct options *options);
+
+/* Closes the listeners, if they still are open, and tells how it went. */
+void server_close(struct server *server);
+
+/* Whether there is still something to wait for. */
+bool server_running(const struct server *server);
+
+/*
+ * Waits until a listener or one of the model's own descriptors is ready, a signal comes, or
+ * it is `until` (clock.h; 0: no such time). `readable` and `writable` hold the model's own
+ * descriptors, all below `limit`, or are NULL; they come back as pselect leaves them.
+ */
+void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
+                 int limit);
+
+/* The next client that may come in. False when there is none now. */
+bool server_accept(struct server *server, struct client *client);
+
+/* A client that was let in is being served, as child `id`. Registers it. */
+struct child *server_began(struct server *server, int64_t id, const struct client *client);
+
+/* A client that was let in cannot be served now because `what` failed with errno: keeps it,
+ * closes the gate, and hands it out again when a child has ended or a pause is over. */
+void server_hold(struct server *server, const struct client *client, const char *what);
+
+/* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
+struct child *server_signed_off(struct server *server, const struct record *record);
+
+/* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
+void server_ended(struct server *server, struct child *child, int signal);
+
+/* The signal that the model now has to pass on to all its live children, once; 0: none. */
+int server_order(struct server *server);
+
+/* Writes the status line; `zombies` were found not yet reaped when it was asked for. */
+void server_status(const struct server *server, size_t zombies);
+
+#endif

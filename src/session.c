@@ -1,0 +1,213 @@
+/* session.c: see session.h. */
+#include "session.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Large enough that a system call's price does not show beside the copying. */
+#define ECHO_BUFFER 65536
+
+/* What session_close discards at most: more than a receive buffer holds by default. A client
+ * that goes on sending for longer will get its reset. */
+#define DISCARD_MAX (8 * 1024 * 1024)
+
+size_t session_buffer_size(const struct service *service)
+{
+    size_t size = ECHO_BUFFER, greeting = 0;
+
+    if (service->reply != NULL)
+        size = service->message_size + reply_size_max(service->reply, service->message_size);
+    if (service->greeting != NULL)
+        greeting = reply_size_max(service->greeting, 0);
+    return size > greeting ? size : greeting;
+}
+
+static void owe(struct session *session, const char *bytes, size_t size)
+{
+    session->owed = bytes;
+    session->owed_size = size;
+    session->wants = SESSION_WRITE;
+}
+
+/* Nothing is owed: the pause if it is still to come, else the next message. */
+static void want_input(struct session *session)
+{
+    session->wants =
+        session->service->delay > 0 && !session->paused ? SESSION_PAUSE : SESSION_READ;
+}
+
+void session_open(struct session *session, const struct service *service, int descriptor,
+                  const struct peer *peer, char *buffer)
+{
+    *session = (struct session){
+        .service = service, .peer = *peer, .descriptor = descriptor, .buffer = buffer};
+    want_input(session);
+    if (service->greeting != NULL)
+        owe(session, buffer, reply_make(service->greeting, NULL, 0, peer, buffer));
+    if (session->wants == SESSION_WRITE && session->owed_size == 0)
+        want_input(session);
+}
+
+void session_end(struct session *session, enum session_ending ending)
+{
+    session->wants = SESSION_DONE;
+    session->ending = ending;
+}
+
+static enum session_ending ending_of(int error)
+{
+    return error == ECONNRESET || error == EPIPE ? SESSION_RESET : SESSION_ERROR;
+}
+
+/* A read or write failed. Returns false, for session_step, when that means "not now". */
+static bool heed_error(struct session *session)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return false;
+    session_end(session, ending_of(errno));
+    return true;
+}
+
+/* -vv: what a client sent, escaped, and cut to what a log line holds. */
+static void show_message(const struct session *session, size_t size)
+{
+    enum { SHOWN = 60 };
+    char client[ADDRESS_TEXT_MAX], text[SHOWN * 4 + 1];
+    size_t shown = size < SHOWN ? size : SHOWN;
+
+    text[reply_escape(session->buffer, shown, text)] = '\0';
+    log_event(LOG_MESSAGES, "message from=%s bytes=%zu text='%s'%s",
+              peer_text(&session->peer, client), size, text, shown < size ? "..." : "");
+}
+
+static bool step_read(struct session *session)
+{
+    const struct reply *reply = session->service->reply;
+    size_t room = reply != NULL ? session->service->message_size : ECHO_BUFFER;
+    ssize_t size = read(session->descriptor, session->buffer, room);
+
+    if (size == -1)
+        return heed_error(session);
+    if (size == 0) {
+        session_end(session, SESSION_EOF);
+        return true;
+    }
+    session->in += (uint64_t)size;
+    if (log_shows(LOG_MESSAGES))
+        show_message(session, (size_t)size);
+    if (reply == NULL) {
+        owe(session, session->buffer, (size_t)size);
+    } else {
+        char *answer = session->buffer + room;
+        owe(session, answer,
+            reply_make(reply, session->buffer, (size_t)size, &session->peer, answer));
+    }
+    if (session->owed_size == 0)
+        want_input(session);
+    return true;
+}
+
+static bool step_write(struct session *session)
+{
+    ssize_t size = write(session->descriptor, session->owed, session->owed_size);
+
+    if (size == -1)
+        return heed_error(session);
+    session->out += (uint64_t)size;
+    session->owed += size;
+    session->owed_size -= (size_t)size;
+    if (session->owed_size == 0)
+        want_input(session);
+    return true;
+}
+
+bool session_step(struct session *session)
+{
+    switch (session->wants) {
+    case SESSION_READ:
+        return step_read(session);
+    case SESSION_WRITE:
+        return step_write(session);
+    case SESSION_PAUSE:
+        session->paused = true;
+        want_input(session);
+        return true;
+    case SESSION_DONE:
+        break;
+    }
+    return false;
+}
+
+/* Lets reads and writes wait for `seconds` at most; 0: without end. */
+static void set_timeouts(int descriptor, double seconds)
+{
+    struct timeval limit = clock_timeval(seconds);
+
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+/*
+ * With a lifetime, each step may wait only until that is over: two more system calls a
+ * step, paid by those who ask for a lifetime. A timer's signal would cost none but could
+ * come just before the read that it is to end. Returns false when the lifetime is over.
+ */
+static bool limit_step(const struct session *session, double deadline)
+{
+    double left = deadline - clock_seconds();
+    double idle = session->service->idle;
+
+    if (left <= 0)
+        return false;
+    set_timeouts(session->descriptor, idle > 0 && idle < left ? idle : left);
+    return true;
+}
+
+void session_run(struct session *session)
+{
+    const struct service *service = session->service;
+    double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
+
+    while (session->wants != SESSION_DONE) {
+        if (session->wants == SESSION_PAUSE)
+            clock_sleep(deadline > 0 && service->lifetime < service->delay ? service->lifetime
+                                                                           : service->delay);
+        if (deadline > 0 && !limit_step(session, deadline))
+            session_end(session, SESSION_LIFETIME);
+        else if (!session_step(session) && errno != EINTR)
+            session_end(session, deadline > 0 && clock_seconds() >= deadline ? SESSION_LIFETIME
+                                                                             : SESSION_IDLE);
+    }
+}
+
+/* Sends our end of file and reads away what the client has sent, without waiting for more. */
+static void discard_input(struct session *session)
+{
+    size_t room = session_buffer_size(session->service), discarded = 0;
+    ssize_t size;
+
+    (void)shutdown(session->descriptor, SHUT_WR);
+    do {
+        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
+        discarded += size > 0 ? (size_t)size : 0;
+    } while (size > 0 && discarded < DISCARD_MAX);
+}
+
+void session_close(struct session *session)
+{
+    if (session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME)
+        discard_input(session);
+    close(session->descriptor);
+}
+
+const char *session_ending_name(enum session_ending ending)
+{
+    static const char *const names[] = {"eof", "idle", "lifetime", "reset", "error"};
+
+    return ending <= SESSION_ERROR ? names[ending] : "error";
+}

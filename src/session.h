@@ -1,0 +1,88 @@
+/*
+ * session.h: one client's echo as a small state machine over one descriptor.
+ *
+ * A session says what it wants next, to read, to write or to wait, and takes one step. A
+ * blocking server loops over the steps (session_run does); an event-driven server takes
+ * one when the descriptor is ready. It knows no fork, thread or listener.
+ *
+ *     greeting owed? --> WRITE --> delay? --> PAUSE --> READ <--> WRITE
+ *                                                        |          |
+ *                                                        +--> DONE <+
+ *
+ * RFC 862: whatever is read is sent back, all of it, until the client has finished. At the
+ * client's end of file everything is written already, for a session reads only when it
+ * owes nothing; so the close that follows is an orderly one. Where the server ends the
+ * connection itself (idle, lifetime), input may be unread, and closing then would send a
+ * reset that can overtake what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525,
+ * 2.17): session_close discards that input first.
+ *
+ * Cost: one buffer a session, no allocation; two system calls a message.
+ */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "address.h"
+#include "reply.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What every session of a server has in common; from the command line. */
+struct service {
+    const struct reply *reply;    /* NULL: plain echo */
+    const struct reply *greeting; /* NULL: none */
+    size_t message_size;          /* the most that one read takes where there is a reply */
+    double delay;                 /* seconds before the first read */
+    double idle;                  /* seconds without a byte either way; 0: no limit */
+    double lifetime;              /* seconds from accept; 0: no limit */
+};
+
+enum session_wants { SESSION_READ, SESSION_WRITE, SESSION_PAUSE, SESSION_DONE };
+
+/* How a session ended. The numbers are the exit statuses of forkecho's children. */
+enum session_ending {
+    SESSION_EOF = 0,  /* the client finished */
+    SESSION_IDLE,     /* nothing moved for the idle limit */
+    SESSION_LIFETIME, /* the lifetime was over */
+    SESSION_RESET,    /* the client's end is gone */
+    SESSION_ERROR     /* anything else */
+};
+
+struct session {
+    const struct service *service;
+    struct peer peer;
+    int descriptor; /* the caller's: the caller closes it, by session_close or itself */
+    enum session_wants wants;
+    enum session_ending ending; /* valid once it wants SESSION_DONE */
+    uint64_t in, out;           /* bytes read and written */
+    bool paused;                /* the delay is behind us */
+    char *buffer;               /* the caller's, of session_buffer_size bytes */
+    const char *owed;           /* what is still to be written ... */
+    size_t owed_size;           /* ... and how much */
+};
+
+/* The size of the buffer that a session of this service needs. */
+size_t session_buffer_size(const struct service *service);
+
+void session_open(struct session *session, const struct service *service, int descriptor,
+                  const struct peer *peer, char *buffer);
+
+/* Takes one step: one read or write, or the end of the pause. Returns false when nothing
+ * moved because the descriptor was not ready (EAGAIN) or a signal came. */
+bool session_step(struct session *session);
+
+/* Ends it from outside: a limit is reached, the server stops. */
+void session_end(struct session *session, enum session_ending ending);
+
+/* Serves a session on a blocking descriptor to its end, by the limits of its service. The
+ * idle limit must already be the descriptor's SO_RCVTIMEO and SO_SNDTIMEO. */
+void session_run(struct session *session);
+
+/* Closes the descriptor so that nothing already sent is lost to a reset. */
+void session_close(struct session *session);
+
+/* The word for log lines: "eof", "idle", ... */
+const char *session_ending_name(enum session_ending ending);
+
+#endif

@@ -1,0 +1,62 @@
+/* signals.c: see signals.h. */
+#include "signals.h"
+
+#include <stddef.h>
+
+static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD};
+enum { HEEDED = sizeof heeded / sizeof heeded[0] };
+
+static volatile sig_atomic_t seen[HEEDED];
+static sigset_t wait_mask;
+
+static void record(int number)
+{
+    for (size_t i = 0; i < HEEDED; i++)
+        if (heeded[i] == number)
+            seen[i] = 1;
+}
+
+void signals_open(void)
+{
+    struct sigaction action = {.sa_handler = record};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t blocked;
+
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < HEEDED; i++)
+        sigaddset(&blocked, heeded[i]);
+    sigprocmask(SIG_BLOCK, &blocked, &wait_mask);
+    /* Whoever started us may have blocked or ignored some of them; we mean to hear them. */
+    for (size_t i = 0; i < HEEDED; i++)
+        sigdelset(&wait_mask, heeded[i]);
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < HEEDED; i++)
+        sigaction(heeded[i], &action, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+const sigset_t *signals_wait_mask(void)
+{
+    return &wait_mask;
+}
+
+bool signals_take(int number)
+{
+    for (size_t i = 0; i < HEEDED; i++)
+        if (heeded[i] == number && seen[i]) {
+            seen[i] = 0;
+            return true;
+        }
+    return false;
+}
+
+void signals_child(void)
+{
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    sigset_t ends;
+
+    sigaction(SIGTERM, &standard, NULL);
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &ends, NULL);
+}

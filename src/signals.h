@@ -1,0 +1,30 @@
+/*
+ * signals.h: handlers that only record, and the one place where signals are open.
+ *
+ * All signals that the server heeds are blocked from signals_open on. They are open only
+ * inside the wait (pselect takes the mask from signals_wait_mask), so none can slip in
+ * between a look at the record and the sleep: no wakeup is lost. A record is cleared
+ * before its work is done, so one that comes meanwhile is seen at the next turn.
+ *
+ * Cost: a signal is one bit; the same one twice between two looks is once.
+ */
+#ifndef SIGNALS_H
+#define SIGNALS_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/* Installs the handlers for TERM, INT, QUIT, USR1 and CHLD, ignores PIPE and blocks them. */
+void signals_open(void);
+
+/* The mask to wait with: what the caller of signals_open had, with our signals open. */
+const sigset_t *signals_wait_mask(void);
+
+/* Whether `number` has come since it was last asked for; forgets it. */
+bool signals_take(int number);
+
+/* In a child: SIGTERM ends it as by default; INT, QUIT and USR1 are the parent's business and
+ * stay blocked, so that Ctrl-C on a terminal, which signals the whole group, cuts no client. */
+void signals_child(void);
+
+#endif

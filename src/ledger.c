@@ -48,13 +48,13 @@ static uint64_t seal_of(const struct record *record)
            ((uint64_t)record->ending << 3);
 }
 
-void ledger_sign_off(const struct ledger *ledger, int64_t id, const struct session *session)
+void ledger_sign_off(int write_end, int64_t id, const struct session *session)
 {
     struct record record = {LEDGER_MARK, id, session->in, session->out, session->ending, 0};
 
     record.seal = seal_of(&record);
     for (int tries = 0; tries < SIGN_OFF_TRIES; tries++) {
-        if (write(ledger->write_end, &record, sizeof record) != -1)
+        if (write(write_end, &record, sizeof record) != -1)
             return;
         if (errno == EAGAIN)
             clock_sleep(SIGN_OFF_PAUSE);
@@ -70,17 +70,24 @@ static void drop(struct ledger *ledger, size_t size)
     memmove(ledger->batch, ledger->batch + size, ledger->held);
 }
 
-/* Reads more behind what is held. Returns whether a whole record may be there now. */
+/* Reads more behind what is held. Returns whether a whole record may be there now. A read
+ * that did not fill its room has emptied the pipe, so the next one is left out, once. */
 static int fill(struct ledger *ledger)
 {
+    size_t room = sizeof ledger->batch - ledger->held;
     ssize_t size;
 
+    if (ledger->emptied) {
+        ledger->emptied = 0;
+        return 0;
+    }
     do
-        size = read(ledger->read_end, ledger->batch + ledger->held,
-                    sizeof ledger->batch - ledger->held);
+        size = read(ledger->read_end, ledger->batch + ledger->held, room);
     while (size == -1 && errno == EINTR);
-    if (size > 0)
+    if (size > 0) {
         ledger->held += (size_t)size;
+        ledger->emptied = (size_t)size < room;
+    }
     return ledger->held >= sizeof(struct record);
 }
 

@@ -39,8 +39,9 @@ struct record {
 
 struct ledger {
     int read_end, write_end;
-    size_t held; /* bytes in `batch` that are still to be taken */
+    size_t held;        /* bytes in `batch` that are still to be taken */
     char batch[LEDGER_BATCH * sizeof(struct record)];
+    int emptied;        /* the last read took all there was */
     unsigned long junk; /* bytes skipped since they were last told */
 };
 
@@ -48,9 +49,9 @@ struct ledger {
 int ledger_open(struct ledger *ledger);
 void ledger_close(struct ledger *ledger);
 
-/* A child's last act before _exit: writes the record of `id`'s session, trying for about a
- * second while the ledger is full. Async-signal-safe. */
-void ledger_sign_off(const struct ledger *ledger, int64_t id, const struct session *session);
+/* A child's last act before _exit: writes the record of `id`'s session to the write end,
+ * trying for about a second while the ledger is full. Async-signal-safe. */
+void ledger_sign_off(int write_end, int64_t id, const struct session *session);
 
 /* Takes the next record. Returns 1, or 0 when there is none now. */
 int ledger_take(struct ledger *ledger, struct record *record);

@@ -3,33 +3,20 @@
  *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
+#include "descriptors.h"
 #include "log.h"
 #include "options.h"
-#include "platform.h"
 #include "serve.h"
 #include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
-
-/* Descriptors 0 to 2 must not become a listener or a client's socket, on which a stray
- * message would then appear. */
-static void fill_standard_descriptors(void)
-{
-    int descriptor;
-
-    do
-        descriptor = open("/dev/null", O_RDWR);
-    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
-    close(descriptor);
-}
 
 /* Holds the caller to what the model can keep. Returns 0, or -1 (said). */
 static int fit_to_model(struct options *options)
@@ -73,8 +60,8 @@ static int announce(const struct server *server)
 
 int main(int argc, char **argv)
 {
-    static struct server server;
     struct options options;
+    struct server *server;
     int outcome;
 
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
@@ -87,15 +74,14 @@ int main(int argc, char **argv)
     }
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
-    fill_standard_descriptors();
-    platform_close_range(STDERR_FILENO + 1, INT_MAX);
+    descriptors_tidy();
     log_open(options.program, (enum log_level)options.verbosity);
     signals_open();
-    if (server_open(&server, &options) == -1)
+    if ((server = server_open(&options)) == NULL)
         return EXIT_FAILURE;
-    outcome = announce(&server);
+    outcome = announce(server);
     if (outcome == 0)
-        outcome = serve_model.serve(&server);
-    server_close(&server);
-    return outcome == 0 && !server.failed ? EXIT_SUCCESS : EXIT_FAILURE;
+        outcome = serve_model.serve(server);
+    server_close(server);
+    return outcome == 0 && !server->failed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

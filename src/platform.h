@@ -26,7 +26,7 @@ pid_t platform_fork(void);
  */
 void *platform_private_memory(size_t size);
 
-/* Closes the descriptors from `lowest` to `highest`, in as few calls as the system allows. */
+/* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
 void platform_close_range(int lowest, int highest);
 
 /*

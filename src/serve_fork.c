@@ -47,6 +47,7 @@
  * processors. What does not fit is left to the sweep. */
 #define LEAVING_MAX 256
 
+/* What the parent needs for reaping; in private memory, as its pages change all the time. */
 struct reaper {
     struct ledger ledger;
     pid_t leaving[LEAVING_MAX];
@@ -55,55 +56,39 @@ struct reaper {
     double sweep_at;  /* when to sweep; 0: no child can be dead and unknown */
 };
 
+/* What a child starts with. Nothing else of the parent's memory is its business. */
+struct birth {
+    const struct service *service;
+    int ledger;   /* the write end; all descriptors from 3 to below it are the parent's alone */
+    char *buffer; /* for the session */
+};
+
 /* ---- the child ---- */
-
-/* Closes what is the parent's alone: the read end of the ledger and the listeners. They
- * were opened one after the other, so as a rule they are one range, below the client's. */
-static void close_parents_descriptors(const struct server *server, const struct ledger *ledger,
-                                      int client)
-{
-    const struct listeners *listeners = &server->listeners;
-    int lowest = ledger->read_end, highest = ledger->read_end;
-
-    for (size_t i = 0; i < listeners->count; i++) {
-        int descriptor = listeners->all[i].descriptor;
-        lowest = descriptor < lowest ? descriptor : lowest;
-        highest = descriptor > highest ? descriptor : highest;
-    }
-    if (client > highest && ledger->write_end < lowest) {
-        platform_close_range(lowest, highest);
-        return;
-    }
-    close(ledger->read_end);
-    for (size_t i = 0; i < listeners->count; i++)
-        close(listeners->all[i].descriptor);
-}
 
 /* The whole life of a child. Its exit status tells how the session ended also where the
  * ledger could not. */
-static _Noreturn void live(const struct server *server, const struct ledger *ledger,
-                           const struct client *client, char *buffer)
+static _Noreturn void live(const struct birth *birth, const struct client *client)
 {
     struct session session;
 
-    close_parents_descriptors(server, ledger, client->descriptor);
+    platform_close_range(STDERR_FILENO + 1, birth->ledger - 1);
     signals_child();
-    session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
+    session_open(&session, birth->service, client->descriptor, &client->peer, birth->buffer);
     session_run(&session);
-    session_close(&session);
-    ledger_sign_off(ledger, getpid(), &session);
+    close(client->descriptor);
+    ledger_sign_off(birth->ledger, getpid(), &session);
     _exit((int)session.ending);
 }
 
 /* ---- the parent ---- */
 
-static void begin_child(struct server *server, const struct reaper *reaper,
-                        const struct client *client, char *buffer)
+static void begin_child(struct server *server, const struct birth *birth,
+                        const struct client *client)
 {
     pid_t pid = platform_fork();
 
     if (pid == 0)
-        live(server, &reaper->ledger, client, buffer);
+        live(birth, client);
     if (pid == -1) {
         server_hold(server, client, "fork");
         return;
@@ -198,17 +183,16 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
     reaper->late_signal = reaped > 0;
 }
 
-static void tell_children(const struct server *server, int signal)
+static void tell_child(struct server *server, struct child *child, int signal)
 {
-    for (struct child *each = children_oldest(server->children); each != NULL; each = each->younger)
-        kill((pid_t)each->id, signal);
+    (void)server;
+    kill((pid_t)child->id, signal);
 }
 
 /* One turn of the loop, after a wait. */
-static void turn(struct server *server, struct reaper *reaper, char *buffer)
+static void turn(struct server *server, struct reaper *reaper, const struct birth *birth)
 {
     struct client client;
-    int order;
 
     if (signals_take(SIGCHLD))
         heed_child_signal(server, reaper);
@@ -216,28 +200,42 @@ static void turn(struct server *server, struct reaper *reaper, char *buffer)
         sweep(server, reaper);
     if (signals_take(SIGUSR1))
         server_status(server, sweep(server, reaper));
-    if ((order = server_order(server)) != 0)
-        tell_children(server, order);
+    server_pass_order(server, tell_child);
     while (server_accept(server, &client))
-        begin_child(server, reaper, &client, buffer);
+        begin_child(server, birth, &client);
+}
+
+/* Opens the ledger. The listeners are open, and nothing else is: so its write end is above
+ * all that a child has to close, and every client's descriptor comes above it. */
+static struct reaper *open_reaper(void)
+{
+    struct reaper *reaper = platform_private_memory(sizeof *reaper);
+
+    if (reaper == NULL || ledger_open(&reaper->ledger) == -1)
+        return NULL;
+    return reaper;
 }
 
 static int serve(struct server *server)
 {
-    struct reaper reaper = {0};
-    char *buffer = malloc(session_buffer_size(&server->options->service));
+    struct reaper *reaper = open_reaper();
+    struct birth birth = {
+        .service = &server->options->service,
+        .buffer = malloc(session_buffer_size(&server->options->service)),
+    };
 
-    if (buffer == NULL || ledger_open(&reaper.ledger) == -1) {
-        log_error("cannot set up the ledger and buffer: %s", strerror(errno));
-        free(buffer);
+    if (reaper == NULL || birth.buffer == NULL) {
+        log_error("cannot set up the ledger and a buffer: %s", strerror(errno));
+        free(birth.buffer);
         return -1;
     }
+    birth.ledger = reaper->ledger.write_end;
     while (server_running(server)) {
-        server_wait(server, reaper.sweep_at, NULL, NULL, 0);
-        turn(server, &reaper, buffer);
+        server_wait(server, reaper->sweep_at, NULL, NULL, 0);
+        turn(server, reaper, &birth);
     }
-    ledger_close(&reaper.ledger);
-    free(buffer);
+    ledger_close(&reaper->ledger);
+    free(birth.buffer);
     return 0;
 }
 

@@ -23,17 +23,20 @@
 /* Between SIGTERM and SIGKILL to children that outlived the grace. Seconds. */
 #define TERMINATION_TIME 1.0
 
-int server_open(struct server *server, const struct options *options)
+struct server *server_open(const struct options *options)
 {
-    memset(server, 0, sizeof *server);
-    server->options = options;
-    server->started = clock_seconds();
-    server->children = children_new(options->max_connections);
-    if (server->children == NULL) {
-        log_error("no memory for %zu children (-c): %s", options->max_connections, strerror(errno));
-        return -1;
+    struct server *server = platform_private_memory(sizeof *server);
+    struct children *children = children_new(options->max_connections);
+
+    if (server == NULL || children == NULL) {
+        log_error("no memory for %zu connections (-c): %s", options->max_connections,
+                  strerror(errno));
+        return NULL;
     }
-    return listeners_open(&server->listeners, options);
+    server->options = options;
+    server->children = children;
+    server->started = clock_seconds();
+    return listeners_open(&server->listeners, options) == 0 ? server : NULL;
 }
 
 void server_close(struct server *server)
@@ -104,12 +107,18 @@ static void heed_signals(struct server *server)
         stop(server, SERVER_KILLING, "SIGQUIT");
 }
 
-int server_order(struct server *server)
+void server_pass_order(struct server *server,
+                       void (*tell)(struct server *server, struct child *child, int signal))
 {
     int order = server->order;
 
     server->order = 0;
-    return order;
+    if (order == 0)
+        return;
+    for (struct child *each = children_oldest(server->children), *next; each != NULL; each = next) {
+        next = each->younger;
+        tell(server, each, order);
+    }
 }
 
 /* ---- failures ---- */

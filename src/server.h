@@ -7,7 +7,7 @@
  *     while (server_running(server)) {
  *         server_wait(...);                        signals, time, ready descriptors
  *         ... end what has ended: server_ended
- *         ... pass on server_order, if there is one
+ *         server_pass_order(server, ...)           what a stop asks of the children
  *         while (server_accept(server, &client))   one admitted client after the other
  *             ... start it: server_began, or server_hold when that fails
  *     }
@@ -79,8 +79,9 @@ struct server {
     struct client held;
 };
 
-/* Opens the listeners and the table of children. Returns 0, or -1 (said). */
-int server_open(struct server *server, const struct options *options);
+/* Opens the listeners and the table of children. Returns the server, in memory that children
+ * do not inherit, or NULL (said). `options` is kept. */
+struct server *server_open(const struct options *options);
 
 /* Closes the listeners, if they still are open, and tells how it went. */
 void server_close(struct server *server);
@@ -112,8 +113,10 @@ struct child *server_signed_off(struct server *server, const struct record *reco
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
 
-/* The signal that the model now has to pass on to all its live children, once; 0: none. */
-int server_order(struct server *server);
+/* Where the stop has come to that: has `tell` pass a signal on to each live child, once, the
+ * oldest first. `tell` may end the child that it is given. */
+void server_pass_order(struct server *server,
+                       void (*tell)(struct server *server, struct child *child, int signal));
 
 /* Writes the status line; `zombies` were found not yet reaped when it was asked for. */
 void server_status(const struct server *server, size_t zombies);

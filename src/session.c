@@ -12,7 +12,7 @@
 /* Large enough that a system call's price does not show beside the copying. */
 #define ECHO_BUFFER 65536
 
-/* What session_close discards at most: more than a receive buffer holds by default. A client
+/* What session_finish discards at most: more than a receive buffer holds by default. A client
  * that goes on sending for longer will get its reset. */
 #define DISCARD_MAX (8 * 1024 * 1024)
 
@@ -143,6 +143,20 @@ bool session_step(struct session *session)
     return false;
 }
 
+void session_finish(struct session *session)
+{
+    size_t room = session_buffer_size(session->service), discarded = 0;
+    ssize_t size;
+
+    if (session->ending != SESSION_IDLE && session->ending != SESSION_LIFETIME)
+        return;
+    (void)shutdown(session->descriptor, SHUT_WR);
+    do {
+        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
+        discarded += size > 0 ? (size_t)size : 0;
+    } while (size > 0 && discarded < DISCARD_MAX);
+}
+
 /* Lets reads and writes wait for `seconds` at most; 0: without end. */
 static void set_timeouts(int descriptor, double seconds)
 {
@@ -183,26 +197,7 @@ void session_run(struct session *session)
             session_end(session, deadline > 0 && clock_seconds() >= deadline ? SESSION_LIFETIME
                                                                              : SESSION_IDLE);
     }
-}
-
-/* Sends our end of file and reads away what the client has sent, without waiting for more. */
-static void discard_input(struct session *session)
-{
-    size_t room = session_buffer_size(session->service), discarded = 0;
-    ssize_t size;
-
-    (void)shutdown(session->descriptor, SHUT_WR);
-    do {
-        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
-        discarded += size > 0 ? (size_t)size : 0;
-    } while (size > 0 && discarded < DISCARD_MAX);
-}
-
-void session_close(struct session *session)
-{
-    if (session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME)
-        discard_input(session);
-    close(session->descriptor);
+    session_finish(session);
 }
 
 const char *session_ending_name(enum session_ending ending)

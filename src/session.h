@@ -14,7 +14,7 @@
  * owes nothing; so the close that follows is an orderly one. Where the server ends the
  * connection itself (idle, lifetime), input may be unread, and closing then would send a
  * reset that can overtake what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525,
- * 2.17): session_close discards that input first.
+ * 2.17): session_finish discards that input first.
  *
  * Cost: one buffer a session, no allocation; two system calls a message.
  */
@@ -52,7 +52,7 @@ enum session_ending {
 struct session {
     const struct service *service;
     struct peer peer;
-    int descriptor; /* the caller's: the caller closes it, by session_close or itself */
+    int descriptor; /* the caller's to close, after session_finish */
     enum session_wants wants;
     enum session_ending ending; /* valid once it wants SESSION_DONE */
     uint64_t in, out;           /* bytes read and written */
@@ -75,12 +75,13 @@ bool session_step(struct session *session);
 /* Ends it from outside: a limit is reached, the server stops. */
 void session_end(struct session *session, enum session_ending ending);
 
-/* Serves a session on a blocking descriptor to its end, by the limits of its service. The
- * idle limit must already be the descriptor's SO_RCVTIMEO and SO_SNDTIMEO. */
-void session_run(struct session *session);
+/* Once it wants SESSION_DONE: makes the descriptor ready to be closed so that nothing
+ * already sent is lost to a reset. Does not wait. */
+void session_finish(struct session *session);
 
-/* Closes the descriptor so that nothing already sent is lost to a reset. */
-void session_close(struct session *session);
+/* Serves a session on a blocking descriptor to its end, by the limits of its service, and
+ * finishes it. The idle limit must already be the descriptor's SO_RCVTIMEO and SO_SNDTIMEO. */
+void session_run(struct session *session);
 
 /* The word for log lines: "eof", "idle", ... */
 const char *session_ending_name(enum session_ending ending);

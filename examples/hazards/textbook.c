@@ -27,7 +27,7 @@
 #define BUFFER_SIZE 4096
 #endif
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     perror(what);
     exit(EXIT_FAILURE);

@@ -1,0 +1,31 @@
+/* descriptors.c: see descriptors.h. */
+#include "descriptors.h"
+
+#include "platform.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+void descriptors_tidy(void)
+{
+    int descriptor;
+
+    do
+        descriptor = open("/dev/null", O_RDWR);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    platform_close_range(STDERR_FILENO + 1, INT_MAX);
+}
+
+long descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return _POSIX_OPEN_MAX;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur < LONG_MAX ? (long)limit.rlim_cur : LONG_MAX;
+}

@@ -1,0 +1,18 @@
+/*
+ * descriptors.h: the descriptors that a server starts with, and how many it may have.
+ */
+#ifndef DESCRIPTORS_H
+#define DESCRIPTORS_H
+
+/*
+ * Makes 0, 1 and 2 open, on /dev/null where they were not, so that none of them becomes a
+ * client's socket on which a stray message would appear; and closes all others, which
+ * whoever started us left open by accident.
+ */
+void descriptors_tidy(void);
+
+/* Raises the soft limit of open descriptors to the hard one (setrlimit, RLIMIT_NOFILE), for
+ * a program that needs one a connection. Returns how many it may have now. */
+long descriptors_raise_limit(void);
+
+#endif

@@ -1,0 +1,74 @@
+/* watched.c: see watched.h. */
+#include "watched.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct watched *watched_open(const struct service *service, int descriptor,
+                             const struct peer *peer, double now)
+{
+    struct watched *watched = malloc(sizeof *watched + session_buffer_size(service));
+
+    if (watched == NULL)
+        return NULL;
+    (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+    watched->opened = watched->moved = now;
+    session_open(&watched->session, service, descriptor, peer, watched->buffer);
+    return watched;
+}
+
+/* When the session is due by each of its limits, and for what. */
+static double idle_due(const struct watched *watched)
+{
+    const struct service *service = watched->session.service;
+
+    return service->idle > 0 ? watched->moved + service->idle : 0;
+}
+
+static double lifetime_due(const struct watched *watched)
+{
+    const struct service *service = watched->session.service;
+
+    return service->lifetime > 0 ? watched->opened + service->lifetime : 0;
+}
+
+static double pause_due(const struct watched *watched)
+{
+    return watched->opened + watched->session.service->delay;
+}
+
+static bool reached(double due, double now)
+{
+    return due > 0 && now >= due;
+}
+
+bool watched_step(struct watched *watched, bool ready, double now)
+{
+    struct session *session = &watched->session;
+
+    if (reached(lifetime_due(watched), now))
+        session_end(session, SESSION_LIFETIME);
+    else if (session->wants == SESSION_PAUSE ? now >= pause_due(watched) : ready) {
+        if (session_step(session))
+            watched->moved = now;
+    } else if (session->wants != SESSION_PAUSE && reached(idle_due(watched), now))
+        session_end(session, SESSION_IDLE);
+    return session->wants != SESSION_DONE;
+}
+
+double watched_due(const struct watched *watched)
+{
+    double due = watched->session.wants == SESSION_PAUSE ? pause_due(watched) : idle_due(watched);
+    double end = lifetime_due(watched);
+
+    return end > 0 && (due <= 0 || end < due) ? end : due;
+}
+
+void watched_close(struct watched *watched)
+{
+    session_finish(&watched->session);
+    close(watched->session.descriptor);
+    free(watched);
+}

@@ -93,6 +93,11 @@ $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
 
+# Its buffer as large as forkecho's, for the comparison of streams.
+$(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -DBUFFER_SIZE=65536 -o $@ $<
+
 static:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2' \
 	  HARDEN='-fno-pie -fstack-protector-strong -ffunction-sections -fdata-sections' \
@@ -133,7 +138,7 @@ $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/
 check: all unit hazards
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
-bench: all static hazards
+bench: all static hazards $(BUILD)/hazards/textbook64
 	@BUILD=$(BUILD) tests/bench
 
 lint:

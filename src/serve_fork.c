@@ -35,7 +35,6 @@
 #include "signals.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,11 +46,17 @@
  * processors. What does not fit is left to the sweep. */
 #define LEAVING_MAX 256
 
+/* What is aligned to this in serve() makes all frames below it begin on a fresh page: what
+ * parent and child do around a fork then dirties one page of the stack, wherever the kernel
+ * has put the stack, and costs each one page fault. */
+#define STACK_PAGE 4096
+
 /* What the parent needs for reaping; in private memory, as its pages change all the time. */
 struct reaper {
     struct ledger ledger;
-    pid_t leaving[LEAVING_MAX];
+    pid_t leaving[LEAVING_MAX]; /* signed off, not yet reaped */
     size_t leaving_count;
+    unsigned long reaped; /* in all */
     bool late_signal; /* the last reaping may have taken a child before its own SIGCHLD */
     double sweep_at;  /* when to sweep; 0: no child can be dead and unknown */
 };
@@ -97,71 +102,90 @@ static void begin_child(struct server *server, const struct birth *birth,
     close(client->descriptor);
 }
 
-/* Reaps one child if it has exited: a pid, or -1 for any. Returns the pid that was reaped, 0
- * when there is none now. */
-static pid_t reap(struct server *server, pid_t pid)
+/* waitpid without waiting: a pid, 0 when there is nothing to reap now, -1 when there is no
+ * such child. */
+static pid_t try_wait(pid_t pid, int *status)
 {
-    struct child *child;
-    int status;
     pid_t reaped;
 
     do
-        reaped = waitpid(pid, &status, WNOHANG);
+        reaped = waitpid(pid, status, WNOHANG);
     while (reaped == -1 && errno == EINTR);
-    if (reaped <= 0)
-        return 0;
-    /* Process 1 is handed the orphans of others: they are reaped, and that is all. */
-    child = children_find(server->children, reaped);
-    if (child == NULL)
-        return reaped;
-    if (!child->signed_off)
-        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : SESSION_ERROR;
-    server_ended(server, child, WIFSIGNALED(status) && !child->signed_off ? WTERMSIG(status) : 0);
     return reaped;
 }
 
-/* Those that had signed off before and had yet to exit. Returns how many were reaped. */
-static size_t reap_leaving(struct server *server, struct reaper *reaper)
+/* A child was reaped: the last that is heard of it. */
+static void bury(struct server *server, struct reaper *reaper, struct child *child, int status)
 {
-    size_t kept = 0, count = reaper->leaving_count;
+    bool crashed = WIFSIGNALED(status) && !child->signed_off;
 
-    for (size_t i = 0; i < count; i++)
-        if (reap(server, reaper->leaving[i]) == 0)
-            reaper->leaving[kept++] = reaper->leaving[i];
-    reaper->leaving_count = kept;
-    return count - kept;
+    if (!child->signed_off)
+        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : SESSION_ERROR;
+    server_ended(server, child, crashed ? WTERMSIG(status) : 0);
+    reaper->reaped++;
 }
 
-/* Those that the ledger names now. Returns how many were reaped. */
-static size_t reap_signed_off(struct server *server, struct reaper *reaper)
+/* Reaps those that have signed off, as far as they have exited. */
+static void reap_leaving(struct server *server, struct reaper *reaper)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < reaper->leaving_count; i++) {
+        pid_t pid = reaper->leaving[i];
+        int status;
+        pid_t reaped = try_wait(pid, &status);
+        if (reaped > 0)
+            bury(server, reaper, children_find(server->children, pid), status);
+        else if (reaped == 0)
+            reaper->leaving[kept++] = pid;
+    }
+    reaper->leaving_count = kept;
+}
+
+/* Notes who has signed off; each of them is about to exit, or has. */
+static void read_ledger(struct server *server, struct reaper *reaper)
 {
     struct record record;
-    size_t reaped = 0;
 
     while (ledger_take(&reaper->ledger, &record)) {
-        const struct child *child = server_signed_off(server, &record);
-        if (child == NULL)
+        if (server_signed_off(server, &record) == NULL)
             continue;
-        if (reap(server, (pid_t)record.id) != 0)
-            reaped++;
-        else if (reaper->leaving_count < LEAVING_MAX)
+        if (reaper->leaving_count == LEAVING_MAX)
+            reap_leaving(server, reaper);
+        if (reaper->leaving_count < LEAVING_MAX)
             reaper->leaving[reaper->leaving_count++] = (pid_t)record.id;
     }
     if (reaper->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
     reaper->ledger.junk = 0;
-    return reaped;
 }
 
-/* Reaps whatever has died. Returns how many. */
+/* The pid may be given to another child now. */
+static void forget_leaving(struct reaper *reaper, pid_t pid)
+{
+    for (size_t i = 0; i < reaper->leaving_count; i++)
+        if (reaper->leaving[i] == pid)
+            reaper->leaving[i] = reaper->leaving[--reaper->leaving_count];
+}
+
+/* Reaps whatever has died, in portions. Returns how many. */
 static size_t sweep(struct server *server, struct reaper *reaper)
 {
     size_t swept = 0;
+    pid_t pid;
+    int status;
 
-    /* What the ledger says must be known before its child is taken for a crashed one. */
-    reap_signed_off(server, reaper);
-    while (swept < SWEEP_PORTION && reap(server, -1) != 0)
+    while (swept < SWEEP_PORTION && (pid = try_wait(-1, &status)) > 0) {
+        struct child *child = children_find(server->children, pid);
+        /* It may have signed off since the ledger was read; what it said is there by now. */
+        if (child != NULL && !child->signed_off)
+            read_ledger(server, reaper);
+        forget_leaving(reaper, pid);
+        /* Process 1 is handed the orphans of others: they are reaped, and that is all. */
+        if (child != NULL)
+            bury(server, reaper, child, status);
         swept++;
+    }
     reaper->sweep_at = swept == SWEEP_PORTION ? clock_seconds() : 0;
     return swept;
 }
@@ -173,14 +197,15 @@ static size_t sweep(struct server *server, struct reaper *reaper)
  */
 static void heed_child_signal(struct server *server, struct reaper *reaper)
 {
-    size_t reaped = reap_leaving(server, reaper);
+    unsigned long before = reaper->reaped;
 
-    reaped += reap_signed_off(server, reaper);
-    if (reaped == 0 && !reaper->late_signal)
+    read_ledger(server, reaper);
+    reap_leaving(server, reaper);
+    if (reaper->reaped == before && !reaper->late_signal)
         sweep(server, reaper);
     else if (reaper->sweep_at <= 0)
         reaper->sweep_at = clock_seconds() + SWEEP_PERIOD;
-    reaper->late_signal = reaped > 0;
+    reaper->late_signal = reaper->reaped != before;
 }
 
 static void tell_child(struct server *server, struct child *child, int signal)
@@ -219,14 +244,13 @@ static struct reaper *open_reaper(void)
 static int serve(struct server *server)
 {
     struct reaper *reaper = open_reaper();
-    struct birth birth = {
+    _Alignas(STACK_PAGE) struct birth birth = {
         .service = &server->options->service,
-        .buffer = malloc(session_buffer_size(&server->options->service)),
+        .buffer = session_only_buffer(&server->options->service),
     };
 
     if (reaper == NULL || birth.buffer == NULL) {
         log_error("cannot set up the ledger and a buffer: %s", strerror(errno));
-        free(birth.buffer);
         return -1;
     }
     birth.ledger = reaper->ledger.write_end;
@@ -235,7 +259,6 @@ static int serve(struct server *server)
         turn(server, reaper, &birth);
     }
     ledger_close(&reaper->ledger);
-    free(birth.buffer);
     return 0;
 }
 

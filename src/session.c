@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +26,14 @@ size_t session_buffer_size(const struct service *service)
     if (service->greeting != NULL)
         greeting = reply_size_max(service->greeting, 0);
     return size > greeting ? size : greeting;
+}
+
+char *session_only_buffer(const struct service *service)
+{
+    static char buffer[ECHO_BUFFER];
+    size_t size = session_buffer_size(service);
+
+    return size <= sizeof buffer ? buffer : malloc(size);
 }
 
 static void owe(struct session *session, const char *bytes, size_t size)

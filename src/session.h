@@ -65,6 +65,14 @@ struct session {
 /* The size of the buffer that a session of this service needs. */
 size_t session_buffer_size(const struct service *service);
 
+/*
+ * The buffer for a process that serves one session only. For plain echo it is part of the
+ * program's own memory: the parent never touches it, and it lies in page tables that the
+ * process has anyway, so it costs a child one page, and fork nothing (README, "Figures").
+ * Never given back. NULL with errno on failure.
+ */
+char *session_only_buffer(const struct service *service);
+
 void session_open(struct session *session, const struct service *service, int descriptor,
                   const struct peer *peer, char *buffer);
 

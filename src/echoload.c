@@ -1,0 +1,233 @@
+/*
+ * echoload.c: a load generator for echo servers that checks every byte. See echoload(1).
+ *
+ * This file is the command line and the order of things. A reader goes on with load_run.c
+ * (the phases of a run), load_loop.c (the event loop) and load_connection.c (one
+ * connection); load_target.c says how it does not run out of ports.
+ */
+#include "address.h"
+#include "arguments.h"
+#include "load_report.h"
+#include "load_run.h"
+#include "load_target.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
+
+#define CONCURRENCY_DEFAULT 8
+#define DURATION_DEFAULT 5.0
+#define TIMEOUT_DEFAULT 30.0
+#define CONNECTIONS_MAX 1000000L
+#define SIZE_MAX_BYTES (1024L * 1024 * 1024)
+
+static const struct argument options[] = {
+    {'c', "concurrency", "N", "connections of the workload (8)"},
+    {'H', "held", "N", "hold N more open meanwhile (0)"},
+    {'d', "duration", "TIME", "measure for so long (5s)"},
+    {'s', "size", "BYTES", "size of a message (64; stream: 65536)"},
+    {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
+    {'V', "version", NULL, "print the version"},
+    {'h', "help", NULL, "print this help"},
+    {0, NULL, NULL, NULL},
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+struct command {
+    struct load_settings settings;
+    struct endpoint endpoint;
+    bool shows; /* --help or --version was asked for, and is shown */
+};
+
+/* Takes one option. Returns 0, or -1 (said). */
+static int take_option(struct arguments *arguments, int letter, struct command *command)
+{
+    struct load_settings *settings = &command->settings;
+    long number = 0;
+    int result = 0;
+
+    switch (letter) {
+    case 'c':
+        result = arguments_number(arguments, 1, CONNECTIONS_MAX, &number);
+        settings->concurrency = (size_t)number;
+        break;
+    case 'H':
+        result = arguments_number(arguments, 0, CONNECTIONS_MAX, &number);
+        settings->held = (size_t)number;
+        break;
+    case 's':
+        result = arguments_number(arguments, 1, SIZE_MAX_BYTES, &number);
+        settings->size = (uint64_t)number;
+        break;
+    case 'd':
+        result = arguments_duration(arguments, &settings->duration);
+        break;
+    case 't':
+        result = arguments_duration(arguments, &settings->timeout);
+        if (result == 0 && settings->timeout <= 0)
+            result = arguments_reject(arguments, "a duration above 0");
+        break;
+    case 'h':
+        arguments_help(arguments);
+        command->shows = true;
+        break;
+    case 'V':
+        printf("echoload %s\n", VERSION);
+        command->shows = true;
+        break;
+    }
+    return result;
+}
+
+/* Takes options up to the next operand. Returns 0, or -1 (said). */
+static int take_options(struct arguments *arguments, struct command *command)
+{
+    int letter;
+
+    while (!command->shows && (letter = arguments_next(arguments)) != 0)
+        if (letter == -1 || take_option(arguments, letter, command) == -1)
+            return -1;
+    return 0;
+}
+
+static int take_target(struct arguments *arguments, struct command *command)
+{
+    const char *problem, *text;
+
+    if (optind == arguments->argc)
+        return arguments_misused(arguments, "the server's address is missing: host:port or /path");
+    text = arguments->argv[optind++];
+    if (optind < arguments->argc)
+        return arguments_misused(arguments, "'%s' is one operand too many",
+                                 arguments->argv[optind]);
+    if (address_split(text, &command->endpoint, &problem) == -1)
+        return arguments_misused(arguments, "'%s' is not host:port or /path: %s", text, problem);
+    return 0;
+}
+
+/* The mode comes first and options follow it; options before it are taken as well. */
+static int parse(struct arguments *arguments, struct command *command)
+{
+    const char *name;
+
+    if (take_options(arguments, command) == -1)
+        return -1;
+    if (command->shows)
+        return 0;
+    if (optind == arguments->argc)
+        return arguments_misused(arguments, "a mode is missing: connect, ping, stream or hold");
+    name = arguments->argv[optind++];
+    command->settings.mode = load_mode(name);
+    if (command->settings.mode == NULL)
+        return arguments_misused(arguments, "'%s' is not a mode: connect, ping, stream or hold",
+                                 name);
+    if (take_options(arguments, command) == -1)
+        return -1;
+    if (command->shows)
+        return 0;
+    if (command->settings.size == 0)
+        command->settings.size = command->settings.mode->default_size;
+    return take_target(arguments, command);
+}
+
+/* Raises the limit of descriptors as far as we may. Returns 0 when they suffice, else -1 (said). */
+static int check_descriptors(const struct load_settings *settings)
+{
+    size_t needed = load_descriptors(settings);
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return 0; /* then it is not ours to judge */
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur == RLIM_INFINITY || needed <= limit.rlim_cur)
+        return 0;
+    fprintf(stderr,
+            "echoload: -c %zu and -H %zu need %zu descriptors; the limit is %llu (ulimit -n)\n",
+            settings->concurrency, settings->held, needed, (unsigned long long)limit.rlim_cur);
+    return -1;
+}
+
+static void set_signals(void)
+{
+    struct sigaction action = {.sa_handler = interrupt};
+
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = (int)SA_RESETHAND; /* a second one does not wait for the report */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN; /* a broken connection is an error of write, and counted */
+    action.sa_flags = 0;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+static int find_server(struct command *command, struct target *target)
+{
+    char text[ADDRESS_TEXT_MAX];
+    const char *problem;
+
+    target->immediate = load_is_immediate(&command->settings);
+    if (target_find(target, &command->endpoint, command->settings.timeout, text, &problem) == 0)
+        return 0;
+    fprintf(stderr, "echoload: cannot connect to %s: %s\n",
+            text[0] != '\0' ? text : command->endpoint.host, problem);
+    return -1;
+}
+
+static int run(const struct load_settings *settings, struct target *target)
+{
+    static struct load_result result; /* too large for a stack */
+    char text[ADDRESS_TEXT_MAX];
+
+    if (load_run(settings, target, &result) == -1) {
+        fprintf(stderr, "echoload: cannot run: %s\n", strerror(errno));
+        return EXIT_FAILURES;
+    }
+    report_failures("echoload", &result);
+    if (report_print(settings, address_text(&target->address.name.any, text), &result) == -1) {
+        fprintf(stderr, "echoload: cannot write the report: %s\n", strerror(errno));
+        return EXIT_FAILURES;
+    }
+    return result.failures == 0 ? EXIT_WELL : EXIT_FAILURES;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {
+        .program = "echoload",
+        .synopsis = "connect|ping|stream|hold [options] host:port",
+        .about = "Puts an echo server under load, checks every byte, and reports figures.",
+        .list = options,
+        .argc = argc,
+        .argv = argv,
+    };
+    struct command command = {.settings = {.concurrency = CONCURRENCY_DEFAULT,
+                                           .duration = DURATION_DEFAULT,
+                                           .timeout = TIMEOUT_DEFAULT,
+                                           .interrupted = &interrupted}};
+    struct target target = {.connected = -1};
+
+    if (parse(&arguments, &command) == -1)
+        return EXIT_USAGE;
+    if (command.shows)
+        return EXIT_WELL;
+    if (check_descriptors(&command.settings) == -1)
+        return EXIT_USAGE;
+    set_signals();
+    if (find_server(&command, &target) == -1)
+        return EXIT_NO_SERVER;
+    return run(&command.settings, &target);
+}

@@ -1,0 +1,35 @@
+/*
+ * histogram.h: durations counted in buckets that grow with the value.
+ *
+ * Log-linear: each power of two of nanoseconds is cut into 128 buckets of equal width, so
+ * a value is known to better than 1 % whether it is a microsecond or an hour. Memory is
+ * fixed (58 KiB), recording is constant and allocates nothing: it can stand in the hot path
+ * of a load generator. A percentile costs one walk over the buckets.
+ * The layout is that of HdrHistogram (Gil Tene).
+ */
+#ifndef HISTOGRAM_H
+#define HISTOGRAM_H
+
+#include <stdint.h>
+
+/* Two to this power buckets for each power of two: the error is at most one in 128. */
+#define HISTOGRAM_BITS 7
+#define HISTOGRAM_BUCKETS ((64 - HISTOGRAM_BITS + 1) << HISTOGRAM_BITS)
+
+/* All zero is an empty histogram. */
+struct histogram {
+    uint64_t total; /* how many were recorded */
+    double longest; /* seconds, exact */
+    uint64_t counts[HISTOGRAM_BUCKETS];
+};
+
+/* Counts one duration; a negative one counts as zero. */
+void histogram_record(struct histogram *histogram, double seconds);
+
+/*
+ * The duration in seconds that `percent` (above 0, to 100) of all do not exceed, by nearest
+ * rank; 100 gives the longest, exactly. The histogram must not be empty.
+ */
+double histogram_percentile(const struct histogram *histogram, double percent);
+
+#endif

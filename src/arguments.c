@@ -108,12 +108,10 @@ int arguments_next(struct arguments *arguments)
         return reject_unknown(arguments, arguments->argv[optind - 1]);
     arguments->current = find_letter(arguments, letter == ':' ? optopt : letter);
     arguments->value = optarg;
-    if (letter == ':')
+    if (letter == ':' || (arguments->current->value != NULL && *optarg == '\0'))
         return arguments_misused(arguments, "option -%c, --%s takes a value: %s",
                                  arguments->current->letter, arguments->current->name,
                                  arguments->current->help);
-    if (arguments->current->value != NULL && *optarg == '\0')
-        return arguments_reject(arguments, arguments->current->value);
     return letter;
 }
 
@@ -143,8 +141,8 @@ int arguments_duration(const struct arguments *arguments, double *seconds)
 
 void arguments_help(const struct arguments *arguments)
 {
-    printf("usage: %s [options] %s\n%s\n\n", arguments->program, arguments->synopsis,
-           arguments->about);
+    printf("usage: %s [options]%s%s\n%s\n\n", arguments->program,
+           *arguments->synopsis != '\0' ? " " : "", arguments->synopsis, arguments->about);
     for (const struct argument *each = arguments->list; each->letter != 0; each++) {
         char form[40];
         snprintf(form, sizeof form, "-%c, --%s%s%s", each->letter, each->name,

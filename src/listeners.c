@@ -194,8 +194,8 @@ static const char *way_out(int error, const struct address *address)
     bool local = address->name.any.sa_family == AF_UNIX;
 
     if (error == EACCES && !local)
-        return "; ports below 1024 need root, CAP_NET_BIND_SERVICE, a socket passed by the "
-               "service manager, or a lower net.ipv4.ip_unprivileged_port_start";
+        return "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
+               "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l";
     if (error == EADDRINUSE && local)
         return "; another server listens on it, or it is not a socket";
     if (error == EADDRINUSE)
@@ -271,7 +271,8 @@ static int open_endpoint(struct listeners *listeners, const struct options *opti
             return 0;
         close_from(listeners, first);
         /* Only a port that the kernel chose is worth another try. */
-        if (errno != EADDRINUSE || address_port(&found[failed].name.any) != 0)
+        if (errno != EADDRINUSE || found[failed].name.any.sa_family == AF_UNIX ||
+            address_port(&found[failed].name.any) != 0)
             break;
     }
     return refuse(given, &found[failed]);

@@ -68,6 +68,8 @@ void log_open(const char *program, enum log_level level)
     the_log.program = program;
     the_log.level = level;
     the_log.terminal = isatty(STDERR_FILENO);
+    if (the_log.terminal)
+        tzset(); /* before a child writes a line: it opens nothing */
     the_log.kind = LOG_FILE;
     if (fstat(STDERR_FILENO, &status) == -1)
         return;

@@ -100,6 +100,9 @@ static const char *add_field(struct reply *reply, const char *at, bool with_mess
     if (letter == NULL || (!with_message && (*at == 'm' || *at == 'q')))
         return NULL;
     reply->pieces[reply->count++].kind = kinds[letter - letters];
+    /* Children open nothing: the time zone is read here, once. */
+    if (*at == 't')
+        tzset();
     return at + 1;
 }
 

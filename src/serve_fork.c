@@ -120,7 +120,7 @@ static void bury(struct server *server, struct reaper *reaper, struct child *chi
     bool crashed = WIFSIGNALED(status) && !child->signed_off;
 
     if (!child->signed_off)
-        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : SESSION_ERROR;
+        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : (int)SESSION_ERROR;
     server_ended(server, child, crashed ? WTERMSIG(status) : 0);
     reaper->reaped++;
 }

@@ -354,7 +354,9 @@ struct child *server_signed_off(struct server *server, const struct record *reco
     child->signed_off = true;
     child->in = record->in;
     child->out = record->out;
-    child->ending = (int)record->ending;
+    child->ending = record->ending >= SESSION_EOF && record->ending <= SESSION_ERROR
+                        ? (int)record->ending
+                        : SESSION_ERROR;
     return child;
 }
 

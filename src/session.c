@@ -209,9 +209,9 @@ void session_run(struct session *session)
     session_finish(session);
 }
 
-const char *session_ending_name(enum session_ending ending)
+const char *session_ending_name(int ending)
 {
     static const char *const names[] = {"eof", "idle", "lifetime", "reset", "error"};
 
-    return ending <= SESSION_ERROR ? names[ending] : "error";
+    return ending >= SESSION_EOF && ending <= SESSION_ERROR ? names[ending] : "error";
 }

@@ -91,7 +91,7 @@ void session_finish(struct session *session);
  * finishes it. The idle limit must already be the descriptor's SO_RCVTIMEO and SO_SNDTIMEO. */
 void session_run(struct session *session);
 
-/* The word for log lines: "eof", "idle", ... */
-const char *session_ending_name(enum session_ending ending);
+/* The word for log lines: "eof", "idle", ...; "error" for what is no enum session_ending. */
+const char *session_ending_name(int ending);
 
 #endif

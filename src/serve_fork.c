@@ -18,13 +18,15 @@
  * Signals are blocked except in server_wait, so a child is registered before its SIGCHLD
  * can be heeded, and no child can run a handler of the parent's.
  *
- * System calls a connection, as strace counts them in the default configuration (tests
- * hold this list; a busy parent reaps several children for one SIGCHLD and saves some):
+ * System calls a connection with -v off, one listener, one client at a time, glibc (held by
+ * tests/test_costs.py; a busy parent reaps several children for one SIGCHLD):
  *
- *   parent  pselect6, accept, clone, close; then for SIGCHLD pselect6, rt_sigreturn, read
- *           (ledger), wait4
- *   child   (set_robust_list, by libc), close_range, rt_sigaction, rt_sigprocmask, read,
- *           write, read (end of file), close, getpid, write (ledger), exit_group
+ *   parent  2 pselect6, 1 accept, 1 clone, 1 close, 1 rt_sigreturn, 1 read, 1 wait4
+ *   child   1 set_robust_list, 3 close, 1 rt_sigaction, 1 rt_sigprocmask, 2 read, 2 write,
+ *           1 getpid, 1 exit_group
+ *
+ * The child's closes are the listener, the read end of the ledger and its client; none of
+ * the rest can be spared: set_robust_list is libc's, and getpid is what waitpid will need.
  *
  * Read next: server.h for the gate, session.h for the echo, children.h for the table.
  */

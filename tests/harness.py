@@ -1,0 +1,422 @@
+"""What the behaviour tests share: servers, clients, and waiting for events.
+
+A test starts a server with the `server` fixture (conftest.py), connects with
+server.connect(), and waits for lines of its log with server.wait_line(). Nothing here
+sleeps for a time where an event can be awaited; where the only evidence is in /proc,
+eventually() polls it. Everything has one deadline, after which the test fails and shows
+what the server wrote.
+"""
+import contextlib
+import fcntl
+import itertools
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+BUILD = TOP / os.environ.get('BUILD', 'build')
+SERVERS = os.environ.get('SERVERS', 'forkecho threadecho selectecho').split()
+# Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
+DEADLINE = float(os.environ.get('DEADLINE', 20))
+
+forks_only = pytest.mark.forks_only  # for what only a process per client can have
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(('::1', 0))
+        return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason='needs IPv6 on loopback')
+
+
+# ---- waiting -----------------------------------------------------------------------------
+
+def eventually(condition, what):
+    """Polls until `condition()` is true and returns what it gave; for what tells no event."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f'in {DEADLINE:g} s it never came true: {what}'
+        time.sleep(0.005)
+
+
+# ---- processes, as /proc shows them ------------------------------------------------------
+
+Process = namedtuple('Process', 'pid state parent session cpu')
+
+
+def process(pid):
+    """One process, or None when there is none: its CPU time is in seconds."""
+    try:
+        text = Path(f'/proc/{pid}/stat').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    field = text[text.rindex(')') + 2:].split()
+    cpu = (int(field[11]) + int(field[12])) / os.sysconf('SC_CLK_TCK')
+    return Process(int(pid), field[0], int(field[1]), int(field[3]), cpu)
+
+
+def processes():
+    every = (process(name) for name in os.listdir('/proc') if name.isdigit())
+    return [each for each in every if each is not None]
+
+
+def children(pid):
+    return [each for each in processes() if each.parent == pid]
+
+
+def descriptors(pid):
+    """What each open descriptor of a process is: {number: 'socket:[123]'}."""
+    found = {}
+    for number in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(number)] = os.readlink(f'/proc/{pid}/fd/{number}')
+    return found
+
+
+# ---- clients -----------------------------------------------------------------------------
+
+class Client(socket.socket):
+    """A socket that is connected to an address as the server prints it."""
+
+    def __init__(self, address, source=None, receive_buffer=None):
+        path, name = address.startswith('/'), address
+        family = socket.AF_UNIX if path else socket.AF_INET
+        if not path:
+            host, port = address.rsplit(':', 1)
+            if host.startswith('['):
+                family, host = socket.AF_INET6, host.strip('[]')
+            name = (host, int(port))
+        super().__init__(family, socket.SOCK_STREAM)
+        self.settimeout(DEADLINE)
+        if receive_buffer is not None:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            self.bind((source, 0))
+        try:
+            self.connect(name)
+        except OSError:
+            self.close()
+            raise
+
+    def __del__(self):  # a test may drop a client: that closes it, and is no accident
+        self.close()
+
+    @property
+    def address(self):
+        """How the server's log names this client."""
+        if self.family == socket.AF_UNIX:
+            return 'local'
+        host, port = self.getsockname()[:2]
+        return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+    def receive(self, size):
+        """Exactly `size` bytes; fewer only at end of file."""
+        parts = []
+        while size > 0:
+            part = self.recv(min(size, 1 << 20))
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b''.join(parts)
+
+    def receive_all(self):
+        """Everything up to end of file."""
+        return self.receive(1 << 62)
+
+    def echo(self, data):
+        """Sends `data`, small enough for the buffers, and returns what came back for it."""
+        self.sendall(data)
+        return self.receive(len(data))
+
+    def half_close(self):
+        self.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        """Closes with a RST: SO_LINGER with a time of 0."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        self.close()
+
+    def fill(self):
+        """Sends without reading until nothing more is taken; returns what was sent.
+
+        The server stops reading once it cannot write, so the buffers on the way fill up."""
+        sent, quiet = 0, 0
+        block = bytes(range(256)) * 256
+        self.setblocking(False)
+        while quiet < 20:
+            try:
+                sent += self.send(block[sent % len(block):])
+                quiet = 0
+            except BlockingIOError:
+                quiet += 1
+                time.sleep(0.01)  # full is the absence of an event
+        self.settimeout(DEADLINE)
+        return (block * (sent // len(block) + 1))[:sent]
+
+    def closed_by_server(self):
+        """Waits for the server's close, in order or by a reset. Returns what came before."""
+        try:
+            return self.receive_all()
+        except ConnectionResetError:
+            return b''
+
+
+# ---- servers -----------------------------------------------------------------------------
+
+class Event(dict):
+    """One line of the log: `end pid=7 how=eof` is {'pid': '7', 'how': 'eof'}, verb 'end'."""
+
+    def __init__(self, line):
+        super().__init__(re.findall(r'([\w-]+)=("[^"]*"|\S*)', line))
+        self.line = line
+        self.verb = line.split(' ', 1)[0]
+
+    def number(self, key):
+        return int(self[key])
+
+
+def program(name):
+    path = BUILD / name
+    assert path.exists(), f'{path} is not built: run make'
+    return str(path)
+
+
+def run(name, *arguments, **options):
+    """Runs a program to its end; its output as text."""
+    return subprocess.run([program(name), *arguments], stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, timeout=DEADLINE, check=False, **options)
+
+
+SANITIZER = re.compile(r'(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:')
+# A report ends the program with a status that no test expects.
+SANITIZERS = {
+    'ASAN_OPTIONS': 'exitcode=99',
+    'TSAN_OPTIONS': 'exitcode=99',
+    'UBSAN_OPTIONS': 'exitcode=99:print_stacktrace=1',
+}
+# For a test that sends SIGSEGV itself.
+PLAIN_SEGV = {'ASAN_OPTIONS': 'exitcode=99:handle_segv=0', 'TSAN_OPTIONS': 'handle_segv=0'}
+
+USERS = itertools.count(100000 + os.getpid() % 100000 * 100)
+
+
+def new_user():
+    """The number of an ordinary user without any process, for `as_user`: so RLIMIT_NPROC, which
+    counts a user's processes, counts those of one test. It needs no entry anywhere."""
+    return next(USERS)
+
+
+class Server:
+    """A running server. Ends with finish(), which checks that nothing stays behind."""
+
+    def __init__(self, name, *options, listen=('127.0.0.1:0',), verbose='-v', stderr=None,
+                 wrap=(), as_user=None, limits=None, before=None, env=None):
+        self.name = name
+        self.expected = 0  # the exit status that finish() asks for
+        self.lines = []
+        self.clients = []
+        self.news = threading.Condition()
+        self.ended = False  # the log is at end of file
+        self.folder = None
+        path, identity = program(name), {}
+        if as_user is not None:
+            identity = {'user': as_user, 'group': as_user, 'extra_groups': []}
+            path = self.public_copy(path)
+        command = [*wrap, path, '-1', *([verbose] if verbose else []), *options]
+        for address in listen:
+            command += ['-l', str(address)]
+
+        def prepare():
+            for what, value in (limits or {}).items():
+                resource.setrlimit(what, (value, value))
+            if before is not None:
+                before()
+
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=prepare,
+            stderr=subprocess.PIPE if stderr is None else stderr, start_new_session=True,
+            env={**os.environ, **SANITIZERS, **(env or {})}, **identity)
+        self.session = self.process.pid
+        if stderr is None:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)  # so no line is lost
+            self.collector = threading.Thread(target=self.collect, daemon=True)
+            self.collector.start()
+        self.addresses = self.read_addresses()
+
+    def public_copy(self, path):
+        """A copy of the program where any user may run it, whatever folder the build is in."""
+        self.folder = tempfile.mkdtemp(prefix='forkecho-')
+        os.chmod(self.folder, 0o755)
+        return shutil.copy(path, self.folder)
+
+    def read_addresses(self):
+        """The bound addresses: they come once all listen, then standard output ends."""
+        late = threading.Timer(DEADLINE, self.process.kill)
+        late.start()
+        with self.process.stdout as stdout:
+            addresses = self.printed(stdout).decode().splitlines()
+        late.cancel()
+        return addresses
+
+    def printed(self, stdout):
+        return stdout.read()
+
+    def collect(self):
+        with self.process.stderr as stderr:
+            for line in stderr:
+                with self.news:
+                    self.lines.append(line.decode(errors='replace').rstrip('\n'))
+                    self.news.notify_all()
+        with self.news:
+            self.ended = True
+            self.news.notify_all()
+
+    @property
+    def address(self):
+        assert self.addresses, f'{self.name} did not start:\n{self.log()}'
+        return self.addresses[0]
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self):
+        """The end of the log, for messages."""
+        return '\n'.join(self.lines[-60:])
+
+    # -- events --
+
+    def find(self, pattern, after=0):
+        """The events whose line matches, among those behind the first `after` lines."""
+        return [Event(line) for line in self.lines[after:] if re.search(pattern, line)]
+
+    def wait_lines(self, pattern, count, after=0):
+        """Waits until `count` lines match `pattern` and returns their events."""
+        found, end = [], time.monotonic() + DEADLINE
+        with self.news:
+            while True:
+                found += self.find(pattern, after)
+                after = len(self.lines)
+                if len(found) >= count:
+                    return found
+                assert not self.ended and time.monotonic() < end, \
+                    f'{len(found)} of {count} lines match {pattern!r} in:\n{self.log()}'
+                self.news.wait(end - time.monotonic())
+
+    def wait_line(self, pattern, after=0):
+        return self.wait_lines(pattern, 1, after)[0]
+
+    def mark(self):
+        """How many lines there are now: what to pass as `after`."""
+        return len(self.lines)
+
+    def accepted(self, client):
+        return self.wait_line(rf'^accept .*from={re.escape(client.address)}( |$)')
+
+    def end_of(self, client):
+        """Waits for a client's `end` line. Ask before the client is closed, or pass its address."""
+        name = client if isinstance(client, str) else client.address
+        return self.wait_line(rf'^end .*from={re.escape(name)}( |$)')
+
+    def status(self):
+        mark = self.mark()
+        os.kill(self.pid, signal.SIGUSR1)
+        return self.wait_line(r'^status ', after=mark)
+
+    # -- doing --
+
+    def connect(self, address=None, **options):
+        client = Client(address or self.address, **options)
+        self.clients.append(client)
+        return client
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self):
+        """Waits for the server's own end and returns its exit status (-9: by signal 9)."""
+        try:
+            return self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f'{self.name} does not end:\n{self.log()}') from None
+
+    def stop(self, number=signal.SIGQUIT):
+        self.send_signal(number)
+        return self.wait()
+
+    def left_behind(self):
+        """The processes that this server started and that still run."""
+        return [each for each in processes() if each.session == self.session
+                and each.pid != self.process.pid and each.state not in 'ZX']
+
+    def finish(self):
+        """Ends the server as the fixture does, and checks how it went."""
+        try:
+            for client in self.clients:
+                client.close()
+            if self.process.poll() is None:
+                self.stop()
+            assert self.process.returncode == self.expected, \
+                f'exit status {self.process.returncode}, not {self.expected}:\n{self.log()}'
+            eventually(lambda: not self.left_behind(), 'no process is left behind')
+        finally:
+            self.end_by_force()
+        reports = [line for line in self.lines if SANITIZER.search(line)]
+        assert not reports, '\n'.join(self.lines)
+
+    def end_by_force(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for each in self.left_behind():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGKILL)
+        if self.process.stderr is not None:
+            self.collector.join(DEADLINE)
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
+
+
+class NamespacedServer(Server):
+    """A server in a pid namespace of its own, where it is process 1 (unshare(1) starts it)."""
+
+    def __init__(self, name, *options, **settings):
+        wrap = ['unshare', *([] if os.geteuid() == 0 else ['--user', '--map-root-user']),
+                '--pid', '--fork', '--kill-child', '--mount-proc']
+        super().__init__(name, *options, wrap=wrap, **settings)
+
+    def printed(self, stdout):
+        return stdout.readline()  # unshare(1) keeps it open: there is no end of file
+
+    @property
+    def pid(self):
+        return children(self.process.pid)[0].pid
+
+
+def raise_descriptor_limit():
+    """A test of a thousand clients needs as many descriptors."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,100 @@
+"""What a connection costs, in counts that do not depend on how busy the machine is."""
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import BUILD, TOP, Client, children, eventually, forks_only
+
+STATIC = BUILD.name == 'static'
+plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan'),
+                                 reason='a sanitizer has costs of its own')
+CONNECTIONS = 40
+
+
+def serve_some(server, count=CONNECTIONS):
+    """Serves clients one after the other, each reaped before the next comes."""
+    for _ in range(count):
+        with Client(server.address) as client:
+            assert client.echo(b'x' * 64) == b'x' * 64
+        eventually(lambda: not children(server.pid), 'the child is reaped')
+
+
+def listed_calls():
+    """The list of system calls at the top of serve_fork.c."""
+    text = (TOP / 'src/serve_fork.c').read_text()
+    calls = {}
+    for process in ('parent', 'child'):
+        listed = re.search(rf'^ \*   {process}  ((?:.|\n)*?)$(?!\n \*  {{5}})', text, re.M).group(1)
+        calls[process] = {name: int(count) for count, name in re.findall(r'(\d+) (\w+)', listed)}
+    return calls
+
+
+class Trace:
+    """strace on a running server and all its children."""
+
+    def __init__(self, server, folder):
+        self.server, self.file = server, folder / 'trace'
+        self.tracer = subprocess.Popen(
+            ['strace', '-f', '-qq', '-o', self.file, '-p', str(server.pid)])
+        status = Path(f'/proc/{server.pid}/status')
+        eventually(lambda: re.search(r'TracerPid:\t[1-9]', status.read_text()), 'strace is there')
+
+    def calls(self):
+        """Calls a connection, of the parent and of its children."""
+        self.tracer.terminate()
+        self.tracer.wait()
+        counts = {'parent': Counter(), 'child': Counter()}
+        for pid, name in re.findall(r'^(\d+) +(\w+)\(', self.file.read_text(), re.M):
+            counts['parent' if int(pid) == self.server.pid else 'child'][name] += 1
+        # A sweep now and then is nobody's in particular: it is rounded away.
+        return {who: {name: round(n / CONNECTIONS) for name, n in count.items()
+                      if round(n / CONNECTIONS) > 0} for who, count in counts.items()}
+
+
+@forks_only
+@plain_build
+@pytest.mark.skipif(STATIC, reason='the list is of the default build; musl wraps fork in more')
+def test_system_calls_a_connection_are_those_listed(server, folder):
+    """A call that creeps in, or a list in serve_fork.c that has gone stale."""
+    s = server(verbose=None)
+    serve_some(s, 5)
+    trace = Trace(s, folder)
+    serve_some(s)
+    assert trace.calls() == listed_calls()
+
+
+@forks_only
+@plain_build
+def test_page_faults_a_connection(server):
+    """Memory that a child touches without need: fork then costs faults as well."""
+    s = server(verbose=None)
+    serve_some(s, 5)
+
+    def faults():  # minor faults of children that were waited for: proc(5)
+        return int(Path(f'/proc/{s.pid}/stat').read_text().rsplit(')', 1)[1].split()[8])
+
+    before = faults()
+    serve_some(s)
+    assert (faults() - before) / CONNECTIONS <= (5 if STATIC else 10) + 0.2
+
+
+@forks_only
+@plain_build
+def test_reaping_does_not_look_at_live_children(server, folder):
+    """The textbook's waitpid(-1): with many live children each end of one walks them all."""
+    s = server('-t', '0', verbose=None)
+    held = [s.connect() for _ in range(100)]
+    for client in held:
+        assert client.echo(b'x') == b'x'
+    trace = Trace(s, folder)
+    for _ in range(CONNECTIONS):
+        with Client(s.address) as client:
+            assert client.echo(b'x') == b'x'
+        eventually(lambda: len(children(s.pid)) == len(held), 'the child is reaped')
+    trace.calls()
+    waits = re.findall(r'wait4\((-?\d+), ', trace.file.read_text())
+    assert len(waits) >= CONNECTIONS
+    assert waits.count('-1') <= 0.2 * len(waits)

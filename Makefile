@@ -164,7 +164,7 @@ uninstall:
 
 dist:
 	@mkdir -p $(BUILD)
-	tar --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
+	tar --exclude __pycache__ --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
 	  Makefile README COPYING src man tests examples .ci .gitignore
 	@echo $(BUILD)/forkecho-$(VERSION).tar.gz
 

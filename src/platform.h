@@ -26,6 +26,15 @@ pid_t platform_fork(void);
  */
 void *platform_private_memory(size_t size);
 
+/*
+ * Keeps from children what they do not need if all they ever do is system calls: the heap,
+ * and the pages by which the kernel tells the time (vdso(7)). A child that allocates or
+ * looks at the clock all the same dies. Each mapping that fork need not copy makes it
+ * cheaper, and cheaper by more the more children live (README, "Figures"). Allocations
+ * that are already there stay the parent's. May do nothing.
+ */
+void platform_keep_from_children(void);
+
 /* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
 void platform_close_range(int lowest, int highest);
 

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +30,35 @@ void *platform_private_memory(size_t size)
         return NULL;
     }
     return memory;
+}
+
+/* The mappings that platform_keep_from_children is about, by their names in proc(5). */
+static int unneeded(const char *line)
+{
+    return strstr(line, "[heap]") != NULL || strstr(line, "[vvar") != NULL ||
+           strstr(line, "[vdso]") != NULL;
+}
+
+void platform_keep_from_children(void)
+{
+    enum { MAPPINGS = 16 };
+    struct {
+        uintptr_t start, end;
+    } found[MAPPINGS];
+    size_t count = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/maps", "re");
+
+    if (file == NULL)
+        return;
+    while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL)
+        if (unneeded(line) &&
+            sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &found[count].start, &found[count].end) == 2)
+            count++;
+    fclose(file);
+    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
+    for (size_t i = 0; i < count; i++)
+        (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
 }
 
 /* Up to here one close each is cheaper: close lies in a page of libc that a child touches

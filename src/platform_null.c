@@ -6,7 +6,6 @@
  */
 #include "platform.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,6 +21,10 @@ pid_t platform_fork(void)
 void *platform_private_memory(size_t size)
 {
     return calloc(1, size);
+}
+
+void platform_keep_from_children(void)
+{
 }
 
 void platform_close_range(int lowest, int highest)

@@ -53,6 +53,9 @@
  * has put the stack, and costs each one page fault. */
 #define STACK_PAGE 4096
 
+/* What a child reads into at first: short messages stay within that page. */
+#define FIRST_BUFFER 2048
+
 /* What the parent needs for reaping; in private memory, as its pages change all the time. */
 struct reaper {
     struct ledger ledger;
@@ -76,11 +79,13 @@ struct birth {
  * ledger could not. */
 static _Noreturn void live(const struct birth *birth, const struct client *client)
 {
+    char first[FIRST_BUFFER];
     struct session session;
 
     platform_close_range(STDERR_FILENO + 1, birth->ledger - 1);
     signals_child();
     session_open(&session, birth->service, client->descriptor, &client->peer, birth->buffer);
+    session_begin_small(&session, first, sizeof first);
     session_run(&session);
     close(client->descriptor);
     ledger_sign_off(birth->ledger, getpid(), &session);
@@ -243,6 +248,15 @@ static struct reaper *open_reaper(void)
     return reaper;
 }
 
+/* Whether children do nothing but system calls: no template, no clock, no line of the log. */
+static bool only_system_calls(const struct options *options)
+{
+    const struct service *service = &options->service;
+
+    return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
+           !log_shows(LOG_MESSAGES);
+}
+
 static int serve(struct server *server)
 {
     struct reaper *reaper = open_reaper();
@@ -256,6 +270,8 @@ static int serve(struct server *server)
         return -1;
     }
     birth.ledger = reaper->ledger.write_end;
+    if (only_system_calls(server->options))
+        platform_keep_from_children();
     while (server_running(server)) {
         server_wait(server, reaper->sweep_at, NULL, NULL, 0);
         turn(server, reaper, &birth);

@@ -83,22 +83,49 @@ static bool heed_error(struct session *session)
 }
 
 /* -vv: what a client sent, escaped, and cut to what a log line holds. */
-static void show_message(const struct session *session, size_t size)
+static void show_message(const struct session *session, const char *message, size_t size)
 {
     enum { SHOWN = 60 };
     char client[ADDRESS_TEXT_MAX], text[SHOWN * 4 + 1];
     size_t shown = size < SHOWN ? size : SHOWN;
 
-    text[reply_escape(session->buffer, shown, text)] = '\0';
+    text[reply_escape(message, shown, text)] = '\0';
     log_event(LOG_MESSAGES, "message from=%s bytes=%zu text='%s'%s",
               peer_text(&session->peer, client), size, text, shown < size ? "..." : "");
 }
 
+/* Owes what is due for a message of `size` bytes: itself, or a reply, made behind it. */
+static void answer(struct session *session, const char *message, size_t size)
+{
+    const struct service *service = session->service;
+    char *reply = session->buffer + service->message_size;
+
+    if (log_shows(LOG_MESSAGES))
+        show_message(session, message, size);
+    if (service->reply == NULL)
+        owe(session, message, size);
+    else
+        owe(session, reply, reply_make(service->reply, message, size, &session->peer, reply));
+    if (session->owed_size == 0)
+        want_input(session);
+}
+
+void session_begin_small(struct session *session, char *first, size_t size)
+{
+    if (session->service->reply != NULL)
+        return;
+    session->first = first;
+    session->first_size = size;
+}
+
 static bool step_read(struct session *session)
 {
-    const struct reply *reply = session->service->reply;
-    size_t room = reply != NULL ? session->service->message_size : ECHO_BUFFER;
-    ssize_t size = read(session->descriptor, session->buffer, room);
+    const struct service *service = session->service;
+    char *buffer = session->first != NULL ? session->first : session->buffer;
+    size_t room = session->first != NULL   ? session->first_size
+                  : service->reply != NULL ? service->message_size
+                                           : ECHO_BUFFER;
+    ssize_t size = read(session->descriptor, buffer, room);
 
     if (size == -1)
         return heed_error(session);
@@ -106,18 +133,10 @@ static bool step_read(struct session *session)
         session_end(session, SESSION_EOF);
         return true;
     }
+    if ((size_t)size == room)
+        session->first = NULL;
     session->in += (uint64_t)size;
-    if (log_shows(LOG_MESSAGES))
-        show_message(session, (size_t)size);
-    if (reply == NULL) {
-        owe(session, session->buffer, (size_t)size);
-    } else {
-        char *answer = session->buffer + room;
-        owe(session, answer,
-            reply_make(reply, session->buffer, (size_t)size, &session->peer, answer));
-    }
-    if (session->owed_size == 0)
-        want_input(session);
+    answer(session, buffer, (size_t)size);
     return true;
 }
 

@@ -58,6 +58,8 @@ struct session {
     uint64_t in, out;           /* bytes read and written */
     bool paused;                /* the delay is behind us */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
+    char *first;                /* a smaller one to begin with; NULL: none, or no more */
+    size_t first_size;
     const char *owed;           /* what is still to be written ... */
     size_t owed_size;           /* ... and how much */
 };
@@ -67,14 +69,20 @@ size_t session_buffer_size(const struct service *service);
 
 /*
  * The buffer for a process that serves one session only. For plain echo it is part of the
- * program's own memory: the parent never touches it, and it lies in page tables that the
- * process has anyway, so it costs a child one page, and fork nothing (README, "Figures").
- * Never given back. NULL with errno on failure.
+ * program's own memory, which the parent never touches: a child that needs no more than its
+ * small buffer pays nothing for it. Never given back. NULL with errno on failure.
  */
 char *session_only_buffer(const struct service *service);
 
 void session_open(struct session *session, const struct service *service, int descriptor,
                   const struct peer *peer, char *buffer);
+
+/*
+ * Lets plain echo begin with a small buffer of the caller's, and go over to the large one
+ * once a read has filled it. Where the small one lies in memory that the process touches
+ * anyway, a client with short messages costs it no page more.
+ */
+void session_begin_small(struct session *session, char *first, size_t size);
 
 /* Takes one step: one read or write, or the end of the pause. Returns false when nothing
  * moved because the descriptor was not ready (EAGAIN) or a signal came. */

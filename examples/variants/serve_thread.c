@@ -80,7 +80,9 @@ static void join_signed_off(struct server *server, struct ledger *ledger)
 
     while (ledger_take(ledger, &record)) {
         struct child *child = server_signed_off(server, &record);
-        struct worker *worker = child->own;
+        struct worker *worker = child != NULL ? child->own : NULL;
+        if (worker == NULL)
+            continue;
         pthread_join(worker->thread, NULL);
         close(worker->session.descriptor);
         free(worker);

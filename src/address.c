@@ -126,6 +126,8 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
     size_t count = 0;
     int error;
 
+    if (limit == 0)
+        return refuse_text(problem, "there are too many addresses");
     if (endpoint->host[0] == '/')
         return resolve_path(endpoint->host, found);
     if (passive)

@@ -62,15 +62,16 @@ static const char *nearest_name(const struct arguments *arguments, const char *n
 
 static int reject_unknown(const struct arguments *arguments, const char *word)
 {
+    const struct argument *known = optopt != 0 ? find_letter(arguments, optopt) : NULL;
     const char *nearest;
 
-    /* getopt_long leaves a letter in optopt for a short option. For a long one that takes
-     * no value but was given one, it leaves that option's letter and the whole word. */
-    if (strncmp(word, "--", 2) != 0)
+    /* getopt_long leaves in optopt the letter of a short option that is unknown, or of a long
+     * one that takes no value but was given one; 0 for a long one that is unknown. Only
+     * then is `word` sure to be the option: a letter may stand before others. */
+    if (known != NULL)
+        return arguments_misused(arguments, "option --%s takes no value", known->name);
+    if (optopt != 0)
         return arguments_misused(arguments, "unknown option -%c", optopt);
-    if (optopt != 0 && find_letter(arguments, optopt) != NULL)
-        return arguments_misused(arguments, "option --%s takes no value",
-                                 find_letter(arguments, optopt)->name);
     nearest = nearest_name(arguments, word + 2);
     if (nearest != NULL)
         return arguments_misused(arguments, "unknown option %s; did you mean --%s?", word, nearest);
@@ -93,6 +94,18 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
     *names = (struct option){NULL, 0, NULL, 0};
 }
 
+/* Says that the current option lacks its value, with the first line of its help. */
+static int reject_missing(const struct arguments *arguments)
+{
+    const struct argument *current = arguments->current;
+    size_t length = strcspn(current->help, "\n");
+
+    while (length > 0 && current->help[length - 1] == ';')
+        length--;
+    return arguments_misused(arguments, "option -%c, --%s takes a value: %.*s", current->letter,
+                             current->name, (int)length, current->help);
+}
+
 int arguments_next(struct arguments *arguments)
 {
     char letters[2 + 2 * ARGUMENTS_MAX + 1];
@@ -109,9 +122,7 @@ int arguments_next(struct arguments *arguments)
     arguments->current = find_letter(arguments, letter == ':' ? optopt : letter);
     arguments->value = optarg;
     if (letter == ':' || (arguments->current->value != NULL && *optarg == '\0'))
-        return arguments_misused(arguments, "option -%c, --%s takes a value: %s",
-                                 arguments->current->letter, arguments->current->name,
-                                 arguments->current->help);
+        return reject_missing(arguments);
     return letter;
 }
 

@@ -42,10 +42,16 @@ void ledger_close(struct ledger *ledger)
     close(ledger->write_end);
 }
 
+/* A sum to which every bit of every field counts, and the order of the fields. */
 static uint64_t seal_of(const struct record *record)
 {
-    return record->mark ^ (uint64_t)record->id ^ (record->in << 1) ^ (record->out << 2) ^
-           ((uint64_t)record->ending << 3);
+    const uint64_t fields[] = {record->mark, (uint64_t)record->id, record->in, record->out,
+                               (uint64_t)record->ending};
+    uint64_t seal = 0;
+
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        seal = (seal << 13 | seal >> 51) ^ fields[i];
+    return seal;
 }
 
 void ledger_sign_off(int write_end, int64_t id, const struct session *session)
@@ -86,7 +92,8 @@ static int fill(struct ledger *ledger)
     while (size == -1 && errno == EINTR);
     if (size > 0) {
         ledger->held += (size_t)size;
-        ledger->emptied = (size_t)size < room;
+        /* Where that was no whole record, this very call has said that there is none. */
+        ledger->emptied = (size_t)size < room && ledger->held >= sizeof(struct record);
     }
     return ledger->held >= sizeof(struct record);
 }

@@ -303,10 +303,11 @@ void listeners_text(const struct listeners *listeners, char *text, size_t size)
     text[0] = '\0';
     for (size_t i = 0; i < listeners->count; i++) {
         address_text(&listeners->all[i].address.name.any, address);
-        if (used + strlen(address) + sizeof ",..." > size) {
+        const char *comma = i > 0 ? "," : "";
+        if (used + strlen(comma) + strlen(address) + sizeof ",..." > size) {
             snprintf(text + used, size - used, ",...");
             return;
         }
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? "," : "", address);
+        used += (size_t)snprintf(text + used, size - used, "%s%s", comma, address);
     }
 }

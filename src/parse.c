@@ -11,9 +11,9 @@ int parse_number(const char *text, long lowest, long highest, long *value)
     char *end;
     long number;
 
-    /* strtol skips blanks and takes a plus sign; we do not. */
+    /* strtol skips blanks and takes a plus sign, and a minus sign before zero; we do not. */
     if (!isdigit((unsigned char)text[0]) &&
-        !(text[0] == '-' && isdigit((unsigned char)text[1])))
+        !(text[0] == '-' && lowest < 0 && isdigit((unsigned char)text[1])))
         return -1;
     errno = 0;
     number = strtol(text, &end, 10);

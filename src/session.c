@@ -197,16 +197,18 @@ static void set_timeouts(int descriptor, double seconds)
 /*
  * With a lifetime, each step may wait only until that is over: two more system calls a
  * step, paid by those who ask for a lifetime. A timer's signal would cost none but could
- * come just before the read that it is to end. Returns false when the lifetime is over.
+ * come just before the read that it is to end. Returns false when the lifetime is over;
+ * `*idle_first` says whether the idle limit comes before that.
  */
-static bool limit_step(const struct session *session, double deadline)
+static bool limit_step(const struct session *session, double deadline, bool *idle_first)
 {
     double left = deadline - clock_seconds();
     double idle = session->service->idle;
 
     if (left <= 0)
         return false;
-    set_timeouts(session->descriptor, idle > 0 && idle < left ? idle : left);
+    *idle_first = idle > 0 && idle < left;
+    set_timeouts(session->descriptor, *idle_first ? idle : left);
     return true;
 }
 
@@ -214,16 +216,18 @@ void session_run(struct session *session)
 {
     const struct service *service = session->service;
     double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
+    bool idle_first = true;
 
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
             clock_sleep(deadline > 0 && service->lifetime < service->delay ? service->lifetime
                                                                            : service->delay);
-        if (deadline > 0 && !limit_step(session, deadline))
+        if (deadline > 0 && !limit_step(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
-        else if (!session_step(session) && errno != EINTR)
-            session_end(session, deadline > 0 && clock_seconds() >= deadline ? SESSION_LIFETIME
-                                                                             : SESSION_IDLE);
+        /* Linux counts a socket's timeout in ticks and may end it up to one too early: then
+         * the lifetime has a rest, which the next turn waits for. */
+        else if (!session_step(session) && errno != EINTR && idle_first)
+            session_end(session, SESSION_IDLE);
     }
     session_finish(session);
 }

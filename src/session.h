@@ -14,7 +14,8 @@
  * owes nothing; so the close that follows is an orderly one. Where the server ends the
  * connection itself (idle, lifetime), input may be unread, and closing then would send a
  * reset that can overtake what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525,
- * 2.17): session_finish discards that input first.
+ * 2.17): session_finish discards what has arrived first. It does not wait for more: a client
+ * that still sends after its time is over may get the reset all the same.
  *
  * Cost: one buffer a session, no allocation; two system calls a message.
  */
@@ -91,8 +92,8 @@ bool session_step(struct session *session);
 /* Ends it from outside: a limit is reached, the server stops. */
 void session_end(struct session *session, enum session_ending ending);
 
-/* Once it wants SESSION_DONE: makes the descriptor ready to be closed so that nothing
- * already sent is lost to a reset. Does not wait. */
+/* Once it wants SESSION_DONE: makes the descriptor ready to be closed, so that no input that
+ * has arrived turns the close into a reset. Does not wait. */
 void session_finish(struct session *session);
 
 /* Serves a session on a blocking descriptor to its end, by the limits of its service, and

@@ -1,0 +1,103 @@
+/* test_clock.c: the one clock, its conversions, and sleeping through signals (clock.h). */
+#include "suite.h"
+
+#include "clock.h"
+
+#include <signal.h>
+
+/* Catches a clock that the wall clock moves, or whose fraction of a second is lost. */
+START_TEST(the_clock_never_goes_back_and_has_fractions)
+{
+    double first = clock_seconds(), last = first;
+
+    ck_assert(first > 0);
+    while (last < first + 0.001) {
+        double now = clock_seconds();
+        ck_assert(now >= last);
+        last = now;
+    }
+    ck_assert(last < first + SUITE_TIMEOUT);
+}
+END_TEST
+
+/* Catches a negative timeout, which system calls refuse or take for "never". */
+START_TEST(zero_and_less_give_zero)
+{
+    static const double none[] = {0, -0.5, -1, -1e9};
+
+    for (size_t i = 0; i < SUITE_LENGTH(none); i++) {
+        struct timespec fine = clock_timespec(none[i]);
+        struct timeval coarse = clock_timeval(none[i]);
+        ck_assert(fine.tv_sec == 0 && fine.tv_nsec == 0);
+        ck_assert(coarse.tv_sec == 0 && coarse.tv_usec == 0);
+    }
+}
+END_TEST
+
+/* Catches a fraction out of range, which system calls refuse, and a rounding beyond one unit. */
+START_TEST(conversions_keep_the_time_and_the_ranges)
+{
+    uint64_t state = 1;
+
+    for (int i = 0; i < 20000; i++) {
+        double seconds = random_below(&state, 100000) + random_below(&state, 1000001) / 1e6;
+        struct timespec fine = clock_timespec(seconds);
+        struct timeval coarse = clock_timeval(seconds);
+        double from_fine = (double)fine.tv_sec + (double)fine.tv_nsec / 1e9;
+        double from_coarse = (double)coarse.tv_sec + (double)coarse.tv_usec / 1e6;
+        ck_assert(fine.tv_nsec >= 0 && fine.tv_nsec < 1000000000);
+        ck_assert(coarse.tv_usec >= 0 && coarse.tv_usec < 1000000);
+        ck_assert(from_fine > seconds - 1e-8 && from_fine < seconds + 1e-8);
+        ck_assert(from_coarse > seconds - 2e-6 && from_coarse < seconds + 2e-6);
+    }
+}
+END_TEST
+
+/* Catches an idle limit below a microsecond that becomes "never" as SO_RCVTIMEO. */
+START_TEST(a_tiny_timeout_does_not_become_never)
+{
+    struct timeval tiny = clock_timeval(1e-9);
+
+    ck_assert(tiny.tv_sec == 0 && tiny.tv_usec > 0);
+}
+END_TEST
+
+static volatile sig_atomic_t interrupts;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupts++;
+}
+
+/* Catches a sleep that the first signal ends, or that starts anew at each. */
+START_TEST(sleeping_goes_on_through_signals)
+{
+    struct sigaction action = {.sa_handler = interrupt};
+    struct timespec breath = {0, 1000000};
+    pid_t sleeper = getpid(), sender;
+    double start;
+
+    sigemptyset(&action.sa_mask);
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    sender = fork();
+    ck_assert_int_ne(sender, -1);
+    while (sender == 0) {
+        if (getppid() != sleeper || kill(sleeper, SIGUSR1) == -1)
+            _exit(0);
+        nanosleep(&breath, NULL);
+    }
+    start = clock_seconds();
+    do /* a loaded machine may not have run the sender in the first turn */
+        clock_sleep(0.03);
+    while (interrupts == 0);
+    ck_assert(clock_seconds() >= start + 0.03);
+    kill(sender, SIGKILL);
+    while (waitpid(sender, NULL, 0) == -1)
+        ck_assert_int_eq(errno, EINTR);
+}
+END_TEST
+
+SUITE("clock", the_clock_never_goes_back_and_has_fractions, zero_and_less_give_zero,
+      conversions_keep_the_time_and_the_ranges, a_tiny_timeout_does_not_become_never,
+      sleeping_goes_on_through_signals)

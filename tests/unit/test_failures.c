@@ -1,0 +1,58 @@
+/* test_failures.c: what a server does about each errno (failures.h). */
+#include "suite.h"
+
+#include "failures.h"
+
+static void expect(enum failure_action action, const int *errors, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(failure_action(errors[i]) == action, "%s", strerror(errors[i]));
+}
+
+/* Catches a server that dies, or closes its gate, because one client vanished before accept. */
+START_TEST(errors_of_one_connection_are_retried)
+{
+    static const int errors[] = {EINTR,      EAGAIN,      EWOULDBLOCK, ECONNABORTED, EPROTO,
+                                 ECONNRESET, ENETDOWN,    ENOPROTOOPT, EHOSTUNREACH, ENETUNREACH,
+                                 ETIMEDOUT,  EPERM,
+#ifdef EHOSTDOWN
+                                 EHOSTDOWN,
+#endif
+#ifdef ENONET
+                                 ENONET,
+#endif
+    };
+
+    expect(FAILURE_RETRY, errors, SUITE_LENGTH(errors));
+}
+END_TEST
+
+/* Catches a spin, or the server's end, when descriptors or memory run out. */
+START_TEST(errors_that_others_can_cure_are_waited_out)
+{
+    static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
+
+    expect(FAILURE_PAUSE, errors, SUITE_LENGTH(errors));
+}
+END_TEST
+
+/* Catches a server that waits for ever for a listener that is none. */
+START_TEST(errors_that_cannot_pass_stop_the_server)
+{
+    static const int errors[] = {EBADF, EINVAL, ENOTSOCK, EFAULT};
+
+    expect(FAILURE_STOP, errors, SUITE_LENGTH(errors));
+}
+END_TEST
+
+/* Catches an unknown error that ends the server or makes it spin. */
+START_TEST(an_unknown_error_is_waited_out)
+{
+    static const int errors[] = {0, -1, EIO, ENOSYS, EACCES, EDOM, ENOSPC, 99999};
+
+    expect(FAILURE_PAUSE, errors, SUITE_LENGTH(errors));
+}
+END_TEST
+
+SUITE("failures", errors_of_one_connection_are_retried, errors_that_others_can_cure_are_waited_out,
+      errors_that_cannot_pass_stop_the_server, an_unknown_error_is_waited_out)

@@ -1,0 +1,139 @@
+/* test_signals.c: handlers that only record (signals.h). Each test has its process to itself. */
+#include "suite.h"
+
+#include "clock.h"
+#include "signals.h"
+
+#include <sys/select.h>
+
+static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD};
+
+/* Waits as the server does. Returns whether a signal ended the wait at once. */
+static bool wait_for_signal(double seconds)
+{
+    struct timespec limit = clock_timespec(seconds);
+    int result = pselect(0, NULL, NULL, NULL, &limit, signals_wait_mask());
+
+    return result == -1 && errno == EINTR;
+}
+
+/* Catches a signal that gets through outside of the wait, where a wakeup could be lost. */
+START_TEST(signals_are_recorded_only_inside_the_wait)
+{
+    signals_open();
+    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++) {
+        ck_assert(!signals_take(heeded[i]));
+        ck_assert_int_eq(raise(heeded[i]), 0);
+        ck_assert(!signals_take(heeded[i]));
+        ck_assert(wait_for_signal(SUITE_TIMEOUT));
+        ck_assert(signals_take(heeded[i]));
+        ck_assert(!signals_take(heeded[i]));
+        ck_assert(!wait_for_signal(0));
+    }
+}
+END_TEST
+
+/* Catches a record that one signal's taking clears for the others. */
+START_TEST(each_signal_has_its_own_record)
+{
+    signals_open();
+    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
+        ck_assert_int_eq(raise(heeded[i]), 0);
+    while (wait_for_signal(0))
+        ;
+    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
+        ck_assert(signals_take(heeded[i]));
+    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
+        ck_assert(!signals_take(heeded[i]));
+    ck_assert(!signals_take(SIGHUP));
+}
+END_TEST
+
+/* Catches a server that a service manager or nohup started deaf: its signals were ignored or
+ * blocked; and one that opens signals which are none of its business. */
+START_TEST(signals_are_heard_whatever_the_starter_left_and_others_stay_blocked)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t all;
+
+    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
+        sigaction(heeded[i], &ignore, NULL);
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    signals_open();
+    ck_assert_int_eq(sigismember(signals_wait_mask(), SIGUSR2), 1);
+    ck_assert_int_eq(raise(SIGUSR2), 0); /* would end us */
+    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++) {
+        ck_assert_int_eq(raise(heeded[i]), 0);
+        ck_assert(wait_for_signal(SUITE_TIMEOUT));
+        ck_assert(signals_take(heeded[i]));
+    }
+}
+END_TEST
+
+/* Catches a server that ends because a client, or the reader of its log, is gone. */
+START_TEST(writing_to_nobody_is_an_error_and_no_end)
+{
+    int ends[2];
+
+    signals_open();
+    ck_assert_int_eq(pipe(ends), 0);
+    close(ends[0]);
+    ck_assert_int_eq(write(ends[1], "x", 1), -1);
+    ck_assert_int_eq(errno, EPIPE);
+}
+END_TEST
+
+/* What a child does with each signal. It exits with 0 where none ended it. */
+static int raise_in_child(void *data)
+{
+    signals_child();
+    raise(*(int *)data);
+    return 0;
+}
+
+/* Catches a child that SIGTERM does not end, or that only records it, as its parent does. */
+START_TEST(a_child_is_ended_by_term)
+{
+    int term = SIGTERM;
+
+    signals_open();
+    ck_assert_int_eq(suite_in_child(raise_in_child, &term), 256 + SIGTERM);
+    ck_assert(!signals_take(SIGTERM));
+}
+END_TEST
+
+/* Catches Ctrl-C on a terminal, which signals the whole group, cutting off clients. */
+START_TEST(a_child_is_not_ended_by_what_is_its_parents_business)
+{
+    static const int others[] = {SIGINT, SIGQUIT, SIGUSR1, SIGPIPE};
+
+    signals_open();
+    for (size_t i = 0; i < SUITE_LENGTH(others); i++) {
+        int number = others[i];
+        ck_assert_int_eq(suite_in_child(raise_in_child, &number), 0);
+    }
+}
+END_TEST
+
+/* Catches a wakeup lost between the look at the record and the sleep: children that end at
+ * any moment; a lost one would leave the wait to its timeout. */
+START_TEST(no_wakeup_is_lost)
+{
+    signals_open();
+    for (int i = 0; i < 200; i++) {
+        pid_t pid = fork();
+        ck_assert_int_ne(pid, -1);
+        if (pid == 0)
+            _exit(0);
+        while (waitpid(pid, NULL, WNOHANG) != pid)
+            ck_assert_msg(wait_for_signal(SUITE_TIMEOUT), "no SIGCHLD");
+        (void)signals_take(SIGCHLD);
+    }
+}
+END_TEST
+
+SUITE("signals", signals_are_recorded_only_inside_the_wait, each_signal_has_its_own_record,
+      signals_are_heard_whatever_the_starter_left_and_others_stay_blocked,
+      writing_to_nobody_is_an_error_and_no_end, a_child_is_ended_by_term,
+      a_child_is_not_ended_by_what_is_its_parents_business, no_wakeup_is_lost)

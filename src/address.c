@@ -41,7 +41,7 @@ static int split_port(const char *port, struct endpoint *endpoint, const char **
 
     if (*port == '\0')
         return refuse_text(problem, "the port is missing");
-    if (port[strspn(port, letters)] != '\0')
+    if (*port == '-' || port[strspn(port, letters)] != '\0')
         return refuse_text(problem, "the port is neither a number nor a service name");
     if (port[strspn(port, digits)] == '\0' && parse_number(port, 0, 65535, &number) == -1)
         return refuse_text(problem, "a port is a number from 0 to 65535");

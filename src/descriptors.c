@@ -15,6 +15,7 @@ void descriptors_tidy(void)
     do
         descriptor = open("/dev/null", O_RDWR);
     while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    (void)dup2(descriptor, STDIN_FILENO);
     platform_close_range(STDERR_FILENO + 1, INT_MAX);
 }
 

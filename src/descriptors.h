@@ -7,7 +7,7 @@
 /*
  * Makes 0, 1 and 2 open, on /dev/null where they were not, so that none of them becomes a
  * client's socket on which a stray message would appear; and closes all others, which
- * whoever started us left open by accident.
+ * whoever started us left open by accident. 0 is /dev/null from then on.
  */
 void descriptors_tidy(void);
 

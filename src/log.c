@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static struct {
     enum log_level level;
     enum log_kind kind;
     bool terminal;
-    unsigned long lost; /* lines that could not be written */
+    atomic_ulong lost; /* lines that could not be written */
     struct flood errors, refusals;
 } the_log = {
     .program = "forkecho",
@@ -122,10 +123,11 @@ static void say_lost(void)
 {
     char line[LOG_LINE_MAX];
     size_t used = put_time(line);
-    int added = snprintf(line + used, sizeof line - used, "log lost=%lu", the_log.lost);
+    unsigned long lost = atomic_exchange(&the_log.lost, 0);
+    int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
 
-    if (write_line(line, end_line(line, used + (size_t)added)))
-        the_log.lost = 0;
+    if (!write_line(line, end_line(line, used + (size_t)added)))
+        the_log.lost += lost;
 }
 
 static void say(const char *prefix, const char *format, va_list values)

@@ -9,12 +9,8 @@
 #include "serve.h"
 #include "signals.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
@@ -36,31 +32,9 @@ static int fit_to_model(struct options *options)
     return 0;
 }
 
-/* Tells where it listens. Standard output is done with then: whoever reads the addresses
- * from it sees the end. Returns 0, or -1 (said). */
-static int announce(const struct server *server)
-{
-    char text[LOG_LINE_MAX - 100];
-    int null = open("/dev/null", O_RDWR);
-
-    listeners_text(&server->listeners, text, sizeof text);
-    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
-              server->options->max_connections, text);
-    for (size_t i = 0; server->options->print_address && i < server->listeners.count; i++)
-        puts(address_text(&server->listeners.all[i].address.name.any, text));
-    if (fflush(stdout) == EOF) {
-        log_error("cannot print the addresses (-1): %s", strerror(errno));
-        return -1;
-    }
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
-    close(null);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
-    struct options options;
+    static struct options options; /* sessions read it as long as the process lives */
     struct server *server;
     int outcome;
 
@@ -79,9 +53,7 @@ int main(int argc, char **argv)
     signals_open();
     if ((server = server_open(&options)) == NULL)
         return EXIT_FAILURE;
-    outcome = announce(server);
-    if (outcome == 0)
-        outcome = serve_model.serve(server);
+    outcome = serve_model.serve(server);
     server_close(server);
     return outcome == 0 && !server->failed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -19,9 +19,9 @@ struct serve_model {
     size_t capacity;     /* the most clients it can serve at once */
     const char *limit;   /* what bounds it, for messages; NULL where nothing of its own does */
 
-    /* Serves until the server has been told to stop and the last client has ended:
-     * `while (server_running(server))`, built of the verbs of server.h. Returns 0, or -1
-     * when it could not start or go on (said). */
+    /* Sets up what the model needs, announces the server, and serves until it has been told
+     * to stop and the last client has ended: the loop of server.h. Returns 0, or -1 when it
+     * could not start or go on (said). */
     int (*serve)(struct server *server);
 };
 

@@ -105,8 +105,8 @@ static void begin_child(struct server *server, const struct birth *birth,
         server_hold(server, client, "fork");
         return;
     }
-    server_began(server, pid, client);
     close(client->descriptor);
+    server_began(server, pid, client);
 }
 
 /* waitpid without waiting: a pid, 0 when there is nothing to reap now, -1 when there is no
@@ -208,7 +208,9 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
 
     read_ledger(server, reaper);
     reap_leaving(server, reaper);
-    if (reaper->reaped == before && !reaper->late_signal)
+    /* Where children are being killed, each SIGCHLD may hide one that died unsigned. */
+    if ((reaper->reaped == before && !reaper->late_signal) ||
+        server->phase >= SERVER_TERMINATING)
         sweep(server, reaper);
     else if (reaper->sweep_at <= 0)
         reaper->sweep_at = clock_seconds() + SWEEP_PERIOD;
@@ -254,7 +256,7 @@ static bool only_system_calls(const struct options *options)
     const struct service *service = &options->service;
 
     return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
-           !log_shows(LOG_MESSAGES);
+           service->delay <= 0 && !log_shows(LOG_MESSAGES);
 }
 
 static int serve(struct server *server)
@@ -272,6 +274,8 @@ static int serve(struct server *server)
     birth.ledger = reaper->ledger.write_end;
     if (only_system_calls(server->options))
         platform_keep_from_children();
+    if (server_announce(server) == -1)
+        return -1;
     while (server_running(server)) {
         server_wait(server, reaper->sweep_at, NULL, NULL, 0);
         turn(server, reaper, &birth);

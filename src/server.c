@@ -35,8 +35,27 @@ struct server *server_open(const struct options *options)
     }
     server->options = options;
     server->children = children;
-    server->started = clock_seconds();
     return listeners_open(&server->listeners, options) == 0 ? server : NULL;
+}
+
+int server_announce(struct server *server)
+{
+    const struct listeners *listeners = &server->listeners;
+    char text[LOG_LINE_MAX - 100];
+
+    listeners_text(listeners, text, sizeof text);
+    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
+              server->options->max_connections, text);
+    for (size_t i = 0; server->options->print_address && i < listeners->count; i++)
+        puts(address_text(&listeners->all[i].address.name.any, text));
+    if (fflush(stdout) == EOF) {
+        log_error("cannot print the addresses (-1): %s", strerror(errno));
+        return -1;
+    }
+    /* Descriptor 0 is /dev/null: descriptors.h. */
+    (void)dup2(STDIN_FILENO, STDOUT_FILENO);
+    server->started = clock_seconds();
+    return 0;
 }
 
 void server_close(struct server *server)
@@ -44,9 +63,10 @@ void server_close(struct server *server)
     const struct statistics *count = &server->statistics;
 
     listeners_close(&server->listeners);
-    log_event(LOG_NORMAL, "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",
-              count->accepted, count->ended, count->refused, count->in, count->out,
-              clock_seconds() - server->started);
+    if (server->started > 0)
+        log_event(LOG_NORMAL, "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",
+                  count->accepted, count->ended, count->refused, count->in, count->out,
+                  clock_seconds() - server->started);
 }
 
 bool server_running(const struct server *server)
@@ -83,9 +103,10 @@ static void enter_phase(struct server *server, enum server_phase phase)
 
 static void stop(struct server *server, enum server_phase phase, const char *why)
 {
+    /* Who reads the line may bind the same port: the listeners are closed by then. */
+    enter_phase(server, phase);
     log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, children_live(server->children),
               phase == SERVER_DRAINING ? server->options->grace : 0);
-    enter_phase(server, phase);
 }
 
 /* A polite signal starts the drain; one more ends the patience. */
@@ -255,8 +276,9 @@ void server_wait(struct server *server, double until, fd_set *readable, fd_set *
             FD_ZERO(writable);
     }
     note_ready(server, open && ready > 0 ? readable : NULL, just_opened);
+    now = clock_seconds(); /* ThreadSanitizer runs a handler that came in pselect here */
     heed_signals(server);
-    if (server->phase_ends > 0 && clock_seconds() >= server->phase_ends)
+    if (server->phase_ends > 0 && now >= server->phase_ends)
         enter_phase(server, server->phase + 1);
 }
 

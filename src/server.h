@@ -4,6 +4,7 @@
  *
  * A model (serve.h) runs the loop, and starts and ends sessions its own way:
  *
+ *     server_announce(server);
  *     while (server_running(server)) {
  *         server_wait(...);                        signals, time, ready descriptors
  *         ... end what has ended: server_ended
@@ -61,7 +62,7 @@ struct server {
     struct listeners listeners;
     struct children *children;
     struct statistics statistics;
-    double started;
+    double started; /* when it was announced; 0: not yet */
 
     enum server_phase phase;
     double phase_ends; /* when the next phase begins; 0: it does not by itself */
@@ -83,7 +84,14 @@ struct server {
  * do not inherit, or NULL (said). `options` is kept. */
 struct server *server_open(const struct options *options);
 
-/* Closes the listeners, if they still are open, and tells how it went. */
+/*
+ * Once all is set up: tells that the server listens, and where: in the log, and with -1 on
+ * standard output, which ends with that, so that whoever reads it sees the end. Returns 0,
+ * or -1 (said).
+ */
+int server_announce(struct server *server);
+
+/* Closes the listeners, if they still are open, and tells how it went, if it was announced. */
 void server_close(struct server *server);
 
 /* Whether there is still something to wait for. */

@@ -5,6 +5,8 @@
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -185,6 +187,23 @@ void session_finish(struct session *session)
     } while (size > 0 && discarded < DISCARD_MAX);
 }
 
+/* Waits for `seconds`, or until the connection is gone both ways: reset, or shut down. Where
+ * poll may not be used (RLIMIT_NOFILE is 0) it is a plain sleep. */
+static void pause_session(const struct session *session, double seconds)
+{
+    struct pollfd gone = {.fd = session->descriptor, .events = 0};
+    double left = seconds, end = clock_seconds() + seconds;
+    int found = 0;
+
+    for (; found == 0 && left > 0; left = end - clock_seconds()) {
+        found = poll(&gone, 1, left < INT_MAX / 1000 ? (int)(left * 1000) + 1 : INT_MAX);
+        if (found == -1 && errno == EINTR)
+            found = 0;
+    }
+    if (found == -1)
+        clock_sleep(left);
+}
+
 /* Lets reads and writes wait for `seconds` at most; 0: without end. */
 static void set_timeouts(int descriptor, double seconds)
 {
@@ -220,8 +239,9 @@ void session_run(struct session *session)
 
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
-            clock_sleep(deadline > 0 && service->lifetime < service->delay ? service->lifetime
-                                                                           : service->delay);
+            pause_session(session, deadline > 0 && service->lifetime < service->delay
+                                       ? service->lifetime
+                                       : service->delay);
         if (deadline > 0 && !limit_step(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
         /* Linux counts a socket's timeout in ticks and may end it up to one too early: then

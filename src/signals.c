@@ -35,6 +35,13 @@ void signals_open(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+void signals_without_children(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN, .sa_flags = SA_NOCLDWAIT};
+
+    sigaction(SIGCHLD, &ignore, NULL);
+}
+
 const sigset_t *signals_wait_mask(void)
 {
     return &wait_mask;

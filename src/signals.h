@@ -23,6 +23,10 @@ const sigset_t *signals_wait_mask(void);
 /* Whether `number` has come since it was last asked for; forgets it. */
 bool signals_take(int number);
 
+/* For a server without children of its own: those that it is handed all the same, as process
+ * 1 is, are reaped by the system (POSIX.1-2008, sigaction: SA_NOCLDWAIT). */
+void signals_without_children(void);
+
 /* In a child: SIGTERM ends it as by default; INT, QUIT and USR1 are the parent's business and
  * stay blocked, so that Ctrl-C on a terminal, which signals the whole group, cuts no client. */
 void signals_child(void);

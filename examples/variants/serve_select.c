@@ -96,6 +96,9 @@ static int serve(struct server *server)
     struct client client;
 
     descriptors_raise_limit();
+    signals_without_children();
+    if (server_announce(server) == -1)
+        return -1;
     while (server_running(server)) {
         collect_interest(server, &interest);
         server_wait(server, interest.until, &interest.readable, &interest.writable, interest.limit);

@@ -9,8 +9,8 @@
  *           There is nothing to sweep: a thread cannot die alone.
  *   socket  Closed by the main thread after the join. Were it closed by the session's own,
  *           a shutdown meant for it could hit the next client with the same number.
- *   stop    No signal ends one thread. Its socket is shut down, so that its read or write
- *           returns; one that sleeps (-w) is left behind when the process exits.
+ *   stop    No signal ends one thread. Its socket is shut down, so that whatever it waits
+ *           for returns.
  *   log     `pid=` is the thread's number, as there is no process of its own.
  */
 #include "descriptors.h"
@@ -94,10 +94,9 @@ static void tell_thread(struct server *server, struct child *child, int signal)
 {
     const struct worker *worker = child->own;
 
+    (void)server;
     child->told = signal;
     shutdown(worker->session.descriptor, SHUT_RDWR);
-    if (signal == SIGKILL) /* it does not listen: it ends with the process */
-        server_ended(server, child, signal);
 }
 
 static int serve(struct server *server)
@@ -107,10 +106,13 @@ static int serve(struct server *server)
     fd_set readable;
 
     descriptors_raise_limit();
+    signals_without_children();
     if (ledger_open(&ledger) == -1) {
         log_error("cannot open the ledger: %s", strerror(errno));
         return -1;
     }
+    if (server_announce(server) == -1)
+        return -1;
     while (server_running(server)) {
         FD_ZERO(&readable);
         FD_SET((unsigned)ledger.read_end, &readable);

@@ -79,7 +79,8 @@ static const char *difference(const struct children *children, const struct mode
         if (child == NULL || child->id != model->all[i].id || child->older != older)
             return "the order of age";
         if (child->since != model->all[i].since ||
-            memcmp(&child->peer, &peer, sizeof peer) != 0)
+            !source_equal(address_source(&child->peer), address_source(&peer)) ||
+            address_port(&child->peer.name.any) != address_port(&peer.name.any))
             return "what is known of a child";
     }
     if (child != NULL)

@@ -1,0 +1,229 @@
+"""Signals, drains and restarts: a stop loses no client, and does not wait for ever either."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import (NamespacedServer, children, eventually, forks_only, needs_root, process)
+
+
+def refused(srv, address=None):
+    """Whether nothing listens any more."""
+    try:
+        srv.connect(address).close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT], ids=['TERM', 'INT'])
+def test_a_drain_lets_clients_finish(server, number):
+    """Catches a stop that cuts connections (KillMode=control-group), or goes on accepting."""
+    srv = server('-g', '1h')
+    client = srv.connect()
+    client.echo(b'x')
+    srv.send_signal(number)
+    drain = srv.wait_line('^drain ')
+    assert (drain['why'], drain['live']) == (f'SIG{number.name[3:]}', '1')
+    assert refused(srv)
+    assert client.echo(b'still served') == b'still served'
+    client.half_close()
+    assert client.receive_all() == b''
+    assert srv.wait() == 0
+    assert srv.end_of(client)['how'] == 'eof'
+
+
+def test_a_drain_loses_no_byte_in_flight(server):
+    """Catches a stop that drops what a child has read and not yet written."""
+    srv = server('-g', '1h')
+    clients = [srv.connect(receive_buffer=4096) for _ in range(3)]
+    sent = [client.fill() for client in clients]
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    for client, data in zip(clients, sent):
+        client.half_close()
+        assert client.receive_all() == data
+    assert srv.wait() == 0
+    srv.wait_lines('^end .*how=eof', 3)
+
+
+def test_an_idle_server_stops_at_once(server):
+    """Catches a drain that waits out its grace although nobody is left."""
+    srv = server('-g', '1h')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert srv.wait_line('^stop ')
+
+
+def test_the_grace_ends(server):
+    """Catches a stop that waits for ever for a client that never finishes (cpython#75334)."""
+    srv = server('-g', '300ms')
+    client = srv.connect()
+    client.echo(b'x')
+    start = time.monotonic()
+    srv.send_signal(signal.SIGTERM)
+    client.closed_by_server()
+    assert time.monotonic() - start >= 0.3
+    assert srv.wait() == 0
+    assert len(srv.wait_lines('^end ', 1)) == 1
+
+
+@forks_only
+def test_after_the_grace_children_get_a_signal(server):
+    """Catches children that outlive a server that said it had stopped."""
+    srv = server('-g', '300ms')
+    clients = [srv.connect() for _ in range(3)]
+    for client in clients:
+        client.echo(b'x')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert len(srv.wait_lines('^end .*how=signal-15', 3)) == 3
+
+
+@forks_only
+def test_a_child_that_ignores_the_signal_is_killed(server):
+    """Catches a stop that one stopped or stuck child can hold up."""
+    srv = server('-g', '100ms')
+    client = srv.connect()
+    client.echo(b'x')
+    os.kill(srv.accepted(client).number('pid'), signal.SIGSTOP)
+    assert srv.stop(signal.SIGTERM) == 0
+    assert srv.wait_line('^end ')['how'] == 'signal-9'
+
+
+@pytest.mark.parametrize('second', [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT],
+                         ids=['TERM', 'INT', 'QUIT'])
+def test_a_second_signal_does_not_wait(server, second):
+    """Catches a drain that cannot be hurried."""
+    srv = server('-g', '1h')
+    client = srv.connect()
+    client.echo(b'x')
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    assert srv.stop(second) == 0
+    client.closed_by_server()
+
+
+def test_quit_stops_at_once(server):
+    """Catches a QUIT that dumps core or drains."""
+    srv = server('-g', '1h')
+    client = srv.connect()
+    client.echo(b'x')
+    assert srv.stop(signal.SIGQUIT) == 0
+    client.closed_by_server()
+
+
+def test_stop_is_the_last_line(server):
+    """Catches a server that says it has stopped before all its children are reaped."""
+    srv = server('-c', '50')
+    clients = [srv.connect() for _ in range(50)]
+    for client in clients:
+        client.echo(b'x')
+    assert srv.stop(signal.SIGQUIT) == 0
+    srv.wait_line('^stop ')
+    assert len(srv.find('^end ')) == 50
+    assert srv.lines[-1].startswith('stop ')
+
+
+def test_deferred_clients_of_a_drain_are_not_left_hanging(server):
+    """Catches a backlog that a stopping server neither serves nor closes."""
+    srv = server('-c', '1', '-g', '1h')
+    first = srv.connect()
+    first.echo(b'x')
+    waiting = srv.connect()
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    assert waiting.closed_by_server() == b''
+    first.close()
+    assert srv.wait() == 0
+
+
+def test_a_status_line_for_each_signal(server):
+    """Catches a lost wakeup: a signal that comes while the one before is being served."""
+    srv = server()
+    for _ in range(100):
+        assert srv.status()['live'] == '0'
+
+
+def test_a_restart_binds_while_old_clients_are_served(server):
+    """Catches "address in use" at a restart: children that keep the listener (PP4E, uftpd,
+    mongoose#1302), or no SO_REUSEADDR."""
+    old = server('-g', '1h')
+    client = old.connect()
+    client.echo(b'x')
+    old.send_signal(signal.SIGTERM)
+    old.wait_line('^drain ')
+    new = server(listen=[old.address])
+    assert new.connect().echo(b'new') == b'new'
+    assert client.echo(b'old') == b'old'
+    client.close()
+    assert old.wait() == 0
+
+
+@forks_only
+def test_children_of_a_killed_parent_finish_their_clients(server):
+    """Catches children that end with their parent, or keep its port, or hold its log open."""
+    old = server()
+    client, other = old.connect(), old.connect()
+    client.echo(b'x')
+    other.echo(b'x')
+    old.expected = -signal.SIGKILL
+    old.stop(signal.SIGKILL)
+    new = server(listen=[old.address])
+    assert new.connect().echo(b'new') == b'new'
+    data = bytes(range(256)) * 200
+    assert client.echo(data) == data
+    client.half_close()
+    assert client.receive_all() == b''
+    other.reset()
+    eventually(lambda: not old.left_behind(), 'the children have ended')
+
+
+@forks_only
+def test_a_keyboard_interrupt_cuts_no_client(server):
+    """Catches children that die of the Ctrl-C that a terminal sends to the whole group."""
+    srv = server('-g', '1h')
+    client = srv.connect()
+    client.echo(b'x')
+    os.killpg(srv.pid, signal.SIGINT)
+    assert srv.wait_line('^drain ')['why'] == 'SIGINT'
+    assert client.echo(b'still served') == b'still served'
+    client.half_close()
+    assert client.receive_all() == b''
+    assert srv.wait() == 0
+
+
+@needs_root
+def test_as_process_1_it_stops_on_term(server):
+    """Catches a server that as PID 1 cannot be stopped: there the default action is none."""
+    srv = server(kind=NamespacedServer)
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    client.close()
+    srv.wait_line('^end ')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert srv.wait_line('^stop ')
+
+
+@needs_root
+def test_as_process_1_it_reaps_strangers(server):
+    """Catches zombies that PID 1 inherits and does not know (moby#12228), and counts that they
+    move."""
+    srv = server(kind=NamespacedServer)
+    # A shell in the namespace leaves orphans behind: the new process 1 must reap them.
+    subprocess.run(['nsenter', '--target', str(srv.pid), '--pid', 'sh', '-c',
+                    'for each in 1 2 3 4 5; do (sleep 0.1 & ) ; done'], check=True)
+    eventually(lambda: not children(srv.pid), 'the strangers are reaped')
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    status = srv.status()
+    assert (status['live'], status['ended'], status['zombies']) == ('1', '0', '0')
+
+
+def test_an_idle_server_uses_no_processor(server):
+    """Catches a loop that wakes up for nothing, or a timer that never rests."""
+    srv = server('-t', '1s')
+    waiting = srv.connect()
+    before = process(srv.pid).cpu
+    waiting.receive_all()  # a second later
+    assert process(srv.pid).cpu - before < 0.1

@@ -1,0 +1,171 @@
+"""-c, -C, -t and -T: how many clients there may be, and for how long."""
+import threading
+import time
+
+import pytest
+
+from harness import Client, needs_ipv6
+
+
+def test_clients_over_the_cap_are_deferred_and_then_served(server):
+    """Catches a cap that loses clients, one that is only the backlog, and one that leaks a slot."""
+    srv = server('-c', '2')
+    first, second = srv.connect(), srv.connect()
+    assert first.echo(b'1') + second.echo(b'2') == b'12'
+    third, fourth = srv.connect(), srv.connect()  # the kernel completes these
+    third.sendall(b'3')
+    fourth.sendall(b'4')
+    for _ in range(20):
+        assert first.echo(b'go on') == b'go on'
+    status = srv.status()
+    assert (status['live'], status['accepted']) == ('2', '2')
+    first.close()
+    assert third.receive(1) == b'3'
+    second.close()
+    assert fourth.receive(1) == b'4'
+    status = srv.status()
+    assert (status['peak'], status['accepted'], status['refused']) == ('2', '4', '0')
+    assert status.number('deferred') >= 1
+
+
+def test_a_cap_of_one_serves_in_turn(server):
+    """Catches a slot that is not given back: twenty clients pass through a single one."""
+    srv = server('-c', '1')
+    clients = [srv.connect() for _ in range(20)]
+    for client in clients:
+        client.sendall(b'x')
+    for client in clients:
+        assert client.receive(1) == b'x'
+        client.close()
+    srv.wait_lines('^end ', 20)
+    status = srv.status()
+    assert (status['peak'], status['accepted'], status['ended']) == ('1', '20', '20')
+
+
+def test_one_client_too_many_of_a_source_is_refused(server):
+    """Catches a limit for each source that counts wrongly, or counts all sources as one."""
+    srv = server('-C', '1')
+    first = srv.connect(source='127.0.0.1')
+    assert first.echo(b'1') == b'1'
+    second = srv.connect(source='127.0.0.1')
+    assert second.receive_all() == b''
+    refused = srv.wait_line('^refuse ')
+    assert (refused['from'], refused['why']) == (second.address, 'max-per-source')
+    assert srv.connect(source='127.0.0.2').echo(b'other') == b'other'
+    name = first.address
+    first.close()
+    srv.end_of(name)
+    assert srv.connect(source='127.0.0.1').echo(b'again') == b'again'
+    status = srv.status()
+    assert (status['accepted'], status['refused']) == ('4', '1')
+
+
+@needs_ipv6
+def test_an_ipv6_source_is_counted(server):
+    """Catches a table of sources that knows IPv4 only."""
+    srv = server('-C', '1', listen=['[::1]:0', '127.0.0.1:0'])
+    assert srv.connect().echo(b'1') == b'1'
+    assert srv.connect().receive_all() == b''
+    assert srv.connect(srv.addresses[1]).echo(b'other') == b'other'
+
+
+def test_unix_clients_are_one_source(server, folder):
+    """Catches Unix clients that pass every limit because they have no address."""
+    srv = server('-C', '2', listen=[folder / 's'])
+    first, second = srv.connect(), srv.connect()
+    assert first.echo(b'1') + second.echo(b'2') == b'12'
+    assert srv.connect().receive_all() == b''
+    assert srv.wait_line('^refuse ')['from'] == 'local'
+
+
+def test_an_idle_client_is_ended(server):
+    """Catches a client that stays for ever and says nothing."""
+    srv = server('-t', '300ms')
+    start = time.monotonic()
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    assert client.receive_all() == b''
+    assert time.monotonic() - start >= 0.3
+    end = srv.end_of(client)
+    assert (end['how'], end['in'], end['out']) == ('idle', '5', '5')
+
+
+def test_a_byte_starts_the_idle_time_anew(server):
+    """Catches an idle limit that is a lifetime."""
+    srv = server('-t', '500ms')
+    client = srv.connect()
+    start = time.monotonic()
+    while time.monotonic() - start < 1.2:
+        assert client.echo(b'.') == b'.'
+        time.sleep(0.1)  # a client that says something now and then
+    client.half_close()
+    assert client.receive_all() == b''
+    assert srv.end_of(client)['how'] == 'eof'
+
+
+def test_a_client_that_never_reads_is_ended(server):
+    """Catches an idle limit that only reading obeys: the server waits in a write for ever."""
+    srv = server('-t', '300ms')
+    client = srv.connect(receive_buffer=4096)
+    client.fill()
+    assert srv.end_of(client)['how'] == 'idle'
+
+
+@pytest.mark.parametrize('busy', [False, True], ids=['silent', 'busy'])
+def test_a_lifetime_ends_every_client(server, busy):
+    """Catches a client that stays for ever by one byte now and then (libevent#593)."""
+    srv = server('-T', '500ms', '-t', '1h')
+    start = time.monotonic()
+    client = srv.connect()
+    try:
+        while busy and client.echo(b'busy' * 100):
+            pass
+        client.receive_all()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # what it sends behind the server's close is answered so
+    assert 0.5 <= time.monotonic() - start < 5
+    assert srv.end_of(client)['how'] == 'lifetime'
+
+
+def test_a_lifetime_ends_a_client_that_never_reads(server):
+    """Catches a lifetime that is asked for only between two writes."""
+    srv = server('-T', '500ms', '-t', '0')
+    client = srv.connect(receive_buffer=4096)
+    client.fill()
+    assert srv.end_of(client)['how'] == 'lifetime'
+
+
+def test_an_idle_time_of_zero_is_none(server):
+    """Catches 0 taken for "at once" rather than for "never"."""
+    srv = server('-t', '0', '-T', '700ms')
+    client = srv.connect()
+    assert client.receive_all() == b''
+    assert srv.end_of(client)['how'] == 'lifetime'
+
+
+def test_a_lifetime_of_zero_is_none(server):
+    """Catches 0 taken for "at once" rather than for "never"."""
+    srv = server('-T', '0', '-t', '300ms')
+    client = srv.connect()
+    assert client.receive_all() == b''
+    assert srv.end_of(client)['how'] == 'idle'
+
+
+def test_caps_hold_under_a_crowd(server):
+    """Catches counts that drift when clients come and go at once."""
+    srv = server('-c', '5')
+
+    def visit():
+        for _ in range(10):
+            with Client(srv.address) as client:
+                assert client.echo(b'hello') == b'hello'
+
+    crowd = [threading.Thread(target=visit) for _ in range(20)]
+    for each in crowd:
+        each.start()
+    for each in crowd:
+        each.join()
+    srv.wait_lines('^end ', 200)
+    status = srv.status()
+    assert (status['live'], status['ended'], status['zombies']) == ('0', '200', '0')
+    assert status.number('peak') <= 5

@@ -1,0 +1,176 @@
+"""-l and -1: what the server listens on, and what it prints."""
+import re
+import socket
+import subprocess
+
+from harness import DEADLINE, Client, eventually, needs_ipv6, needs_root, program, run
+
+ANY_PORT = '127.0.0.1:0'
+
+
+def test_the_printed_address_is_one_to_connect_to(server):
+    """Catches a port 0 that is printed as 0, and an address that -l would not take."""
+    srv = server()
+    assert re.fullmatch(r'127\.0\.0\.1:[1-9]\d*', srv.address)
+    address = srv.address
+    assert srv.connect().echo(b'hello') == b'hello'
+    srv.stop()
+    assert server(listen=[address]).address == address
+
+
+@needs_ipv6
+def test_ipv6(server):
+    """Catches an address without its brackets, in the output or in the log."""
+    srv = server(listen=['[::1]:0'])
+    assert re.fullmatch(r'\[::1\]:[1-9]\d*', srv.address)
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    assert srv.accepted(client)['from'].startswith('[::1]:')
+
+
+def test_unix_socket(server, folder):
+    """Catches a path that is not removed at the end, or a client that has no source."""
+    path = folder / 'socket'
+    srv = server(listen=[path])
+    assert srv.addresses == [str(path)]
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    client.half_close()
+    assert client.receive_all() == b''
+    assert srv.end_of('local')['how'] == 'eof'
+    assert srv.stop() == 0
+    assert not path.exists()
+
+
+@needs_ipv6
+def test_several_at_once(server, folder):
+    """Catches a server that watches its first listener only, or blocks in one accept."""
+    srv = server(listen=[ANY_PORT, '[::1]:0', folder / 's', '127.0.0.2:0', ANY_PORT])
+    assert len(srv.addresses) == 5 and srv.addresses[2] == str(folder / 's')
+    clients = [srv.connect(address) for address in srv.addresses]
+    for client in reversed(clients):
+        assert client.echo(b'hello') == b'hello'
+    assert srv.status()['live'] == '5'
+
+
+@needs_ipv6
+def test_a_star_is_two_sockets_on_one_port(server):
+    """Catches v4-mapped clients (node#9390), and a family that is left out."""
+    srv = server(listen=['*:0'])
+    ports = {address.rsplit(':', 1)[1] for address in srv.addresses}
+    assert sorted(address.rsplit(':', 1)[0] for address in srv.addresses) == ['0.0.0.0', '[::]']
+    assert len(ports) == 1
+    port, = ports
+    for host in '127.0.0.1', '[::1]':
+        client = srv.connect(f'{host}:{port}')
+        assert client.echo(b'hello') == b'hello'
+        assert srv.accepted(client)['from'] == client.address
+
+
+@needs_ipv6
+@needs_root
+def test_a_name_of_both_families_is_listened_on_in_both(server, folder):
+    """Catches `localhost` that serves only one of its addresses."""
+    hosts = folder / 'hosts'
+    hosts.write_text('127.0.0.1 localhost\n::1 localhost\n')
+    own_hosts = ['unshare', '--mount', 'sh', '-c',
+                 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+    srv = server(listen=['localhost:0'], wrap=own_hosts)
+    assert sorted(address.rsplit(':', 1)[0] for address in srv.addresses) == ['127.0.0.1', '[::1]']
+    assert len({address.rsplit(':', 1)[1] for address in srv.addresses}) == 1
+    for address in srv.addresses:
+        assert srv.connect(address).echo(b'hello') == b'hello'
+
+
+def test_a_bare_port_is_localhost(server):
+    """Catches a default that opens the server to the network."""
+    srv = server(listen=['0'])
+    assert all(address.startswith(('127.', '[::1]')) for address in srv.addresses)
+    assert srv.connect().echo(b'hello') == b'hello'
+
+
+def test_a_stale_unix_socket_is_replaced(server, folder):
+    """Catches "address in use" after a crash."""
+    path = folder / 's'
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    assert path.is_socket()
+    assert server(listen=[path]).connect().echo(b'hello') == b'hello'
+
+
+def test_a_live_unix_socket_is_not_replaced(server, folder):
+    """Catches a second server that takes the first one's path away."""
+    path = folder / 's'
+    first = server(listen=[path])
+    second = run(first.name, '-l', str(path))
+    assert second.returncode == 1 and str(path) in second.stderr
+    assert first.connect().echo(b'hello') == b'hello'
+    assert path.is_socket()
+
+
+def test_a_file_is_not_replaced_by_a_socket(server_name, folder):
+    """Catches a server that deletes what it did not make."""
+    path = folder / 'precious'
+    path.write_text('data')
+    result = run(server_name, '-l', str(path))
+    assert result.returncode == 1 and str(path) in result.stderr
+    assert path.read_text() == 'data'
+
+
+def test_at_the_end_only_our_own_socket_is_removed(server, folder):
+    """Catches an old server that removes the socket of the new one."""
+    path = folder / 's'
+    old = server(listen=[path])
+    path.unlink()
+    new = server(listen=[path])
+    assert old.stop() == 0
+    assert new.connect().echo(b'hello') == b'hello'
+
+
+def test_a_failed_start_leaves_nothing_behind(server, folder):
+    """Catches a socket file, or a port, that outlives a start that failed half-way."""
+    taken = server()
+    path = folder / 's'
+    result = run(taken.name, '-l', str(path), '-l', taken.address)
+    assert result.returncode == 1
+    assert taken.address in result.stderr and result.stdout == ''
+    assert not path.exists()
+    assert taken.connect().echo(b'undisturbed') == b'undisturbed'
+
+
+def test_addresses_are_printed_only_once_all_listen(server, folder):
+    """Catches a readiness that comes too early: who has read the last line can connect."""
+    for _ in range(5):
+        srv = server(listen=[folder / 's', ANY_PORT])
+        for address in srv.addresses:
+            Client(address).close()
+        srv.stop()
+
+
+def test_without_the_option_nothing_is_printed(server_name, folder):
+    """Catches output that a script did not ask for."""
+    path = folder / 's'
+    with subprocess.Popen([program(server_name), '-l', str(path)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: can_connect(path), 'it serves')
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+        assert process.stdout.read() == b''
+
+
+def can_connect(path):
+    try:
+        Client(str(path)).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
+def test_a_full_backlog_is_served_in_the_end(server):
+    """Catches -b taken for a cap: what the kernel does not queue, clients send again."""
+    srv = server('-b', '1')
+    clients = [srv.connect() for _ in range(10)]
+    assert [client.echo(b'x') for client in clients] == [b'x'] * 10

@@ -1,0 +1,119 @@
+"""The log: one event, one line; what each level shows; floods; terminals."""
+import contextlib
+import os
+import pty
+import re
+import signal
+
+from harness import eventually
+
+
+def verbs(srv):
+    return [line.split()[0] for line in srv.lines]
+
+
+def visit(srv):
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    client.half_close()
+    assert client.receive_all() == b''
+
+
+def test_normally_starts_stops_and_status_are_logged(server):
+    """Catches a log that fills a disk by default."""
+    srv = server(verbose='')
+    visit(srv)
+    eventually(lambda: srv.status()['ended'] == '1', 'the client is counted')
+    srv.stop(signal.SIGTERM)
+    srv.wait_line('^stop ')
+    assert set(verbs(srv)) == {'start', 'status', 'drain', 'stop'}
+
+
+def test_verbose_logs_each_client(server):
+    """Catches a field that a log reader relies on and does not find."""
+    srv = server('-C', '1', verbose='--verbose')
+    client = srv.connect()
+    client.echo(b'hello')
+    srv.connect().closed_by_server()
+    client.half_close()
+    client.receive_all()
+    end = srv.end_of(client)
+    refused, accepted = srv.wait_line('^refuse '), srv.accepted(client)
+    assert list(accepted) == ['pid', 'from', 'live']
+    assert list(end) == ['pid', 'from', 'in', 'out', 'secs', 'how', 'live']
+    assert list(refused) == ['from', 'why']
+    assert accepted['pid'] == end['pid'] and accepted['live'] == '1' and end['live'] == '0'
+    assert re.fullmatch(r'\d+\.\d+', end['secs'])
+    status = srv.status()
+    assert list(status)[:9] == ['live', 'peak', 'accepted', 'ended', 'refused', 'deferred', 'in',
+                                'out', 'zombies']
+
+
+def test_start_and_stop_lines(server):
+    """Catches a start that does not say where it listens."""
+    srv = server(verbose='', listen=['127.0.0.1:0', '127.0.0.2:0'])
+    start = srv.wait_line('^start ')
+    assert start['pid'] == str(srv.pid)
+    assert all(address in start.line for address in srv.addresses)
+    assert verbs(srv) == ['start']
+    srv.stop()
+    srv.wait_line('^stop ')
+
+
+def test_quiet_logs_errors_only(server):
+    """Catches -q that leaves the log noisy."""
+    srv = server(verbose='-q')
+    visit(srv)
+    srv.send_signal(signal.SIGUSR1)
+    srv.stop(signal.SIGTERM)
+    eventually(lambda: srv.ended, 'the log is at its end')
+    assert srv.lines == []
+
+
+def test_a_flood_of_refusals_is_summed_up(server):
+    """Catches a hostile client that fills the disk, and a flood of which nobody hears."""
+    srv = server('-C', '1')
+    keeper = srv.connect()
+    keeper.echo(b'x')
+    for _ in range(1000):
+        srv.connect().closed_by_server()
+    status = srv.status()
+    assert status['refused'] == '1000'
+    srv.wait_line(r'^refuse more=\d+')
+
+    def told():
+        refusals = srv.find('^refuse ')
+        return sum(int(each.get('more', 1)) for each in refusals) == 1000
+
+    eventually(told, 'the lines and the summaries add up to all refusals')
+    assert len(srv.find('^refuse ')) < 900
+
+
+def test_a_terminal_gets_the_time_of_each_line(server):
+    """Catches lines without a time where nobody else adds one."""
+    controller, terminal = pty.openpty()
+    srv = server(stderr=terminal)
+    os.close(terminal)
+    visit(srv)
+    text = b''
+    while b' end ' not in text:
+        text += os.read(controller, 65536)
+    srv.stop()
+    with contextlib.suppress(OSError):  # EIO: the terminal's last user is gone
+        while part := os.read(controller, 65536):
+            text += part
+    os.close(controller)
+    lines = text.decode().splitlines()
+    assert [line.split()[2] for line in lines] == ['start', 'accept', 'end', 'drain', 'stop']
+    assert all(re.match(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w', line) for line in lines)
+
+
+def test_the_end_line_counts_what_a_reset_client_got(server):
+    """Catches bytes that are counted when asked for rather than when sent."""
+    srv = server()
+    client = srv.connect(receive_buffer=4096)
+    sent = client.fill()
+    name = client.address
+    client.reset()
+    end = srv.end_of(name)
+    assert 0 < end.number('out') <= end.number('in') <= len(sent)

@@ -1,0 +1,162 @@
+"""Children that end, by themselves or by a signal, are reaped soon and counted right."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from harness import PLAIN_SEGV, Client, children, eventually, forks_only, process
+
+
+def no_child(srv):
+    return not children(srv.pid)
+
+
+@pytest.mark.parametrize('trial', range(3))
+def test_1000_clients_close_at_the_same_instant(server, trial):
+    """Catches one wait per SIGCHLD: signals merge, and zombies stay (echod, systemd#2961)."""
+    srv = server()
+    count = min(1000, srv.wait_line('^start ').number('max'))  # select has not room for as many
+    clients = [srv.connect() for _ in range(count)]
+    for client in clients:
+        client.sendall(b'x')
+    assert all(client.receive(1) == b'x' for client in clients)
+    assert srv.status()['live'] == str(count)
+    for client in clients:
+        client.close()
+    ends = srv.wait_lines('^end ', count)
+    assert {end['how'] for end in ends} == {'eof'}
+    status = srv.status()
+    assert (status['live'], status['zombies'], status['ended']) == ('0', '0', str(count))
+    assert no_child(srv)
+
+
+@forks_only
+def test_children_are_reaped_without_a_next_client(server):
+    """Catches reaping that waits for the next request (werkzeug#810, cpython#55318)."""
+    srv = server()
+    client = srv.connect()
+    client.echo(b'x')
+    pid = srv.accepted(client).number('pid')
+    client.close()
+    eventually(lambda: process(pid) is None, 'the child is gone')
+
+
+@forks_only
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSEGV], ids=['KILL', 'SEGV'])
+def test_a_killed_child_is_swept(server, number):
+    """Catches a slot leaked, or a zombie that stays, when a child dies without signing off."""
+    srv = server(env=PLAIN_SEGV)
+    client, other = srv.connect(), srv.connect()
+    client.echo(b'x')
+    other.echo(b'x')
+    os.kill(srv.accepted(client).number('pid'), number)
+    start = time.monotonic()
+    end = srv.end_of(client)
+    assert time.monotonic() - start < 2
+    assert (end['how'], end['in'], end['out']) == (f'signal-{number}', '-', '-')
+    assert end['live'] == srv.status()['live'] == '1'
+    client.closed_by_server()
+    assert other.echo(b'unharmed') == b'unharmed'
+
+
+@forks_only
+def test_killed_children_are_swept_while_traffic_goes_on(server):
+    """Catches a death that hides behind the others: the SIGCHLD of one that did not sign off
+    merges with those of many that did."""
+    srv = server()
+    victims = [srv.connect() for _ in range(3)]
+    for victim in victims:
+        victim.echo(b'x')
+    stop = threading.Event()
+
+    def visit():
+        while not stop.is_set():
+            with Client(srv.address) as client:
+                client.echo(b'hello')
+
+    crowd = [threading.Thread(target=visit) for _ in range(3)]
+    for each in crowd:
+        each.start()
+    try:
+        for victim in victims:
+            os.kill(srv.accepted(victim).number('pid'), signal.SIGKILL)
+            start = time.monotonic()
+            assert srv.end_of(victim)['how'] == 'signal-9'
+            assert time.monotonic() - start < 3
+    finally:
+        stop.set()
+        for each in crowd:
+            each.join()
+    eventually(lambda: no_child(srv), 'no child is left')
+    status = srv.status()
+    assert (status['live'], status['zombies']) == ('0', '0')
+    assert status['accepted'] == status['ended']
+
+
+@forks_only
+def test_all_children_killed_at_once(server):
+    """Catches a count that drifts by the children that died without a word."""
+    srv = server('-c', '100')
+    clients = [srv.connect() for _ in range(100)]
+    for client in clients:
+        client.echo(b'x')
+    for child in children(srv.pid):
+        os.kill(child.pid, signal.SIGKILL)
+    srv.wait_lines('^end .*how=signal-9', 100)
+    assert srv.status()['live'] == '0' and no_child(srv)
+    again = [srv.connect() for _ in range(100)]
+    assert all(client.echo(b'again') == b'again' for client in again)
+
+
+@forks_only
+def test_a_stopped_child_costs_only_its_own_client(server):
+    """Catches a parent that waits for one child, or takes its stop for its end."""
+    srv = server()
+    client, other = srv.connect(), srv.connect()
+    client.echo(b'x')
+    pid = srv.accepted(client).number('pid')
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: process(pid).state == 'T', 'the child is stopped')
+    client.sendall(b'later')
+    assert other.echo(b'now') == b'now'
+    assert srv.connect().echo(b'new') == b'new'
+    assert srv.status()['live'] == '3'
+    os.kill(pid, signal.SIGCONT)
+    assert client.receive(5) == b'later'
+
+
+@forks_only
+def test_children_that_end_while_the_parent_is_stopped(server):
+    """Catches reaping that counts signals: of many SIGCHLD only one is kept."""
+    srv = server('-c', '200')
+    clients = [srv.connect() for _ in range(200)]
+    for client in clients:
+        client.echo(b'x')
+    srv.send_signal(signal.SIGSTOP)
+    for client in clients:
+        client.close()
+    eventually(lambda: {each.state for each in children(srv.pid)} == {'Z'}, 'all are zombies')
+    srv.send_signal(signal.SIGCONT)
+    srv.wait_lines('^end .*how=eof', 200)
+    status = srv.status()
+    assert (status['live'], status['zombies']) == ('0', '0') and no_child(srv)
+
+
+def test_every_connection_has_one_end_line(server):
+    """Catches log lines that come twice because children flush the parent's stdio (PP4E), and
+    totals that differ from what was sent."""
+    srv = server()
+    names = []
+    for number in range(50):
+        client = srv.connect()
+        client.echo(b'x' * number)
+        names.append(client.address)
+        client.close()
+    ends = srv.wait_lines('^end ', 50)
+    assert sorted(end['from'] for end in ends) == sorted(names)
+    assert sorted(event['from'] for event in srv.find('^accept ')) == sorted(names)
+    status = srv.status()
+    assert status['in'] == status['out'] == str(sum(range(50)))
+    assert all(float(end['secs']) >= 0 for end in ends)

@@ -1,0 +1,18 @@
+"""The unit suites, one a module: each is a program that reports its own cases."""
+import os
+import subprocess
+
+import pytest
+
+from harness import BUILD, DEADLINE, SANITIZERS, TOP
+
+SUITES = sorted(path.stem for path in (TOP / 'tests' / 'unit').glob('test_*.c'))
+
+
+@pytest.mark.parametrize('suite', SUITES)
+def test_unit(suite):
+    """Catches what a module promises in its header and does not keep."""
+    result = subprocess.run([BUILD / 'unit' / suite], stdin=subprocess.DEVNULL, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * DEADLINE,
+                            env={**os.environ, **SANITIZERS}, cwd=TOP, check=False)
+    assert result.returncode == 0, result.stdout

@@ -130,14 +130,16 @@ static void say_lost(void)
         the_log.lost += lost;
 }
 
-static void say(const char *prefix, const char *format, va_list values)
+/* One line. `loop` says that the server's loop writes it, not a child or a thread: what was
+ * lost is told by the loop alone, for a child has a copy of the count. */
+static void say(bool loop, const char *prefix, const char *format, va_list values)
 {
     int saved = errno;
     char line[LOG_LINE_MAX];
     size_t used = put_time(line);
     int added;
 
-    if (the_log.lost > 0)
+    if (loop && the_log.lost > 0)
         say_lost();
     used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", prefix,
                              *prefix != '\0' ? ": " : "");
@@ -154,7 +156,7 @@ void log_event(enum log_level level, const char *format, ...)
     if (!log_shows(level))
         return;
     va_start(values, format);
-    say("", format, values);
+    say(level < LOG_MESSAGES, "", format, values);
     va_end(values);
 }
 
@@ -184,7 +186,7 @@ void log_refusal(const char *format, ...)
     if (!log_shows(LOG_CLIENTS) || !admit(&the_log.refusals))
         return;
     va_start(values, format);
-    say("", format, values);
+    say(true, "", format, values);
     va_end(values);
 }
 
@@ -195,7 +197,7 @@ void log_error(const char *format, ...)
     if (!admit(&the_log.errors))
         return;
     va_start(values, format);
-    say(the_log.program, format, values);
+    say(true, the_log.program, format, values);
     va_end(values);
 }
 

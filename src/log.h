@@ -10,8 +10,8 @@
  * Errors and refusals, which a hostile client can cause at will, are summed up: so many
  * in a second, then one line that counts the rest.
  *
- * Thread safety: log_event may be called from any thread or child; the others belong to
- * the one thread that runs the server's loop.
+ * Threads and children may call log_event with LOG_MESSAGES; all else belongs to the one
+ * thread that runs the server's loop. A line that a child loses is not counted.
  */
 #ifndef LOG_H
 #define LOG_H

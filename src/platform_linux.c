@@ -2,8 +2,9 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -52,9 +53,11 @@ void platform_keep_from_children(void)
     if (file == NULL)
         return;
     while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL)
-        if (unneeded(line) &&
-            sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &found[count].start, &found[count].end) == 2)
-            count++;
+        if (unneeded(line)) {
+            char *dash;
+            found[count].start = (uintptr_t)strtoull(line, &dash, 16);
+            found[count++].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        }
     fclose(file);
     /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
     for (size_t i = 0; i < count; i++)

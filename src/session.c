@@ -195,10 +195,11 @@ static void pause_session(const struct session *session, double seconds)
     double left = seconds, end = clock_seconds() + seconds;
     int found = 0;
 
-    for (; found == 0 && left > 0; left = end - clock_seconds()) {
+    while (found == 0 && left > 0) {
         found = poll(&gone, 1, left < INT_MAX / 1000 ? (int)(left * 1000) + 1 : INT_MAX);
         if (found == -1 && errno == EINTR)
             found = 0;
+        left = end - clock_seconds();
     }
     if (found == -1)
         clock_sleep(left);

@@ -172,6 +172,8 @@ class Client(socket.socket):
             except BlockingIOError:
                 quiet += 1
                 time.sleep(0.01)  # full is the absence of an event
+            except ConnectionError:  # the server has lost its patience meanwhile
+                break
         self.settimeout(DEADLINE)
         return (block * (sent // len(block) + 1))[:sent]
 

@@ -1,8 +1,8 @@
 /*
- * log.h: one event, one line, on standard error.
+ * log.h: one event, one line.
  *
  * An event is a verb and key=value fields; an error is `program: what failed: why; what to
- * do`. On a terminal each line starts with the time.
+ * do`. Where lines go, and what stands before them there, is log_sink.h's.
  *
  * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes, which
  * POSIX lets a pipe take whole (PIPE_BUF); where the reader is slow or gone the line is
@@ -27,7 +27,8 @@ enum log_level {
     LOG_MESSAGES  /* -vv: what clients send */
 };
 
-void log_open(const char *program, enum log_level level);
+/* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
+void log_open(const char *program, enum log_level level, int facility);
 
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);

@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
     descriptors_tidy();
-    log_open(options.program, (enum log_level)options.verbosity);
+    log_open(options.program, (enum log_level)options.verbosity, options.facility);
     signals_open();
     if ((server = server_open(&options)) == NULL)
         return EXIT_FAILURE;

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "arguments.h"
+#include "log_sink.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 static const struct argument table[] = {
     {'1', "print-address", NULL, "print each bound address on standard output"},
+    {'A', "allow", "BLOCK", "serve this CIDR block, not others; repeatable"},
     {'b', "backlog", "N", "connections that the kernel queues (4096)"},
     {'c', "max-connections", "N", "live connections; more are deferred (1024)"},
     {'C', "max-per-source", "N", "live connections a source; more refused (0: any)"},
@@ -21,9 +23,11 @@ static const struct argument table[] = {
     {'l', "listen", "ADDRESS", "port, host:port, *:port, [::1]:port or /path;"
                                "\n                               repeatable (localhost:echo)"},
     {'m', "reply", "TEXT", "reply to each message (%m it, %q quoted, %t, %a)"},
+    {'s', "syslog", "FACILITY", "log to syslogd: daemon, user, local0 ... local7"},
     {'t', "idle", "TIME", "end it when nothing moves so long (10m; 0: never)"},
     {'T', "lifetime", "TIME", "end it after this time (0: never)"},
     {'w', "delay", "TIME", "wait once before the first read (0)"},
+    {'X', "deny", "BLOCK", "refuse this CIDR block; the longest wins"},
     {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
     {'q', "quiet", NULL, "log errors only"},
     {'v', "verbose", NULL, "log each client; twice: what clients send"},
@@ -36,6 +40,7 @@ static const struct options defaults = {
     .backlog = 4096,
     .max_connections = 1024,
     .grace = 10,
+    .facility = -1,
     .verbosity = LOG_NORMAL,
     .service = {.message_size = 1024, .idle = 600},
 };
@@ -53,6 +58,30 @@ static int add_listen(struct options *options, const struct arguments *arguments
             arguments, "option -l, --listen: '%s': %s (port, host:port, *:port, [::1]:port or /path)",
             arguments->value, problem);
     options->listen[options->listen_count++].text = arguments->value;
+    return 0;
+}
+
+static int add_rule(struct options *options, const struct arguments *arguments,
+                    enum access_rule rule)
+{
+    struct block block;
+    char problem[BLOCK_PROBLEM_MAX];
+
+    if (block_parse(arguments->value, &block, problem) == -1)
+        return arguments_misused(
+            arguments, "option -%c, --%s: '%s': %s (address or address/length, such as 10.0.0.0/8)",
+            arguments->current->letter, arguments->current->name, arguments->value, problem);
+    if (access_add(&options->access, rule, &block) == -1)
+        return arguments_misused(arguments, "option -%c, --%s: no memory",
+                                 arguments->current->letter, arguments->current->name);
+    return 0;
+}
+
+static int set_facility(const struct arguments *arguments, int *facility)
+{
+    *facility = log_sink_facility(arguments->value);
+    if (*facility == -1)
+        return arguments_reject(arguments, "a facility (user, mail, daemon, auth, local0 ... local7)");
     return 0;
 }
 
@@ -95,6 +124,9 @@ static int take(struct options *options, const struct arguments *arguments)
 
     switch (arguments->current->letter) {
     case '1': options->print_address = true; return 0;
+    case 'A': return add_rule(options, arguments, ACCESS_ALLOW);
+    case 'X': return add_rule(options, arguments, ACCESS_DENY);
+    case 's': return set_facility(arguments, &options->facility);
     case 'b': return set_backlog(arguments, &options->backlog);
     case 'c':
         options->max_connections_given = true;

@@ -7,6 +7,7 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
+#include "access.h"
 #include "address.h"
 #include "log.h"
 #include "session.h"
@@ -29,6 +30,8 @@ struct options {
     bool max_connections_given;
     size_t max_per_source; /* 0: no limit */
     double grace;          /* seconds that a drain waits for children */
+    struct access access;  /* who may be served */
+    int facility;          /* of syslogd; -1: standard error is the log */
     bool print_address;
     int verbosity;         /* enum log_level */
     struct service service;

@@ -339,9 +339,12 @@ bool server_accept(struct server *server, struct client *client)
     if (server->holding)
         return take_held(server, client);
     while (gate_is_open(server, clock_seconds()) && accept_next(server, client)) {
-        if (most == 0 || children_from(server->children, &client->peer) < most)
+        if (!access_permits(&server->options->access, &client->peer))
+            refuse(server, client, "denied");
+        else if (most > 0 && children_from(server->children, &client->peer) >= most)
+            refuse(server, client, "max-per-source");
+        else
             return true;
-        refuse(server, client, "max-per-source");
     }
     return false;
 }

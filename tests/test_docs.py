@@ -111,8 +111,8 @@ def help_options(name):
 
 
 def a_value(letter, options):
-    """A value that the option takes: its default, or what suits all that have none."""
-    return options[letter][2] or '1'
+    """A value that the option takes: its default, or what suits most that have none."""
+    return options[letter][2] or {'A': '::/0', 'X': '::/0', 's': 'daemon'}.get(letter, '1')
 
 
 # ---- options -----------------------------------------------------------------------------

@@ -18,6 +18,9 @@ OPTIONS = [
     ('G', 'greeting', r'hello\n'),
     ('l', 'listen', '127.0.0.1:0'),
     ('m', 'reply', '<%m>'),
+    ('A', 'allow', '127.0.0.0/8'),
+    ('X', 'deny', '10.0.0.0/8'),
+    ('s', 'syslog', 'user'),
     ('t', 'idle', '2h'),
     ('T', 'lifetime', '0'),
     ('w', 'delay', '1.5s'),
@@ -35,8 +38,10 @@ TEMPLATES = ['', '%', 'x%', '%z', '\\', '\\y', '\\x', '\\xg', '\\400', '%m' * 50
 ADDRESSES = ['', ':', ':7', 'host', '[::1', '[::1]', '[]:7', '::1', '1:2:3', '127.0.0.1:',
              '127.0.0.1:65536', '127.0.0.1:-1', 'host:7 7', '/' + 'x' * 200, 'x' * 300 + ':7',
              '99999']
+BLOCKS = ['', '10', '10.0.0.0/33', '10.0.0.1/8', '::/129', 'name', '10.0.0.0/8/8', '/8']
 BAD = {'b': NUMBERS + ['0'], 'c': NUMBERS + ['0'], 'C': NUMBERS, 'z': NUMBERS + ['0'],
        'g': DURATIONS, 't': DURATIONS, 'T': DURATIONS, 'w': DURATIONS,
+       'A': BLOCKS, 'X': BLOCKS, 's': ['', 'kern', 'local8', '3'],
        'm': TEMPLATES, 'G': TEMPLATES + ['%m', '%q'],
        'l': [each for each in ADDRESSES if each != 'host']}  # a lone word is a service
 

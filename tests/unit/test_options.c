@@ -285,6 +285,7 @@ START_TEST(the_help_shows_every_option_and_fits_a_screen)
         "-1, --print-address", "-b, --backlog",  "-c, --max-connections", "-C, --max-per-source",
         "-g, --grace",         "-G, --greeting", "-l, --listen",          "-m, --reply",
         "-t, --idle",          "-T, --lifetime", "-w, --delay",           "-z, --message-size",
+        "-A, --allow",         "-X, --deny",     "-s, --syslog",
         "-q, --quiet",         "-v, --verbose",  "-V, --version",         "-h, --help"};
     static const struct reading forms[] = {{{"-h"}, NULL}, {{"-v", "--help", "--nothing"}, NULL}};
 

@@ -1,0 +1,140 @@
+"""The log at syslogd and under the journal: -s and $JOURNAL_STREAM."""
+import contextlib
+import os
+import re
+import socket
+
+from harness import DEADLINE, eventually, forks_only, needs_root, run
+
+HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
+
+
+class Syslog:
+    """A syslogd of the test's own, at the path that replaces /dev/log."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.listen()
+
+    def listen(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(DEADLINE)
+
+    def line(self):
+        """The next line: its priority and text."""
+        text = self.socket.recv(4096).decode()
+        match = HEADER.match(text)
+        assert match, text
+        return int(match[1]), match[2]
+
+    def wait(self, verb):
+        while True:
+            priority, text = self.line()
+            if text.startswith(verb + ' '):
+                return priority, text
+
+
+# Runs what follows with a /dev of its own, in which there is little more than the log.
+PRIVATE_DEV = """
+mount -t tmpfs none /mnt && touch /mnt/null && mount --bind /dev/null /mnt/null &&
+ln -s "$1/log" /mnt/log && ln -s /proc/self/fd/2 /mnt/stderr && mount --move /mnt /dev &&
+shift && exec "$@"
+"""
+
+
+def private_dev(folder):
+    return ['unshare', '--mount', 'sh', '-c', PRIVATE_DEV, 'sh', str(folder)]
+
+
+def visit(server):
+    with server.connect() as client:
+        assert client.echo(b'hello') == b'hello'
+
+
+@needs_root
+def test_lines_go_to_syslogd(server, folder):
+    """Catches a line without header or priority, one cut in two, and one on standard error."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'local3', wrap=private_dev(folder))
+    assert syslog.wait('start')[0] == 19 * 8 + 5
+    visit(srv)
+    assert syslog.wait('accept')[0] == 19 * 8 + 6
+    priority, text = syslog.wait('end')
+    assert 'how=' in text and not text.endswith('\n')
+    srv.stop()
+    assert syslog.wait('stop')
+    assert srv.lines == []
+
+
+@forks_only
+@needs_root
+def test_children_log_messages_to_syslogd(server, folder):
+    """Catches a child that closes the log's descriptor with its parent's others."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'daemon', '-v', wrap=private_dev(folder))
+    visit(srv)
+    priority, text = syslog.wait('message')
+    assert priority == 3 * 8 + 7 and "text='hello'" in text
+
+
+@needs_root
+def test_a_restarted_syslogd_is_found_again(server, folder):
+    """Catches a log that is silent for ever once syslogd was restarted."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'daemon', wrap=private_dev(folder))
+    syslog.wait('start')
+    syslog.socket.close()
+    syslog.listen()
+    syslog.socket.settimeout(0.1)
+
+    def told():
+        visit(srv)
+        with contextlib.suppress(TimeoutError):
+            return syslog.line()
+        return None
+
+    eventually(told, 'the server has found the new syslogd')
+
+
+@needs_root
+def test_an_absent_syslogd_stops_nobody(server, folder):
+    """Catches a server that cannot start, or waits, without a syslogd."""
+    srv = server('-s', 'daemon', wrap=private_dev(folder))
+    for _ in range(50):
+        visit(srv)
+
+
+@needs_root
+def test_a_slow_syslogd_stops_nobody(server, folder):
+    """Catches a server that waits for a syslogd that does not read; lost lines are counted."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'daemon', wrap=private_dev(folder))
+    for _ in range(300):
+        visit(srv)
+    seen = []
+    while not any(text.startswith('log lost=') for text in seen):
+        seen.append(syslog.line()[1])
+        visit(srv)
+
+
+def test_an_unknown_facility_is_a_usage_error():
+    """Catches a facility that is silently another one."""
+    done = run('forkecho', '-l', '0', '-s', 'kernel')
+    assert done.returncode == 2 and done.stderr.count('\n') == 1 and 'local0' in done.stderr
+
+
+def test_the_journal_gets_priorities_and_no_time(server):
+    """Catches lines that the journal takes for informational, or times that it has itself."""
+    read_end, write_end = os.pipe()
+    status = os.fstat(write_end)
+    srv = server(stderr=write_end, env={'JOURNAL_STREAM': f'{status.st_dev}:{status.st_ino}'})
+    os.close(write_end)
+    visit(srv)
+    srv.stop()
+    with os.fdopen(read_end) as log:
+        lines = log.read().splitlines()
+    assert lines[0].startswith('<5>start ')
+    assert any(line.startswith('<6>accept ') for line in lines)

@@ -3,6 +3,7 @@
 
 #include "parse.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,15 +15,22 @@
  * the unit tests of the tables find. */
 #define ARGUMENTS_MAX 48
 
+/* A usage error with the value that caused it; a longer one is cut. */
+#define MESSAGE_MAX 1024
+
 int arguments_misused(const struct arguments *arguments, const char *format, ...)
 {
+    char text[MESSAGE_MAX];
     va_list values;
 
-    fprintf(stderr, "%s: ", arguments->program);
     va_start(values, format);
-    vfprintf(stderr, format, values);
+    vsnprintf(text, sizeof text, format, values);
     va_end(values);
-    fprintf(stderr, " (see %s --help)\n", arguments->program);
+    /* One line, whatever was typed. */
+    for (char *at = text; *at != '\0'; at++)
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
+    fprintf(stderr, "%s: %s (see %s --help)\n", arguments->program, text, arguments->program);
     return -1;
 }
 

@@ -16,7 +16,7 @@ struct source_count {
 
 struct children {
     size_t capacity, live;
-    size_t mask; /* chains - 1; their number is a power of two */
+    unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
     uint64_t salt;
     struct child *oldest, *youngest;
     struct child *free_child; /* entries are used again from this list ... */
@@ -32,11 +32,12 @@ struct children {
 struct children *children_new(size_t capacity)
 {
     struct children *children;
-    size_t chains = 1, size;
+    size_t chains = 2, size;
+    unsigned shift = 63;
     char *memory;
 
-    while (chains < capacity)
-        chains *= 2;
+    for (; chains < capacity; chains *= 2)
+        shift--;
     size = sizeof *children + chains * (sizeof *children->by_id + sizeof *children->by_source) +
            capacity * (sizeof *children->entries + sizeof *children->sources);
     memory = platform_private_memory(size);
@@ -44,7 +45,7 @@ struct children *children_new(size_t capacity)
         return NULL;
     children = (void *)memory;
     children->capacity = capacity;
-    children->mask = chains - 1;
+    children->shift = shift;
     children->salt = ((uint64_t)(clock_seconds() * 1e9) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
     children->by_id = (void *)(memory += sizeof *children);
     children->by_source = (void *)(memory += chains * sizeof *children->by_id);
@@ -53,11 +54,12 @@ struct children *children_new(size_t capacity)
     return children;
 }
 
-/* Multiply-shift hashing (Dietzfelbinger et al., 1997): by a random odd factor, of which a
- * client knows nothing, two values share a chain about as seldom as chance has it. */
+/* Multiply-shift hashing (Dietzfelbinger et al., 1997): the top bits of the product with a
+ * random odd factor, of which a client knows nothing. Every bit of the value reaches them,
+ * and two values share a chain about as seldom as chance has it. */
 static size_t hash(const struct children *children, uint64_t value)
 {
-    return (size_t)((value * children->salt) >> 32) & children->mask;
+    return (size_t)((value * children->salt) >> children->shift);
 }
 
 static struct source_count **source_chain(const struct children *children, struct source source)

@@ -10,7 +10,7 @@
  *
  * Cost: add, find and remove are constant (chained hashing, at least a chain for each
  * entry, chains salted so that a client cannot choose addresses that share one). Visiting
- * all is linear in the live ones. About 160 bytes an entry, in memory that children do
+ * all is linear in the live ones. About 200 bytes an entry, in memory that children do
  * not inherit (platform.h), so a large table makes no fork dearer.
  */
 #ifndef CHILDREN_H

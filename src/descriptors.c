@@ -8,15 +8,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-void descriptors_tidy(void)
+int descriptors_tidy(void)
 {
     int descriptor;
 
     do
         descriptor = open("/dev/null", O_RDWR);
     while (descriptor >= 0 && descriptor <= STDERR_FILENO);
-    (void)dup2(descriptor, STDIN_FILENO);
+    if (descriptor == -1 || dup2(descriptor, STDIN_FILENO) == -1)
+        return -1;
     platform_close_range(STDERR_FILENO + 1, INT_MAX);
+    return 0;
 }
 
 long descriptors_raise_limit(void)

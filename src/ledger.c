@@ -119,7 +119,7 @@ static void skip_junk(struct ledger *ledger)
 
 int ledger_take(struct ledger *ledger, struct record *record)
 {
-    while (ledger->held >= sizeof *record || fill(ledger)) {
+    while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
         if (whole_record(ledger, record)) {
             drop(ledger, sizeof *record);
             return 1;

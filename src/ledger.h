@@ -36,6 +36,7 @@ struct record {
 };
 
 #define LEDGER_BATCH 64
+#define LEDGER_JUNK_MAX 65536 /* what a pipe holds; who writes more is at it on purpose */
 
 struct ledger {
     int read_end, write_end;
@@ -53,7 +54,8 @@ void ledger_close(struct ledger *ledger);
  * trying for about a second while the ledger is full. Async-signal-safe. */
 void ledger_sign_off(int write_end, int64_t id, const struct session *session);
 
-/* Takes the next record. Returns 1, or 0 when there is none now. */
+/* Takes the next record. Returns 1, or 0 when there is none now, or so much junk that the
+ * caller should do something else first, and reset `junk`. */
 int ledger_take(struct ledger *ledger, struct record *record);
 
 #endif

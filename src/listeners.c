@@ -197,9 +197,9 @@ static const char *way_out(int error, const struct address *address)
         return "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
                "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l";
     if (error == EADDRINUSE && local)
-        return "; another server listens on it, or it is not a socket";
+        return "; another server, or an earlier -l, listens on it, or it is not a socket";
     if (error == EADDRINUSE)
-        return "; another server listens on it, or choose another port with -l";
+        return "; another server, or an earlier -l, listens on it; choose another port with -l";
     if (error == EADDRNOTAVAIL)
         return "; no interface of this machine has it";
     return "";

@@ -7,7 +7,8 @@
  * addresses of that name.
  *
  * A Unix socket that nobody listens on any more is stale and is replaced; one that answers
- * is not. What listeners_open made in the file system, listeners_close removes.
+ * is not. (Two servers that start at the same moment can both find it stale, and the slower
+ * one wins; a folder that only one of them may write to settles that.) What listeners_open made in the file system, listeners_close removes.
  *
  * Options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, the idle limit as SO_RCVTIMEO and
  * SO_SNDTIMEO) are set once, on the listener: on Linux an accepted socket inherits them.

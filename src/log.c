@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "log_sink.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -81,6 +82,9 @@ static void say(bool loop, enum log_priority priority, const char *format, va_li
     if (priority == PRIORITY_ERROR)
         used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
     added = vsnprintf(line + used, sizeof line - used, format, values);
+    for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
     if (added >= 0 && !log_sink_write(line, end_line(line, used + (size_t)added)))
         the_log.lost++;
     errno = saved;

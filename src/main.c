@@ -9,8 +9,10 @@
 #include "serve.h"
 #include "signals.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
@@ -48,7 +50,10 @@ int main(int argc, char **argv)
     }
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
-    descriptors_tidy();
+    if (descriptors_tidy() == -1) {
+        log_error("cannot open /dev/null: %s", strerror(errno));
+        return EXIT_FAILURE;
+    }
     log_open(options.program, (enum log_level)options.verbosity, options.facility);
     signals_open();
     if ((server = server_open(&options)) == NULL)

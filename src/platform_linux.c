@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,15 +34,28 @@ void *platform_private_memory(size_t size)
     return memory;
 }
 
-/* The mappings that platform_keep_from_children is about, by their names in proc(5). */
-static int unneeded(const char *line)
+/* Whether a line of proc(5)'s maps is a mapping that platform_keep_from_children is about: its
+ * name, behind five fields, is the kernel's own, and it does not hold what every libc needs
+ * in every call: static glibc has the thread's memory in the heap. */
+static int unneeded(const char *line, uintptr_t start, uintptr_t end)
 {
-    return strstr(line, "[heap]") != NULL || strstr(line, "[vvar") != NULL ||
-           strstr(line, "[vdso]") != NULL;
+    static const char *const names[] = {"[heap]\n", "[vvar]\n", "[vvar_vclock]\n", "[vdso]\n"};
+    const uintptr_t thread = (uintptr_t)&errno;
+    const char *name = line;
+
+    for (int field = 0; field < 5; field++) {
+        name += strcspn(name, " ");
+        name += strspn(name, " ");
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return thread < start || thread >= end;
+    return 0;
 }
 
 void platform_keep_from_children(void)
 {
+#if !defined(__i386__) /* there libc makes each system call through the vdso */
     enum { MAPPINGS = 16 };
     struct {
         uintptr_t start, end;
@@ -52,16 +66,17 @@ void platform_keep_from_children(void)
 
     if (file == NULL)
         return;
-    while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL)
-        if (unneeded(line)) {
-            char *dash;
-            found[count].start = (uintptr_t)strtoull(line, &dash, 16);
-            found[count++].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
-        }
+    while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
+        char *dash;
+        found[count].start = (uintptr_t)strtoull(line, &dash, 16);
+        found[count].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        count += unneeded(line, found[count].start, found[count].end) != 0;
+    }
     fclose(file);
     /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
     for (size_t i = 0; i < count; i++)
         (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
+#endif
 }
 
 /* Up to here one close each is cheaper: close lies in a page of libc that a child touches

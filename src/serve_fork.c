@@ -21,7 +21,8 @@
  * System calls a connection with -v off, one listener, one client at a time, glibc (held by
  * tests/test_costs.py; a busy parent reaps several children for one SIGCHLD):
  *
- *   parent  2 pselect6, 1 accept, 1 clone, 1 close, 1 rt_sigreturn, 1 read, 1 wait4
+ *   parent  2 pselect6, 1 rt_sigpending, 1 accept, 1 clone, 1 close, 1 rt_sigreturn,
+ *           1 read, 1 wait4
  *   child   1 set_robust_list, 3 close, 1 rt_sigaction, 1 rt_sigprocmask, 2 read, 2 write,
  *           1 getpid, 1 exit_group
  *
@@ -42,6 +43,7 @@
 #include <unistd.h>
 
 #define SWEEP_PERIOD 1.0 /* seconds within which a child that died unsigned is found */
+#define LEDGER_PORTION 2048 /* records read in one turn: more than a pipe of 64 KiB holds */
 #define SWEEP_PORTION 256 /* children reaped by one sweep; the next turn goes on */
 
 /* Children that signed off and had not yet exited when the parent looked: about as many as
@@ -141,20 +143,23 @@ static void reap_leaving(struct server *server, struct reaper *reaper)
         pid_t pid = reaper->leaving[i];
         int status;
         pid_t reaped = try_wait(pid, &status);
-        if (reaped > 0)
-            bury(server, reaper, children_find(server->children, pid), status);
-        else if (reaped == 0)
+        struct child *child = children_find(server->children, pid);
+        if (reaped == 0)
             reaper->leaving[kept++] = pid;
+        else if (child != NULL) /* -1: somebody else has reaped it; it is gone all the same */
+            bury(server, reaper, child, reaped > 0 ? status : 0);
     }
     reaper->leaving_count = kept;
 }
 
-/* Notes who has signed off; each of them is about to exit, or has. */
+/* Notes who has signed off; each of them is about to exit, or has. As much as the pipe can
+ * hold and no more: a subverted child could go on writing as fast as this reads. */
 static void read_ledger(struct server *server, struct reaper *reaper)
 {
     struct record record;
+    int portion = LEDGER_PORTION;
 
-    while (ledger_take(&reaper->ledger, &record)) {
+    while (portion-- > 0 && ledger_take(&reaper->ledger, &record)) {
         if (server_signed_off(server, &record) == NULL)
             continue;
         if (reaper->leaving_count == LEAVING_MAX)
@@ -164,6 +169,8 @@ static void read_ledger(struct server *server, struct reaper *reaper)
     }
     if (reaper->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
+    if (portion < 0 || reaper->ledger.junk >= LEDGER_JUNK_MAX)
+        reaper->sweep_at = clock_seconds();
     reaper->ledger.junk = 0;
 }
 

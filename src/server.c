@@ -17,6 +17,9 @@
 #define PAUSE_FIRST 0.05
 #define PAUSE_LONGEST 1.0
 
+/* Failures less than this apart belong to one episode. Seconds. */
+#define EPISODE_GAP 1.0
+
 /* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
 #define RETRIES_MAX 32
 
@@ -43,15 +46,15 @@ int server_announce(struct server *server)
     const struct listeners *listeners = &server->listeners;
     char text[LOG_LINE_MAX - 100];
 
-    listeners_text(listeners, text, sizeof text);
-    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
-              server->options->max_connections, text);
     for (size_t i = 0; server->options->print_address && i < listeners->count; i++)
         puts(address_text(&listeners->all[i].address.name.any, text));
     if (fflush(stdout) == EOF) {
         log_error("cannot print the addresses (-1): %s", strerror(errno));
         return -1;
     }
+    listeners_text(listeners, text, sizeof text);
+    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
+              server->options->max_connections, text);
     /* Descriptor 0 is /dev/null: descriptors.h. */
     (void)dup2(STDIN_FILENO, STDOUT_FILENO);
     server->started = clock_seconds();
@@ -150,6 +153,7 @@ static void pause_gate(struct server *server, const char *what, const char *hint
     int error = errno;
     double now = clock_seconds();
 
+    server->failed_last = now;
     if (server->failures++ == 0) {
         server->failing_since = now;
         server->pause = PAUSE_FIRST;
@@ -161,15 +165,22 @@ static void pause_gate(struct server *server, const char *what, const char *hint
         server->pause = PAUSE_LONGEST;
 }
 
-/* What had failed works: the episode is over. */
-static void end_episode(struct server *server)
+/* When the episode is over: nothing has failed for EPISODE_GAP. A server at a limit, where
+ * each child that ends lets one more begin, is in one episode and not in thousands. */
+static double episode_ends(const struct server *server)
 {
-    if (server->failures == 0)
+    return server->failures > 0 && !server->holding ? server->failed_last + EPISODE_GAP : 0;
+}
+
+static void end_episode(struct server *server, double now)
+{
+    double end = episode_ends(server);
+
+    if (end <= 0 || now < end || now < server->closed_until)
         return;
     log_event(LOG_NORMAL, "resume failures=%lu secs=%.3f", server->failures,
-              clock_seconds() - server->failing_since);
+              server->failed_last - server->failing_since);
     server->failures = 0;
-    server->closed_until = 0;
 }
 
 void server_hold(struct server *server, const struct client *client, const char *what)
@@ -216,8 +227,8 @@ static bool gate_is_open(const struct server *server, double now)
  * times; 0 when there is none. */
 static double wake_time(struct server *server, double until, double now)
 {
-    double times[] = {until, server->phase_ends, now < server->closed_until ? server->closed_until : 0,
-                      log_settle(now)};
+    double times[] = {until, server->phase_ends, episode_ends(server),
+                      now < server->closed_until ? server->closed_until : 0, log_settle(now)};
     double earliest = 0;
 
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
@@ -275,9 +286,12 @@ void server_wait(struct server *server, double until, fd_set *readable, fd_set *
         if (writable != NULL)
             FD_ZERO(writable);
     }
+    if (ready > 0)
+        signals_hear();
     note_ready(server, open && ready > 0 ? readable : NULL, just_opened);
     now = clock_seconds(); /* ThreadSanitizer runs a handler that came in pselect here */
     heed_signals(server);
+    end_episode(server, now);
     if (server->phase_ends > 0 && now >= server->phase_ends)
         enter_phase(server, server->phase + 1);
 }
@@ -307,11 +321,9 @@ static bool accept_next(struct server *server, struct client *client)
             heed_accept_failure(server);
             continue;
         }
-        end_episode(server);
         server->retries = 0;
         server->statistics.accepted++;
         server->statistics.deferred += listener->late;
-        listener->late = false;
         return true;
     }
     return false;
@@ -358,7 +370,6 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
         children_add(server->children, id, &client->peer, clock_seconds());
     size_t live = children_live(server->children);
 
-    end_episode(server);
     if (live > server->statistics.peak)
         server->statistics.peak = live;
     if (log_shows(LOG_CLIENTS))

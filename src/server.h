@@ -73,6 +73,7 @@ struct server {
     double closed_until;    /* a failure is waited out; 0: none */
     double pause;           /* for how long the next time */
     double failing_since;   /* an episode of failures began; 0: none is on */
+    double failed_last;     /* the last failure of it */
     unsigned long failures; /* in this episode */
     unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY */
 

@@ -17,6 +17,10 @@
  * 2.17): session_finish discards what has arrived first. It does not wait for more: a client
  * that still sends after its time is over may get the reset all the same.
  *
+ * A write waits until the kernel takes more: Linux does once about a third of the send
+ * buffer is free. So a client that reads, but less than that in the idle limit (at the
+ * default, below some 2 KiB/s), counts as idle.
+ *
  * Cost: one buffer a session, no allocation; two system calls a message.
  */
 #ifndef SESSION_H
@@ -35,7 +39,7 @@ struct service {
     const struct reply *greeting; /* NULL: none */
     size_t message_size;          /* the most that one read takes where there is a reply */
     double delay;                 /* seconds before the first read */
-    double idle;                  /* seconds without a byte either way; 0: no limit */
+    double idle;                  /* seconds that one read or write may wait; 0: no limit */
     double lifetime;              /* seconds from accept; 0: no limit */
 };
 

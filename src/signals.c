@@ -2,6 +2,7 @@
 #include "signals.h"
 
 #include <stddef.h>
+#include <sys/select.h>
 
 static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD};
 enum { HEEDED = sizeof heeded / sizeof heeded[0] };
@@ -29,7 +30,9 @@ void signals_open(void)
     /* Whoever started us may have blocked or ignored some of them; we mean to hear them. */
     for (size_t i = 0; i < HEEDED; i++)
         sigdelset(&wait_mask, heeded[i]);
-    sigfillset(&action.sa_mask);
+    /* No signal holds back another: the handler only records, and all that are pending are
+     * heard in one wait. */
+    sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < HEEDED; i++)
         sigaction(heeded[i], &action, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
@@ -45,6 +48,20 @@ void signals_without_children(void)
 const sigset_t *signals_wait_mask(void)
 {
     return &wait_mask;
+}
+
+void signals_hear(void)
+{
+    const struct timespec zero = {0, 0};
+    sigset_t pending;
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    for (size_t i = 0; i < HEEDED; i++)
+        if (sigismember(&pending, heeded[i]) == 1) {
+            (void)pselect(0, NULL, NULL, NULL, &zero, &wait_mask);
+            return;
+        }
 }
 
 bool signals_take(int number)

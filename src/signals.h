@@ -6,6 +6,10 @@
  * between a look at the record and the sleep: no wakeup is lost. A record is cleared
  * before its work is done, so one that comes meanwhile is seen at the next turn.
  *
+ * Where a descriptor is ready, Linux's pselect returns and delivers no signal: a busy server
+ * would not hear of its dead children, nor of SIGTERM, until it is idle. So a wait that
+ * found descriptors ready is followed by signals_hear.
+ *
  * Cost: a signal is one bit; the same one twice between two looks is once.
  */
 #ifndef SIGNALS_H
@@ -19,6 +23,9 @@ void signals_open(void);
 
 /* The mask to wait with: what the caller of signals_open had, with our signals open. */
 const sigset_t *signals_wait_mask(void);
+
+/* Lets in the signals that are pending now. One system call where there are none. */
+void signals_hear(void);
 
 /* Whether `number` has come since it was last asked for; forgets it. */
 bool signals_take(int number);

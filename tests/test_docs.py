@@ -532,6 +532,11 @@ def test_the_map_names_every_file_with_its_lines():
                        for path in files}
 
 
+def test_readme_has_no_gap():
+    """Catches a figure or table that was to be filled in."""
+    assert not re.findall(r'@[A-Z]+@', readme())
+
+
 def test_readme_shows_the_map():
     """Catches a map that was true once: tests/source-map README renews it."""
     def rows(text):

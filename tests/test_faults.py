@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import descriptors, eventually, forks_only, needs_root, new_user, process
+from harness import descriptors, eventually, forks_only, needs_root, new_user, process, run
 
 
 def use_up_descriptors(srv):
@@ -87,13 +87,13 @@ def test_fork_failures_drift_no_count(server):
     """Catches a count raised before fork and not lowered when it fails, which closes a source
     that has a limit for ever."""
     srv = server('-C', '2', as_user=new_user(), limits={resource.RLIMIT_NPROC: 2})
-    for _ in range(5):
-        mark = srv.mark()
+    for number in range(5):
         first = srv.connect()
         assert first.echo(b'1') == b'1'
         second = srv.connect()
         second.sendall(b'2')
-        srv.wait_line(f'^{srv.name}: .*RLIMIT_NPROC', after=mark)
+        eventually(lambda both=str(2 * number + 2): srv.status()['accepted'] == both,
+                   'the second is accepted, and waits')
         first.close()
         assert second.receive(1) == b'2'
         name = second.address
@@ -102,6 +102,17 @@ def test_fork_failures_drift_no_count(server):
     status = srv.status()
     assert (status['live'], status['accepted'], status['ended'], status['refused']) == \
            ('0', '10', '10', '0')
+
+
+@needs_root
+@forks_only
+def test_a_server_at_its_limit_is_in_one_episode(server):
+    """Catches a line for each fork that fails and each that works again: at a limit that is
+    thousands a second, just when resources are short."""
+    srv = server(verbose=None, as_user=new_user(), limits={resource.RLIMIT_NPROC: 4})
+    run('echoload', 'connect', '-c', '8', '-d', '700ms', srv.address)
+    srv.wait_line('^resume ')
+    assert len(srv.find(f'^{srv.name}: fork failed')) == len(srv.find('^resume ')) == 1
 
 
 @needs_root

@@ -1,4 +1,4 @@
-"""Signals, drains and restarts: a stop loses no client, and does not wait for ever either."""
+"""Signals, drains and restarts: a stop loses no client that was accepted, and does not wait for ever."""
 import os
 import signal
 import subprocess

@@ -1,12 +1,15 @@
 """Children that end, by themselves or by a signal, are reaped soon and counted right."""
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import PLAIN_SEGV, Client, children, eventually, forks_only, process
+from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, process, program,
+                     run)
 
 
 def no_child(srv):
@@ -160,3 +163,61 @@ def test_every_connection_has_one_end_line(server):
     status = srv.status()
     assert status['in'] == status['out'] == str(sum(range(50)))
     assert all(float(end['secs']) >= 0 for end in ends)
+
+
+def load(server, *arguments):
+    """echoload's report on a server, as a dictionary."""
+    done = run('echoload', *arguments, server.address)
+    return dict(line.split()[:2] for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize('kind', ['connect', 'socket'])
+def test_a_busy_server_hears_its_dead_children(server, folder, kind):
+    """Catches a wait that returns for a ready listener without delivering SIGCHLD, as pselect
+    does on Linux: under load the dead fill the table, and clients are refused for them."""
+    listen = [folder / 's'] if kind == 'socket' else ['127.0.0.1:0']
+    srv = server('-C', '200', listen=listen, verbose=None)
+    # From one source, unlike echoload's on loopback, are only clients of a Unix socket.
+    assert load(srv, 'connect', '-c', '32', '-d', '700ms')['failed'] == '0'
+    status = srv.status()
+    assert status['refused'] == '0'
+    assert status.number('peak') <= 150
+
+
+def test_a_busy_server_hears_a_stop(server):
+    """Catches a server that heeds SIGQUIT once it has nothing else to do."""
+    srv = server(verbose=None)
+    busy = subprocess.Popen([program('echoload'), 'connect', '-c', '16', '-d', '30s', srv.address],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: srv.status().number('accepted') > 100, 'the load is on')
+    assert srv.stop(signal.SIGQUIT) == 0
+    busy.kill()
+    busy.wait()
+
+
+@forks_only
+def test_a_program_in_a_folder_with_an_odd_name(server, folder):
+    """Catches children that lack a mapping because the program's path looks like its name."""
+    odd = folder / '[heap]'
+    odd.mkdir()
+    shutil.copy(program('forkecho'), odd)
+    srv = server(wrap=['sh', '-c', f'shift; exec "{odd}/forkecho" "$@"', 'sh'])
+    assert srv.connect().echo(b'x') == b'x'
+
+
+@forks_only
+@pytest.mark.parametrize('how', ['eof', 'idle', 'reset'])
+def test_children_end_well_without_heap_and_clock(server, how):
+    """Catches a child of plain echo that allocates or looks at the clock: the parent has kept
+    both from it (platform.h), so it would end by signal 11."""
+    srv = server('-t', '200ms')
+    client = srv.connect()
+    for size in (1, 2048, 2049, 65536, 300000):
+        assert client.echo(b'x' * size) == b'x' * size
+    name = client.address
+    if how == 'eof':
+        client.close()
+    elif how == 'reset':
+        client.sendall(b'x')
+        client.reset()
+    assert srv.end_of(name)['how'] == how

@@ -3,6 +3,8 @@
 
 #include "children.h"
 
+#include <time.h>
+
 #define CAPACITY 40
 
 /* Clients that share a source have the same letter. */
@@ -92,6 +94,31 @@ static const char *difference(const struct children *children, const struct mode
     }
     return NULL;
 }
+
+/* Catches a hash that the last bits of a prefix do not reach: one customer's /48 would make
+ * each look-up as long as the table. Linear chains take a hundred times as long. */
+START_TEST(one_network_does_not_share_a_chain)
+{
+    enum { MANY = 40000 };
+    struct children *spread = children_new(MANY), *narrow = children_new(MANY);
+    struct peer peer = {0};
+    clock_t begun, times[2];
+
+    peer.name.v6.sin6_family = AF_INET6;
+    for (int which = 0; which < 2; which++) {
+        begun = clock();
+        for (int i = 0; i < MANY; i++) {
+            uint8_t *bytes = peer.name.v6.sin6_addr.s6_addr + (which == 0 ? 2 : 6);
+            bytes[0] = (uint8_t)(i >> 8);
+            bytes[1] = (uint8_t)i;
+            ck_assert_ptr_nonnull(children_add(which == 0 ? spread : narrow, i, &peer, 0));
+        }
+        times[which] = clock() - begun;
+        memset(peer.name.v6.sin6_addr.s6_addr, 0, 16);
+    }
+    ck_assert_int_lt(times[1], 20 * (times[0] + CLOCKS_PER_SEC / 1000));
+}
+END_TEST
 
 /* Catches any drift between entries, chains, ages and counts that some order of additions and
  * removals brings about; ids are few, so that they are used again and collide. */
@@ -225,4 +252,5 @@ END_TEST
 
 SUITE("children", any_order_of_additions_and_removals_agrees_with_a_naive_table,
       a_full_table_refuses_and_takes_again_after_a_removal, an_id_is_registered_once,
-      ids_are_told_apart_in_all_their_bits, as_many_sources_as_children_are_counted)
+      ids_are_told_apart_in_all_their_bits, one_network_does_not_share_a_chain,
+      as_many_sources_as_children_are_counted)

@@ -99,7 +99,7 @@ $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -DBUFFER_SIZE=65536 -o $@ $<
 
 static:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2' \
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2 -g' \
 	  HARDEN='-fno-pie -fstack-protector-strong -ffunction-sections -fdata-sections' \
 	  HARDEN_LD='-static -no-pie -Wl,--gc-sections' $(BUILD)/static/forkecho
 STATIC_CC ?= musl-gcc

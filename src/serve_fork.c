@@ -192,8 +192,11 @@ static size_t sweep(struct server *server, struct reaper *reaper)
     while (swept < SWEEP_PORTION && (pid = try_wait(-1, &status)) > 0) {
         struct child *child = children_find(server->children, pid);
         /* It may have signed off since the ledger was read; what it said is there by now. */
-        if (child != NULL && !child->signed_off)
+        if (child != NULL && !child->signed_off) {
             read_ledger(server, reaper);
+            /* That may have made room among the leaving, and so buried this one. */
+            child = children_find(server->children, pid);
+        }
         forget_leaving(reaper, pid);
         /* Process 1 is handed the orphans of others: they are reaped, and that is all. */
         if (child != NULL)

@@ -62,9 +62,9 @@ def test_refused_clients_cost_no_fork_and_are_counted(server):
     ('10.0.0.1/8', '10.0.0.0/8'), ('10.0.0.0/33', ''), ('10.0.0', ''), ('name', ''),
     ('2001:db8::1/32', '2001:db8::/32'), ('::1/129', ''), ('10.0.0.0/', ''), ('', ''),
 ])
-def test_a_bad_block_is_a_usage_error(option, block, hint):
+def test_a_bad_block_is_a_usage_error(server_name, option, block, hint):
     """Catches a block that is taken for another one: it would let the wrong clients in."""
-    done = run('forkecho', '-l', '0', option, block)
+    done = run(server_name, '-l', '0', option, block)
     assert done.returncode == 2 and done.stdout == ''
     assert done.stderr.count('\n') == 1
     assert option.lstrip('-') in done.stderr and hint in done.stderr

@@ -120,9 +120,9 @@ def test_a_slow_syslogd_stops_nobody(server, folder):
         visit(srv)
 
 
-def test_an_unknown_facility_is_a_usage_error():
+def test_an_unknown_facility_is_a_usage_error(server_name):
     """Catches a facility that is silently another one."""
-    done = run('forkecho', '-l', '0', '-s', 'kernel')
+    done = run(server_name, '-l', '0', '-s', 'kernel')
     assert done.returncode == 2 and done.stderr.count('\n') == 1 and 'local0' in done.stderr
 
 

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +18,12 @@
 
 /* A usage error with the value that caused it; a longer one is cut. */
 #define MESSAGE_MAX 1024
+
+/* The columns of --help: an option and what it does. Two neighbours that are both short share
+ * a line, so that a long list still fits a screen. */
+#define FORM_WIDTH 28
+#define SHORT_FORM_WIDTH 19
+#define SHORT_HELP_WIDTH 18
 
 int arguments_misused(const struct arguments *arguments, const char *format, ...)
 {
@@ -32,6 +39,15 @@ int arguments_misused(const struct arguments *arguments, const char *format, ...
             *at = '?';
     fprintf(stderr, "%s: %s (see %s --help)\n", arguments->program, text, arguments->program);
     return -1;
+}
+
+const char *arguments_form(const struct argument *argument, char *text)
+{
+    if (argument->letter > UCHAR_MAX)
+        snprintf(text, ARGUMENTS_FORM_MAX, "--%s", argument->name);
+    else
+        snprintf(text, ARGUMENTS_FORM_MAX, "-%c, --%s", argument->letter, argument->name);
+    return text;
 }
 
 static const struct argument *find_letter(const struct arguments *arguments, int letter)
@@ -92,9 +108,11 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
     *letters++ = '+'; /* stop at the first operand, as POSIX has it */
     *letters++ = ':'; /* tell a missing value from an unknown option */
     for (const struct argument *each = arguments->list; each->letter != 0; each++) {
-        *letters++ = (char)each->letter;
-        if (each->value != NULL)
-            *letters++ = ':';
+        if (each->letter <= UCHAR_MAX) {
+            *letters++ = (char)each->letter;
+            if (each->value != NULL)
+                *letters++ = ':';
+        }
         *names++ = (struct option){each->name, each->value != NULL ? required_argument : no_argument,
                                    NULL, each->letter};
     }
@@ -102,16 +120,13 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
     *names = (struct option){NULL, 0, NULL, 0};
 }
 
-/* Says that the current option lacks its value, with the first line of its help. */
+/* Says that the current option lacks its value. */
 static int reject_missing(const struct arguments *arguments)
 {
-    const struct argument *current = arguments->current;
-    size_t length = strcspn(current->help, "\n");
+    char form[ARGUMENTS_FORM_MAX];
 
-    while (length > 0 && current->help[length - 1] == ';')
-        length--;
-    return arguments_misused(arguments, "option -%c, --%s takes a value: %.*s", current->letter,
-                             current->name, (int)length, current->help);
+    return arguments_misused(arguments, "option %s takes a value: %s",
+                             arguments_form(arguments->current, form), arguments->current->help);
 }
 
 int arguments_next(struct arguments *arguments)
@@ -136,9 +151,10 @@ int arguments_next(struct arguments *arguments)
 
 int arguments_reject(const struct arguments *arguments, const char *expected)
 {
-    return arguments_misused(arguments, "option -%c, --%s: '%s' is not %s",
-                             arguments->current->letter, arguments->current->name,
-                             arguments->value, expected);
+    char form[ARGUMENTS_FORM_MAX];
+
+    return arguments_misused(arguments, "option %s: '%s' is not %s",
+                             arguments_form(arguments->current, form), arguments->value, expected);
 }
 
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value)
@@ -158,14 +174,32 @@ int arguments_duration(const struct arguments *arguments, double *seconds)
     return arguments_reject(arguments, "a duration such as 500ms, 30s, 5m or 2h");
 }
 
+/* One option as --help shows it. Returns whether it is short enough to share a line. */
+static bool describe(const struct argument *argument, char *form, size_t size)
+{
+    bool long_only = argument->letter > UCHAR_MAX;
+    char names[ARGUMENTS_FORM_MAX];
+
+    snprintf(form, size, "%s%s%s%s", long_only ? "    " : "", arguments_form(argument, names),
+             argument->value != NULL ? " " : "", argument->value != NULL ? argument->value : "");
+    return strlen(form) <= SHORT_FORM_WIDTH && strlen(argument->help) <= SHORT_HELP_WIDTH;
+}
+
 void arguments_help(const struct arguments *arguments)
 {
+    char form[80], next_form[80];
+
     printf("usage: %s [options]%s%s\n%s\n\n", arguments->program,
            *arguments->synopsis != '\0' ? " " : "", arguments->synopsis, arguments->about);
     for (const struct argument *each = arguments->list; each->letter != 0; each++) {
-        char form[40];
-        snprintf(form, sizeof form, "-%c, --%s%s%s", each->letter, each->name,
-                 each->value != NULL ? " " : "", each->value != NULL ? each->value : "");
-        printf("  %-28s %s\n", form, each->help);
+        const struct argument *next = each + 1;
+        if (describe(each, form, sizeof form) && next->letter != 0 &&
+            describe(next, next_form, sizeof next_form)) {
+            printf("  %-*s %-*s %-*s %s\n", SHORT_FORM_WIDTH, form, SHORT_HELP_WIDTH, each->help,
+                   SHORT_FORM_WIDTH, next_form, next->help);
+            each = next;
+        } else {
+            printf("  %-*s %s\n", FORM_WIDTH, form, each->help);
+        }
     }
 }

@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 struct argument {
-    int letter;        /* short form: 'c' for -c */
+    int letter;        /* short form: 'c' for -c; above UCHAR_MAX: it has only a long form */
     const char *name;  /* long form, without the dashes */
     const char *value; /* what --help calls the value; NULL when there is none */
     const char *help;  /* one line for --help */
@@ -35,6 +35,10 @@ struct arguments {
 /* The letter of the next option, with `current` and `value` set; 0 when they are done and
  * `optind` is at the first operand; -1 when one is unknown or lacks its value (said). */
 int arguments_next(struct arguments *arguments);
+
+/* How messages name an option: "-c, --count" or "--count", in `text` of this size. */
+#define ARGUMENTS_FORM_MAX 64
+const char *arguments_form(const struct argument *argument, char *text);
 
 /* Says that the current option's value is wrong: what it is not, such as "a port". Returns -1. */
 int arguments_reject(const struct arguments *arguments, const char *expected);

@@ -14,23 +14,22 @@
 
 static const struct argument table[] = {
     {'1', "print-address", NULL, "print each bound address on standard output"},
-    {'A', "allow", "BLOCK", "serve this CIDR block, not others; repeatable"},
+    {'A', "allow", "BLOCK", "serve these, only"},
+    {'X', "deny", "BLOCK", "refuse these"},
     {'b', "backlog", "N", "connections that the kernel queues (4096)"},
     {'c', "max-connections", "N", "live connections; more are deferred (1024)"},
     {'C', "max-per-source", "N", "live connections a source; more refused (0: any)"},
     {'g', "grace", "TIME", "how long a drain waits for clients (10s)"},
     {'G', "greeting", "TEXT", "send this on accept (%t time, %a client)"},
-    {'l', "listen", "ADDRESS", "port, host:port, *:port, [::1]:port or /path;"
-                               "\n                               repeatable (localhost:echo)"},
+    {'l', "listen", "ADDRESS", "port, host:port, *:port or /path (localhost:echo)"},
     {'m', "reply", "TEXT", "reply to each message (%m it, %q quoted, %t, %a)"},
     {'s', "syslog", "FACILITY", "log to syslogd: daemon, user, local0 ... local7"},
     {'t', "idle", "TIME", "end it when nothing moves so long (10m; 0: never)"},
     {'T', "lifetime", "TIME", "end it after this time (0: never)"},
     {'w', "delay", "TIME", "wait once before the first read (0)"},
-    {'X', "deny", "BLOCK", "refuse this CIDR block; the longest wins"},
     {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
     {'q', "quiet", NULL, "log errors only"},
-    {'v', "verbose", NULL, "log each client; twice: what clients send"},
+    {'v', "verbose", NULL, "log each client"},
     {'V', "version", NULL, "print the version"},
     {'h', "help", NULL, "print this help"},
     {0, NULL, NULL, NULL},
@@ -65,15 +64,15 @@ static int add_rule(struct options *options, const struct arguments *arguments,
                     enum access_rule rule)
 {
     struct block block;
-    char problem[BLOCK_PROBLEM_MAX];
+    char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];
 
     if (block_parse(arguments->value, &block, problem) == -1)
         return arguments_misused(
-            arguments, "option -%c, --%s: '%s': %s (address or address/length, such as 10.0.0.0/8)",
-            arguments->current->letter, arguments->current->name, arguments->value, problem);
+            arguments, "option %s: '%s': %s (address or address/length, such as 10.0.0.0/8)",
+            arguments_form(arguments->current, form), arguments->value, problem);
     if (access_add(&options->access, rule, &block) == -1)
-        return arguments_misused(arguments, "option -%c, --%s: no memory",
-                                 arguments->current->letter, arguments->current->name);
+        return arguments_misused(arguments, "option %s: no memory",
+                                 arguments_form(arguments->current, form));
     return 0;
 }
 
@@ -201,9 +200,10 @@ enum options_outcome options_read(struct options *options, const char *program,
 void options_reject(const struct options *options, int letter, const char *why)
 {
     const struct argument *each = table;
+    char form[ARGUMENTS_FORM_MAX];
 
     while (each->letter != letter)
         each++;
-    fprintf(stderr, "%s: option -%c, --%s: %s (see %s --help)\n", options->program, letter,
-            each->name, why, options->program);
+    fprintf(stderr, "%s: option %s: %s (see %s --help)\n", options->program,
+            arguments_form(each, form), why, options->program);
 }

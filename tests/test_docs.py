@@ -100,9 +100,9 @@ def synopsis_options(name):
 def help_options(name):
     """What --help lists, in the form of page_options."""
     options = {}
-    text = re.sub(r'\n {20,}', ' ', run(name, '--help').stdout)
-    for line in text.split('\n'):
-        match = re.match(r'  -(.), --([\w-]+)(?: (\S+))? +(\S.*)$', line)
+    text = run(name, '--help').stdout
+    for line in re.split(r'\n|(?<=\S) +(?=-\w, --)', text):  # two short ones share a line
+        match = re.match(r' *-(.), --([\w-]+)(?: ([A-Z:]+))? +(\S.*)$', line)
         if match:
             default = re.search(r'\(([^()%:;]+(?::\w+)?)(?:[;:] [^()]*)?\)$', match[4])
             options[match[1]] = (match[2], match[3] is not None, default and default[1])

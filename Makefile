@@ -101,7 +101,8 @@ $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 static:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2 -g' \
 	  HARDEN='-fno-pie -fstack-protector-strong -ffunction-sections -fdata-sections' \
-	  HARDEN_LD='-static -no-pie -Wl,--gc-sections' $(BUILD)/static/forkecho
+	  HARDEN_LD='-static -no-pie -Wl,--gc-sections' \
+	  $(addprefix $(BUILD)/static/,forkecho $(STATIC_ALSO))
 STATIC_CC ?= musl-gcc
 
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -138,7 +139,12 @@ $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/
 check: all unit hazards
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
-bench: all static hazards $(BUILD)/hazards/textbook64
+# What fork alone costs, built as the servers are.
+$(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
+	$(LINK) -o $@ $^ $(LDLIBS)
+
+bench: STATIC_ALSO = bare_fork
+bench: all static hazards $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 	@BUILD=$(BUILD) tests/bench
 
 lint:

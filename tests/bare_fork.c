@@ -1,0 +1,85 @@
+/*
+ * bare_fork: what fork itself costs beside other processes; no server at all.
+ *
+ *     bare_fork HELD SECONDS
+ *
+ * Forks children that exit at once and waits for each by its pid, AHEAD of them at a time,
+ * for SECONDS; then forks HELD children that only sleep, and does the same beside them.
+ * Prints both rates, in forks a second. What the second loses is the machine's, its kernel's
+ * and the mappings' of this build: no forking server can lose less. tests/bench prints it
+ * beside the servers'.
+ */
+#include "parse.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define AHEAD 8 /* as many as tests/bench has clients */
+#define HELD_MAX 100000
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static pid_t begin(int sleeps)
+{
+    pid_t child = fork();
+
+    if (child == -1) {
+        perror("bare_fork: fork");
+        exit(EXIT_FAILURE);
+    }
+    if (child != 0)
+        return child;
+    while (sleeps)
+        pause();
+    _exit(0);
+}
+
+static double forks_a_second(double length)
+{
+    pid_t children[AHEAD] = {0};
+    double start = seconds_now(), end = start;
+    unsigned long forks = 0;
+
+    for (; end - start < length; forks++, end = seconds_now()) {
+        pid_t *oldest = &children[forks % AHEAD];
+        if (*oldest != 0)
+            waitpid(*oldest, NULL, 0);
+        *oldest = begin(0);
+    }
+    for (size_t i = 0; i < AHEAD; i++)
+        if (children[i] != 0)
+            waitpid(children[i], NULL, 0);
+    return (double)forks / (end - start);
+}
+
+int main(int argc, char **argv)
+{
+    static pid_t held[HELD_MAX];
+    long count;
+    double length, alone;
+
+    if (argc != 3 || parse_number(argv[1], 0, HELD_MAX, &count) == -1 ||
+        parse_duration(argv[2], &length) == -1) {
+        fprintf(stderr, "usage: bare_fork HELD SECONDS\n");
+        return 2;
+    }
+    alone = forks_a_second(length);
+    for (long i = 0; i < count; i++)
+        held[i] = begin(1);
+    printf("%.0f %.0f\n", alone, forks_a_second(length));
+    for (long i = 0; i < count; i++)
+        kill(held[i], SIGKILL);
+    for (long i = 0; i < count; i++)
+        waitpid(held[i], NULL, 0);
+    return 0;
+}

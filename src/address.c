@@ -172,7 +172,9 @@ char *address_text(const struct sockaddr *address, char *text)
         snprintf(text, ADDRESS_TEXT_MAX, "[%s%s]:%u", host, scope, address_port(address));
         break;
     case AF_UNIX:
-        snprintf(text, ADDRESS_TEXT_MAX, "%s", local->sun_path);
+        /* An abstract one (unix(7)) begins with a NUL, which is shown as @. */
+        snprintf(text, ADDRESS_TEXT_MAX, "%s%s", local->sun_path[0] == '\0' ? "@" : "",
+                 local->sun_path[0] == '\0' ? local->sun_path + 1 : local->sun_path);
         break;
     default:
         snprintf(text, ADDRESS_TEXT_MAX, "unknown");

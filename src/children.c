@@ -169,6 +169,16 @@ size_t children_from(const struct children *children, const struct peer *peer)
     return count != NULL ? count->live : 0;
 }
 
+size_t children_most_from_one(const struct children *children)
+{
+    size_t most = 0;
+
+    for (const struct child *each = children->oldest; each != NULL; each = each->younger)
+        if (each->source->live > most)
+            most = each->source->live;
+    return most;
+}
+
 struct child *children_oldest(const struct children *children)
 {
     return children->oldest;

@@ -58,6 +58,9 @@ size_t children_live(const struct children *children);
 /* How many live children serve the source of `peer`. */
 size_t children_from(const struct children *children, const struct peer *peer);
 
+/* The most live children of one source. Linear in the live ones: for a status line. */
+size_t children_most_from_one(const struct children *children);
+
 /* The oldest child, NULL when there is none; `->younger` leads to all others. */
 struct child *children_oldest(const struct children *children);
 

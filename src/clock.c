@@ -34,6 +34,16 @@ struct timeval clock_timeval(double seconds)
     return result;
 }
 
+double clock_earliest(const double *times, size_t count)
+{
+    double earliest = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (times[i] > 0 && (earliest <= 0 || times[i] < earliest))
+            earliest = times[i];
+    return earliest;
+}
+
 void clock_sleep(double seconds)
 {
     struct timespec left = clock_timespec(seconds);

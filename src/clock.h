@@ -8,6 +8,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <stddef.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -17,6 +18,9 @@ double clock_seconds(void);
 /* `seconds` as the structures that system calls take; 0 and less give zero. */
 struct timespec clock_timespec(double seconds);
 struct timeval clock_timeval(double seconds);
+
+/* The earliest of `count` times; what is not above 0 is none. 0 when all are none. */
+double clock_earliest(const double *times, size_t count);
 
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);

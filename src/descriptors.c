@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-int descriptors_tidy(void)
+int descriptors_tidy(int lowest_free)
 {
     int descriptor;
 
@@ -17,8 +17,14 @@ int descriptors_tidy(void)
     while (descriptor >= 0 && descriptor <= STDERR_FILENO);
     if (descriptor == -1 || dup2(descriptor, STDIN_FILENO) == -1)
         return -1;
-    platform_close_range(STDERR_FILENO + 1, INT_MAX);
+    close(descriptor);
+    descriptors_close_from(lowest_free);
     return 0;
+}
+
+void descriptors_close_from(int lowest)
+{
+    platform_close_range(lowest, INT_MAX);
 }
 
 long descriptors_raise_limit(void)

@@ -6,11 +6,14 @@
 
 /*
  * Makes 0, 1 and 2 open, on /dev/null where they were not, so that none of them becomes a
- * client's socket on which a stray message would appear; and closes all others, which
- * whoever started us left open by accident. 0 is /dev/null from then on. Returns 0, or -1
+ * client's socket on which a stray message would appear; and closes all from `lowest_free`
+ * on, which whoever started us left open by accident. 0 is /dev/null from then on. Returns 0, or -1
  * with errno where /dev/null cannot be opened: then nothing may be opened at all.
  */
-int descriptors_tidy(void);
+int descriptors_tidy(int lowest_free);
+
+/* Closes all descriptors from `lowest` on. */
+void descriptors_close_from(int lowest);
 
 /* Raises the soft limit of open descriptors to the hard one (setrlimit, RLIMIT_NOFILE), for
  * a program that needs one a connection. Returns how many it may have now. */

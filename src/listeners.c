@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "manager.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -278,9 +279,32 @@ static int open_endpoint(struct listeners *listeners, const struct options *opti
     return refuse(given, &found[failed]);
 }
 
+/* Takes the sockets that the service manager hands over. Returns how many, or -1 (said). */
+static int take_handed(struct listeners *listeners, const struct options *options)
+{
+    int descriptors[LISTENERS_MAX];
+    int count = manager_listeners(descriptors, LISTENERS_MAX);
+
+    for (int i = 0; i < count; i++) {
+        struct listener *listener = &listeners->all[listeners->count++];
+        *listener = (struct listener){.descriptor = descriptors[i],
+                                      .address.length = sizeof listener->address.name};
+        (void)getsockname(listener->descriptor, &listener->address.name.any,
+                          &listener->address.length);
+        set_client_options(listener->descriptor, is_local(listener), options->service.idle);
+    }
+    if (count > 0 && options->listen_given)
+        log_error("the service manager hands over %d sockets (LISTEN_FDS); -l is ignored", count);
+    return count;
+}
+
 int listeners_open(struct listeners *listeners, const struct options *options)
 {
+    int handed;
+
     listeners->count = 0;
+    if ((handed = take_handed(listeners, options)) != 0)
+        return handed > 0 ? 0 : -1;
     for (size_t i = 0; i < options->listen_count; i++)
         if (open_endpoint(listeners, options, &options->listen[i].endpoint,
                           options->listen[i].text) == -1) {
@@ -288,6 +312,11 @@ int listeners_open(struct listeners *listeners, const struct options *options)
             return -1;
         }
     return 0;
+}
+
+void listeners_prepare(int descriptor, const struct peer *peer, double idle)
+{
+    set_client_options(descriptor, peer->name.any.sa_family == AF_UNIX, idle);
 }
 
 void listeners_close(struct listeners *listeners)

@@ -46,8 +46,12 @@ struct listeners {
     size_t count;
 };
 
-/* Opens all that `options` name, non-blocking and close-on-exec. Returns 0, or -1 when one
- * cannot be opened: then that is said, and nothing is left behind. */
+/*
+ * Opens all that `options` name, non-blocking and close-on-exec. Where the service manager
+ * hands over sockets (manager.h) it is those and no others; as they are the manager's, the
+ * files of Unix sockets stay. Returns 0, or -1 when one cannot be opened: then that is said,
+ * and nothing is left behind.
+ */
 int listeners_open(struct listeners *listeners, const struct options *options);
 
 /* Closes all and removes the files of Unix sockets. Children and later owners of the same
@@ -59,6 +63,9 @@ void listeners_close(struct listeners *listeners);
  * to close. Returns it, or -1 with errno.
  */
 int listeners_accept(struct listener *listener, double idle, struct peer *peer);
+
+/* Sets the options above on the one connection of a server that has no listener. */
+void listeners_prepare(int descriptor, const struct peer *peer, double idle);
 
 /* The addresses as one text for a log line, "a,b,c", cut with ",..." where `size` ends. */
 void listeners_text(const struct listeners *listeners, char *text, size_t size);

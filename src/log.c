@@ -33,6 +33,11 @@ static struct {
     .refusals = {.limit = 100, .summary = "refuse more=%lu secs=1"},
 };
 
+void log_name(const char *program)
+{
+    the_log.program = program;
+}
+
 void log_open(const char *program, enum log_level level, int facility)
 {
     the_log.program = program;
@@ -40,6 +45,12 @@ void log_open(const char *program, enum log_level level, int facility)
     log_sink_open_standard();
     if (facility != -1 && log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == -1)
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));
+}
+
+void log_redirected(void)
+{
+    if (!log_sink_is_syslog())
+        log_sink_open_standard();
 }
 
 bool log_shows(enum log_level level)

@@ -132,6 +132,11 @@ int log_sink_open_syslog(const char *program, int facility, bool for_children)
     return 0;
 }
 
+bool log_sink_is_syslog(void)
+{
+    return sink.kind == SINK_SYSLOG;
+}
+
 static ssize_t send_syslog(const char *line, size_t length)
 {
     /* The newline is the end of a line elsewhere; a datagram has its own. */
@@ -178,7 +183,8 @@ bool log_sink_write(const char *line, size_t length)
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     ssize_t written = -1;
 
-    if (sink.kind == SINK_SHARED && (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0))
+    /* A child may not ask (confine.h); it may wait, for it has one client only. */
+    if (sink.kind == SINK_SHARED && poll(&room, 1, 0) != -1 && (room.revents & POLLOUT) == 0)
         return false;
     do
         switch (sink.kind) {

@@ -33,6 +33,8 @@ int log_sink_facility(const char *name);
  * they will log as well. Returns 0, or -1 with errno when there is no socket to be had. */
 int log_sink_open_syslog(const char *program, int facility, bool for_children);
 
+bool log_sink_is_syslog(void);
+
 /* Writes what comes before a line. Returns how many characters. */
 size_t log_sink_prefix(char *line, enum log_priority priority);
 

@@ -1,11 +1,22 @@
 /*
  * main.c: an ordered checklist, the same for every server of the family.
  *
+ * The order is the point. What has to be known of whoever started us is taken first, while it
+ * is still true; what may fail for a mistake comes before what others can see; ports are
+ * bound and files opened while the privilege for it lasts; and nobody hears that the server
+ * is ready before it is.
+ *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
+#include "daemon.h"
 #include "descriptors.h"
+#include "identity.h"
+#include "inetd.h"
 #include "log.h"
+#include "manager.h"
 #include "options.h"
+#include "pidfile.h"
+#include "platform.h"
 #include "serve.h"
 #include "signals.h"
 
@@ -34,11 +45,55 @@ static int fit_to_model(struct options *options)
     return 0;
 }
 
+static int tidy_descriptors(void)
+{
+    if (descriptors_tidy(manager_lowest_free()) == 0)
+        return 0;
+    log_error("cannot open /dev/null: %s", strerror(errno));
+    return -1;
+}
+
+/* All that has to be done before the server can serve. Returns it, or NULL (said). */
+static struct server *set_up(const struct options *options, const struct identity *identity,
+                             struct daemon *starter, struct pidfile *pidfile)
+{
+    struct server *server;
+
+    if (manager_open() == -1 || tidy_descriptors() == -1)
+        return NULL;
+    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    if (options->daemon && daemon_detach(starter) == -1)
+        return NULL;
+    signals_open();
+    if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
+        return NULL;
+    manager_connect();
+    if ((server = server_open(options, starter)) == NULL)
+        return NULL;
+    platform_forbid_privileges();
+    if (identity_take(identity) == 0)
+        return server;
+    server_close(server);
+    return NULL;
+}
+
+static int run(const struct options *options, const struct identity *identity)
+{
+    struct daemon starter = DAEMON_NONE;
+    struct pidfile pidfile = PIDFILE_NONE;
+    struct server *server = set_up(options, identity, &starter, &pidfile);
+    int outcome = server != NULL ? serve_model.serve(server) : -1;
+
+    if (server != NULL)
+        server_close(server);
+    pidfile_close(&pidfile);
+    return outcome == 0 && !server->failed ? 0 : -1;
+}
+
 int main(int argc, char **argv)
 {
     static struct options options; /* sessions read it as long as the process lives */
-    struct server *server;
-    int outcome;
+    struct identity identity;
 
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
@@ -50,15 +105,10 @@ int main(int argc, char **argv)
     }
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
-    if (descriptors_tidy() == -1) {
-        log_error("cannot open /dev/null: %s", strerror(errno));
+    log_name(options.program);
+    if (identity_find(&identity, options.user, options.root) == -1)
         return EXIT_FAILURE;
-    }
-    log_open(options.program, (enum log_level)options.verbosity, options.facility);
-    signals_open();
-    if ((server = server_open(&options)) == NULL)
+    if ((options.inetd ? inetd_serve : run)(&options, &identity) == -1)
         return EXIT_FAILURE;
-    outcome = serve_model.serve(server);
-    server_close(server);
-    return outcome == 0 && !server->failed ? EXIT_SUCCESS : EXIT_FAILURE;
+    return EXIT_SUCCESS;
 }

@@ -19,13 +19,18 @@ static const struct argument table[] = {
     {'b', "backlog", "N", "connections that the kernel queues (4096)"},
     {'c', "max-connections", "N", "live connections; more are deferred (1024)"},
     {'C', "max-per-source", "N", "live connections a source; more refused (0: any)"},
+    {'d', "daemon", NULL, "detach when ready"},
+    {'i', "inetd", NULL, "serve stdin only"},
     {'g', "grace", "TIME", "how long a drain waits for clients (10s)"},
     {'G', "greeting", "TEXT", "send this on accept (%t time, %a client)"},
     {'l', "listen", "ADDRESS", "port, host:port, *:port or /path (localhost:echo)"},
     {'m', "reply", "TEXT", "reply to each message (%m it, %q quoted, %t, %a)"},
+    {'P', "pidfile", "FILE", "write the pid to it; locked while it lives"},
+    {'r', "root", "FOLDER", "chroot to it once all listens"},
     {'s', "syslog", "FACILITY", "log to syslogd: daemon, user, local0 ... local7"},
     {'t', "idle", "TIME", "end it when nothing moves so long (10m; 0: never)"},
     {'T', "lifetime", "TIME", "end it after this time (0: never)"},
+    {'u', "user", "NAME", "become user or user:group then; as root: nobody"},
     {'w', "delay", "TIME", "wait once before the first read (0)"},
     {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
     {'q', "quiet", NULL, "log errors only"},
@@ -126,6 +131,11 @@ static int take(struct options *options, const struct arguments *arguments)
     case 'A': return add_rule(options, arguments, ACCESS_ALLOW);
     case 'X': return add_rule(options, arguments, ACCESS_DENY);
     case 's': return set_facility(arguments, &options->facility);
+    case 'd': options->daemon = true; return 0;
+    case 'i': options->inetd = true; return 0;
+    case 'P': options->pidfile = arguments->value; return 0;
+    case 'r': options->root = arguments->value; return 0;
+    case 'u': options->user = arguments->value; return 0;
     case 'b': return set_backlog(arguments, &options->backlog);
     case 'c':
         options->max_connections_given = true;
@@ -148,6 +158,21 @@ static int take(struct options *options, const struct arguments *arguments)
     }
 }
 
+/* What -i rules out: it has no listener, and nobody waits for it to be ready. */
+static int check_inetd(const struct options *options, const struct arguments *arguments)
+{
+    const char *other = options->listen_count > 0    ? "-l, --listen"
+                        : options->daemon            ? "-d, --daemon"
+                        : options->pidfile != NULL   ? "-P, --pidfile"
+                        : options->print_address     ? "-1, --print-address"
+                                                     : NULL;
+
+    if (other == NULL)
+        return 0;
+    return arguments_misused(arguments, "option -i, --inetd: it serves the one connection on "
+                                        "standard input; leave out %s", other);
+}
+
 /* What only the whole command line shows. */
 static int check_whole(struct options *options, const struct arguments *arguments)
 {
@@ -157,13 +182,16 @@ static int check_whole(struct options *options, const struct arguments *argument
     if (optind < arguments->argc)
         return arguments_misused(arguments, "unexpected argument '%s'; addresses are given with -l",
                                  arguments->argv[optind]);
+    if (options->inetd && check_inetd(options, arguments) == -1)
+        return -1;
     if (service->reply != NULL &&
         reply_size_max(service->reply, service->message_size) > REPLY_SIZE_MAX)
         return arguments_misused(arguments,
                                  "option -m, --reply: a reply could exceed %lu bytes; "
                                  "use a smaller -z, --message-size",
                                  REPLY_SIZE_MAX);
-    if (options->listen_count == 0) {
+    options->listen_given = options->listen_count > 0;
+    if (!options->listen_given) {
         options->listen[0].text = "localhost:echo";
         (void)address_split(options->listen[0].text, &options->listen[0].endpoint, &problem);
         options->listen_count = 1;

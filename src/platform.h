@@ -35,8 +35,31 @@ void *platform_private_memory(size_t size);
  */
 void platform_keep_from_children(void);
 
+/* Has ps(1) show what stands in `area`, up to its first NUL, as the command line of this
+ * process; its last byte is the function's. Returns 0, or -1 where the system cannot. */
+int platform_show_title(char *area, size_t size);
+
 /* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
 void platform_close_range(int lowest, int highest);
+
+/* Makes `count` groups the supplementary groups of the process (setgroups(2)). POSIX can only
+ * ask for them. Returns 0, or -1 with errno: EPERM without the privilege, ENOSYS where the
+ * system cannot. */
+int platform_set_groups(size_t count, const gid_t *groups);
+
+/* Makes `path` the root of the process (chroot(2), which POSIX.1-2001 dropped). The working
+ * directory stays where it was: the caller changes it. Returns 0, or -1 with errno: EPERM
+ * without the privilege, ENOSYS where the system cannot. */
+int platform_change_root(const char *path);
+
+/* Keeps this process and all its children from ever gaining privileges by what they execute
+ * (PR_SET_NO_NEW_PRIVS on Linux). Called once, by the parent. May do nothing. */
+void platform_forbid_privileges(void);
+
+/* Takes from a child what POSIX cannot (confine.h): the right to create processes (RLIMIT_NPROC)
+ * on Linux, all but its descriptors by pledge(2) on OpenBSD and cap_enter(2) on FreeBSD. May
+ * do nothing. */
+void platform_confine_child(void);
 
 /*
  * Writes, as one phrase, the limits that may keep fork from working now, the likely one

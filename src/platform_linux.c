@@ -3,11 +3,13 @@
 #include "platform.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,6 +81,52 @@ void platform_keep_from_children(void)
 #endif
 }
 
+/* The fields of /proc/self/stat (proc(5)) from `first` on; those before are skipped. Returns
+ * how many could be read. */
+static int read_stat(unsigned long long *fields, int count)
+{
+    char text[1024], *at;
+    FILE *file = fopen("/proc/self/stat", "re");
+    size_t size;
+    int field = 3; /* the first behind the name, which may hold anything */
+
+    if (file == NULL)
+        return 0;
+    size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = '\0';
+    at = strrchr(text, ')');
+    for (; at != NULL && field < count; field++) {
+        at = strchr(at + 1, ' ');
+        if (at != NULL)
+            fields[field] = strtoull(at + 1, NULL, 10);
+    }
+    return field;
+}
+
+int platform_show_title(char *area, size_t size)
+{
+    enum { START_CODE = 26, END_CODE, START_STACK, START_DATA = 45, END_DATA, START_BRK,
+           ENV_START = 50, ENV_END, FIELDS };
+    unsigned long long fields[FIELDS] = {0};
+    struct prctl_mm_map map;
+
+    if (read_stat(fields, FIELDS) < FIELDS)
+        return -1;
+    map = (struct prctl_mm_map){
+        .start_code = fields[START_CODE], .end_code = fields[END_CODE],
+        .start_data = fields[START_DATA], .end_data = fields[END_DATA],
+        .start_brk = fields[START_BRK], .brk = (uintptr_t)sbrk(0),
+        .start_stack = fields[START_STACK],
+        .arg_start = (uintptr_t)area, .arg_end = (uintptr_t)area + size,
+        .env_start = fields[ENV_START], .env_end = fields[ENV_END],
+        .exe_fd = (unsigned)-1,
+    };
+    /* That the last byte is no NUL tells the kernel that this is one text, not a list. */
+    area[size - 1] = '.';
+    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+}
+
 /* Up to here one close each is cheaper: close lies in a page of libc that a child touches
  * anyway, syscall in another, whose page fault costs more than a few calls. */
 #define CLOSED_ONE_BY_ONE 8
@@ -97,6 +145,29 @@ void platform_close_range(int lowest, int highest)
     }
     for (int descriptor = lowest; descriptor <= highest; descriptor++)
         close(descriptor);
+}
+
+int platform_set_groups(size_t count, const gid_t *groups)
+{
+    return setgroups(count, groups);
+}
+
+int platform_change_root(const char *path)
+{
+    return chroot(path);
+}
+
+void platform_forbid_privileges(void)
+{
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* Not a filter of system calls (seccomp): it would have to know those of every libc. */
+void platform_confine_child(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_NPROC, &none);
 }
 
 /* The first word of a file, such as a limit; false when it cannot be read. */

@@ -2,10 +2,12 @@
  * platform_null.c: platform.h on a system of which only POSIX.1-2008 is known.
  *
  * What is lost: fork copies the page tables of the parent's tables into every child, and
- * a child inherits, though never reads, the records of other clients.
+ * a child inherits, though never reads, the records of other clients. A server started as
+ * root cannot give up its groups, so it does not start: it has to be started by its user.
  */
 #include "platform.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,12 +29,42 @@ void platform_keep_from_children(void)
 {
 }
 
+int platform_show_title(char *area, size_t size)
+{
+    (void)area;
+    (void)size;
+    return -1;
+}
+
 void platform_close_range(int lowest, int highest)
 {
     if (highest > DESCRIPTORS_SCANNED)
         highest = DESCRIPTORS_SCANNED;
     for (int descriptor = lowest; descriptor <= highest; descriptor++)
         close(descriptor);
+}
+
+int platform_set_groups(size_t count, const gid_t *groups)
+{
+    (void)count;
+    (void)groups;
+    errno = ENOSYS;
+    return -1;
+}
+
+int platform_change_root(const char *path)
+{
+    (void)path;
+    errno = ENOSYS;
+    return -1;
+}
+
+void platform_forbid_privileges(void)
+{
+}
+
+void platform_confine_child(void)
+{
 }
 
 void platform_process_limits(char *text, size_t size)

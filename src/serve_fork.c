@@ -23,8 +23,8 @@
  *
  *   parent  2 pselect6, 1 rt_sigpending, 1 accept, 1 clone, 1 close, 1 rt_sigreturn,
  *           1 read, 1 wait4
- *   child   1 set_robust_list, 3 close, 1 rt_sigaction, 1 rt_sigprocmask, 2 read, 2 write,
- *           1 getpid, 1 exit_group
+ *   child   1 set_robust_list, 3 close, 1 rt_sigaction, 1 rt_sigprocmask, 4 prlimit64, 2 read,
+ *           2 write, 1 getpid, 1 exit_group
  *
  * The child's closes are the listener, the read end of the ledger and its client; none of
  * the rest can be spared: set_robust_list is libc's, and getpid is what waitpid will need.
@@ -32,10 +32,12 @@
  * Read next: server.h for the gate, session.h for the echo, children.h for the table.
  */
 #include "clock.h"
+#include "confine.h"
 #include "log.h"
 #include "platform.h"
 #include "serve.h"
 #include "signals.h"
+#include "title.h"
 
 #include <errno.h>
 #include <string.h>
@@ -73,6 +75,8 @@ struct birth {
     const struct service *service;
     int ledger;   /* the write end; all descriptors from 3 to below it are the parent's alone */
     char *buffer; /* for the session */
+    bool logs;    /* it writes to the log, as -vv has it */
+    char title[TITLE_MAX];
 };
 
 /* ---- the child ---- */
@@ -86,6 +90,8 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
 
     platform_close_range(STDERR_FILENO + 1, birth->ledger - 1);
     signals_child();
+    title_take(birth->title);
+    confine_child(birth->logs);
     session_open(&session, birth->service, client->descriptor, &client->peer, birth->buffer);
     session_begin_small(&session, first, sizeof first);
     session_run(&session);
@@ -96,11 +102,13 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
 
 /* ---- the parent ---- */
 
-static void begin_child(struct server *server, const struct birth *birth,
-                        const struct client *client)
+static void begin_child(struct server *server, struct birth *birth, const struct client *client)
 {
-    pid_t pid = platform_fork();
+    char from[ADDRESS_TEXT_MAX];
+    pid_t pid;
 
+    title_compose(birth->title, "%s", peer_text(&client->peer, from));
+    pid = platform_fork();
     if (pid == 0)
         live(birth, client);
     if (pid == -1) {
@@ -234,7 +242,7 @@ static void tell_child(struct server *server, struct child *child, int signal)
 }
 
 /* One turn of the loop, after a wait. */
-static void turn(struct server *server, struct reaper *reaper, const struct birth *birth)
+static void turn(struct server *server, struct reaper *reaper, struct birth *birth)
 {
     struct client client;
 
@@ -269,12 +277,33 @@ static bool only_system_calls(const struct options *options)
            service->delay <= 0 && !log_shows(LOG_MESSAGES);
 }
 
+/* Serves until told to stop. A function of its own, so that the title lies in the one page of
+ * the stack that parent and child write to anyway (STACK_PAGE). */
+__attribute__((noinline)) static int serve_clients(struct server *server, struct reaper *reaper,
+                                                   struct birth *birth)
+{
+    char title[TITLE_MAX];
+
+    title_open(server->options->program, title);
+    if (server_announce(server) == -1)
+        return -1;
+    while (server_running(server)) {
+        server_wait(server, reaper->sweep_at, NULL, NULL, 0);
+        turn(server, reaper, birth);
+    }
+    title_open(server->options->program, NULL);
+    return 0;
+}
+
 static int serve(struct server *server)
 {
+    int outcome;
+
     struct reaper *reaper = open_reaper();
     _Alignas(STACK_PAGE) struct birth birth = {
         .service = &server->options->service,
         .buffer = session_only_buffer(&server->options->service),
+        .logs = log_shows(LOG_MESSAGES),
     };
 
     if (reaper == NULL || birth.buffer == NULL) {
@@ -284,14 +313,9 @@ static int serve(struct server *server)
     birth.ledger = reaper->ledger.write_end;
     if (only_system_calls(server->options))
         platform_keep_from_children();
-    if (server_announce(server) == -1)
-        return -1;
-    while (server_running(server)) {
-        server_wait(server, reaper->sweep_at, NULL, NULL, 0);
-        turn(server, reaper, &birth);
-    }
+    outcome = serve_clients(server, reaper, &birth);
     ledger_close(&reaper->ledger);
-    return 0;
+    return outcome;
 }
 
 const struct serve_model serve_model = {

@@ -28,6 +28,7 @@
 
 #include "address.h"
 #include "children.h"
+#include "daemon.h"
 #include "ledger.h"
 #include "listeners.h"
 #include "options.h"
@@ -44,7 +45,8 @@ struct client {
 
 struct statistics {
     unsigned long long accepted, ended, refused;
-    unsigned long long deferred; /* accepted only after they had found the gate closed */
+    unsigned long long deferred;     /* accepted only after they had found the gate closed ... */
+    unsigned long long deferred_cap; /* ... by max_connections; the others by a failure */
     unsigned long long in, out;  /* bytes, of children that signed off */
     size_t peak;                 /* most live at once */
 };
@@ -63,13 +65,17 @@ struct server {
     struct children *children;
     struct statistics statistics;
     double started; /* when it was announced; 0: not yet */
+    struct daemon *starter; /* who waits to hear that it listens; the caller's */
+
+    size_t titled_live;     /* how many live the title tells */
 
     enum server_phase phase;
     double phase_ends; /* when the next phase begins; 0: it does not by itself */
     int order;         /* the signal to pass on to all live children; 0: none */
     bool failed;       /* it stops because it cannot go on */
 
-    bool was_closed;        /* the gate was closed at the last look */
+    bool was_closed;        /* the gate was closed at the last look ... */
+    bool was_full;          /* ... since there were max_connections */
     double closed_until;    /* a failure is waited out; 0: none */
     double pause;           /* for how long the next time */
     double failing_since;   /* an episode of failures began; 0: none is on */
@@ -81,14 +87,14 @@ struct server {
     struct client held;
 };
 
-/* Opens the listeners and the table of children. Returns the server, in memory that children
- * do not inherit, or NULL (said). `options` is kept. */
-struct server *server_open(const struct options *options);
+/* Opens the listeners, but for -i, and the table of children. Returns the server, in memory that children
+ * do not inherit, or NULL (said). `options` and `starter` are kept. */
+struct server *server_open(const struct options *options, struct daemon *starter);
 
 /*
- * Once all is set up: tells that the server listens, and where: in the log, and with -1 on
- * standard output, which ends with that, so that whoever reads it sees the end. Returns 0,
- * or -1 (said).
+ * Once all is set up: tells that the server listens, and where: in the log, to the service
+ * manager and to the starting command, and with -1 on standard output, which ends with that,
+ * so that whoever reads it sees the end. Returns 0, or -1 (said).
  */
 int server_announce(struct server *server);
 
@@ -105,6 +111,10 @@ bool server_running(const struct server *server);
  */
 void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
                  int limit);
+
+/* Whether a client that was just accepted may come in. If not it is refused: closed, counted
+ * and said. */
+bool server_admit(struct server *server, const struct client *client);
 
 /* The next client that may come in. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);

@@ -84,3 +84,11 @@ void signals_child(void)
     sigaddset(&ends, SIGTERM);
     sigprocmask(SIG_UNBLOCK, &ends, NULL);
 }
+
+void signals_alone(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    sigaction(SIGPIPE, &ignore, NULL);
+    signals_child();
+}

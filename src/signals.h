@@ -38,4 +38,8 @@ void signals_without_children(void);
  * stay blocked, so that Ctrl-C on a terminal, which signals the whole group, cuts no client. */
 void signals_child(void);
 
+/* For a process that serves one client and has no loop (inetd.h): signals end it as they end
+ * any, but a client that is gone is no reason (SIGPIPE). */
+void signals_alone(void);
+
 #endif

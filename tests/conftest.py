@@ -55,6 +55,6 @@ def server(server_name):
 def folder():
     """An empty folder with a path that is short enough for Unix sockets, open to all users."""
     path = tempfile.mkdtemp(prefix='forkecho-')
-    Path(path).chmod(0o755)
+    Path(path).chmod(0o777)
     yield Path(path)
     shutil.rmtree(path)

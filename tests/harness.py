@@ -31,6 +31,9 @@ SERVERS = os.environ.get('SERVERS', 'forkecho threadecho selectecho').split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))
 
+# Another user's limits can be changed from outside only with CAP_SYS_RESOURCE.
+AS_OURSELVES = ['-u', str(os.geteuid())]
+
 forks_only = pytest.mark.forks_only  # for what only a process per client can have
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, TOP, Event, Server, descriptors, eventually, forks_only, has_ipv6,
-                     run)
+from harness import (AS_OURSELVES, DEADLINE, TOP, Event, Server, descriptors, eventually,
+                     forks_only, has_ipv6, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
@@ -204,7 +204,7 @@ def test_mandoc_finds_nothing(name):
 
 def documented_lines():
     """{(verb, its fields in order)} of the section LOG."""
-    return {(match[1], tuple(re.findall(r'(\w+)=', match[2])))
+    return {(match[1], tuple(re.findall(r'([\w-]+)=', match[2])))
             for match, _ in items(section('forkecho', 'LOG'), r'Ic (\w+) No (.*)')}
 
 
@@ -238,7 +238,7 @@ def write_usual_lines(server):
 
 def write_resume(server):
     """Descriptors are missing for a while."""
-    srv = server()
+    srv = server(*AS_OURSELVES)
     hard = resource.prlimit(srv.pid, resource.RLIMIT_NOFILE)[1]
     used = len(descriptors(srv.pid))
     resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (used, hard))
@@ -304,7 +304,7 @@ def test_log_lines_are_those_of_the_page(server):
 
 def test_every_field_is_explained():
     """Catches a field that is in a line of LOG but not in its list of fields, or the reverse."""
-    explained = {match[1] for match, _ in items(section('forkecho', 'LOG'), r'Cm (\w+)')}
+    explained = {match[1] for match, _ in items(section('forkecho', 'LOG'), r'Cm ([\w-]+)')}
     assert explained == {field for _, fields in documented_lines() for field in fields}
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import descriptors, eventually, forks_only, needs_root, new_user, process, run
+from harness import AS_OURSELVES, descriptors, eventually, forks_only, needs_root, new_user, process, run
 
 
 def use_up_descriptors(srv):
@@ -24,7 +24,7 @@ def use_up_descriptors(srv):
 def test_without_descriptors_it_waits_and_does_not_spin(server):
     """Catches a loop that accept's EMFILE keeps busy (TS, S6, TV, VF, NC), logs in floods
     (bun#32705), or ends; and a listener that is never polled again (socat)."""
-    srv = server('-T', '1s')
+    srv = server('-T', '1s', *AS_OURSELVES)
     timer = srv.connect()
     timer.echo(b'x')
     give_back = use_up_descriptors(srv)
@@ -44,7 +44,7 @@ def test_without_descriptors_it_waits_and_does_not_spin(server):
 
 def test_it_recovers_again_and_again_from_no_descriptors(server):
     """Catches a pause that latches (systemd#15633), and a connection lost or counted twice."""
-    srv = server()
+    srv = server(*AS_OURSELVES)
     for number in range(1, 6):
         give_back = use_up_descriptors(srv)
         mark = srv.mark()

@@ -21,6 +21,7 @@ class Syslog:
             os.unlink(self.path)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
+        os.chmod(self.path, 0o666)  # as a syslogd's is
         self.socket.settimeout(DEADLINE)
 
     def line(self):

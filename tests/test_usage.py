@@ -1,4 +1,5 @@
 """The command line: every option, and every line of what bad input gets."""
+import os
 import re
 import resource
 import subprocess
@@ -12,6 +13,11 @@ from harness import SERVERS, TOP, eventually, needs_root, program, run
 OPTIONS = [
     ('1', 'print-address', None),
     ('b', 'backlog', '16'),
+    ('d', 'daemon', None),
+    ('i', 'inetd', None),
+    ('P', 'pidfile', 'pid'),
+    ('r', 'root', '/'),
+    ('u', 'user', str(os.getuid())),
     ('c', 'max-connections', '10'),
     ('C', 'max-per-source', '5'),
     ('g', 'grace', '500ms'),
@@ -41,6 +47,7 @@ ADDRESSES = ['', ':', ':7', 'host', '[::1', '[::1]', '[]:7', '::1', '1:2:3', '12
 BLOCKS = ['', '10', '10.0.0.0/33', '10.0.0.1/8', '::/129', 'name', '10.0.0.0/8/8', '/8']
 BAD = {'b': NUMBERS + ['0'], 'c': NUMBERS + ['0'], 'C': NUMBERS, 'z': NUMBERS + ['0'],
        'g': DURATIONS, 't': DURATIONS, 'T': DURATIONS, 'w': DURATIONS,
+       'P': [''], 'r': [''], 'u': [''],
        'A': BLOCKS, 'X': BLOCKS, 's': ['', 'kern', 'local8', '3'],
        'm': TEMPLATES, 'G': TEMPLATES + ['%m', '%q'],
        'l': [each for each in ADDRESSES if each != 'host']}  # a lone word is a service
@@ -70,7 +77,7 @@ def assert_failed_start(result, name, *mentioned):
 # ---- good ----
 
 @pytest.mark.parametrize('form', ['short', 'joined', 'long', 'equals'])
-def test_every_option_has_a_short_and_a_long_form(server, form):
+def test_every_option_has_a_short_and_a_long_form(server, form, tmp_path):
     """Catches an option that one of the two tables knows and the other does not."""
     forms = {'short': lambda letter, name, value: [f'-{letter}', value],
              'joined': lambda letter, name, value: [f'-{letter}{value}'],
@@ -78,9 +85,13 @@ def test_every_option_has_a_short_and_a_long_form(server, form):
              'equals': lambda letter, name, value: [f'--{name}={value}']}
     arguments = []
     for letter, name, value in OPTIONS:
+        if letter == 'r' and os.getuid() != 0:
+            continue
+        if letter == 'P':
+            value = str(tmp_path / value)
         if value is not None:
             arguments += forms[form](letter, name, value)
-        elif letter not in 'hVq':
+        elif letter not in 'hVqdi':
             arguments.append(f'-{letter}' if form in ('short', 'joined') else f'--{name}')
     srv = server(*arguments, '-w', '0', listen=[], verbose='')
     assert len(srv.addresses) == 1

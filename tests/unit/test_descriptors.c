@@ -38,7 +38,7 @@ static int tidy_without(void *data)
     for (int i = 0; i <= 2; i++)
         if (closed >> i & 1)
             close(i);
-    descriptors_tidy();
+    descriptors_tidy(STDERR_FILENO + 1);
     for (int i = 0; i <= 2; i++)
         if (closed >> i & 1 ? !is_null(i) : !is_same_file(i, &before[i]))
             return 10 + i;
@@ -65,7 +65,7 @@ static int use_null(void *data)
     (void)data;
     close(0);
     close(2);
-    descriptors_tidy();
+    descriptors_tidy(STDERR_FILENO + 1);
     return read(0, &byte, 1) == 0 && write(2, "x", 1) == 1 ? 0 : 1;
 }
 

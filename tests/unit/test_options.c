@@ -61,7 +61,8 @@ static bool has_defaults(const struct options *o)
            strcmp(o->listen[0].endpoint.host, "localhost") == 0 &&
            strcmp(o->listen[0].endpoint.port, "echo") == 0 && o->backlog > 0 &&
            o->max_connections == 1024 && !o->max_connections_given && o->max_per_source == 0 &&
-           o->grace == 10 && !o->print_address && o->verbosity == LOG_NORMAL &&
+           !o->listen_given && o->user == NULL && o->root == NULL && o->pidfile == NULL &&
+           !o->daemon && !o->inetd && o->grace == 10 && !o->print_address && o->verbosity == LOG_NORMAL &&
            o->service.reply == NULL && o->service.greeting == NULL &&
            o->service.message_size == 1024 && o->service.delay == 0 && o->service.idle == 600 &&
            o->service.lifetime == 0;
@@ -116,6 +117,11 @@ static bool has_delay_5(const struct options *o)
     return o->service.delay == 5 && o->service.idle == 600;
 }
 static bool has_size_65536(const struct options *o) { return o->service.message_size == 65536; }
+static bool has_user(const struct options *o) { return strcmp(o->user, "www:www") == 0; }
+static bool has_root(const struct options *o) { return strcmp(o->root, "/srv") == 0; }
+static bool has_pidfile(const struct options *o) { return strcmp(o->pidfile, "/run/pid") == 0; }
+static bool is_daemon(const struct options *o) { return o->daemon && !o->inetd; }
+static bool is_inetd(const struct options *o) { return o->inetd && !o->daemon; }
 static bool is_quiet(const struct options *o) { return o->verbosity == LOG_QUIET; }
 static bool is_verbose(const struct options *o) { return o->verbosity == LOG_CLIENTS; }
 
@@ -135,6 +141,11 @@ START_TEST(every_option_sets_its_value_in_both_forms)
         {{"-T", "2h"}, has_lifetime_2h},  {{"--lifetime", "2h"}, has_lifetime_2h},
         {{"-w", "5"}, has_delay_5},       {{"--delay", "5"}, has_delay_5},
         {{"-z", "65536"}, has_size_65536}, {{"--message-size", "65536"}, has_size_65536},
+        {{"-u", "www:www"}, has_user},    {{"--user", "www:www"}, has_user},
+        {{"-r", "/srv"}, has_root},       {{"--root", "/srv"}, has_root},
+        {{"-P", "/run/pid"}, has_pidfile}, {{"--pidfile", "/run/pid"}, has_pidfile},
+        {{"-d"}, is_daemon},              {{"--daemon"}, is_daemon},
+        {{"-i"}, is_inetd},               {{"--inetd"}, is_inetd},
         {{"-q"}, is_quiet},               {{"--quiet"}, is_quiet},
         {{"-v"}, is_verbose},             {{"--verbose"}, is_verbose},
     };
@@ -230,6 +241,13 @@ START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
         {{{"-l", "host:99999"}, NULL}, "--listen", "65535"},
         {{{"-l", ":7"}, NULL}, "--listen", "host is missing"},
         {{{"-l", "7", "-l", "a:b:c"}, NULL}, "--listen", "'a:b:c'"},
+        {{{"-P", ""}, NULL}, "--pidfile", "value"},
+        {{{"-r"}, NULL}, "--root", "value"},
+        {{{"--user="}, NULL}, "--user", "value"},
+        {{{"-i", "-l", "7"}, NULL}, "--inetd", "--listen"},
+        {{{"-d", "-i"}, NULL}, "--inetd", "--daemon"},
+        {{{"-i", "-P", "/run/pid"}, NULL}, "--inetd", "--pidfile"},
+        {{{"-i1"}, NULL}, "--inetd", "--print-address"},
         {{{"7007"}, NULL}, "7007", "-l"},
         {{{"-v", "--", "-q"}, NULL}, "'-q'", "-l"},
     };
@@ -285,7 +303,8 @@ START_TEST(the_help_shows_every_option_and_fits_a_screen)
         "-1, --print-address", "-b, --backlog",  "-c, --max-connections", "-C, --max-per-source",
         "-g, --grace",         "-G, --greeting", "-l, --listen",          "-m, --reply",
         "-t, --idle",          "-T, --lifetime", "-w, --delay",           "-z, --message-size",
-        "-A, --allow",         "-X, --deny",     "-s, --syslog",
+        "-A, --allow",         "-X, --deny",     "-s, --syslog",          "-d, --daemon",
+        "-i, --inetd",         "-P, --pidfile",  "-r, --root",            "-u, --user",
         "-q, --quiet",         "-v, --verbose",  "-V, --version",         "-h, --help"};
     static const struct reading forms[] = {{{"-h"}, NULL}, {{"-v", "--help", "--nothing"}, NULL}};
 

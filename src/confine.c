@@ -1,0 +1,17 @@
+/* confine.c: see confine.h. */
+#include "confine.h"
+
+#include "platform.h"
+
+#include <sys/resource.h>
+
+void confine_child(bool logs)
+{
+    const struct rlimit none = {0, 0};
+
+    platform_confine_child();
+    (void)setrlimit(RLIMIT_CORE, &none);
+    if (!logs)
+        (void)setrlimit(RLIMIT_FSIZE, &none);
+    (void)setrlimit(RLIMIT_NOFILE, &none);
+}

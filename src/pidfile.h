@@ -1,0 +1,69 @@
+/*
+ * pidfile.h: -P file: which process is the server, and that there is only one.
+ *
+ * The lock says that a server runs; the content, a pid and a newline, says which one. So a
+ * file that a crashed server left behind is no obstacle: nobody holds its lock.
+ *
+ * The lock is fcntl's (POSIX.1-2008, fcntl, F_SETLK). It belongs to the process:
+ *   - a child does not inherit it: "All locks associated with a file for a given process
+ *     shall be removed when a file descriptor for that file is closed by that process or
+ *     the process ... terminates. Locks are not inherited by a child process." Hence
+ *     pidfile_open comes after daemon_detach, and a child may close its descriptor freely;
+ *   - exec keeps it, as long as the descriptor stays open: the program that takes over in
+ *     the same process goes on holding it (pidfile_set_inherited, pidfile_adopt);
+ *   - the pitfall: closing *any* descriptor of the file drops it. Whatever else in this
+ *     process opens the pidfile and closes it again, if only to read it, unlocks it.
+ *
+ * At the end the file is removed if it still is ours (device and inode). Where that is not
+ * possible any more, after a chroot, or in a folder where only root may write, such as
+ * /run, it is emptied instead, through the descriptor. So an empty pidfile means what an
+ * absent one does. No descriptor of the folder is kept, by which it could always be
+ * removed: it would be a way out of the new root.
+ *
+ * A file that holds anything but a pid is refused: a slip such as -P /etc/passwd must not
+ * cost that file its content. A symbolic link is not followed.
+ */
+#ifndef PIDFILE_H
+#define PIDFILE_H
+
+#include <stdbool.h>
+
+/* Longest path of a pidfile. PATH_MAX need not be defined (POSIX.1-2008, limits.h). */
+#define PIDFILE_PATH_MAX 1024
+
+struct pidfile {
+    int descriptor;              /* open and locked; -1: there is none */
+    char path[PIDFILE_PATH_MAX]; /* absolute, so that a chdir does not matter */
+};
+
+#define PIDFILE_NONE ((struct pidfile){.descriptor = -1})
+
+/*
+ * Opens `path`, locks it, and writes the pid of this process. The descriptor is
+ * close-on-exec. Call it in the process that is to be the server, before it gives up
+ * privileges and before it opens the ledger, so that its children close the descriptor.
+ * Returns 0, or -1 (said): another server holds the lock (then its pid is named), the
+ * folder is missing, the file is no pidfile. After -1 `pidfile` may be passed to
+ * pidfile_close, and nothing new is left behind (an empty file where none can be locked).
+ */
+int pidfile_open(struct pidfile *pidfile, const char *path);
+
+/*
+ * Whether the program that this process executes next inherits the descriptor, and with it
+ * the lock: true before exec, false again when it failed. Returns 0, or -1 with errno.
+ */
+int pidfile_set_inherited(const struct pidfile *pidfile, bool inherited);
+
+/*
+ * Takes over the descriptor that an earlier program of this process left open and locked.
+ * `path` is the path in its struct pidfile. The descriptor is close-on-exec again. Until
+ * this is called, nothing may close it: that would drop the lock.
+ * Returns 0, or -1 (said): it is not open, no file, or the lock is somebody else's. The
+ * descriptor then is as it was, and `pidfile` may be passed to pidfile_close.
+ */
+int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path);
+
+/* Removes the file if it still is ours, or empties it, and unlocks it. Not for children. */
+void pidfile_close(struct pidfile *pidfile);
+
+#endif

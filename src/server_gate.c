@@ -1,0 +1,184 @@
+/*
+ * server_gate.c: who comes in, and when: accepting, admitting, and what failures do to it.
+ *
+ * A failure that persists closes the gate until a child ends, which may free what was
+ * missing, or until a pause is over. Failures that follow closely on each other are one
+ * episode, told at its start and its end.
+ */
+#include "server_parts.h"
+
+#include "clock.h"
+#include "failures.h"
+#include "log.h"
+#include "platform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A pause is twice as long each time the failure is still there, up to this: soon enough for
+ * who waits, and no load. Seconds. */
+#define PAUSE_LONGEST 1.0
+
+/* Failures less than this apart belong to one episode. Seconds. */
+#define EPISODE_GAP 1.0
+
+/* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
+#define RETRIES_MAX 32
+
+/* ---- failures ---- */
+
+/* Closes the gate for a while. Says so at the start of an episode, with `hint`. */
+static void pause_gate(struct server *server, const char *what, const char *hint)
+{
+    int error = errno;
+    double now = clock_seconds();
+
+    server->failed_last = now;
+    if (server->failures++ == 0) {
+        server->failing_since = now;
+        server->pause = PAUSE_FIRST;
+        log_error("%s failed: %s%s%s; clients wait until it works again", what, strerror(error),
+                  *hint != '\0' ? "; limits: " : "", hint);
+    }
+    server->closed_until = now + server->pause;
+    if ((server->pause *= 2) > PAUSE_LONGEST)
+        server->pause = PAUSE_LONGEST;
+}
+
+/* When the episode is over: nothing has failed for EPISODE_GAP. A server at a limit, where
+ * each child that ends lets one more begin, is in one episode and not in thousands. */
+static double episode_ends(const struct server *server)
+{
+    return server->failures > 0 && !server->holding ? server->failed_last + EPISODE_GAP : 0;
+}
+
+void gate_settle(struct server *server, double now)
+{
+    double end = episode_ends(server);
+
+    if (end <= 0 || now < end || now < server->closed_until)
+        return;
+    log_event(LOG_NORMAL, "resume failures=%lu secs=%.3f", server->failures,
+              server->failed_last - server->failing_since);
+    server->failures = 0;
+}
+
+void server_hold(struct server *server, const struct client *client, const char *what)
+{
+    char limits[160];
+    int error = errno;
+
+    platform_process_limits(limits, sizeof limits);
+    server->holding = true;
+    server->held = *client;
+    errno = error;
+    pause_gate(server, what, limits);
+}
+
+static void heed_accept_failure(struct server *server)
+{
+    switch (failure_action(errno)) {
+    case FAILURE_RETRY:
+        if (errno == EAGAIN || errno == EWOULDBLOCK || ++server->retries < RETRIES_MAX)
+            return;
+        server->retries = 0;
+        pause_gate(server, "accept", "");
+        return;
+    case FAILURE_PAUSE:
+        pause_gate(server, "accept", errno == EMFILE ? "RLIMIT_NOFILE (ulimit -n)" : "");
+        return;
+    case FAILURE_STOP:
+        log_error("accept failed: %s; stopping", strerror(errno));
+        stop_for_failure(server);
+        return;
+    }
+}
+
+/* ---- open or closed ---- */
+
+bool gate_is_open(const struct server *server, double now)
+{
+    return server->phase == SERVER_SERVING && !server->holding && now >= server->closed_until &&
+           children_live(server->children) < server->options->max_connections;
+}
+
+double gate_wakes(const struct server *server, double now)
+{
+    double times[] = {episode_ends(server), now < server->closed_until ? server->closed_until : 0};
+
+    return clock_earliest(times, sizeof times / sizeof times[0]);
+}
+
+/* ---- accepting and admitting ---- */
+
+static void refuse(struct server *server, const struct client *client, const char *why)
+{
+    char from[ADDRESS_TEXT_MAX];
+
+    close(client->descriptor);
+    server->statistics.refused++;
+    log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
+}
+
+/* The next connection of any listener that is ready, each of them once a turn. */
+static bool accept_next(struct server *server, struct client *client)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        if (!listener->ready)
+            continue;
+        listener->ready = false;
+        client->descriptor =
+            listeners_accept(listener, server->options->service.idle, &client->peer);
+        if (client->descriptor == -1) {
+            heed_accept_failure(server);
+            continue;
+        }
+        server->retries = 0;
+        server->statistics.deferred += listener->late;
+        server->statistics.deferred_cap += listener->late && server->was_full;
+        return true;
+    }
+    return false;
+}
+
+/* The client that could not be started before, when it is time to try again. */
+static bool take_held(struct server *server, struct client *client)
+{
+    if (server->phase >= SERVER_TERMINATING) {
+        refuse(server, &server->held, "stopping");
+        server->holding = false;
+        return false;
+    }
+    if (clock_seconds() < server->closed_until)
+        return false;
+    *client = server->held;
+    server->holding = false;
+    return true;
+}
+
+bool server_admit(struct server *server, const struct client *client)
+{
+    size_t most = server->options->max_per_source;
+
+    server->statistics.accepted++;
+    if (!access_permits(&server->options->access, &client->peer))
+        refuse(server, client, "denied");
+    else if (most > 0 && children_from(server->children, &client->peer) >= most)
+        refuse(server, client, "max-per-source");
+    else
+        return true;
+    return false;
+}
+
+bool server_accept(struct server *server, struct client *client)
+{
+    if (server->holding)
+        return take_held(server, client);
+    while (gate_is_open(server, clock_seconds()) && accept_next(server, client))
+        if (server_admit(server, client))
+            return true;
+    return false;
+}

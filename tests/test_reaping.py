@@ -1,4 +1,5 @@
 """Children that end, by themselves or by a signal, are reaped soon and counted right."""
+import fcntl
 import os
 import shutil
 import signal
@@ -8,8 +9,11 @@ import time
 
 import pytest
 
-from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, process, program,
-                     run)
+from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, open_ledger, process,
+                     program, run)
+
+LEAVING_MAX = 256  # src/serve_fork.c: what signed off is kept on a list of as many
+LEDGER_JUNK_MAX = 65536  # src/ledger.h: after as much the parent reads no further, and sweeps
 
 
 def no_child(srv):
@@ -145,6 +149,39 @@ def test_children_that_end_while_the_parent_is_stopped(server):
     srv.wait_lines('^end .*how=eof', 200)
     status = srv.status()
     assert (status['live'], status['zombies']) == ('0', '0') and no_child(srv)
+
+
+@forks_only
+def test_a_child_that_a_sweep_has_in_hand_is_buried_once(server):
+    """Catches a child that is removed twice: once by the sweep that found it, once because
+    more than LEAVING_MAX had signed off since the ledger was read, and reading it in the sweep
+    reaps those to make room. The parent crashed at the mass end of thousands.
+
+    Here the parent is stopped while all that happens, and junk before their records makes it
+    sweep before it has read any of them, so it is the same at each run."""
+    count = LEAVING_MAX + 50
+    srv = server('-c', str(count))
+    clients = [srv.connect() for _ in range(count)]
+    for client in clients:
+        client.echo(b'x')
+    srv.status()  # it has served them all, and is idle
+    ledger = open_ledger(srv)
+    srv.send_signal(signal.SIGSTOP)
+    eventually(lambda: process(srv.pid).state == 'T', 'the parent is stopped')
+    fcntl.fcntl(ledger, fcntl.F_SETPIPE_SZ, 4 * LEDGER_JUNK_MAX)  # room for records behind it
+    os.write(ledger, b'?' * LEDGER_JUNK_MAX)
+    os.close(ledger)
+    oldest = srv.accepted(clients[0]).number('pid')
+    clients[0].close()
+    eventually(lambda: process(oldest).state == 'Z', 'the oldest has signed off first')
+    for client in clients:
+        client.close()
+    eventually(lambda: {each.state for each in children(srv.pid)} == {'Z'}, 'all are zombies')
+    srv.send_signal(signal.SIGCONT)
+    assert {end['how'] for end in srv.wait_lines('^end ', count)} == {'eof'}
+    status = srv.status()
+    assert (status['live'], status['zombies']) == ('0', '0') and no_child(srv)
+    assert status['ended'] == status['accepted'] == str(count)
 
 
 def test_every_connection_has_one_end_line(server):

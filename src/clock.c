@@ -12,6 +12,13 @@ double clock_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+double clock_earlier(double one, double other)
+{
+    if (one <= 0 || other <= 0)
+        return one > 0 ? one : other;
+    return one < other ? one : other;
+}
+
 struct timespec clock_timespec(double seconds)
 {
     struct timespec result = {0, 0};

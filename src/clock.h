@@ -14,6 +14,9 @@
 /* Seconds since an arbitrary start that does not change. */
 double clock_seconds(void);
 
+/* The earlier of two times, each of which is 0 for none. */
+double clock_earlier(double one, double other);
+
 /* `seconds` as the structures that system calls take; 0 and less give zero. */
 struct timespec clock_timespec(double seconds);
 struct timeval clock_timeval(double seconds);

@@ -62,6 +62,17 @@ START_TEST(a_tiny_timeout_does_not_become_never)
 }
 END_TEST
 
+/* Catches a limit that there is not and that is taken for the earliest of all. */
+START_TEST(none_is_never_the_earlier)
+{
+    ck_assert_double_eq(clock_earlier(3, 5), 3);
+    ck_assert_double_eq(clock_earlier(5, 3), 3);
+    ck_assert_double_eq(clock_earlier(0, 5), 5);
+    ck_assert_double_eq(clock_earlier(5, 0), 5);
+    ck_assert_double_eq(clock_earlier(0, 0), 0);
+}
+END_TEST
+
 static volatile sig_atomic_t interrupts;
 
 static void interrupt(int number)
@@ -100,4 +111,4 @@ END_TEST
 
 SUITE("clock", the_clock_never_goes_back_and_has_fractions, zero_and_less_give_zero,
       conversions_keep_the_time_and_the_ranges, a_tiny_timeout_does_not_become_never,
-      sleeping_goes_on_through_signals)
+      none_is_never_the_earlier, sleeping_goes_on_through_signals)

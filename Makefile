@@ -85,7 +85,7 @@ $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
 $(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
-	$(LINK) -o $@ $^ $(LDLIBS) -lm
+	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them.
 hazards: $(TEXTBOOK)

@@ -2,6 +2,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <limits.h>
 
 double clock_seconds(void)
 {
@@ -39,6 +40,19 @@ struct timeval clock_timeval(double seconds)
     if (seconds > 0 && result.tv_sec == 0 && result.tv_usec == 0)
         result.tv_usec = 1;
     return result;
+}
+
+int clock_milliseconds(double seconds)
+{
+    double exact = seconds * 1000;
+    int whole;
+
+    if (seconds < 0)
+        return -1;
+    if (exact >= INT_MAX)
+        return INT_MAX;
+    whole = (int)exact;
+    return exact > whole ? whole + 1 : whole;
 }
 
 void clock_sleep(double seconds)

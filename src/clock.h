@@ -21,6 +21,10 @@ double clock_earlier(double one, double other);
 struct timespec clock_timespec(double seconds);
 struct timeval clock_timeval(double seconds);
 
+/* `seconds` as poll(2) and epoll(7) take them: rounded up, or the last millisecond would be
+ * spent spinning; -1, without end, for less than 0. What exceeds an int is cut to it. */
+int clock_milliseconds(double seconds);
+
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);
 

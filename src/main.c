@@ -10,9 +10,11 @@
 #include "signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
@@ -34,6 +36,16 @@ static int fit_to_model(struct options *options)
     return 0;
 }
 
+/* Whether there is a standard output for -1 (else said). Asked before it becomes /dev/null. */
+static bool can_print(const struct options *options)
+{
+    if (!options->print_address || fcntl(STDOUT_FILENO, F_GETFD) != -1)
+        return true;
+    fprintf(stderr, "%s: cannot print the addresses (-1): standard output is closed\n",
+            options->program);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static struct options options; /* sessions read it as long as the process lives */
@@ -50,6 +62,8 @@ int main(int argc, char **argv)
     }
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
+    if (!can_print(&options))
+        return EXIT_FAILURE;
     if (descriptors_tidy() == -1) {
         log_error("cannot open /dev/null: %s", strerror(errno));
         return EXIT_FAILURE;

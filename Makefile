@@ -17,7 +17,9 @@ SYSTEM := $(shell uname -s)
 
 CFLAGS   ?= -O2 -g
 WARNINGS  = -pedantic -Wall -Wextra -Wshadow -Wconversion
-HARDEN   ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE $(FORTIFY)
+# A packager's own level stands in the place of ours.
+FORTIFY = $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 HARDEN_LD ?= -pie -Wl,-z,relro,-z,now
 # Few mappings make fork cheap (README, "Figures"): two segments of the program, not five.
 FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate-code)

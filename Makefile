@@ -43,7 +43,8 @@ LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
 VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
 SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
-SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
+            $(BUILD)/unit/test_readiness_poll
 TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -127,6 +128,11 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 # ---- testing -----------------------------------------------------------------------------
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+# What stands before the library is in the place of the library's own.
+$(BUILD)/unit/test_readiness_poll: \
+    $(call object,tests/unit/test_readiness.c src/readiness_poll.c) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check)

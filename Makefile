@@ -17,7 +17,9 @@ SYSTEM := $(shell uname -s)
 
 CFLAGS   ?= -O2 -g
 WARNINGS  = -pedantic -Wall -Wextra -Wshadow -Wconversion
-HARDEN   ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE $(FORTIFY)
+# A packager's own level stands in the place of ours.
+FORTIFY = $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 HARDEN_LD ?= -pie -Wl,-z,relro,-z,now
 # Few mappings make fork cheap (README, "Figures"): two segments of the program, not five.
 FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate-code)
@@ -41,7 +43,8 @@ LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
 VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
 SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
-SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
+            $(BUILD)/unit/test_readiness_poll
 TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -85,7 +88,7 @@ $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
 $(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
-	$(LINK) -o $@ $^ $(LDLIBS) -lm
+	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them.
 hazards: $(TEXTBOOK)
@@ -125,6 +128,11 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 # ---- testing -----------------------------------------------------------------------------
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+# What stands before the library is in the place of the library's own.
+$(BUILD)/unit/test_readiness_poll: \
+    $(call object,tests/unit/test_readiness.c src/readiness_poll.c) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check)

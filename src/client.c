@@ -2,11 +2,10 @@
 #include "client.h"
 
 #include "clock.h"
+#include "connecting.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <math.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,12 +40,10 @@ void client_say(const struct client *client, const char *format, ...)
 int client_poll(struct pollfd *descriptors, nfds_t count, double seconds)
 {
     double deadline = clock_seconds() + seconds, left = seconds;
-    int ready, limit;
+    int ready;
 
     for (;;) {
-        /* Rounded up, or the last fraction of a millisecond would be a busy loop. */
-        limit = seconds < 0 ? -1 : left * 1000 >= INT_MAX ? INT_MAX : (int)ceil(left * 1000);
-        ready = poll(descriptors, count, limit);
+        ready = poll(descriptors, count, clock_milliseconds(seconds < 0 ? -1 : left));
         if (ready > 0 || (ready == -1 && errno != EINTR))
             return ready;
         left = deadline - clock_seconds();
@@ -80,21 +77,12 @@ static int connect_through_backlog(int descriptor, const struct address *address
     return 0;
 }
 
-/* Waits for a connection that is under way, and takes the socket's error for errno. */
+/* Waits until the connection stands. Returns 0, or -1 with errno. */
 static int await_connection(const struct client *client, int descriptor)
 {
     struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
-    socklen_t length = sizeof(int);
-    int error, ready = client_poll(&wait, 1, client_patience(client));
 
-    if (ready == -1)
-        return -1;
-    if (ready == 0)
-        error = ETIMEDOUT;
-    else if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
-        return -1;
-    errno = error;
-    return error == 0 ? 0 : -1;
+    return connecting_result(descriptor, client_poll(&wait, 1, client_patience(client)));
 }
 
 /*

@@ -28,7 +28,7 @@ enum client_status {
 };
 
 struct client {
-    char name[40];  /* for messages: "echoclient", or "echoclient 3" of several */
+    char name[48];  /* for messages: "echoclient", or "echoclient 3" of several */
     double timeout; /* seconds without progress before it gives up; 0: it never does */
     bool check;     /* hold what comes back against what was sent */
     bool verbose;

@@ -2,6 +2,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <limits.h>
 
 double clock_seconds(void)
 {
@@ -10,6 +11,13 @@ double clock_seconds(void)
     if (clock_gettime(CLOCK_MONOTONIC, &now) == -1)
         return 0;
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+double clock_earlier(double one, double other)
+{
+    if (one <= 0 || other <= 0)
+        return one > 0 ? one : other;
+    return one < other ? one : other;
 }
 
 struct timespec clock_timespec(double seconds)
@@ -39,9 +47,21 @@ double clock_earliest(const double *times, size_t count)
     double earliest = 0;
 
     for (size_t i = 0; i < count; i++)
-        if (times[i] > 0 && (earliest <= 0 || times[i] < earliest))
-            earliest = times[i];
+        earliest = clock_earlier(earliest, times[i]);
     return earliest;
+}
+
+int clock_milliseconds(double seconds)
+{
+    double exact = seconds * 1000;
+    int whole;
+
+    if (seconds < 0)
+        return -1;
+    if (exact >= INT_MAX)
+        return INT_MAX;
+    whole = (int)exact;
+    return exact > whole ? whole + 1 : whole;
 }
 
 void clock_sleep(double seconds)

@@ -15,12 +15,19 @@
 /* Seconds since an arbitrary start that does not change. */
 double clock_seconds(void);
 
+/* The earlier of two times, each of which is 0 for none. */
+double clock_earlier(double one, double other);
+
+/* The same of `count` times. */
+double clock_earliest(const double *times, size_t count);
+
 /* `seconds` as the structures that system calls take; 0 and less give zero. */
 struct timespec clock_timespec(double seconds);
 struct timeval clock_timeval(double seconds);
 
-/* The earliest of `count` times; what is not above 0 is none. 0 when all are none. */
-double clock_earliest(const double *times, size_t count);
+/* `seconds` as poll(2) and epoll(7) take them: rounded up, or the last millisecond would be
+ * spent spinning; -1, without end, for less than 0. What exceeds an int is cut to it. */
+int clock_milliseconds(double seconds);
 
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);

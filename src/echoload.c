@@ -7,6 +7,7 @@
  */
 #include "address.h"
 #include "arguments.h"
+#include "descriptors.h"
 #include "load_report.h"
 #include "load_run.h"
 #include "load_target.h"
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
@@ -146,18 +146,13 @@ static int parse(struct arguments *arguments, struct command *command)
 static int check_descriptors(const struct load_settings *settings)
 {
     size_t needed = load_descriptors(settings);
-    struct rlimit limit;
+    long limit = descriptors_raise_limit();
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return 0; /* then it is not ours to judge */
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur == RLIM_INFINITY || needed <= limit.rlim_cur)
+    if (needed <= (size_t)limit)
         return 0;
     fprintf(stderr,
-            "echoload: -c %zu and -H %zu need %zu descriptors; the limit is %llu (ulimit -n)\n",
-            settings->concurrency, settings->held, needed, (unsigned long long)limit.rlim_cur);
+            "echoload: -c %zu and -H %zu need %zu descriptors; the limit is %ld (ulimit -n)\n",
+            settings->concurrency, settings->held, needed, limit);
     return -1;
 }
 

@@ -1,6 +1,7 @@
 /* load_connection.c: see load_connection.h. */
 #include "load_connection.h"
 
+#include "connecting.h"
 #include "readiness.h"
 
 #include <errno.h>
@@ -61,17 +62,6 @@ static enum connection_outcome fail_by_error(const struct connection *connection
                 error);
 }
 
-/* The error that a failed connect left on the socket; 0 when there is none. */
-static int pending_error(int descriptor)
-{
-    int error = 0;
-    socklen_t length = sizeof error;
-
-    if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
-        return errno;
-    return error;
-}
-
 static bool is_temporary(const struct connection *connection, int error)
 {
     return error == EAGAIN || error == EWOULDBLOCK || error == EINTR ||
@@ -126,7 +116,7 @@ enum connection_outcome connection_step(struct connection *connection, struct ex
 
     if (connection->state == CONNECTION_CONNECTING) {
         /* Watched for writing only, so ready for both is an error. */
-        int error = (ready & READINESS_READ) != 0 ? pending_error(connection->descriptor) : 0;
+        int error = (ready & READINESS_READ) != 0 ? connecting_error(connection->descriptor) : 0;
         if (error != 0)
             return fail_by_error(connection, why, error);
     } else if ((ready & READINESS_READ) != 0) {

@@ -3,6 +3,7 @@
 #include "load_target.h"
 
 #include "clock.h"
+#include "connecting.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -103,23 +104,14 @@ bool target_must_wait(int error)
     return error == EADDRNOTAVAIL || error == EADDRINUSE || error == EAGAIN;
 }
 
-/* Waits until the connection stands. Returns 0, or -1 with errno. */
+/* Waits until the connection stands. Returns 0, or -1 with errno, which is EINTR where somebody
+ * wants us to end. */
 static int await_connection(int descriptor, double until)
 {
     struct pollfd poller = {.fd = descriptor, .events = POLLOUT};
     double left = until - clock_seconds();
-    int error = 0;
-    socklen_t length = sizeof error;
-    int ready = poll(&poller, 1, left > 0 ? (int)(left * 1000) + 1 : 0);
 
-    if (ready == -1)
-        return -1;
-    if (ready == 0)
-        error = ETIMEDOUT;
-    else if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
-        return -1;
-    errno = error;
-    return error == 0 ? 0 : -1;
+    return connecting_result(descriptor, poll(&poller, 1, clock_milliseconds(left > 0 ? left : 0)));
 }
 
 /* Connects to one candidate. Returns 0 with `connected` set, or -1 with errno. */

@@ -21,9 +21,11 @@
 #include "signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
@@ -43,6 +45,15 @@ static int fit_to_model(struct options *options)
     }
     options->max_connections = serve_model.capacity;
     return 0;
+}
+
+/* Whether there is a standard output for -1 (else said). Asked before it becomes /dev/null. */
+static bool can_print(const struct options *options)
+{
+    if (!options->print_address || fcntl(STDOUT_FILENO, F_GETFD) != -1)
+        return true;
+    log_error("cannot print the addresses (-1): standard output is closed");
+    return false;
 }
 
 static int tidy_descriptors(void)
@@ -106,7 +117,7 @@ int main(int argc, char **argv)
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
     log_name(options.program);
-    if (identity_find(&identity, options.user, options.root) == -1)
+    if (!can_print(&options) || identity_find(&identity, options.user, options.root) == -1)
         return EXIT_FAILURE;
     if ((options.inetd ? inetd_serve : run)(&options, &identity) == -1)
         return EXIT_FAILURE;

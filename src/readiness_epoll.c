@@ -13,6 +13,8 @@
 #define _GNU_SOURCE /* <sys/epoll.h> is not POSIX */
 #include "readiness.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -95,23 +97,11 @@ static unsigned ready_of(uint32_t events)
     return ready;
 }
 
-/* epoll counts in milliseconds: rounded up, or the last one would be spent spinning. */
-static int milliseconds(double seconds)
-{
-    const int longest = 24 * 3600 * 1000;
-
-    if (seconds < 0)
-        return -1;
-    if (seconds * 1000 >= longest)
-        return longest;
-    return (int)(seconds * 1000) + (seconds * 1000 > (int)(seconds * 1000) ? 1 : 0);
-}
-
 int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
                    double seconds)
 {
     int most = limit < BATCH_MAX ? (int)limit : BATCH_MAX;
-    int found = epoll_wait(readiness->epoll, readiness->batch, most, milliseconds(seconds));
+    int found = epoll_wait(readiness->epoll, readiness->batch, most, clock_milliseconds(seconds));
     int count = 0;
 
     if (found == -1)

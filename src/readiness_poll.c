@@ -6,6 +6,8 @@
  */
 #include "readiness.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -104,22 +106,10 @@ static unsigned ready_of(short events)
     return ready;
 }
 
-/* poll counts in milliseconds: rounded up, or the last one would be spent spinning. */
-static int milliseconds(double seconds)
-{
-    const int longest = 24 * 3600 * 1000;
-
-    if (seconds < 0)
-        return -1;
-    if (seconds * 1000 >= longest)
-        return longest;
-    return (int)(seconds * 1000) + (seconds * 1000 > (int)(seconds * 1000) ? 1 : 0);
-}
-
 int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
                    double seconds)
 {
-    int found = poll(readiness->polls, (nfds_t)readiness->count, milliseconds(seconds));
+    int found = poll(readiness->polls, (nfds_t)readiness->count, clock_milliseconds(seconds));
     size_t count = 0, place = readiness->first;
 
     if (found == -1)

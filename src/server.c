@@ -42,7 +42,7 @@ static int print_addresses(const struct server *server)
 
     for (size_t i = 0; server->options->print_address && i < listeners->count; i++)
         puts(address_text(&listeners->all[i].address.name.any, text));
-    if (fflush(stdout) == EOF) {
+    if (fflush(stdout) == EOF || ferror(stdout)) {
         log_error("cannot print the addresses (-1): %s", strerror(errno));
         return -1;
     }

@@ -1,7 +1,8 @@
 /* watched.c: see watched.h. */
 #include "watched.h"
 
-#include <errno.h>
+#include "clock.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -61,9 +62,8 @@ bool watched_step(struct watched *watched, bool ready, double now)
 double watched_due(const struct watched *watched)
 {
     double due = watched->session.wants == SESSION_PAUSE ? pause_due(watched) : idle_due(watched);
-    double end = lifetime_due(watched);
 
-    return end > 0 && (due <= 0 || end < due) ? end : due;
+    return clock_earlier(due, lifetime_due(watched));
 }
 
 void watched_close(struct watched *watched)

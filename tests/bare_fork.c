@@ -39,19 +39,20 @@ static pid_t begin(int sleeps)
     }
     if (child != 0)
         return child;
-    while (sleeps)
-        pause();
+    if (sleeps)
+        for (;;)
+            pause();
     _exit(0);
 }
 
 static double forks_a_second(double length)
 {
     pid_t children[AHEAD] = {0};
-    double start = seconds_now(), end = start;
+    double start = seconds_now();
     unsigned long forks = 0;
 
-    for (; end - start < length; forks++, end = seconds_now()) {
-        pid_t *oldest = &children[forks % AHEAD];
+    while (seconds_now() < start + length) {
+        pid_t *oldest = &children[forks++ % AHEAD];
         if (*oldest != 0)
             waitpid(*oldest, NULL, 0);
         *oldest = begin(0);
@@ -59,7 +60,7 @@ static double forks_a_second(double length)
     for (size_t i = 0; i < AHEAD; i++)
         if (children[i] != 0)
             waitpid(children[i], NULL, 0);
-    return (double)forks / (end - start);
+    return (double)forks / (seconds_now() - start);
 }
 
 int main(int argc, char **argv)

@@ -68,10 +68,10 @@ def eventually(condition, what):
 Process = namedtuple('Process', 'pid state parent session cpu')
 
 
-def process(pid):
+def process(pid, folder='/proc'):
     """One process, or None when there is none: its CPU time is in seconds."""
     try:
-        text = Path(f'/proc/{pid}/stat').read_text()
+        text = Path(f'{folder}/{pid}/stat').read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     field = text[text.rindex(')') + 2:].split()
@@ -79,9 +79,17 @@ def process(pid):
     return Process(int(pid), field[0], int(field[1]), int(field[3]), cpu)
 
 
-def processes():
-    every = (process(name) for name in os.listdir('/proc') if name.isdigit())
+def processes(folder='/proc'):
+    every = (process(name, folder) for name in os.listdir(folder) if name.isdigit())
     return [each for each in every if each is not None]
+
+
+def threads(pid):
+    """The threads of a process, each as if it were one itself; none when it is gone."""
+    try:
+        return processes(f'/proc/{pid}/task')
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def children(pid):
@@ -95,6 +103,18 @@ def descriptors(pid):
         with contextlib.suppress(FileNotFoundError):
             found[int(number)] = os.readlink(f'/proc/{pid}/fd/{number}')
     return found
+
+
+def open_ledger(srv):
+    """A write end of our own of a server's ledger, which is open soon after the addresses are
+    printed: what a child holds that somebody has subverted."""
+    def write_end():
+        pipes = [number for number, what in descriptors(srv.pid).items()
+                 if number > 2 and what.startswith('pipe:')]
+        return max(pipes) if len(pipes) == 2 else None
+
+    number = eventually(write_end, 'the ledger is open')
+    return os.open(f'/proc/{srv.pid}/fd/{number}', os.O_WRONLY)
 
 
 # ---- clients -----------------------------------------------------------------------------
@@ -162,23 +182,34 @@ class Client(socket.socket):
         self.close()
 
     def fill(self):
-        """Sends without reading until nothing more is taken; returns what was sent.
+        """Sends over IPv4 without reading until nothing more is taken; returns what was sent.
 
-        The server stops reading once it cannot write, so the buffers on the way fill up."""
-        sent, quiet = 0, 0
-        block = bytes(range(256)) * 256
+        The server stops reading once it cannot write, so the buffers on the way fill up. They
+        are full when it sleeps although there is something to read, and no room to send."""
+        block, sent = bytes(range(256)) * 256, 0
+
+        def full():
+            nonlocal sent
+            before = sent
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += self.send(block[sent % len(block):])
+            return sent == before and self.server.sleeps() and self.unread_by_server() > 0
+
         self.setblocking(False)
-        while quiet < 20:
-            try:
-                sent += self.send(block[sent % len(block):])
-                quiet = 0
-            except BlockingIOError:
-                quiet += 1
-                time.sleep(0.01)  # full is the absence of an event
-            except ConnectionError:  # the server has lost its patience meanwhile
-                break
+        with contextlib.suppress(ConnectionError):  # the server has lost its patience meanwhile
+            eventually(full, 'the buffers are full')
         self.settimeout(DEADLINE)
         return (block * (sent // len(block) + 1))[:sent]
+
+    def unread_by_server(self):
+        """How many bytes wait on loopback for the server to read them: proc(5), net/tcp."""
+        ends = [f'{end[1]:04X}' for end in (self.getpeername(), self.getsockname())]
+        for row in Path('/proc/net/tcp').read_text().splitlines()[1:]:
+            _, local, remote, _, queues = row.split()[:5]
+            if [local.split(':')[1], remote.split(':')[1]] == ends:
+                return int(queues.split(':')[1], 16)
+        return 0
 
     def closed_by_server(self):
         """Waits for the server's close, in order or by a reset. Returns what came before."""
@@ -353,10 +384,16 @@ class Server:
         os.kill(self.pid, signal.SIGUSR1)
         return self.wait_line(r'^status ', after=mark)
 
+    def sleeps(self):
+        """Whether each of its threads and children waits for something."""
+        return all(thread.state in 'SZ' for each in processes() if each.session == self.session
+                   for thread in threads(each.pid))
+
     # -- doing --
 
     def connect(self, address=None, **options):
         client = Client(address or self.address, **options)
+        client.server = self
         self.clients.append(client)
         return client
 

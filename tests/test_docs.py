@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import (AS_OURSELVES, DEADLINE, TOP, Event, Server, descriptors, eventually,
-                     forks_only, has_ipv6, run)
+                     forks_only, has_ipv6, open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
@@ -250,15 +250,6 @@ def write_resume(server):
     return srv.lines
 
 
-def ledger_descriptor(srv):
-    """The number of the ledger's write end; it is opened after the addresses are printed."""
-    def ledger():
-        pipes = [number for number, what in descriptors(srv.pid).items()
-                 if number > 2 and what.startswith('pipe:')]
-        return pipes if len(pipes) == 2 else None
-    return max(eventually(ledger, 'the ledger is open'))
-
-
 def ledger_record(child):
     """What a child writes when it signs off: src/ledger.c."""
     fields, seal = [0x6f6863656b726f66, child, 0, 0, 0], 0
@@ -271,7 +262,7 @@ def write_errors(server):
     """Records for children that there are not, as the section SECURITY says, in a flood."""
     record = ledger_record(1 << 40)
     srv = server()
-    ledger = os.open(f'/proc/{srv.pid}/fd/{ledger_descriptor(srv)}', os.O_WRONLY)
+    ledger = open_ledger(srv)
     os.write(ledger, record * 20 + b'x' * 100)
     os.close(ledger)
     srv.send_signal(signal.SIGCHLD)

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from harness import AS_OURSELVES, descriptors, eventually, forks_only, needs_root, new_user, process, run
+from harness import (AS_OURSELVES, DEADLINE, descriptors, eventually, forks_only, needs_root,
+                     new_user, process, program, run)
 
 
 def use_up_descriptors(srv):
@@ -228,12 +229,9 @@ def test_a_full_disk_under_the_log_stops_nobody(server):
 
 def test_closed_standard_streams_put_no_log_into_a_connection(server, folder):
     """Catches log lines that a client reads: its socket got the number of standard error."""
-    def close_all():
-        for number in 0, 1, 2:
-            os.close(number)
-
+    without = 'exec <&- >&- 2>&-; shift; exec "$0" "$@"'  # and without -1, which would need one
     path = folder / 's'
-    srv = server('-v', listen=[path], stderr=os.open('/dev/null', os.O_WRONLY), before=close_all)
+    srv = server('-v', listen=[path], stderr=subprocess.DEVNULL, wrap=['sh', '-c', without])
     eventually(path.exists, 'it listens')
     eventually(lambda: can_connect(srv, str(path)), 'it serves')
     for number in range(5):
@@ -241,6 +239,18 @@ def test_closed_standard_streams_put_no_log_into_a_connection(server, folder):
         client.sendall(b'hello')
         client.half_close()
         assert client.receive_all() == b'hello'
+
+
+@pytest.mark.parametrize('where, why', [('>&-', 'standard output is closed'),
+                                        ('>/dev/full', 'No space left on device')],
+                         ids=['closed', 'full'])
+def test_addresses_that_cannot_be_printed_are_an_error(server_name, where, why):
+    """Catches a server that listens where nobody will ever learn of it."""
+    command = ['sh', '-c', f'exec "$0" -1 -l 127.0.0.1:0 {where}', program(server_name)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=DEADLINE,
+                          check=False)
+    assert done.stderr == f'{server_name}: cannot print the addresses (-1): {why}\n'
+    assert done.returncode == 1
 
 
 def can_connect(srv, path):

@@ -1,4 +1,5 @@
 """Children that end, by themselves or by a signal, are reaped soon and counted right."""
+import fcntl
 import os
 import shutil
 import signal
@@ -8,12 +9,24 @@ import time
 
 import pytest
 
-from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, process, program,
-                     run)
+from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, open_ledger, process,
+                     program, run)
+
+LEAVING_MAX = 256  # src/serve_fork.c: what signed off is kept on a list of as many
+LEDGER_JUNK_MAX = 65536  # src/ledger.h: after as much the parent reads no further, and sweeps
 
 
 def no_child(srv):
     return not children(srv.pid)
+
+
+def served(srv, count):
+    """Clients, each of which has its child."""
+    clients = [srv.connect() for _ in range(count)]
+    for client in clients:
+        client.sendall(b'x')
+    assert all(client.receive(1) == b'x' for client in clients)
+    return clients
 
 
 @pytest.mark.parametrize('trial', range(3))
@@ -21,10 +34,7 @@ def test_1000_clients_close_at_the_same_instant(server, trial):
     """Catches one wait per SIGCHLD: signals merge, and zombies stay (echod, systemd#2961)."""
     srv = server()
     count = min(1000, srv.wait_line('^start ').number('max'))  # select has not room for as many
-    clients = [srv.connect() for _ in range(count)]
-    for client in clients:
-        client.sendall(b'x')
-    assert all(client.receive(1) == b'x' for client in clients)
+    clients = served(srv, count)
     assert srv.status()['live'] == str(count)
     for client in clients:
         client.close()
@@ -51,9 +61,7 @@ def test_children_are_reaped_without_a_next_client(server):
 def test_a_killed_child_is_swept(server, number):
     """Catches a slot leaked, or a zombie that stays, when a child dies without signing off."""
     srv = server(env=PLAIN_SEGV)
-    client, other = srv.connect(), srv.connect()
-    client.echo(b'x')
-    other.echo(b'x')
+    client, other = served(srv, 2)
     os.kill(srv.accepted(client).number('pid'), number)
     start = time.monotonic()
     end = srv.end_of(client)
@@ -69,9 +77,7 @@ def test_killed_children_are_swept_while_traffic_goes_on(server):
     """Catches a death that hides behind the others: the SIGCHLD of one that did not sign off
     merges with those of many that did."""
     srv = server()
-    victims = [srv.connect() for _ in range(3)]
-    for victim in victims:
-        victim.echo(b'x')
+    victims = served(srv, 3)
     stop = threading.Event()
 
     def visit():
@@ -102,15 +108,12 @@ def test_killed_children_are_swept_while_traffic_goes_on(server):
 def test_all_children_killed_at_once(server):
     """Catches a count that drifts by the children that died without a word."""
     srv = server('-c', '100')
-    clients = [srv.connect() for _ in range(100)]
-    for client in clients:
-        client.echo(b'x')
+    served(srv, 100)
     for child in children(srv.pid):
         os.kill(child.pid, signal.SIGKILL)
     srv.wait_lines('^end .*how=signal-9', 100)
     assert srv.status()['live'] == '0' and no_child(srv)
-    again = [srv.connect() for _ in range(100)]
-    assert all(client.echo(b'again') == b'again' for client in again)
+    served(srv, 100)
 
 
 @forks_only
@@ -134,9 +137,7 @@ def test_a_stopped_child_costs_only_its_own_client(server):
 def test_children_that_end_while_the_parent_is_stopped(server):
     """Catches reaping that counts signals: of many SIGCHLD only one is kept."""
     srv = server('-c', '200')
-    clients = [srv.connect() for _ in range(200)]
-    for client in clients:
-        client.echo(b'x')
+    clients = served(srv, 200)
     srv.send_signal(signal.SIGSTOP)
     for client in clients:
         client.close()
@@ -145,6 +146,37 @@ def test_children_that_end_while_the_parent_is_stopped(server):
     srv.wait_lines('^end .*how=eof', 200)
     status = srv.status()
     assert (status['live'], status['zombies']) == ('0', '0') and no_child(srv)
+
+
+@forks_only
+def test_a_child_that_a_sweep_has_in_hand_is_buried_once(server):
+    """Catches a child that is removed twice: once by the sweep that found it, once because
+    more than LEAVING_MAX had signed off since the ledger was read, and reading it in the sweep
+    reaps those to make room. The parent crashed at the mass end of thousands.
+
+    Here the parent is stopped while all that happens, and junk before their records makes it
+    sweep before it has read any of them, so it is the same at each run."""
+    count = LEAVING_MAX + 50
+    srv = server('-c', str(count))
+    clients = served(srv, count)
+    srv.status()  # it has served them all, and is idle
+    ledger = open_ledger(srv)
+    srv.send_signal(signal.SIGSTOP)
+    eventually(lambda: process(srv.pid).state == 'T', 'the parent is stopped')
+    fcntl.fcntl(ledger, fcntl.F_SETPIPE_SZ, 4 * LEDGER_JUNK_MAX)  # room for records behind it
+    os.write(ledger, b'?' * LEDGER_JUNK_MAX)
+    os.close(ledger)
+    oldest = srv.accepted(clients[0]).number('pid')
+    clients[0].close()
+    eventually(lambda: process(oldest).state == 'Z', 'the oldest has signed off first')
+    for client in clients:
+        client.close()
+    eventually(lambda: {each.state for each in children(srv.pid)} == {'Z'}, 'all are zombies')
+    srv.send_signal(signal.SIGCONT)
+    assert {end['how'] for end in srv.wait_lines('^end ', count)} == {'eof'}
+    status = srv.status()
+    assert (status['live'], status['zombies']) == ('0', '0') and no_child(srv)
+    assert status['ended'] == status['accepted'] == str(count)
 
 
 def test_every_connection_has_one_end_line(server):

@@ -12,13 +12,9 @@
  *   log     `pid=` is the client's number, as there is no process of its own.
  */
 #include "clock.h"
-#include "descriptors.h"
-#include "log.h"
+#include "one_process.h"
 #include "serve.h"
-#include "signals.h"
 #include "watched.h"
-
-#include <unistd.h>
 
 /* Kept for standard descriptors, listeners and what libc opens for a moment. */
 #define RESERVED (LISTENERS_MAX + 16)
@@ -37,16 +33,14 @@ static void collect_interest(const struct server *server, struct interest *inter
     interest->until = 0;
     for (struct child *each = children_oldest(server->children); each != NULL; each = each->younger) {
         const struct watched *watched = each->own;
-        unsigned descriptor = (unsigned)watched->session.descriptor;
-        double due = watched_due(watched);
+        int descriptor = watched->session.descriptor;
         if (watched->session.wants == SESSION_READ)
-            FD_SET(descriptor, &interest->readable);
+            FD_SET((unsigned)descriptor, &interest->readable);
         if (watched->session.wants == SESSION_WRITE)
-            FD_SET(descriptor, &interest->writable);
-        if ((int)descriptor >= interest->limit)
-            interest->limit = (int)descriptor + 1;
-        if (due > 0 && (interest->until <= 0 || due < interest->until))
-            interest->until = due;
+            FD_SET((unsigned)descriptor, &interest->writable);
+        if (descriptor >= interest->limit)
+            interest->limit = descriptor + 1;
+        interest->until = clock_earlier(interest->until, watched_due(watched));
     }
 }
 
@@ -54,12 +48,8 @@ static void collect_interest(const struct server *server, struct interest *inter
 static void end_session(struct server *server, struct child *child, int signal)
 {
     struct watched *watched = child->own;
-    struct record record = {.id = child->id,
-                            .in = watched->session.in,
-                            .out = watched->session.out,
-                            .ending = watched->session.ending};
 
-    server_signed_off(server, &record);
+    one_process_signed_off(server, child, &watched->session);
     watched_close(watched);
     server_ended(server, child, signal);
 }
@@ -71,23 +61,23 @@ static void step_sessions(struct server *server, const struct interest *interest
     for (struct child *each = children_oldest(server->children), *next; each != NULL; each = next) {
         struct watched *watched = each->own;
         unsigned descriptor = (unsigned)watched->session.descriptor;
+        bool ready = FD_ISSET(descriptor, &interest->readable) ||
+                     FD_ISSET(descriptor, &interest->writable);
         next = each->younger;
-        if (!watched_step(watched, FD_ISSET(descriptor, &interest->readable) ||
-                                       FD_ISSET(descriptor, &interest->writable), now))
+        if (!watched_step(watched, ready, now))
             end_session(server, each, 0);
     }
 }
 
 static void begin_session(struct server *server, const struct client *client)
 {
-    static int64_t number;
     struct watched *watched = watched_open(&server->options->service, client->descriptor,
                                            &client->peer, clock_seconds());
 
     if (watched == NULL)
         server_hold(server, client, "malloc");
     else
-        server_began(server, ++number, client)->own = watched;
+        server_began(server, one_process_number(server), client)->own = watched;
 }
 
 static int serve(struct server *server)
@@ -95,17 +85,13 @@ static int serve(struct server *server)
     struct interest interest;
     struct client client;
 
-    descriptors_raise_limit();
-    signals_without_children();
-    if (server_announce(server) == -1)
+    if (one_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
         collect_interest(server, &interest);
         server_wait(server, interest.until, &interest.readable, &interest.writable, interest.limit);
         step_sessions(server, &interest);
-        if (signals_take(SIGUSR1))
-            server_status(server, 0);
-        server_pass_order(server, end_session);
+        one_process_heed(server, end_session);
         while (server_accept(server, &client))
             begin_session(server, &client);
     }

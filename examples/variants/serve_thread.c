@@ -13,10 +13,9 @@
  *           for returns.
  *   log     `pid=` is the thread's number, as there is no process of its own.
  */
-#include "descriptors.h"
 #include "log.h"
+#include "one_process.h"
 #include "serve.h"
-#include "signals.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -29,56 +28,45 @@
 struct worker {
     pthread_t thread;
     int64_t number;
-    int ledger; /* the write end */
     struct session session;
     char buffer[];
 };
+
+static struct ledger ledger; /* all threads write to it; the main one reads */
+static pthread_attr_t small_stack;
 
 static void *live(void *argument)
 {
     struct worker *worker = argument;
 
     session_run(&worker->session);
-    ledger_sign_off(worker->ledger, worker->number, &worker->session);
+    ledger_sign_off(ledger.write_end, worker->number, &worker->session);
     return NULL;
 }
 
-/* Returns whether the worker's thread runs; errno says why not. */
-static bool start_thread(struct worker *worker)
+static void begin_thread(struct server *server, const struct client *client)
 {
-    pthread_attr_t attributes;
-
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    errno = pthread_create(&worker->thread, &attributes, live, worker);
-    pthread_attr_destroy(&attributes);
-    return errno == 0;
-}
-
-static void begin_thread(struct server *server, int ledger, const struct client *client)
-{
-    static int64_t number;
     const struct service *service = &server->options->service;
     struct worker *worker = malloc(sizeof *worker + session_buffer_size(service));
 
     if (worker != NULL) {
-        worker->number = ++number;
-        worker->ledger = ledger;
+        worker->number = one_process_number(server);
         session_open(&worker->session, service, client->descriptor, &client->peer, worker->buffer);
+        errno = pthread_create(&worker->thread, &small_stack, live, worker);
     }
-    if (worker != NULL && start_thread(worker)) {
-        server_began(server, number, client)->own = worker;
-    } else {
-        free(worker);
+    if (worker == NULL || errno != 0) {
         server_hold(server, client, "pthread_create");
+        free(worker);
+        return;
     }
+    server_began(server, one_process_number(server), client)->own = worker;
 }
 
-static void join_signed_off(struct server *server, struct ledger *ledger)
+static void join_signed_off(struct server *server)
 {
     struct record record;
 
-    while (ledger_take(ledger, &record)) {
+    while (ledger_take(&ledger, &record)) {
         struct child *child = server_signed_off(server, &record);
         struct worker *worker = child != NULL ? child->own : NULL;
         if (worker == NULL)
@@ -101,28 +89,25 @@ static void tell_thread(struct server *server, struct child *child, int signal)
 
 static int serve(struct server *server)
 {
-    struct ledger ledger;
     struct client client;
     fd_set readable;
 
-    descriptors_raise_limit();
-    signals_without_children();
+    pthread_attr_init(&small_stack);
+    pthread_attr_setstacksize(&small_stack, STACK_SIZE);
     if (ledger_open(&ledger) == -1) {
         log_error("cannot open the ledger: %s", strerror(errno));
         return -1;
     }
-    if (server_announce(server) == -1)
+    if (one_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
         FD_ZERO(&readable);
         FD_SET((unsigned)ledger.read_end, &readable);
         server_wait(server, 0, &readable, NULL, ledger.read_end + 1);
-        join_signed_off(server, &ledger);
-        if (signals_take(SIGUSR1))
-            server_status(server, 0);
-        server_pass_order(server, tell_thread);
+        join_signed_off(server);
+        one_process_heed(server, tell_thread);
         while (server_accept(server, &client))
-            begin_thread(server, ledger.write_end, &client);
+            begin_thread(server, &client);
     }
     return 0;
 }

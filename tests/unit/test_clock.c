@@ -3,6 +3,7 @@
 
 #include "clock.h"
 
+#include <limits.h>
 #include <signal.h>
 
 /* Catches a clock that the wall clock moves, or whose fraction of a second is lost. */
@@ -62,6 +63,30 @@ START_TEST(a_tiny_timeout_does_not_become_never)
 }
 END_TEST
 
+/* Catches a wait that spins through its last millisecond, one that becomes endless or none by
+ * its length, and an endless one that ends. */
+START_TEST(milliseconds_are_rounded_up_and_bounded)
+{
+    ck_assert_int_eq(clock_milliseconds(0), 0);
+    ck_assert_int_eq(clock_milliseconds(1e-9), 1);
+    ck_assert_int_eq(clock_milliseconds(0.25), 250);
+    ck_assert_int_eq(clock_milliseconds(0.2501), 251);
+    ck_assert_int_eq(clock_milliseconds(1e12), INT_MAX);
+    ck_assert_int_eq(clock_milliseconds(-1e-9), -1);
+}
+END_TEST
+
+/* Catches a limit that there is not and that is taken for the earliest of all. */
+START_TEST(none_is_never_the_earlier)
+{
+    ck_assert_double_eq(clock_earlier(3, 5), 3);
+    ck_assert_double_eq(clock_earlier(5, 3), 3);
+    ck_assert_double_eq(clock_earlier(0, 5), 5);
+    ck_assert_double_eq(clock_earlier(5, 0), 5);
+    ck_assert_double_eq(clock_earlier(0, 0), 0);
+}
+END_TEST
+
 static volatile sig_atomic_t interrupts;
 
 static void interrupt(int number)
@@ -100,4 +125,5 @@ END_TEST
 
 SUITE("clock", the_clock_never_goes_back_and_has_fractions, zero_and_less_give_zero,
       conversions_keep_the_time_and_the_ranges, a_tiny_timeout_does_not_become_never,
+      milliseconds_are_rounded_up_and_bounded, none_is_never_the_earlier,
       sleeping_goes_on_through_signals)

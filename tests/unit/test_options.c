@@ -187,17 +187,47 @@ START_TEST(repeated_options_add_addresses_and_verbosity_and_else_the_last_counts
 }
 END_TEST
 
-/* Catches an error that is let pass, does not name its option, or takes more than a line. */
-START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
+struct mistake {
+    struct reading reading;
+    const char *option, *takes; /* what the message has to name */
+};
+
+/* Each of them has to be wrong, said in one line that names the option. */
+static void assert_wrong(const struct mistake *mistakes, size_t count)
 {
-    static const struct {
-        struct reading reading;
-        const char *option, *takes;
-    } cases[] = {
+    for (size_t i = 0; i < count; i++) {
+        int outcome = outcome_of(&mistakes[i].reading);
+        const char *said = errors.text;
+        ck_assert_msg(outcome == OPTIONS_WRONG, "%s: outcome %d", mistakes[i].reading.words[0],
+                      outcome);
+        ck_assert_msg(lines_of(said) == 1 && strncmp(said, "forkecho: ", 10) == 0, "'%s'", said);
+        ck_assert_msg(strstr(said, mistakes[i].option) != NULL, "'%s' lacks '%s'", said,
+                      mistakes[i].option);
+        ck_assert_msg(strstr(said, mistakes[i].takes) != NULL, "'%s' lacks '%s'", said,
+                      mistakes[i].takes);
+        ck_assert_str_eq(output.text, "");
+    }
+}
+
+/* Catches a misspelt option that is let pass, and a value that is dropped. */
+START_TEST(what_is_no_option_or_takes_no_value_is_wrong)
+{
+    static const struct mistake mistakes[] = {
         {{{"-x"}, NULL}, "-x", "unknown"},
         {{{"--frobnicate"}, NULL}, "--frobnicate", "unknown"},
         {{{"--backlock=3"}, NULL}, "--backlock", "did you mean --backlog"},
         {{{"--quiet=yes"}, NULL}, "--quiet", "no value"},
+        {{{"--quiet", "-xv"}, NULL}, "option -x", "unknown"},
+    };
+
+    assert_wrong(mistakes, SUITE_LENGTH(mistakes));
+}
+END_TEST
+
+/* Catches a number that is cut, wraps around or is taken from half a word. */
+START_TEST(a_number_out_of_range_or_form_is_wrong)
+{
+    static const struct mistake mistakes[] = {
         {{{"-b"}, NULL}, "--backlog", "value"},
         {{{"-b", ""}, NULL}, "--backlog", "value"},
         {{{"-b", "0"}, NULL}, "--backlog", "1 to"},
@@ -211,6 +241,20 @@ START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
         {{{"-C"}, NULL}, "--max-per-source", "value"},
         {{{"-C", "-1"}, NULL}, "--max-per-source", "from 0"},
         {{{"-C", "3 "}, NULL}, "--max-per-source", "number"},
+        {{{"-z", "0"}, NULL}, "--message-size", "from 1"},
+        {{{"-z", "65537"}, NULL}, "--message-size", "65536"},
+        {{{"-z"}, NULL}, "--message-size", "value"},
+        {{{"-C", "-0"}, NULL}, "--max-per-source", "number"},
+    };
+
+    assert_wrong(mistakes, SUITE_LENGTH(mistakes));
+}
+END_TEST
+
+/* Catches a unit that is taken for another, and a time that is none. */
+START_TEST(a_duration_of_another_form_is_wrong)
+{
+    static const struct mistake mistakes[] = {
         {{{"-g"}, NULL}, "--grace", "value"},
         {{{"-g", "soon"}, NULL}, "--grace", "duration"},
         {{{"-g", "-1s"}, NULL}, "--grace", "duration"},
@@ -221,9 +265,16 @@ START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
         {{{"--lifetime=inf"}, NULL}, "--lifetime", "duration"},
         {{{"-w", "nan"}, NULL}, "--delay", "duration"},
         {{{"-w"}, NULL}, "--delay", "value"},
-        {{{"-z", "0"}, NULL}, "--message-size", "from 1"},
-        {{{"-z", "65537"}, NULL}, "--message-size", "65536"},
-        {{{"-z"}, NULL}, "--message-size", "value"},
+    };
+
+    assert_wrong(mistakes, SUITE_LENGTH(mistakes));
+}
+END_TEST
+
+/* Catches a template whose mistake only the first client would see. */
+START_TEST(a_template_with_a_mistake_is_wrong)
+{
+    static const struct mistake mistakes[] = {
         {{{"-m", "%z"}, NULL}, "--reply", "template"},
         {{{"-m", "a\\"}, NULL}, "--reply", "template"},
         {{{"-m", ""}, NULL}, "--reply", "value"},
@@ -233,10 +284,18 @@ START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
         {{{"-m", "%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q"
                  "%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q", "-z", "65536"}, NULL},
          "--reply", "exceed"},
+    };
+
+    assert_wrong(mistakes, SUITE_LENGTH(mistakes));
+}
+END_TEST
+
+/* Catches an address that is found out when it is bound, or an operand that is ignored. */
+START_TEST(an_address_of_another_form_is_wrong)
+{
+    static const struct mistake mistakes[] = {
         {{{"-l"}, NULL}, "--listen", "value"},
         {{{"-l", ""}, NULL}, "--listen", "value"},
-        {{{"--quiet", "-xv"}, NULL}, "option -x", "unknown"},
-        {{{"-C", "-0"}, NULL}, "--max-per-source", "number"},
         {{{"-l", "::1"}, NULL}, "--listen", "[::1]:port"},
         {{{"-l", "host:99999"}, NULL}, "--listen", "65535"},
         {{{"-l", ":7"}, NULL}, "--listen", "host is missing"},
@@ -252,18 +311,7 @@ START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
         {{{"-v", "--", "-q"}, NULL}, "'-q'", "-l"},
     };
 
-    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
-        int outcome = outcome_of(&cases[i].reading);
-        const char *said = errors.text;
-        ck_assert_msg(outcome == OPTIONS_WRONG, "%s: outcome %d", cases[i].reading.words[0],
-                      outcome);
-        ck_assert_msg(lines_of(said) == 1 && strncmp(said, "forkecho: ", 10) == 0, "'%s'", said);
-        ck_assert_msg(strstr(said, cases[i].option) != NULL, "'%s' lacks '%s'", said,
-                      cases[i].option);
-        ck_assert_msg(strstr(said, cases[i].takes) != NULL, "'%s' lacks '%s'", said,
-                      cases[i].takes);
-        ck_assert_str_eq(output.text, "");
-    }
+    assert_wrong(mistakes, SUITE_LENGTH(mistakes));
 }
 END_TEST
 
@@ -348,6 +396,8 @@ END_TEST
 
 SUITE("options", without_options_the_defaults_hold, every_option_sets_its_value_in_both_forms,
       repeated_options_add_addresses_and_verbosity_and_else_the_last_counts,
-      every_error_is_wrong_and_one_line_that_names_the_option, addresses_are_taken_up_to_the_limit,
+      what_is_no_option_or_takes_no_value_is_wrong, a_number_out_of_range_or_form_is_wrong,
+      a_duration_of_another_form_is_wrong, a_template_with_a_mistake_is_wrong,
+      an_address_of_another_form_is_wrong, addresses_are_taken_up_to_the_limit,
       the_help_shows_every_option_and_fits_a_screen, the_version_is_one_line,
       a_late_error_names_its_option_too)

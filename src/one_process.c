@@ -1,0 +1,37 @@
+/* one_process.c: see one_process.h. */
+#include "one_process.h"
+
+#include "descriptors.h"
+#include "signals.h"
+
+int one_process_start(struct server *server)
+{
+    descriptors_raise_limit();
+    signals_without_children();
+    return server_announce(server);
+}
+
+/* A client that is held is let in again before any other is accepted. */
+int64_t one_process_number(const struct server *server)
+{
+    return (int64_t)server->statistics.accepted;
+}
+
+void one_process_signed_off(struct server *server, const struct child *child,
+                            const struct session *session)
+{
+    struct record record = {.id = child->id,
+                            .in = session->in,
+                            .out = session->out,
+                            .ending = session->ending};
+
+    server_signed_off(server, &record);
+}
+
+void one_process_heed(struct server *server,
+                      void (*tell)(struct server *server, struct child *child, int signal))
+{
+    if (signals_take(SIGUSR1))
+        server_status(server, 0);
+    server_pass_order(server, tell);
+}

@@ -11,7 +11,6 @@
 const char *proxy_problem_text(int64_t problem)
 {
     static const char *const texts[PROXY_PROBLEMS] = {
-        [PROXY_RIGHT] = "nothing is wrong",
         [PROXY_NO_HEADER] = "not a PROXY header",
         [PROXY_LINE_TOO_LONG] = "PROXY line is too long",
         [PROXY_LINE_CHARACTER] = "bad character in PROXY line",
@@ -26,7 +25,7 @@ const char *proxy_problem_text(int64_t problem)
         [PROXY_LATE] = "PROXY header was not complete in time",
     };
 
-    return problem >= 0 && problem < PROXY_PROBLEMS ? texts[problem] : "unknown";
+    return problem > PROXY_RIGHT && problem < PROXY_PROBLEMS ? texts[problem] : "unknown";
 }
 
 static int refuse_bytes(enum proxy_problem *problem, enum proxy_problem why)

@@ -58,7 +58,7 @@ enum proxy_problem {
     PROXY_PROBLEMS
 };
 
-/* The phrase for log lines; "unknown" for what is no enum proxy_problem. */
+/* The phrase for log lines; "unknown" for what is no problem, or none of these. */
 const char *proxy_problem_text(int64_t problem);
 
 struct proxy_header {

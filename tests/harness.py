@@ -94,6 +94,27 @@ def descriptors(pid):
     return found
 
 
+# ---- the ledger --------------------------------------------------------------------------
+
+def ledger_descriptor(srv):
+    """The number of the ledger's write end; it is opened after the addresses are printed."""
+    def ledger():
+        pipes = [number for number, what in descriptors(srv.pid).items()
+                 if number > 2 and what.startswith('pipe:')]
+        return pipes if len(pipes) == 2 else None
+    return max(eventually(ledger, 'the ledger is open'))
+
+
+def ledger_record(child, ending=0, problem=0, family=0, port=0, address=b''):
+    """What a child writes when it signs off: src/ledger.h."""
+    body = struct.pack('=QqQQqqQQ16s', 0x6f6863656b726f66, child, 0, 0, ending, problem, family,
+                       port, address)
+    seal = 0
+    for word, in struct.iter_unpack('=Q', body):
+        seal = (seal << 13 | seal >> 51) & (1 << 64) - 1 ^ word
+    return body + struct.pack('=Q', seal)
+
+
 # ---- clients -----------------------------------------------------------------------------
 
 class Client(socket.socket):

@@ -54,10 +54,7 @@ static void collect_interest(const struct server *server, struct interest *inter
 static void end_session(struct server *server, struct child *child, int signal)
 {
     struct watched *watched = child->own;
-    struct record record = {.id = child->id,
-                            .in = watched->session.in,
-                            .out = watched->session.out,
-                            .ending = watched->session.ending};
+    struct record record = ledger_record(child->id, &watched->session);
 
     server_signed_off(server, &record);
     watched_close(watched);

@@ -64,7 +64,7 @@ static bool has_defaults(const struct options *o)
            o->grace == 10 && !o->print_address && o->verbosity == LOG_NORMAL &&
            o->service.reply == NULL && o->service.greeting == NULL &&
            o->service.message_size == 1024 && o->service.delay == 0 && o->service.idle == 600 &&
-           o->service.lifetime == 0;
+           o->service.lifetime == 0 && o->service.proxies.count == 0;
 }
 
 /* Catches a default that differs from the one that the documents state. */
@@ -116,6 +116,13 @@ static bool has_delay_5(const struct options *o)
     return o->service.delay == 5 && o->service.idle == 600;
 }
 static bool has_size_65536(const struct options *o) { return o->service.message_size == 65536; }
+static bool has_proxy(const struct options *o)
+{
+    struct peer in = peer_at("10.1.2.3", 1), out = peer_at("11.1.2.3", 1);
+
+    return access_names(&o->service.proxies, &in) && !access_names(&o->service.proxies, &out) &&
+           o->access.count == 0;
+}
 static bool is_quiet(const struct options *o) { return o->verbosity == LOG_QUIET; }
 static bool is_verbose(const struct options *o) { return o->verbosity == LOG_CLIENTS; }
 
@@ -135,6 +142,7 @@ START_TEST(every_option_sets_its_value_in_both_forms)
         {{"-T", "2h"}, has_lifetime_2h},  {{"--lifetime", "2h"}, has_lifetime_2h},
         {{"-w", "5"}, has_delay_5},       {{"--delay", "5"}, has_delay_5},
         {{"-z", "65536"}, has_size_65536}, {{"--message-size", "65536"}, has_size_65536},
+        {{"--proxy", "10.0.0.0/8"}, has_proxy}, {{"--proxy=10.0.0.0/8"}, has_proxy},
         {{"-q"}, is_quiet},               {{"--quiet"}, is_quiet},
         {{"-v"}, is_verbose},             {{"--verbose"}, is_verbose},
     };
@@ -168,6 +176,7 @@ START_TEST(repeated_options_add_addresses_and_verbosity_and_else_the_last_counts
         {{"-vvvv", "-v"}, shows_messages},
         {{"-q", "-v"}, is_normal},
         {{"-v", "-q"}, is_quiet},
+        {{"--proxy=::/0", "--proxy=10.0.0.0/8", "--proxy=192.0.2.1"}, has_proxy},
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(readings); i++)
@@ -222,6 +231,8 @@ START_TEST(every_error_is_wrong_and_one_line_that_names_the_option)
         {{{"-m", "%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q"
                  "%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q", "-z", "65536"}, NULL},
          "--reply", "exceed"},
+        {{{"--proxy"}, NULL}, "option --proxy", "value"},
+        {{{"--proxy=10.0.0.1/8"}, NULL}, "option --proxy", "10.0.0.0/8"},
         {{{"-l"}, NULL}, "--listen", "value"},
         {{{"-l", ""}, NULL}, "--listen", "value"},
         {{{"--quiet", "-xv"}, NULL}, "option -x", "unknown"},
@@ -286,6 +297,7 @@ START_TEST(the_help_shows_every_option_and_fits_a_screen)
         "-g, --grace",         "-G, --greeting", "-l, --listen",          "-m, --reply",
         "-t, --idle",          "-T, --lifetime", "-w, --delay",           "-z, --message-size",
         "-A, --allow",         "-X, --deny",     "-s, --syslog",
+        "    --proxy",
         "-q, --quiet",         "-v, --verbose",  "-V, --version",         "-h, --help"};
     static const struct reading forms[] = {{{"-h"}, NULL}, {{"-v", "--help", "--nothing"}, NULL}};
 

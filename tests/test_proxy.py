@@ -213,11 +213,13 @@ def test_a_lifetime_ends_the_wait_for_a_header(server, sent):
 
 def test_after_the_header_the_idle_limit_is_whole(server):
     """Catches a rest of the header's time that goes on to limit the client."""
-    srv = proxied(server, '-t', '900ms')
+    srv = proxied(server, '-t', '1s')
     proxy = srv.connect()
     time.sleep(0.6)  # a proxy that takes its time
-    proxy.sendall(LINE)
-    time.sleep(0.6)  # and a client that does
+    proxy.sendall(LINE[:9])
+    time.sleep(0.1)
+    proxy.sendall(LINE[9:])
+    time.sleep(0.7)  # and a client that does
     assert proxy.echo(b'x') == b'x'
 
 

@@ -299,6 +299,7 @@ LIES = {
     'wide-family': dict(family=(1 << 32) + socket.AF_INET, address=b'\xff' * 16),
     'port': dict(family=socket.AF_INET, port=65536, address=b'\xff' * 16),
     'problem': dict(ending=5, problem=1 << 40),
+    'wide-problem': dict(ending=5, problem=(1 << 32) + 1),
     'negative-problem': dict(ending=5, problem=-1),
 }
 

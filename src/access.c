@@ -213,6 +213,16 @@ bool access_permits(const struct access *access, const struct peer *peer)
     return !access->allows;
 }
 
+bool access_names(const struct access *access, const struct peer *peer)
+{
+    struct bare bare = bare_address(peer);
+
+    for (size_t i = 0; i < access->count; i++)
+        if (holds_bare(&access->entries[i].block, bare))
+            return true;
+    return false;
+}
+
 void access_free(struct access *access)
 {
     free(access->entries);

@@ -67,6 +67,10 @@ int access_add(struct access *access, enum access_rule rule, const struct block 
 /* Whether the client may be served. */
 bool access_permits(const struct access *access, const struct peer *peer);
 
+/* Whether any block of the list holds the client, whatever the rule: for a list that says who
+ * somebody is, not who is served. A client of a Unix socket is in no block. */
+bool access_names(const struct access *access, const struct peer *peer);
+
 /* Gives the rules back. The list is then one without rules. */
 void access_free(struct access *access);
 

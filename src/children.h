@@ -27,12 +27,14 @@ struct children;
 struct child {
     int64_t id;
     struct peer peer;
-    double since; /* when it was accepted: clock.h */
+    struct peer client; /* whom a PROXY header named, as the child says; AF_UNSPEC: nobody */
+    double since;       /* when it was accepted: clock.h */
 
-    /* What the child said when it signed off. */
+    /* What the child said when it signed off; so is `client`. */
     bool signed_off;
+    int ending;  /* enum session_ending */
+    int problem; /* enum proxy_problem */
     uint64_t in, out;
-    int ending; /* enum session_ending */
 
     int told;  /* the signal that the stopping server has passed on; 0: none */
     void *own; /* the model's: a thread, a session */

@@ -89,8 +89,7 @@ static void serve_client(struct server *server, const struct client *client, cha
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);
     close(client->descriptor);
-    record = (struct record){.id = getpid(), .in = session.in, .out = session.out,
-                             .ending = session.ending};
+    record = ledger_record(getpid(), &session);
     if (server_signed_off(server, &record) != NULL)
         server_ended(server, child, 0);
 }

@@ -5,10 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LEDGER_MARK UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
+
+_Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(uint64_t) &&
+                   sizeof(struct record) == 11 * sizeof(uint64_t) &&
+                   sizeof(struct record) < _POSIX_PIPE_BUF,
+               "a record has gaps, or could be torn");
 
 /* How long a child tries to sign off on a full ledger, and how often it looks. */
 #define SIGN_OFF_TRIES 100
@@ -42,21 +49,66 @@ void ledger_close(struct ledger *ledger)
     close(ledger->write_end);
 }
 
-/* A sum to which every bit of every field counts, and the order of the fields. */
+/* A sum to which every bit of every word counts, and the order of the words. */
 static uint64_t seal_of(const struct record *record)
 {
-    const uint64_t fields[] = {record->mark, (uint64_t)record->id, record->in, record->out,
-                               (uint64_t)record->ending};
-    uint64_t seal = 0;
+    uint64_t words[offsetof(struct record, seal) / sizeof(uint64_t)], seal = 0;
 
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        seal = (seal << 13 | seal >> 51) ^ fields[i];
+    memcpy(words, record, sizeof words);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        seal = (seal << 13 | seal >> 51) ^ words[i];
     return seal;
+}
+
+/* Puts the client that a header named into the record. */
+static void put_client(struct record *record, const struct peer *client)
+{
+    record->family = client->name.any.sa_family;
+    if (record->family == AF_INET) {
+        record->port = client->name.v4.sin_port;
+        memcpy(record->address, &client->name.v4.sin_addr, 4);
+    } else if (record->family == AF_INET6) {
+        record->port = client->name.v6.sin6_port;
+        memcpy(record->address, &client->name.v6.sin6_addr, 16);
+    }
+}
+
+struct record ledger_record(int64_t id, const struct session *session)
+{
+    struct record record = {.mark = LEDGER_MARK,
+                            .id = id,
+                            .in = session->in,
+                            .out = session->out,
+                            .ending = session->ending,
+                            .problem = session->problem};
+
+    if (session->proxied)
+        put_client(&record, &session->peer);
+    return record;
+}
+
+bool ledger_client(const struct record *record, struct peer *client)
+{
+    bool known = record->family == AF_INET || record->family == AF_INET6 ||
+                 record->family == AF_UNIX;
+
+    if (!known || record->port > UINT16_MAX)
+        return false;
+    memset(client, 0, sizeof *client); /* no zone: no header names one */
+    client->name.any.sa_family = (sa_family_t)record->family;
+    if (record->family == AF_INET) {
+        client->name.v4.sin_port = (in_port_t)record->port;
+        memcpy(&client->name.v4.sin_addr, record->address, 4);
+    } else if (record->family == AF_INET6) {
+        client->name.v6.sin6_port = (in_port_t)record->port;
+        memcpy(&client->name.v6.sin6_addr, record->address, 16);
+    }
+    return true;
 }
 
 void ledger_sign_off(int write_end, int64_t id, const struct session *session)
 {
-    struct record record = {LEDGER_MARK, id, session->in, session->out, session->ending, 0};
+    struct record record = ledger_record(id, session);
 
     record.seal = seal_of(&record);
     for (int tries = 0; tries < SIGN_OFF_TRIES; tries++) {

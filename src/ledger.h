@@ -23,16 +23,21 @@
 
 #include "session.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a child says of its client. */
+/* What a child says of its client. Made of 64-bit words without a gap: the seal is over words. */
 struct record {
     uint64_t mark; /* where a record begins */
     int64_t id;    /* the child's pid; in other servers of the family, its number */
     uint64_t in, out;
-    int64_t ending; /* enum session_ending */
-    uint64_t seal;  /* that it is whole */
+    int64_t ending;      /* enum session_ending */
+    int64_t problem;     /* enum proxy_problem */
+    uint64_t family;     /* AF_ of the client that a PROXY header named; AF_UNSPEC: none did */
+    uint64_t port;       /* its port, in network byte order */
+    uint8_t address[16]; /* its IPv4 or IPv6 address, in network byte order; 0 behind it */
+    uint64_t seal;       /* that it is whole */
 };
 
 #define LEDGER_BATCH 64
@@ -49,6 +54,13 @@ struct ledger {
 /* Opens the pipe, both ends non-blocking and close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger);
 void ledger_close(struct ledger *ledger);
+
+/* What there is to say of `id`'s session, but for mark and seal. */
+struct record ledger_record(int64_t id, const struct session *session);
+
+/* The client that a PROXY header named, if the record says one. False where it says none, or
+ * what no header can: the record may be a lie, but it is an address, or nothing. */
+bool ledger_client(const struct record *record, struct peer *client);
 
 /* A child's last act before _exit: writes the record of `id`'s session to the write end,
  * trying for about a second while the ledger is full. Async-signal-safe. */

@@ -20,10 +20,7 @@ int64_t one_process_number(const struct server *server)
 void one_process_signed_off(struct server *server, const struct child *child,
                             const struct session *session)
 {
-    struct record record = {.id = child->id,
-                            .in = session->in,
-                            .out = session->out,
-                            .ending = session->ending};
+    struct record record = ledger_record(child->id, session);
 
     server_signed_off(server, &record);
 }

@@ -4,6 +4,7 @@
 #include "arguments.h"
 #include "log_sink.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,9 @@
 /* Above what one kernel can have as processes (PID_MAX_LIMIT, 4194304 on Linux). */
 #define CONNECTIONS_MAX 4194304
 #define MESSAGE_SIZE_MAX 65536
+
+/* Options that have only a long form. */
+enum { OPTION_PROXY = UCHAR_MAX + 1 };
 
 static const struct argument table[] = {
     {'1', "print-address", NULL, "print each bound address on standard output"},
@@ -33,6 +37,7 @@ static const struct argument table[] = {
     {'u', "user", "NAME", "become user or user:group then; as root: nobody"},
     {'w', "delay", "TIME", "wait once before the first read (0)"},
     {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
+    {OPTION_PROXY, "proxy", "BLOCK", "require and believe PROXY headers from these"},
     {'q', "quiet", NULL, "log errors only"},
     {'v', "verbose", NULL, "log each client"},
     {'V', "version", NULL, "print the version"},
@@ -65,7 +70,7 @@ static int add_listen(struct options *options, const struct arguments *arguments
     return 0;
 }
 
-static int add_rule(struct options *options, const struct arguments *arguments,
+static int add_rule(struct access *access, const struct arguments *arguments,
                     enum access_rule rule)
 {
     struct block block;
@@ -75,7 +80,7 @@ static int add_rule(struct options *options, const struct arguments *arguments,
         return arguments_misused(
             arguments, "option %s: '%s': %s (address or address/length, such as 10.0.0.0/8)",
             arguments_form(arguments->current, form), arguments->value, problem);
-    if (access_add(&options->access, rule, &block) == -1)
+    if (access_add(access, rule, &block) == -1)
         return arguments_misused(arguments, "option %s: no memory",
                                  arguments_form(arguments->current, form));
     return 0;
@@ -128,8 +133,9 @@ static int take(struct options *options, const struct arguments *arguments)
 
     switch (arguments->current->letter) {
     case '1': options->print_address = true; return 0;
-    case 'A': return add_rule(options, arguments, ACCESS_ALLOW);
-    case 'X': return add_rule(options, arguments, ACCESS_DENY);
+    case 'A': return add_rule(&options->access, arguments, ACCESS_ALLOW);
+    case 'X': return add_rule(&options->access, arguments, ACCESS_DENY);
+    case OPTION_PROXY: return add_rule(&service->proxies, arguments, ACCESS_ALLOW);
     case 's': return set_facility(arguments, &options->facility);
     case 'd': options->daemon = true; return 0;
     case 'i': options->inetd = true; return 0;

@@ -268,13 +268,14 @@ static struct reaper *open_reaper(void)
     return reaper;
 }
 
-/* Whether children do nothing but system calls: no template, no clock, no line of the log. */
+/* Whether children do nothing but system calls: no template, no header, no clock, no line of the
+ * log. */
 static bool only_system_calls(const struct options *options)
 {
     const struct service *service = &options->service;
 
     return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
-           service->delay <= 0 && !log_shows(LOG_MESSAGES);
+           service->delay <= 0 && service->proxies.count == 0 && !log_shows(LOG_MESSAGES);
 }
 
 /* Serves until told to stop. A function of its own, so that the title lies in the one page of

@@ -102,6 +102,17 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
     return child;
 }
 
+/* A child can say anything. Only who is a proxy can have named a client, and only as an address. */
+static void note_client(const struct server *server, struct child *child,
+                        const struct record *record)
+{
+    struct peer client;
+
+    if (ledger_client(record, &client) &&
+        access_names(&server->options->service.proxies, &child->peer))
+        child->client = client;
+}
+
 struct child *server_signed_off(struct server *server, const struct record *record)
 {
     struct child *child = children_find(server->children, record->id);
@@ -114,26 +125,56 @@ struct child *server_signed_off(struct server *server, const struct record *reco
     child->signed_off = true;
     child->in = record->in;
     child->out = record->out;
-    child->ending = record->ending >= SESSION_EOF && record->ending <= SESSION_ERROR
+    child->ending = record->ending >= SESSION_EOF && record->ending < SESSION_ENDINGS
                         ? (int)record->ending
                         : SESSION_ERROR;
+    child->problem = record->problem > PROXY_RIGHT && record->problem < PROXY_PROBLEMS
+                         ? (int)record->problem
+                         : PROXY_RIGHT;
+    note_client(server, child, record);
     return child;
+}
+
+/* Room for "from=CLIENT via=PROXY", and for `signal-N` or `proxy why="..."`. */
+#define PARTIES_MAX (2 * ADDRESS_TEXT_MAX + 16)
+#define HOW_MAX 96
+
+/* Whom a child served: its peer, or whom that named as its client. */
+static char *parties_text(const struct child *child, char *text)
+{
+    char peer[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX];
+
+    peer_text(&child->peer, peer);
+    if (child->client.name.any.sa_family == AF_UNSPEC)
+        snprintf(text, PARTIES_MAX, "from=%s", peer);
+    else
+        snprintf(text, PARTIES_MAX, "from=%s via=%s", peer_text(&child->client, client), peer);
+    return text;
+}
+
+static char *how_text(const struct child *child, int signal, char *text)
+{
+    const char *ending = session_ending_name(child->ending);
+
+    if (signal != 0)
+        snprintf(text, HOW_MAX, "signal-%d", signal);
+    else if (child->ending == SESSION_PROXY)
+        snprintf(text, HOW_MAX, "%s why=\"%s\"", ending, proxy_problem_text(child->problem));
+    else
+        snprintf(text, HOW_MAX, "%s", ending);
+    return text;
 }
 
 static void log_end(const struct server *server, const struct child *child, int signal)
 {
-    char from[ADDRESS_TEXT_MAX], bytes[64] = "in=- out=-", how[24];
+    char parties[PARTIES_MAX], bytes[64] = "in=- out=-", how[HOW_MAX];
 
     if (child->signed_off)
         snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
                  (unsigned long long)child->out);
-    if (signal != 0)
-        snprintf(how, sizeof how, "signal-%d", signal);
-    else
-        snprintf(how, sizeof how, "%s", session_ending_name(child->ending));
-    log_event(LOG_CLIENTS, "end pid=%lld from=%s %s secs=%.3f how=%s live=%zu",
-              (long long)child->id, peer_text(&child->peer, from), bytes,
-              clock_seconds() - child->since, how, children_live(server->children) - 1);
+    log_event(LOG_CLIENTS, "end pid=%lld %s %s secs=%.3f how=%s live=%zu", (long long)child->id,
+              parties_text(child, parties), bytes, clock_seconds() - child->since,
+              how_text(child, signal, how), children_live(server->children) - 1);
 }
 
 void server_ended(struct server *server, struct child *child, int signal)

@@ -21,13 +21,22 @@
 
 size_t session_buffer_size(const struct service *service)
 {
-    size_t size = ECHO_BUFFER, greeting = 0;
+    size_t size = ECHO_BUFFER, greeting = 0, header = 0;
 
     if (service->reply != NULL)
         size = service->message_size + reply_size_max(service->reply, service->message_size);
     if (service->greeting != NULL)
         greeting = reply_size_max(service->greeting, 0);
+    if (service->proxies.count > 0)
+        header = PROXY_HEADER_MAX;
+    greeting = greeting > header ? greeting : header;
     return size > greeting ? size : greeting;
+}
+
+double session_header_time(const struct service *service)
+{
+    return service->idle > 0 && service->idle < SESSION_HEADER_TIME ? service->idle
+                                                                    : SESSION_HEADER_TIME;
 }
 
 char *session_only_buffer(const struct service *service)
@@ -52,22 +61,44 @@ static void want_input(struct session *session)
         session->service->delay > 0 && !session->paused ? SESSION_PAUSE : SESSION_READ;
 }
 
+/* It is known who the client is: greets it. */
+static void begin(struct session *session)
+{
+    const struct reply *greeting = session->service->greeting;
+    char *buffer = session->buffer;
+
+    want_input(session);
+    if (greeting != NULL)
+        owe(session, buffer, reply_make(greeting, NULL, 0, &session->peer, buffer));
+    if (session->wants == SESSION_WRITE && session->owed_size == 0)
+        want_input(session);
+}
+
 void session_open(struct session *session, const struct service *service, int descriptor,
                   const struct peer *peer, char *buffer)
 {
     *session = (struct session){
         .service = service, .peer = *peer, .descriptor = descriptor, .buffer = buffer};
-    want_input(session);
-    if (service->greeting != NULL)
-        owe(session, buffer, reply_make(service->greeting, NULL, 0, peer, buffer));
-    if (session->wants == SESSION_WRITE && session->owed_size == 0)
-        want_input(session);
+    session->header_due = service->proxies.count > 0 && access_names(&service->proxies, peer);
+    if (session->header_due)
+        session->wants = SESSION_READ;
+    else
+        begin(session);
+}
+
+static void end_as_proxy(struct session *session, enum proxy_problem problem)
+{
+    session->wants = SESSION_DONE;
+    session->ending = SESSION_PROXY;
+    session->problem = problem;
 }
 
 void session_end(struct session *session, enum session_ending ending)
 {
     session->wants = SESSION_DONE;
     session->ending = ending;
+    if (ending == SESSION_IDLE && session->header_due && session->header_size > 0)
+        end_as_proxy(session, PROXY_LATE);
 }
 
 static enum session_ending ending_of(int error)
@@ -120,6 +151,62 @@ void session_begin_small(struct session *session, char *first, size_t size)
     session->first_size = size;
 }
 
+/* ---- the PROXY header ---- */
+
+/* Takes the `size` bytes out of the socket that were seen there. Returns whether that worked. */
+static bool take_seen(struct session *session, size_t size)
+{
+    char *bytes = session->buffer + session->header_size;
+    ssize_t taken = recv(session->descriptor, bytes, size, 0);
+
+    if (taken == -1)
+        return heed_error(session);
+    session->header_size += (size_t)taken;
+    return true;
+}
+
+/* The header is complete and taken. */
+static void believe(struct session *session, const struct proxy_header *header)
+{
+    session->header_due = false;
+    session->proxied = header->known;
+    if (header->known)
+        session->peer = header->peer;
+    begin(session);
+}
+
+/* Looks at what has come, and takes as much of it as belongs to the header. */
+static bool step_header(struct session *session)
+{
+    size_t before = session->header_size, size;
+    struct proxy_header header;
+    enum proxy_problem problem;
+    int found;
+    ssize_t seen = recv(session->descriptor, session->buffer + before,
+                        PROXY_HEADER_MAX - before, MSG_PEEK);
+
+    if (seen == -1)
+        return heed_error(session);
+    if (seen == 0) {
+        if (before == 0)
+            session_end(session, SESSION_EOF);
+        else
+            end_as_proxy(session, PROXY_CUT);
+        return true;
+    }
+    size = before + (size_t)seen;
+    found = proxy_parse(session->buffer, size, &header, &problem);
+    if (found == -1) {
+        end_as_proxy(session, problem);
+        return true;
+    }
+    if (!take_seen(session, (found == 1 ? header.size : size) - before))
+        return false;
+    if (found == 1 && session->header_size == header.size)
+        believe(session, &header);
+    return true;
+}
+
 static bool step_read(struct session *session)
 {
     const struct service *service = session->service;
@@ -160,7 +247,7 @@ bool session_step(struct session *session)
 {
     switch (session->wants) {
     case SESSION_READ:
-        return step_read(session);
+        return session->header_due ? step_header(session) : step_read(session);
     case SESSION_WRITE:
         return step_write(session);
     case SESSION_PAUSE:
@@ -232,17 +319,45 @@ static bool limit_step(const struct session *session, double deadline, bool *idl
     return true;
 }
 
+/* Reads the header that is due, within its time or the lifetime, whichever is over first. */
+static void run_header(struct session *session, double deadline)
+{
+    const struct service *service = session->service;
+    double end = clock_seconds() + session_header_time(service), left;
+    bool lifetime_first = deadline > 0 && deadline < end;
+
+    if (lifetime_first)
+        end = deadline;
+    while (session->header_due && session->wants != SESSION_DONE) {
+        if ((left = end - clock_seconds()) <= 0) {
+            session_end(session, lifetime_first ? SESSION_LIFETIME : SESSION_IDLE);
+        } else {
+            set_timeouts(session->descriptor, left);
+            (void)session_step(session);
+        }
+    }
+    set_timeouts(session->descriptor, service->idle);
+}
+
+/* How long the pause is: the delay, or what is left of the lifetime where that is less. */
+static double pause_time(const struct service *service, double deadline)
+{
+    double left = deadline > 0 ? deadline - clock_seconds() : service->delay;
+
+    return left < service->delay ? left : service->delay;
+}
+
 void session_run(struct session *session)
 {
     const struct service *service = session->service;
     double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
     bool idle_first = true;
 
+    if (session->header_due)
+        run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
-            pause_session(session, deadline > 0 && service->lifetime < service->delay
-                                       ? service->lifetime
-                                       : service->delay);
+            pause_session(session, pause_time(service, deadline));
         if (deadline > 0 && !limit_step(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
         /* Linux counts a socket's timeout in ticks and may end it up to one too early: then
@@ -255,7 +370,8 @@ void session_run(struct session *session)
 
 const char *session_ending_name(int ending)
 {
-    static const char *const names[] = {"eof", "idle", "lifetime", "reset", "error"};
+    static const char *const names[SESSION_ENDINGS] = {"eof",   "idle",  "lifetime",
+                                                       "reset", "error", "proxy"};
 
-    return ending >= SESSION_EOF && ending <= SESSION_ERROR ? names[ending] : "error";
+    return ending >= SESSION_EOF && ending < SESSION_ENDINGS ? names[ending] : "error";
 }

@@ -5,9 +5,9 @@
  * blocking server loops over the steps (session_run does); an event-driven server takes
  * one when the descriptor is ready. It knows no fork, thread or listener.
  *
- *     greeting owed? --> WRITE --> delay? --> PAUSE --> READ <--> WRITE
- *                                                        |          |
- *                                                        +--> DONE <+
+ *     header due? --> READ --> greeting owed? --> WRITE --> delay? --> PAUSE --> READ <--> WRITE
+ *                                                                                 |          |
+ *                                                                                 +--> DONE <+
  *
  * RFC 862: whatever is read is sent back, all of it, until the client has finished. At the
  * client's end of file everything is written already, for a session reads only when it
@@ -21,12 +21,26 @@
  * buffer is free. So a client that reads, but less than that in the idle limit (at the
  * default, below some 2 KiB/s), counts as idle.
  *
- * Cost: one buffer a session, no allocation; two system calls a message.
+ * From a proxy, a client whose address is in one of the service's blocks, a PROXY header
+ * (proxy.h) is due first. It is both believed and required there, and looked for nowhere else:
+ * guessing would let anybody say who he is. Nothing is sent before it is complete. Its bytes
+ * are looked at where they lie in the socket, and then taken, to the last one and no further:
+ * so the first message is read as any other, whatever it came with, and the header counts
+ * neither as read nor as a message. It has one time for all of it, which a byte now and then
+ * does not prolong. A proxy that sends nothing of it and closes is checking our health, and
+ * one that sends nothing and waits is idle; once it has begun, what does not become a header
+ * ends the session with the reason. That close may be a reset, so that the proxy notices.
+ *
+ * Cost: one buffer a session, no allocation; two system calls a message. Where a header is due:
+ * two more calls for it (recv) and four for its time (setsockopt), or more where it comes in
+ * pieces; where there are blocks, a comparison with each (access.h); else nothing.
  */
 #ifndef SESSION_H
 #define SESSION_H
 
+#include "access.h"
 #include "address.h"
+#include "proxy.h"
 #include "reply.h"
 
 #include <stdbool.h>
@@ -41,7 +55,12 @@ struct service {
     double delay;                 /* seconds before the first read */
     double idle;                  /* seconds that one read or write may wait; 0: no limit */
     double lifetime;              /* seconds from accept; 0: no limit */
+    struct access proxies;        /* from these a PROXY header is due */
 };
+
+/* The longest that a PROXY header may take, in seconds, also where there is no idle limit: far
+ * more than a proxy needs, which sends it at once, also where segments are lost on the way. */
+#define SESSION_HEADER_TIME 60.0
 
 enum session_wants { SESSION_READ, SESSION_WRITE, SESSION_PAUSE, SESSION_DONE };
 
@@ -51,17 +70,23 @@ enum session_ending {
     SESSION_IDLE,     /* nothing moved for the idle limit */
     SESSION_LIFETIME, /* the lifetime was over */
     SESSION_RESET,    /* the client's end is gone */
-    SESSION_ERROR     /* anything else */
+    SESSION_ERROR,    /* anything else */
+    SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `problem` says which */
+    SESSION_ENDINGS
 };
 
 struct session {
     const struct service *service;
-    struct peer peer;
+    struct peer peer; /* who the client is, for replies and the log */
     int descriptor; /* the caller's to close, after session_finish */
     enum session_wants wants;
     enum session_ending ending; /* valid once it wants SESSION_DONE */
     uint64_t in, out;           /* bytes read and written */
     bool paused;                /* the delay is behind us */
+    bool header_due;            /* a PROXY header is still to be read */
+    bool proxied;               /* a header has named the client: `peer` is from there */
+    size_t header_size;         /* how much of the header was read */
+    enum proxy_problem problem; /* why it ended as SESSION_PROXY */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
     char *first;                /* a smaller one to begin with; NULL: none, or no more */
     size_t first_size;
@@ -89,11 +114,16 @@ void session_open(struct session *session, const struct service *service, int de
  */
 void session_begin_small(struct session *session, char *first, size_t size);
 
+/* How long the header may take, in seconds: the idle limit, and never more than
+ * SESSION_HEADER_TIME. While `header_due`, this counts, from the start, and not the idle limit. */
+double session_header_time(const struct service *service);
+
 /* Takes one step: one read or write, or the end of the pause. Returns false when nothing
  * moved because the descriptor was not ready (EAGAIN) or a signal came. */
 bool session_step(struct session *session);
 
-/* Ends it from outside: a limit is reached, the server stops. */
+/* Ends it from outside: a limit is reached, the server stops. A header that has begun when the
+ * session ends as idle is late. */
 void session_end(struct session *session, enum session_ending ending);
 
 /* Once it wants SESSION_DONE: makes the descriptor ready to be closed, so that no input that

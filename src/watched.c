@@ -20,11 +20,14 @@ struct watched *watched_open(const struct service *service, int descriptor,
     return watched;
 }
 
-/* When the session is due by each of its limits, and for what. */
+/* When the session is due by each of its limits, and for what. A PROXY header has one time for
+ * all of it. */
 static double idle_due(const struct watched *watched)
 {
     const struct service *service = watched->session.service;
 
+    if (watched->session.header_due)
+        return watched->opened + session_header_time(service);
     return service->idle > 0 ? watched->moved + service->idle : 0;
 }
 
@@ -35,9 +38,10 @@ static double lifetime_due(const struct watched *watched)
     return service->lifetime > 0 ? watched->opened + service->lifetime : 0;
 }
 
+/* The pause begins when the last byte before it has moved: of the greeting, or of a header. */
 static double pause_due(const struct watched *watched)
 {
-    return watched->opened + watched->session.service->delay;
+    return watched->moved + watched->session.service->delay;
 }
 
 static bool reached(double due, double now)

@@ -105,6 +105,8 @@ def descriptors(pid):
     return found
 
 
+# ---- the ledger --------------------------------------------------------------------------
+
 def open_ledger(srv):
     """A write end of our own of a server's ledger, which is open soon after the addresses are
     printed: what a child holds that somebody has subverted."""
@@ -115,6 +117,16 @@ def open_ledger(srv):
 
     number = eventually(write_end, 'the ledger is open')
     return os.open(f'/proc/{srv.pid}/fd/{number}', os.O_WRONLY)
+
+
+def ledger_record(child, ending=0, problem=0, family=0, port=0, address=b''):
+    """What a child writes when it signs off: src/ledger.h."""
+    body = struct.pack('=QqQQqqQQ16s', 0x6f6863656b726f66, child, 0, 0, ending, problem, family,
+                       port, address)
+    seal = 0
+    for word, in struct.iter_unpack('=Q', body):
+        seal = (seal << 13 | seal >> 51) & (1 << 64) - 1 ^ word
+    return body + struct.pack('=Q', seal)
 
 
 # ---- clients -----------------------------------------------------------------------------

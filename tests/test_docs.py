@@ -8,14 +8,13 @@ import shlex
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness import (AS_OURSELVES, DEADLINE, TOP, Event, Server, descriptors, eventually,
-                     forks_only, has_ipv6, open_ledger, run)
+                     forks_only, has_ipv6, ledger_record, open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
@@ -76,14 +75,16 @@ UNITS = r'(\d+) (ms|s|m|h)(?:illisecond|econd|inute|our)s?\b'
 
 
 def page_options(name):
-    """{letter: (long name, whether it takes a value, default or None)} of the page's list."""
+    """{letter: (long name, whether it takes a value, default or None)} of the page's list. An
+    option without a letter stands under its long name."""
     options = {}
     for match, text in items(page(name).split('\n'), r'(Fl .*)'):
-        (short, long), takes = flags(match[1])
+        (*short, long), takes = flags(match[1])
+        long = long.lstrip('-')
         text = re.sub(UNITS, r'\1\2', text)
         default = re.search(r'\b[Dd]efault(?:s to| is|:)? ([\w*][\w:.]*)\b', text)
         value = default[1] if default and default[1] != 'none' else None
-        options[short] = (long.lstrip('-'), takes, value)
+        options[short[0] if short else long] = (long, takes, value)
     return options
 
 
@@ -92,8 +93,9 @@ def synopsis_options(name):
     options = {}
     for line in section(name, 'SYNOPSIS'):
         names, takes = flags(line)
-        for letter in ''.join(names):
-            options[letter] = takes
+        for each in names:
+            for letter in [each[1:]] if each.startswith('-') else each:
+                options[letter] = takes
     return options
 
 
@@ -102,17 +104,18 @@ def help_options(name):
     options = {}
     text = run(name, '--help').stdout
     for line in re.split(r'\n|(?<=\S) +(?=-\w, --)', text):  # two short ones share a line
-        match = re.match(r' *-(.), --([\w-]+)(?: ([A-Z:]+))? +(\S.*)$', line)
+        match = re.match(r' *(?:-(.), )?--([\w-]+)(?: ([A-Z:]+))? +(\S.*)$', line)
         if match:
             default = re.search(r'\(([^()%:;]+(?::\w+)?)(?:[;:] [^()]*)?\)$', match[4])
-            options[match[1]] = (match[2], match[3] is not None, default and default[1])
+            options[match[1] or match[2]] = (match[2], match[3] is not None, default and default[1])
     assert 'h' in options, text
     return options
 
 
 def a_value(letter, options):
     """A value that the option takes: its default, or what suits most that have none."""
-    return options[letter][2] or {'A': '::/0', 'X': '::/0', 's': 'daemon'}.get(letter, '1')
+    return options[letter][2] or {'A': '::/0', 'X': '::/0', 'proxy': '::/0',
+                                   's': 'daemon'}.get(letter, '1')
 
 
 # ---- options -----------------------------------------------------------------------------
@@ -146,7 +149,7 @@ def test_the_parser_takes_every_option_of_the_help(name):
     options = help_options(name)
     for letter, (long, takes, _) in options.items():
         value = [a_value(letter, options)] if takes else []
-        for form in (f'-{letter}', f'--{long}'):
+        for form in {f'-{letter}' if letter != long else f'--{long}', f'--{long}'}:
             result = run(name, form, *value, '--help')
             assert (result.returncode, result.stderr) == (0, ''), (form, result)
             if takes:
@@ -250,12 +253,17 @@ def write_resume(server):
     return srv.lines
 
 
-def ledger_record(child):
-    """What a child writes when it signs off: src/ledger.c."""
-    fields, seal = [0x6f6863656b726f66, child, 0, 0, 0], 0
-    for field in fields:
-        seal = (seal << 13 | seal >> 51) & (1 << 64) - 1 ^ field
-    return struct.pack('=QqQQqQ', *fields, seal)
+def write_proxied(server):
+    """A client behind a proxy, and one that is no proxy although it should be."""
+    srv = server('--proxy', '127.0.0.1')
+    client = srv.connect()
+    client.sendall(b'PROXY TCP4 192.0.2.1 192.0.2.2 4242 7\r\nhello')
+    assert client.receive(5) == b'hello'
+    client.close()
+    client = srv.connect()
+    client.sendall(b'hello')
+    srv.wait_lines('^end ', 2)
+    return srv.lines
 
 
 def write_errors(server):
@@ -288,7 +296,7 @@ def write_lost(server):
 @forks_only
 def test_log_lines_are_those_of_the_page(server):
     """Catches a line or a field that the page lacks, or that no server writes any more."""
-    lines = [*write_usual_lines(server), *write_resume(server), *write_errors(server),
+    lines = [*write_usual_lines(server), *write_proxied(server), *write_resume(server), *write_errors(server),
              *write_lost(server)]
     assert shapes(lines) == documented_lines()
 
@@ -432,7 +440,8 @@ def examples(name):
 def split_options(name, words):
     """As the page's own options have it: [(option, value)], operands."""
     table = help_options(name)
-    letters = ''.join(letter + ':' * takes for letter, (_, takes, _) in table.items())
+    letters = ''.join(letter + ':' * takes for letter, (_, takes, _) in table.items()
+                      if len(letter) == 1)
     return getopt.getopt(words, letters, [long + '=' * takes for long, takes, _ in table.values()])
 
 

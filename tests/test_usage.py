@@ -9,7 +9,7 @@ import pytest
 
 from harness import SERVERS, TOP, eventually, needs_root, program, run
 
-# Letter, long name, a good value (None: takes none).
+# Letter (empty: there is only the long form), long name, a good value (None: takes none).
 OPTIONS = [
     ('1', 'print-address', None),
     ('b', 'backlog', '16'),
@@ -31,6 +31,7 @@ OPTIONS = [
     ('T', 'lifetime', '0'),
     ('w', 'delay', '1.5s'),
     ('z', 'message-size', '100'),
+    ('', 'proxy', '10.0.0.0/8'),
     ('q', 'quiet', None),
     ('v', 'verbose', None),
     ('V', 'version', None),
@@ -48,9 +49,15 @@ BLOCKS = ['', '10', '10.0.0.0/33', '10.0.0.1/8', '::/129', 'name', '10.0.0.0/8/8
 BAD = {'b': NUMBERS + ['0'], 'c': NUMBERS + ['0'], 'C': NUMBERS, 'z': NUMBERS + ['0'],
        'g': DURATIONS, 't': DURATIONS, 'T': DURATIONS, 'w': DURATIONS,
        'P': [''], 'r': [''], 'u': [''],
-       'A': BLOCKS, 'X': BLOCKS, 's': ['', 'kern', 'local8', '3'],
+       'A': BLOCKS, 'X': BLOCKS, '': BLOCKS, 's': ['', 'kern', 'local8', '3'],
        'm': TEMPLATES, 'G': TEMPLATES + ['%m', '%q'],
        'l': [each for each in ADDRESSES if each != 'host']}  # a lone word is a service
+
+
+def forms(letter, name):
+    """An option in its forms, and as messages name it."""
+    return ([f'-{letter}', f'--{name}'] if letter else [f'--{name}'],
+            f'-{letter}, --{name}' if letter else f'--{name}')
 
 
 def assert_usage_error(result, name, *mentioned):
@@ -79,10 +86,10 @@ def assert_failed_start(result, name, *mentioned):
 @pytest.mark.parametrize('form', ['short', 'joined', 'long', 'equals'])
 def test_every_option_has_a_short_and_a_long_form(server, form, tmp_path):
     """Catches an option that one of the two tables knows and the other does not."""
-    forms = {'short': lambda letter, name, value: [f'-{letter}', value],
-             'joined': lambda letter, name, value: [f'-{letter}{value}'],
-             'long': lambda letter, name, value: [f'--{name}', value],
-             'equals': lambda letter, name, value: [f'--{name}={value}']}
+    written = {'short': lambda letter, name, value: [f'-{letter}', value],
+               'joined': lambda letter, name, value: [f'-{letter}{value}'],
+               'long': lambda letter, name, value: [f'--{name}', value],
+               'equals': lambda letter, name, value: [f'--{name}={value}']}
     arguments = []
     for letter, name, value in OPTIONS:
         if letter == 'r' and os.getuid() != 0:
@@ -90,7 +97,7 @@ def test_every_option_has_a_short_and_a_long_form(server, form, tmp_path):
         if letter == 'P':
             value = str(tmp_path / value)
         if value is not None:
-            arguments += forms[form](letter, name, value)
+            arguments += written[form if letter else 'long'](letter, name, value)
         elif letter not in 'hVqdi':
             arguments.append(f'-{letter}' if form in ('short', 'joined') else f'--{name}')
     srv = server(*arguments, '-w', '0', listen=[], verbose='')
@@ -112,10 +119,10 @@ def test_help_names_every_option(server_name, option):
     result = run(server_name, option)
     assert (result.returncode, result.stderr) == (0, '')
     assert result.stdout.startswith(f'usage: {server_name}')
-    told = re.findall(r' +-(.), --([\w-]+)', result.stdout)
+    told = re.findall(r' +(?:-(.), )?--([\w-]+)', result.stdout)
     assert sorted(told) == sorted((letter, name) for letter, name, _ in OPTIONS)
     for letter, name, value in OPTIONS:
-        line = re.search(rf' +-{letter}, --{name}( [A-Z]+)? +\S', result.stdout)
+        line = re.search(rf' +{forms(letter, name)[1]}( [A-Z]+)? +\S', result.stdout)
         assert line and (line[1] is not None) == (value is not None)
 
 
@@ -135,17 +142,18 @@ def test_bad_values_are_usage_errors(server_name, letter, name, folder):
     """Catches junk that is taken for 0, and numbers that wrap around."""
     path = folder / 's'
     for value in BAD[letter]:
-        for arguments in [f'-{letter}', value], [f'--{name}={value}']:
+        for arguments in [[forms(letter, name)[0][0], value], [f'--{name}={value}']]:
             result = run(server_name, '-l', str(path), *arguments)
-            assert_usage_error(result, server_name, f'-{letter}, --{name}')
+            assert_usage_error(result, server_name, forms(letter, name)[1])
     assert not path.exists()
 
 
 @pytest.mark.parametrize('letter, name', WITH_VALUE, ids=[name for _, name in WITH_VALUE])
 def test_missing_values_are_usage_errors(server_name, letter, name):
     """Catches an option at the end that is taken without its value."""
-    for option in f'-{letter}', f'--{name}':
-        assert_usage_error(run(server_name, option), server_name, f'-{letter}, --{name}')
+    options, named = forms(letter, name)
+    for option in options:
+        assert_usage_error(run(server_name, option), server_name, named)
 
 
 @pytest.mark.parametrize('option', ['-Z', '--no-such-option', '--help=me', '-1Z', '--backlogs', '-?',

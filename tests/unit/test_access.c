@@ -442,6 +442,24 @@ START_TEST(a_list_of_thousands_keeps_them_all)
 }
 END_TEST
 
+/* Catches a list of who somebody is that is read as one of who is served: an empty one permits
+ * all, and Unix clients are permitted by each. */
+START_TEST(a_list_names_whom_a_block_holds_and_nobody_else)
+{
+    struct access access = {.entries = NULL};
+    struct block block = block_of("10.0.0.0/8"), inner = block_of("10.1.0.0/16");
+    struct peer in = peer_at("10.1.2.3", 1), out = peer_at("11.1.2.3", 1);
+    struct peer mapped = peer_at("::ffff:10.1.2.3", 1), local = peer_at("local", 0);
+
+    ck_assert(!access_names(&access, &in) && !access_names(&access, &local));
+    ck_assert_int_eq(access_add(&access, ACCESS_ALLOW, &block), 0);
+    ck_assert_int_eq(access_add(&access, ACCESS_DENY, &inner), 0);
+    ck_assert(access_names(&access, &in) && access_names(&access, &mapped));
+    ck_assert(!access_names(&access, &out) && !access_names(&access, &local));
+    access_free(&access);
+}
+END_TEST
+
 SUITE("access", every_form_of_a_block_is_read, what_is_no_block_is_refused_with_the_reason,
       bits_beyond_the_length_are_refused_and_the_network_is_named,
       a_block_holds_what_is_between_its_edges,
@@ -450,4 +468,5 @@ SUITE("access", every_form_of_a_block_is_read, what_is_no_block_is_refused_with_
       whom_no_rule_names_is_refused_only_where_some_are_allowed,
       the_longest_match_wins_in_any_order, a_deny_wins_a_tie,
       a_mapped_client_is_judged_by_the_rules_for_ipv4, unix_clients_are_not_subject_to_the_list,
-      a_list_decides_as_the_naive_one_does, a_list_of_thousands_keeps_them_all)
+      a_list_decides_as_the_naive_one_does, a_list_of_thousands_keeps_them_all,
+      a_list_names_whom_a_block_holds_and_nobody_else)

@@ -17,16 +17,24 @@ static struct session session_of(uint64_t in, uint64_t out, enum session_ending 
 static void sign_off(int64_t number)
 {
     struct session session = session_of((uint64_t)number * 1000, UINT64_MAX - (uint64_t)number,
-                                        (enum session_ending)(number % (SESSION_ERROR + 1)));
+                                        (enum session_ending)(number % SESSION_ENDINGS));
 
+    session.problem = (enum proxy_problem)(number % PROXY_PROBLEMS);
+    session.proxied = true;
+    session.peer = peer_at("2001:db8::1", (unsigned)number % 65536);
     ledger_sign_off(ledger.write_end, number, &session);
 }
 
 static bool is_number(const struct record *record, int64_t number)
 {
+    struct peer expected = peer_at("2001:db8::1", (unsigned)number % 65536), client;
+    char text[ADDRESS_TEXT_MAX], expected_text[ADDRESS_TEXT_MAX];
+
     return record->id == number && record->in == (uint64_t)number * 1000 &&
            record->out == UINT64_MAX - (uint64_t)number &&
-           record->ending == number % (SESSION_ERROR + 1);
+           record->ending == number % SESSION_ENDINGS &&
+           record->problem == number % PROXY_PROBLEMS && ledger_client(record, &client) &&
+           strcmp(peer_text(&client, text), peer_text(&expected, expected_text)) == 0;
 }
 
 static void expect_number(int64_t number)
@@ -94,6 +102,50 @@ START_TEST(a_record_says_what_the_session_was)
     ck_assert(record.out == session.out && record.ending == SESSION_RESET);
     expect_nothing();
     ck_assert_uint_eq(ledger.junk, 0);
+}
+END_TEST
+
+/* Catches a client whose address or port is cut, or turned round, on its way to the parent. */
+START_TEST(a_record_names_the_client_that_a_header_has_named)
+{
+    static const char *const clients[] = {"192.0.2.1", "2001:db8:1:2:3:4:5:6", "local"};
+
+    for (size_t i = 0; i < SUITE_LENGTH(clients); i++) {
+        struct session session = session_of(1, 1, SESSION_EOF);
+        struct peer client;
+        struct record record;
+        session.peer = peer_at(clients[i], 0xfedc);
+        record = ledger_record(1, &session);
+        ck_assert(!ledger_client(&record, &client)); /* its own peer is nobody's news */
+        session.proxied = true;
+        record = ledger_record(1, &session);
+        ck_assert(ledger_client(&record, &client));
+        ck_assert_mem_eq(&client, &session.peer, sizeof client);
+    }
+}
+END_TEST
+
+/* Catches a parent that formats what a subverted child says is an address. */
+START_TEST(a_client_that_is_no_address_is_not_believed)
+{
+    struct session session = session_of(1, 1, SESSION_EOF);
+    struct record record = ledger_record(1, &session);
+    struct peer client;
+
+    memset(record.address, 0xff, sizeof record.address);
+    for (uint64_t family = 0; family < 70000; family++) {
+        bool known = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+        record.family = family;
+        record.port = 1;
+        ck_assert(ledger_client(&record, &client) == known);
+        record.port = 65536;
+        ck_assert(!ledger_client(&record, &client));
+    }
+    record.port = 1;
+    record.family = UINT64_MAX - AF_INET;
+    ck_assert(!ledger_client(&record, &client));
+    record.family = (UINT64_C(1) << 32) + AF_INET; /* cut to 32 bits it would be one */
+    ck_assert(!ledger_client(&record, &client));
 }
 END_TEST
 
@@ -339,7 +391,9 @@ START_TEST(a_ledger_without_writers_is_empty)
 END_TEST
 
 SUITE("ledger", both_ends_are_nonblocking_and_close_on_exec, a_record_says_what_the_session_was,
-      records_come_in_order_also_beyond_a_batch, a_torn_record_costs_only_itself,
+      a_record_names_the_client_that_a_header_has_named,
+      a_client_that_is_no_address_is_not_believed, records_come_in_order_also_beyond_a_batch,
+      a_torn_record_costs_only_itself,
       a_record_that_comes_after_a_torn_one_was_read_is_taken_at_once,
       junk_between_records_is_skipped_and_counted, a_forged_record_is_not_taken,
       every_genuine_record_is_found_in_a_random_stream,

@@ -65,7 +65,7 @@ static bool has_defaults(const struct options *o)
            !o->daemon && !o->inetd && o->grace == 10 && !o->print_address && o->verbosity == LOG_NORMAL &&
            o->service.reply == NULL && o->service.greeting == NULL &&
            o->service.message_size == 1024 && o->service.delay == 0 && o->service.idle == 600 &&
-           o->service.lifetime == 0;
+           o->service.lifetime == 0 && o->service.proxies.count == 0;
 }
 
 /* Catches a default that differs from the one that the documents state. */
@@ -122,6 +122,13 @@ static bool has_root(const struct options *o) { return strcmp(o->root, "/srv") =
 static bool has_pidfile(const struct options *o) { return strcmp(o->pidfile, "/run/pid") == 0; }
 static bool is_daemon(const struct options *o) { return o->daemon && !o->inetd; }
 static bool is_inetd(const struct options *o) { return o->inetd && !o->daemon; }
+static bool has_proxy(const struct options *o)
+{
+    struct peer in = peer_at("10.1.2.3", 1), out = peer_at("11.1.2.3", 1);
+
+    return access_names(&o->service.proxies, &in) && !access_names(&o->service.proxies, &out) &&
+           o->access.count == 0;
+}
 static bool is_quiet(const struct options *o) { return o->verbosity == LOG_QUIET; }
 static bool is_verbose(const struct options *o) { return o->verbosity == LOG_CLIENTS; }
 
@@ -146,6 +153,7 @@ START_TEST(every_option_sets_its_value_in_both_forms)
         {{"-P", "/run/pid"}, has_pidfile}, {{"--pidfile", "/run/pid"}, has_pidfile},
         {{"-d"}, is_daemon},              {{"--daemon"}, is_daemon},
         {{"-i"}, is_inetd},               {{"--inetd"}, is_inetd},
+        {{"--proxy", "10.0.0.0/8"}, has_proxy}, {{"--proxy=10.0.0.0/8"}, has_proxy},
         {{"-q"}, is_quiet},               {{"--quiet"}, is_quiet},
         {{"-v"}, is_verbose},             {{"--verbose"}, is_verbose},
     };
@@ -179,6 +187,7 @@ START_TEST(repeated_options_add_addresses_and_verbosity_and_else_the_last_counts
         {{"-vvvv", "-v"}, shows_messages},
         {{"-q", "-v"}, is_normal},
         {{"-v", "-q"}, is_quiet},
+        {{"--proxy=::/0", "--proxy=10.0.0.0/8", "--proxy=192.0.2.1"}, has_proxy},
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(readings); i++)
@@ -284,6 +293,8 @@ START_TEST(a_template_with_a_mistake_is_wrong)
         {{{"-m", "%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q"
                  "%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q%q", "-z", "65536"}, NULL},
          "--reply", "exceed"},
+        {{{"--proxy"}, NULL}, "option --proxy", "value"},
+        {{{"--proxy=10.0.0.1/8"}, NULL}, "option --proxy", "10.0.0.0/8"},
     };
 
     assert_wrong(mistakes, SUITE_LENGTH(mistakes));
@@ -353,6 +364,7 @@ START_TEST(the_help_shows_every_option_and_fits_a_screen)
         "-t, --idle",          "-T, --lifetime", "-w, --delay",           "-z, --message-size",
         "-A, --allow",         "-X, --deny",     "-s, --syslog",          "-d, --daemon",
         "-i, --inetd",         "-P, --pidfile",  "-r, --root",            "-u, --user",
+        "    --proxy",
         "-q, --quiet",         "-v, --verbose",  "-V, --version",         "-h, --help"};
     static const struct reading forms[] = {{{"-h"}, NULL}, {{"-v", "--help", "--nothing"}, NULL}};
 

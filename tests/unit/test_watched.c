@@ -10,10 +10,10 @@ static struct service service;
 static struct watched *watched;
 static int ours, theirs;
 
-/* Opens one at the time 1000. */
-static void open_watched(void)
+/* Opens one of a client at the time 1000. */
+static void open_watched_of(const char *address)
 {
-    struct peer peer = peer_at("local", 0);
+    struct peer peer = peer_at(address, 99);
     int ends[2];
 
     signal(SIGPIPE, SIG_IGN);
@@ -22,6 +22,11 @@ static void open_watched(void)
     theirs = ends[1];
     watched = watched_open(&service, ours, &peer, 1000);
     ck_assert_ptr_nonnull(watched);
+}
+
+static void open_watched(void)
+{
+    open_watched_of("local");
 }
 
 static enum session_ending ending(void)
@@ -219,9 +224,70 @@ START_TEST(closing_frees_the_descriptor_and_keeps_the_tail)
 }
 END_TEST
 
+/* Opens one of a proxy. */
+static void open_proxied(void)
+{
+    struct block block;
+    char problem[BLOCK_PROBLEM_MAX];
+
+    ck_assert_int_eq(block_parse("192.0.2.9", &block, problem), 0);
+    ck_assert_int_eq(access_add(&service.proxies, ACCESS_ALLOW, &block), 0);
+    open_watched_of("192.0.2.9");
+}
+
+/* Sends a part of a PROXY header and takes a step. */
+static void send_header(const char *text, double now)
+{
+    ck_assert_int_eq(write(theirs, text, strlen(text)), (ssize_t)strlen(text));
+    ck_assert(watched_step(watched, true, now));
+}
+
+/* Catches a header that each byte of it gives more time, and one that ends as mere idleness. */
+START_TEST(a_header_has_one_time_for_all_of_it)
+{
+    service.idle = 10;
+    open_proxied();
+    ck_assert_double_eq(watched_due(watched), 1010);
+    send_header("PROXY", 1009);
+    ck_assert_double_eq(watched_due(watched), 1010);
+    ck_assert(!watched_step(watched, false, 1010));
+    ck_assert_int_eq(watched->session.problem, PROXY_LATE);
+    ck_assert_int_eq(ending(), SESSION_PROXY);
+}
+END_TEST
+
+/* Catches a header that is waited for without end where there is no idle limit. */
+START_TEST(a_header_has_a_time_without_an_idle_limit_too)
+{
+    open_proxied();
+    ck_assert_double_eq(watched_due(watched), 1000 + SESSION_HEADER_TIME);
+    ck_assert(!watched_step(watched, false, 1000 + SESSION_HEADER_TIME));
+    ck_assert_int_eq(ending(), SESSION_IDLE);
+}
+END_TEST
+
+/* Catches a pause or an idle limit that the header's time is taken from, and the header's time
+ * that goes on to limit the session. */
+START_TEST(after_the_header_the_other_limits_begin)
+{
+    service.idle = 10;
+    service.delay = 100;
+    open_proxied();
+    send_header("PROXY UNKN", 1004);
+    send_header("OWN\r\n", 1005);
+    ck_assert_int_eq(watched->session.wants, SESSION_PAUSE);
+    ck_assert_double_eq(watched_due(watched), 1105);
+    ck_assert(watched_step(watched, false, 1105));
+    ck_assert_double_eq(watched_due(watched), 1115);
+    ck_assert(!watched_step(watched, false, 1115));
+    ck_assert_int_eq(ending(), SESSION_IDLE);
+}
+END_TEST
+
 SUITE("watched", the_descriptor_is_made_nonblocking, nothing_moves_unless_it_is_ready,
       an_eof_ends_it, without_limits_it_is_never_due, idle_counts_from_the_last_byte,
       a_false_readiness_does_not_postpone_the_idle_limit, a_client_that_never_reads_ends_as_idle,
       the_lifetime_ends_a_busy_session, it_is_due_at_its_earliest_limit,
       the_delay_is_neither_read_in_nor_idle, a_delay_ends_with_the_lifetime,
-      closing_frees_the_descriptor_and_keeps_the_tail)
+      closing_frees_the_descriptor_and_keeps_the_tail, a_header_has_one_time_for_all_of_it,
+      a_header_has_a_time_without_an_idle_limit_too, after_the_header_the_other_limits_begin)

@@ -3,6 +3,7 @@
 
 #include "confine.h"
 #include "descriptors.h"
+#include "identity.h"
 #include "log.h"
 #include "platform.h"
 #include "server.h"
@@ -94,13 +95,16 @@ static void serve_client(struct server *server, const struct client *client, cha
         server_ended(server, child, 0);
 }
 
-int inetd_serve(const struct options *options, const struct identity *identity)
+int inetd_serve(const struct options *options)
 {
     struct client client = {.descriptor = STDIN_FILENO};
     char *buffer = session_only_buffer(&options->service);
     const char *wrong = defect();
+    struct identity identity;
     struct server *server;
 
+    if (identity_find(&identity, options->user, options->root) == -1)
+        return -1;
     if (wrong != NULL) {
         log_error("cannot serve standard input (-i): %s", wrong);
         return -1;
@@ -115,7 +119,7 @@ int inetd_serve(const struct options *options, const struct identity *identity)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if (identity_take(identity) == -1 || (server = server_open(options, NULL)) == NULL)
+    if (identity_take(&identity) == -1 || (server = server_open(options, NULL, NULL)) == NULL)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

@@ -11,11 +11,10 @@
 #ifndef INETD_H
 #define INETD_H
 
-#include "identity.h"
 #include "options.h"
 
-/* Serves that connection to its end, as `identity`. Returns 0, or -1 (said) when there is none
+/* Serves that connection to its end, as the user of the options. Returns 0, or -1 (said) when there is none
  * that could be served. */
-int inetd_serve(const struct options *options, const struct identity *identity);
+int inetd_serve(const struct options *options);
 
 #endif

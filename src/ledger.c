@@ -43,6 +43,13 @@ int ledger_open(struct ledger *ledger)
     return -1;
 }
 
+void ledger_adopt(struct ledger *ledger, int read_end, int write_end)
+{
+    memset(ledger, 0, sizeof *ledger);
+    ledger->read_end = read_end;
+    ledger->write_end = write_end;
+}
+
 void ledger_close(struct ledger *ledger)
 {
     close(ledger->read_end);

@@ -53,6 +53,10 @@ struct ledger {
 
 /* Opens the pipe, both ends non-blocking and close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger);
+
+/* The same with the ends of a pipe that was opened before, by an earlier program. */
+void ledger_adopt(struct ledger *ledger, int read_end, int write_end);
+
 void ledger_close(struct ledger *ledger);
 
 /* What there is to say of `id`'s session, but for mark and seal. */

@@ -19,6 +19,8 @@
 #include "platform.h"
 #include "serve.h"
 #include "signals.h"
+#include "takeover.h"
+#include "upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,11 +67,14 @@ static int tidy_descriptors(void)
 }
 
 /* All that has to be done before the server can serve. Returns it, or NULL (said). */
-static struct server *set_up(const struct options *options, const struct identity *identity,
-                             struct daemon *starter, struct pidfile *pidfile)
+static struct server *set_up(const struct options *options, struct daemon *starter,
+                             struct pidfile *pidfile)
 {
+    struct identity identity;
     struct server *server;
 
+    if (!can_print(options) || identity_find(&identity, options->user, options->root) == -1)
+        return NULL;
     if (manager_open() == -1 || tidy_descriptors() == -1)
         return NULL;
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
@@ -79,20 +84,52 @@ static struct server *set_up(const struct options *options, const struct identit
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
-    if ((server = server_open(options, starter)) == NULL)
+    server = server_open(options, starter, pidfile);
+    if (server == NULL || server_listen(server) == -1)
         return NULL;
     platform_forbid_privileges();
-    if (identity_take(identity) == 0)
+    if (identity_take(&identity) == 0)
         return server;
     server_close(server);
     return NULL;
 }
 
-static int run(const struct options *options, const struct identity *identity)
+/* The same where an earlier program of this process has done it all. Returns the server with what
+ * was left to it, or NULL (said). */
+static struct server *take_over(const struct options *options, int state, struct daemon *starter,
+                                struct pidfile *pidfile)
+{
+    struct server *server;
+
+    (void)manager_open();
+    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    signals_open();
+    manager_connect();
+    server = server_open(options, starter, pidfile);
+    if (server == NULL || takeover_read(state, server, pidfile, false) == -1)
+        return NULL;
+    close(state);
+    return server;
+}
+
+/* Whether that could be done, which is all that is asked. Touches nothing. */
+static int test_takeover(const struct options *options, int state)
+{
+    struct server *server = server_open(options, NULL, NULL);
+
+    if (server == NULL || takeover_read(state, server, NULL, true) == -1)
+        return -1;
+    upgrade_pass_test();
+    return 0;
+}
+
+/* `state` is what was left to this program, -1 where it is a fresh start. */
+static int run(const struct options *options, int state)
 {
     struct daemon starter = DAEMON_NONE;
     struct pidfile pidfile = PIDFILE_NONE;
-    struct server *server = set_up(options, identity, &starter, &pidfile);
+    struct server *server = state == -1 ? set_up(options, &starter, &pidfile)
+                                        : take_over(options, state, &starter, &pidfile);
     int outcome = server != NULL ? serve_model.serve(server) : -1;
 
     if (server != NULL)
@@ -104,7 +141,9 @@ static int run(const struct options *options, const struct identity *identity)
 int main(int argc, char **argv)
 {
     static struct options options; /* sessions read it as long as the process lives */
-    struct identity identity;
+    int state = -1;
+    enum upgrade_role role = upgrade_role(argv, &state);
+    int outcome;
 
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
@@ -117,9 +156,9 @@ int main(int argc, char **argv)
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
     log_name(options.program);
-    if (!can_print(&options) || identity_find(&identity, options.user, options.root) == -1)
-        return EXIT_FAILURE;
-    if ((options.inetd ? inetd_serve : run)(&options, &identity) == -1)
-        return EXIT_FAILURE;
-    return EXIT_SUCCESS;
+    if (options.inetd)
+        outcome = inetd_serve(&options);
+    else
+        outcome = role == UPGRADE_TEST ? test_takeover(&options, state) : run(&options, state);
+    return outcome == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,6 +2,7 @@
 #include "one_process.h"
 
 #include "descriptors.h"
+#include "log.h"
 #include "signals.h"
 
 int one_process_start(struct server *server)
@@ -30,5 +31,8 @@ void one_process_heed(struct server *server,
 {
     if (signals_take(SIGUSR1))
         server_status(server, 0);
+    if (signals_take(SIGHUP))
+        log_error("cannot upgrade (SIGHUP): %s serves its clients in this process, and they would "
+                  "end with the program; restart it instead", server->options->program);
     server_pass_order(server, tell);
 }

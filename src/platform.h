@@ -39,6 +39,10 @@ void platform_keep_from_children(void);
  * process; its last byte is the function's. Returns 0, or -1 where the system cannot. */
 int platform_show_title(char *area, size_t size);
 
+/* A new file without a name, readable and writable, gone with its last descriptor, which is
+ * close-on-exec. Returns the descriptor, or -1 with errno. */
+int platform_nameless_file(void);
+
 /* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
 void platform_close_range(int lowest, int highest);
 

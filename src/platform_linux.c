@@ -127,6 +127,11 @@ int platform_show_title(char *area, size_t size)
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
 }
 
+int platform_nameless_file(void)
+{
+    return (int)syscall(SYS_memfd_create, "forkecho", 1U /* MFD_CLOEXEC */);
+}
+
 /* Up to here one close each is cheaper: close lies in a page of libc that a child touches
  * anyway, syscall in another, whose page fault costs more than a few calls. */
 #define CLOSED_ONE_BY_ONE 8

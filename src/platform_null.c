@@ -8,6 +8,8 @@
 #include "platform.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -34,6 +36,20 @@ int platform_show_title(char *area, size_t size)
     (void)area;
     (void)size;
     return -1;
+}
+
+int platform_nameless_file(void)
+{
+    FILE *file = tmpfile();
+    int descriptor;
+
+    if (file == NULL)
+        return -1;
+    descriptor = dup(fileno(file));
+    fclose(file);
+    if (descriptor != -1)
+        (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    return descriptor;
 }
 
 void platform_close_range(int lowest, int highest)

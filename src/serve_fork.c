@@ -38,6 +38,7 @@
 #include "serve.h"
 #include "signals.h"
 #include "title.h"
+#include "upgrade.h"
 
 #include <errno.h>
 #include <string.h>
@@ -68,6 +69,7 @@ struct reaper {
     unsigned long reaped; /* in all */
     bool late_signal; /* the last reaping may have taken a child before its own SIGCHLD */
     double sweep_at;  /* when to sweep; 0: no child can be dead and unknown */
+    struct upgrade upgrade;
 };
 
 /* What a child starts with. Nothing else of the parent's memory is its business. */
@@ -76,6 +78,7 @@ struct birth {
     int ledger;   /* the write end; all descriptors from 3 to below it are the parent's alone */
     char *buffer; /* for the session */
     bool logs;    /* it writes to the log, as -vv has it */
+    int upgrade;  /* a descriptor of an upgrade that is under way; 0: none */
     char title[TITLE_MAX];
 };
 
@@ -89,6 +92,8 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
     struct session session;
 
     platform_close_range(STDERR_FILENO + 1, birth->ledger - 1);
+    if (birth->upgrade > 0)
+        close(birth->upgrade);
     signals_child();
     title_take(birth->title);
     confine_child(birth->logs);
@@ -199,6 +204,8 @@ static size_t sweep(struct server *server, struct reaper *reaper)
 
     while (swept < SWEEP_PORTION && (pid = try_wait(-1, &status)) > 0) {
         struct child *child = children_find(server->children, pid);
+        if (upgrade_reaped(&reaper->upgrade, pid, status))
+            continue;
         /* It may have signed off since the ledger was read; what it said is there by now. */
         if (child != NULL && !child->signed_off) {
             read_ledger(server, reaper);
@@ -215,6 +222,15 @@ static size_t sweep(struct server *server, struct reaper *reaper)
     return swept;
 }
 
+/* The one child that is not a client's: it would wait for a sweep otherwise. */
+static void reap_tester(struct upgrade *upgrade)
+{
+    int status;
+
+    if (upgrade->tester != 0 && !upgrade->ended && try_wait(upgrade->tester, &status) > 0)
+        (void)upgrade_reaped(upgrade, upgrade->tester, status);
+}
+
 /*
  * A SIGCHLD came. Where it explains itself by the ledger, a crash may still have merged
  * with it: a sweep is due within the period. Where it does not, either its child was
@@ -224,6 +240,7 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
 {
     unsigned long before = reaper->reaped;
 
+    reap_tester(&reaper->upgrade);
     read_ledger(server, reaper);
     reap_leaving(server, reaper);
     /* Where children are being killed, each SIGCHLD may hide one that died unsigned. */
@@ -255,17 +272,28 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
     server_pass_order(server, tell_child);
     while (server_accept(server, &client))
         begin_child(server, birth, &client);
+    if (signals_take(SIGHUP))
+        upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
+    if (reaper->upgrade.ended)
+        read_ledger(server, reaper);
+    upgrade_settle(&reaper->upgrade, server, &reaper->ledger);
+    birth->upgrade = reaper->upgrade.said;
 }
 
 /* Opens the ledger. The listeners are open, and nothing else is: so its write end is above
  * all that a child has to close, and every client's descriptor comes above it. */
-static struct reaper *open_reaper(void)
+static struct reaper *open_reaper(const struct server *server)
 {
     struct reaper *reaper = platform_private_memory(sizeof *reaper);
 
-    if (reaper == NULL || ledger_open(&reaper->ledger) == -1)
+    if (reaper == NULL)
         return NULL;
-    return reaper;
+    if (server->taken_over) {
+        ledger_adopt(&reaper->ledger, server->ledger_read, server->ledger_write);
+        reaper->sweep_at = clock_seconds(); /* whoever ended meanwhile, signed off or not */
+        return reaper;
+    }
+    return ledger_open(&reaper->ledger) == 0 ? reaper : NULL;
 }
 
 /* Whether children do nothing but system calls: no template, no header, no clock, no line of the
@@ -289,7 +317,8 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
     if (server_announce(server) == -1)
         return -1;
     while (server_running(server)) {
-        server_wait(server, reaper->sweep_at, NULL, NULL, 0);
+        server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
+                    NULL, 0);
         turn(server, reaper, birth);
     }
     title_open(server->options->program, NULL);
@@ -300,7 +329,7 @@ static int serve(struct server *server)
 {
     int outcome;
 
-    struct reaper *reaper = open_reaper();
+    struct reaper *reaper = open_reaper(server);
     _Alignas(STACK_PAGE) struct birth birth = {
         .service = &server->options->service,
         .buffer = session_only_buffer(&server->options->service),

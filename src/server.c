@@ -15,7 +15,8 @@
 
 /* ---- its life ---- */
 
-struct server *server_open(const struct options *options, struct daemon *starter)
+struct server *server_open(const struct options *options, struct daemon *starter,
+                           struct pidfile *pidfile)
 {
     struct server *server = platform_private_memory(sizeof *server);
     struct children *children = children_new(options->max_connections);
@@ -27,11 +28,15 @@ struct server *server_open(const struct options *options, struct daemon *starter
     }
     server->options = options;
     server->starter = starter;
+    server->pidfile = pidfile;
     server->children = children;
     title_open(options->program, NULL);
-    if (options->inetd)
-        return server;
-    return listeners_open(&server->listeners, options) == 0 ? server : NULL;
+    return server;
+}
+
+int server_listen(struct server *server)
+{
+    return listeners_open(&server->listeners, server->options);
 }
 
 /* On standard output, which then is at an end: it becomes /dev/null, as 0 is (descriptors.h). */
@@ -50,20 +55,32 @@ static int print_addresses(const struct server *server)
     return 0;
 }
 
+/* The first words of a server that was started. */
+static int announce_start(struct server *server, const char *listen)
+{
+    if (print_addresses(server) == -1)
+        return -1;
+    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
+              server->options->max_connections, listen);
+    if (daemon_ready(server->starter) == -1)
+        return -1;
+    log_redirected();
+    server->started = clock_seconds();
+    return 0;
+}
+
 int server_announce(struct server *server)
 {
     char text[LOG_LINE_MAX - 100];
 
-    if (print_addresses(server) == -1)
-        return -1;
     listeners_text(&server->listeners, text, sizeof text);
-    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
-              server->options->max_connections, text);
-    if (daemon_ready(server->starter) == -1)
+    if (server->taken_over)
+        log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
+                  (long)getpid(), VERSION, children_live(server->children),
+                  server->options->max_connections, text);
+    else if (announce_start(server, text) == -1)
         return -1;
-    log_redirected();
     manager_ready();
-    server->started = clock_seconds();
     server->titled_live = (size_t)-1;
     return 0;
 }

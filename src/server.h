@@ -32,6 +32,7 @@
 #include "ledger.h"
 #include "listeners.h"
 #include "options.h"
+#include "pidfile.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,7 +66,11 @@ struct server {
     struct children *children;
     struct statistics statistics;
     double started; /* when it was announced; 0: not yet */
-    struct daemon *starter; /* who waits to hear that it listens; the caller's */
+    struct daemon *starter;  /* who waits to hear that it listens; the caller's */
+    struct pidfile *pidfile; /* the caller's */
+
+    bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
+    int ledger_read, ledger_write; /* ... whose children sign off here */
 
     size_t titled_live;     /* how many live the title tells */
 
@@ -87,9 +92,13 @@ struct server {
     struct client held;
 };
 
-/* Opens the listeners, but for -i, and the table of children. Returns the server, in memory that children
- * do not inherit, or NULL (said). `options` and `starter` are kept. */
-struct server *server_open(const struct options *options, struct daemon *starter);
+/* A server with a table for its children and no listener. Returns it, in memory that children
+ * do not inherit, or NULL (said). All arguments are kept. */
+struct server *server_open(const struct options *options, struct daemon *starter,
+                           struct pidfile *pidfile);
+
+/* Opens its listeners. Returns 0, or -1 (said). */
+int server_listen(struct server *server);
 
 /*
  * Once all is set up: tells that the server listens, and where: in the log, to the service

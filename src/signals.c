@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <sys/select.h>
 
-static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD};
+static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
 enum { HEEDED = sizeof heeded / sizeof heeded[0] };
 
 static volatile sig_atomic_t seen[HEEDED];

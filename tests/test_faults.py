@@ -261,8 +261,7 @@ def can_connect(srv, path):
     return True
 
 
-@pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGUSR2, signal.SIGALRM],
-                         ids=['HUP', 'USR2', 'ALRM'])
+@pytest.mark.parametrize('number', [signal.SIGUSR2, signal.SIGALRM], ids=['USR2', 'ALRM'])
 def test_signals_that_mean_nothing_here_do_what_they_do_elsewhere(server, number):
     """Catches a handler that swallows a signal which it has no meaning for."""
     srv = server()

@@ -1,0 +1,344 @@
+/* takeover.c: see takeover.h. */
+#include "takeover.h"
+
+#include "log.h"
+#include "proxy.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TAKEOVER_FORMAT 1
+
+/* The longest line is that of a pidfile or of a Unix listener. */
+#define LINE_SIZE (PIDFILE_PATH_MAX + 128)
+
+/* ---- writing ---- */
+
+static void put_bytes(FILE *file, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+
+    putc(' ', file);
+    for (size_t i = 0; i < size; i++)
+        fprintf(file, "%02x", at[i]);
+}
+
+static void put_listener(FILE *file, const struct listener *listener)
+{
+    fprintf(file, "listener %d %llu %llu %d %lu", listener->descriptor,
+            (unsigned long long)listener->device, (unsigned long long)listener->file,
+            (int)listener->inheritance, (unsigned long)listener->address.length);
+    put_bytes(file, &listener->address.name, sizeof listener->address.name);
+    putc('\n', file);
+}
+
+static void put_child(FILE *file, const struct child *child)
+{
+    fprintf(file, "child %lld %.9f %d %d %d %llu %llu %d", (long long)child->id, child->since,
+            child->signed_off, child->ending, child->problem, (unsigned long long)child->in,
+            (unsigned long long)child->out, child->told);
+    put_bytes(file, &child->peer, sizeof child->peer);
+    put_bytes(file, &child->client, sizeof child->client);
+    putc('\n', file);
+}
+
+static void put_server(FILE *file, const struct server *server)
+{
+    const struct statistics *count = &server->statistics;
+
+    fprintf(file, "statistics %llu %llu %llu %llu %llu %llu %llu %zu %.9f\n", count->accepted,
+            count->ended, count->refused, count->deferred, count->deferred_cap, count->in,
+            count->out, count->peak, server->started);
+    for (size_t i = 0; i < server->listeners.count; i++)
+        put_listener(file, &server->listeners.all[i]);
+    for (const struct child *each = children_oldest(server->children); each != NULL;
+         each = each->younger)
+        put_child(file, each);
+    if (server->holding) {
+        fprintf(file, "held %d", server->held.descriptor);
+        put_bytes(file, &server->held.peer, sizeof server->held.peer);
+        putc('\n', file);
+    }
+}
+
+int takeover_write(int file, const struct server *server, const struct ledger *ledger)
+{
+    int own = dup(file);
+    FILE *stream = own != -1 ? fdopen(own, "w") : NULL;
+    bool failed;
+
+    if (stream == NULL || ftruncate(file, 0) == -1 || lseek(file, 0, SEEK_SET) == -1)
+        return -1;
+    fprintf(stream, "takeover %d %s\n", TAKEOVER_FORMAT, server->options->program);
+    put_server(stream, server);
+    fprintf(stream, "ledger %d %d\n", ledger->read_end, ledger->write_end);
+    if (server->pidfile->descriptor != -1)
+        fprintf(stream, "pidfile %d %s\n", server->pidfile->descriptor, server->pidfile->path);
+    fprintf(stream, "end\n");
+    failed = ferror(stream) != 0;
+    return fclose(stream) == EOF || failed ? -1 : 0;
+}
+
+size_t takeover_descriptors(const struct server *server, const struct ledger *ledger,
+                            int *descriptors)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < server->listeners.count; i++)
+        descriptors[count++] = server->listeners.all[i].descriptor;
+    descriptors[count++] = ledger->read_end;
+    descriptors[count++] = ledger->write_end;
+    if (server->holding)
+        descriptors[count++] = server->held.descriptor;
+    if (server->pidfile->descriptor != -1)
+        descriptors[count++] = server->pidfile->descriptor;
+    return count;
+}
+
+/* ---- reading ---- */
+
+/* One line, read word by word; what is missing or malformed spoils all of it. */
+struct words {
+    const char *at;
+    bool spoiled;
+};
+
+static void skip_space(struct words *words)
+{
+    if (*words->at == ' ')
+        words->at++;
+}
+
+static long long take_number(struct words *words, long long lowest, long long highest)
+{
+    char *end;
+    long long value;
+
+    skip_space(words);
+    errno = 0;
+    value = strtoll(words->at, &end, 10);
+    if (end == words->at || errno != 0 || value < lowest || value > highest)
+        words->spoiled = true;
+    words->at = end;
+    return words->spoiled ? lowest : value;
+}
+
+static unsigned long long take_count(struct words *words)
+{
+    char *end;
+    unsigned long long value;
+
+    skip_space(words);
+    errno = 0;
+    value = strtoull(words->at, &end, 10);
+    if (!isdigit((unsigned char)*words->at) || errno != 0)
+        words->spoiled = true;
+    words->at = end;
+    return value;
+}
+
+static double take_time(struct words *words)
+{
+    char *end;
+    double value;
+
+    skip_space(words);
+    value = strtod(words->at, &end);
+    if (end == words->at || !(value >= 0))
+        words->spoiled = true;
+    words->at = end;
+    return value;
+}
+
+static int take_digit(struct words *words)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = *words->at != '\0' ? strchr(digits, *words->at) : NULL;
+
+    if (found == NULL) {
+        words->spoiled = true;
+        return 0;
+    }
+    words->at++;
+    return (int)(found - digits);
+}
+
+static void take_bytes(struct words *words, void *bytes, size_t size)
+{
+    unsigned char *at = bytes;
+
+    skip_space(words);
+    for (size_t i = 0; i < size; i++) {
+        int high = take_digit(words);
+        at[i] = (unsigned char)(high * 16 + take_digit(words));
+    }
+}
+
+/* A descriptor, which has to be open; close-on-exec from now on. */
+static int take_descriptor(struct words *words)
+{
+    int descriptor = (int)take_number(words, STDERR_FILENO + 1, INT_MAX);
+
+    if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1)
+        words->spoiled = true;
+    return descriptor;
+}
+
+static bool listens(int descriptor)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+
+    return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0;
+}
+
+static void read_statistics(struct words *words, struct server *server)
+{
+    struct statistics *count = &server->statistics;
+
+    count->accepted = take_count(words);
+    count->ended = take_count(words);
+    count->refused = take_count(words);
+    count->deferred = take_count(words);
+    count->deferred_cap = take_count(words);
+    count->in = take_count(words);
+    count->out = take_count(words);
+    count->peak = (size_t)take_count(words);
+    server->started = take_time(words);
+}
+
+static void read_listener(struct words *words, struct server *server)
+{
+    struct listener *listener = &server->listeners.all[server->listeners.count];
+
+    if (server->listeners.count == LISTENERS_MAX) {
+        words->spoiled = true;
+        return;
+    }
+    listener->descriptor = take_descriptor(words);
+    listener->device = (dev_t)take_count(words);
+    listener->file = (ino_t)take_count(words);
+    listener->inheritance =
+        (enum listener_inheritance)take_number(words, INHERITANCE_UNKNOWN, INHERITANCE_FAILS);
+    listener->address.length =
+        (socklen_t)take_number(words, 0, (long long)sizeof listener->address.name);
+    take_bytes(words, &listener->address.name, sizeof listener->address.name);
+    if (!listens(listener->descriptor))
+        words->spoiled = true;
+    server->listeners.count++;
+}
+
+static void read_child(struct words *words, struct server *server)
+{
+    struct child read = {.id = take_number(words, 1, LLONG_MAX)}, *child;
+
+    read.since = take_time(words);
+    read.signed_off = take_number(words, 0, 1) == 1;
+    read.ending = (int)take_number(words, INT_MIN, INT_MAX);
+    read.problem = (int)take_number(words, INT_MIN, INT_MAX);
+    read.in = take_count(words);
+    read.out = take_count(words);
+    read.told = (int)take_number(words, 0, INT_MAX);
+    take_bytes(words, &read.peer, sizeof read.peer);
+    take_bytes(words, &read.client, sizeof read.client);
+    child = children_add(server->children, read.id, &read.peer, read.since);
+    if (child == NULL) {
+        words->spoiled = true;
+        return;
+    }
+    child->signed_off = read.signed_off;
+    child->ending = read.ending;
+    child->problem = read.problem;
+    child->in = read.in;
+    child->out = read.out;
+    child->told = read.told;
+    child->client = read.client;
+}
+
+static void read_held(struct words *words, struct server *server)
+{
+    server->held.descriptor = take_descriptor(words);
+    take_bytes(words, &server->held.peer, sizeof server->held.peer);
+    server->holding = true;
+}
+
+static void read_ledger(struct words *words, struct server *server)
+{
+    server->ledger_read = take_descriptor(words);
+    server->ledger_write = take_descriptor(words);
+}
+
+/* What a line is about; where reading ends. */
+enum reading { READING_ON, READING_DONE, READING_FAILED };
+
+static enum reading read_line(char *line, struct server *server, struct pidfile *pidfile,
+                              bool only_test)
+{
+    static const struct {
+        const char *name;
+        void (*read)(struct words *words, struct server *server);
+    } kinds[] = {{"statistics", read_statistics}, {"listener", read_listener},
+                 {"child", read_child},           {"held", read_held},
+                 {"ledger", read_ledger}};
+    size_t length = strcspn(line, " ");
+    struct words words = {.at = line + length};
+
+    if (strcmp(line, "end") == 0)
+        return READING_DONE;
+    if (strncmp(line, "pidfile ", length + 1) == 0) {
+        int descriptor = take_descriptor(&words);
+        skip_space(&words);
+        if (words.spoiled)
+            return READING_FAILED;
+        return only_test || pidfile_adopt(pidfile, descriptor, words.at) == 0 ? READING_ON
+                                                                             : READING_FAILED;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strlen(kinds[i].name) == length && strncmp(line, kinds[i].name, length) == 0) {
+            kinds[i].read(&words, server);
+            return words.spoiled || *words.at != '\0' ? READING_FAILED : READING_ON;
+        }
+    return READING_FAILED;
+}
+
+/* The first line says whether the rest can be understood. */
+static bool is_ours(const char *line, const char *program)
+{
+    char expected[LINE_SIZE];
+
+    snprintf(expected, sizeof expected, "takeover %d %s", TAKEOVER_FORMAT, program);
+    return strcmp(line, expected) == 0;
+}
+
+int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool only_test)
+{
+    char line[LINE_SIZE];
+    int own = dup(file), number = 0;
+    FILE *stream = own != -1 ? fdopen(own, "r") : NULL;
+    enum reading reading = READING_ON;
+
+    if (stream == NULL || fseek(stream, 0, SEEK_SET) == -1) {
+        log_error("cannot take over: cannot read the state: %s", strerror(errno));
+        return -1;
+    }
+    while (reading == READING_ON && fgets(line, sizeof line, stream) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (number++ > 0)
+            reading = read_line(line, server, pidfile, only_test);
+        else if (!is_ours(line, server->options->program))
+            reading = READING_FAILED;
+    }
+    fclose(stream);
+    server->taken_over = true;
+    if (reading == READING_DONE && server->listeners.count > 0 && server->ledger_write > 0)
+        return 0;
+    log_error("cannot take over: line %d of the state is not understood; restart instead", number);
+    return -1;
+}

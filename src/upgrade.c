@@ -1,0 +1,287 @@
+/* upgrade.c: see upgrade.h. */
+#include "upgrade.h"
+
+#include "clock.h"
+#include "log.h"
+#include "manager.h"
+#include "parse.h"
+#include "platform.h"
+#include "takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define VARIABLE "FORKECHO_TAKEOVER"
+
+/* What a program says that could take over. */
+#define PASSED "could take over\n"
+
+/* A test takes some milliseconds; one that takes so long never ends. Seconds. */
+#define TEST_TIME 10.0
+
+#define PROGRAM_MAX 1024
+
+/* How this process was started. */
+static struct {
+    char **argv;
+    char path[PROGRAM_MAX]; /* empty: not known */
+} program;
+
+/* ---- what a program was started for ---- */
+
+/* Finds the program in the folders of PATH, as execvp(3) did. */
+static void search_path(const char *name)
+{
+    const char *folder = getenv("PATH");
+
+    while (folder != NULL && *folder != '\0') {
+        int length = (int)strcspn(folder, ":");
+        int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
+        if (length > 0 && used < (int)sizeof program.path && program.path[0] == '/' &&
+            access(program.path, X_OK) == 0)
+            return;
+        folder += length + (folder[length] == ':');
+    }
+    program.path[0] = '\0';
+}
+
+static void remember_path(const char *name)
+{
+    size_t used = 0;
+
+    if (strchr(name, '/') == NULL) {
+        search_path(name);
+        return;
+    }
+    if (name[0] != '/') {
+        if (getcwd(program.path, sizeof program.path - 1) == NULL)
+            return;
+        used = strlen(program.path);
+        program.path[used++] = '/';
+    }
+    if (used + strlen(name) < sizeof program.path)
+        strcpy(program.path + used, name);
+    else
+        program.path[0] = '\0';
+}
+
+enum upgrade_role upgrade_role(char **argv, int *file)
+{
+    const char *value = getenv(VARIABLE);
+    enum upgrade_role role = UPGRADE_START;
+    int descriptor = -1;
+    long pid = 0;
+    char name[8];
+
+    program.argv = argv;
+    if (argv[0] != NULL)
+        remember_path(argv[0]);
+    if (value == NULL)
+        return UPGRADE_START;
+    /* Our own word, and so of this form; what is not was not meant for us. */
+    if (sscanf(value, "%7[a-z]:%d:%ld", name, &descriptor, &pid) == 3) { /* NOLINT(cert-err34-c) */
+        if (strcmp(name, "take") == 0 && pid == (long)getpid())
+            role = UPGRADE_TAKE;
+        else if (strcmp(name, "test") == 0 && pid == (long)getppid())
+            role = UPGRADE_TEST;
+    }
+    unsetenv(VARIABLE);
+    *file = descriptor;
+    return role;
+}
+
+void upgrade_pass_test(void)
+{
+    (void)!write(STDOUT_FILENO, PASSED, strlen(PASSED));
+}
+
+static int export_role(const char *role, int file)
+{
+    char value[64];
+
+    snprintf(value, sizeof value, "%s:%d:%ld", role, file, (long)getpid());
+    return setenv(VARIABLE, value, 1);
+}
+
+/* ---- testing ---- */
+
+/* The running program goes on: says so, and why. */
+static void give_up(struct upgrade *upgrade, const char *why)
+{
+    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on", program.path, why);
+    if (upgrade->said > 0)
+        close(upgrade->said);
+    *upgrade = (struct upgrade){0};
+    manager_ready();
+}
+
+/* Starts the new image. It inherits what it would take over, and answers into `said`. Not by
+ * fork: a child lacks memory that this takes (platform_keep_from_children). */
+static int spawn(struct upgrade *upgrade, int state, const struct server *server,
+                 const struct ledger *ledger)
+{
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX];
+    size_t count = takeover_descriptors(server, ledger, descriptors);
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    int error;
+
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDERR_FILENO);
+    /* Onto itself: that clears close-on-exec (POSIX.1-2024; glibc 2.29, musl 1.1.24). */
+    posix_spawn_file_actions_adddup2(&actions, state, state);
+    for (size_t i = 0; i < count; i++)
+        posix_spawn_file_actions_adddup2(&actions, descriptors[i], descriptors[i]);
+    error = posix_spawn(&upgrade->tester, program.path, &actions, &attributes, program.argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    if (error == 0)
+        return 0;
+    upgrade->tester = 0;
+    errno = error;
+    return -1;
+}
+
+/* Returns 0, or -1 with errno. */
+static int begin_test(struct upgrade *upgrade, const struct server *server,
+                      const struct ledger *ledger)
+{
+    int state = platform_nameless_file(), result = -1, error;
+
+    upgrade->said = platform_nameless_file();
+    if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
+        export_role("test", state) == 0)
+        result = spawn(upgrade, state, server, ledger);
+    error = errno;
+    unsetenv(VARIABLE);
+    if (state != -1)
+        close(state);
+    errno = error;
+    return result;
+}
+
+void upgrade_begin(struct upgrade *upgrade, const struct server *server,
+                   const struct ledger *ledger)
+{
+    if (upgrade->tester != 0) /* one at a time; the one under test is as new */
+        return;
+    log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
+    (void)manager_reloading();
+    if (server->phase != SERVER_SERVING)
+        give_up(upgrade, "the server is stopping");
+    else if (program.path[0] == '\0')
+        give_up(upgrade, "it is not known where this program lies; start it by its path");
+    else if (begin_test(upgrade, server, ledger) == 0)
+        upgrade->late = clock_seconds() + TEST_TIME;
+    else
+        give_up(upgrade, errno == ENOENT && server->options->root != NULL
+                             ? "there is no such file within the root (-r)"
+                             : strerror(errno));
+}
+
+bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status)
+{
+    if (upgrade->tester == 0 || pid != upgrade->tester)
+        return false;
+    upgrade->ended = true;
+    upgrade->status = status;
+    return true;
+}
+
+/* ---- taking over ---- */
+
+static void set_inherited(const int *descriptors, size_t count, bool inherited)
+{
+    for (size_t i = 0; i < count; i++)
+        (void)fcntl(descriptors[i], F_SETFD, inherited ? 0 : FD_CLOEXEC);
+}
+
+/* Becomes the new program. Returns only when that failed, with errno. */
+static void execute(const struct server *server, const struct ledger *ledger)
+{
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX + 1];
+    size_t count = takeover_descriptors(server, ledger, descriptors);
+    int state = platform_nameless_file(), error;
+
+    descriptors[count++] = state;
+    if (state != -1 && takeover_write(state, server, ledger) == 0 &&
+        export_role("take", state) == 0 && manager_export() == 0) {
+        set_inherited(descriptors, count, true);
+        execv(program.path, program.argv);
+    }
+    error = errno;
+    set_inherited(descriptors, count, false);
+    if (state != -1)
+        close(state);
+    manager_conceal();
+    unsetenv(VARIABLE);
+    errno = error;
+}
+
+/* Why a test was not passed, in one line: what it said itself, or how it ended. */
+static const char *failure(const struct upgrade *upgrade, char *text, size_t size)
+{
+    int status = upgrade->status;
+    ssize_t length = pread(upgrade->said, text, size - 1, 0);
+
+    text[length > 0 ? length : 0] = '\0';
+    if (strcmp(text, PASSED) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return NULL;
+    text[strcspn(text, "\n")] = '\0';
+    if (WIFSIGNALED(status))
+        snprintf(text, size, upgrade->late > 0 ? "signal %d ended its test"
+                                               : "it did not answer in time (signal %d)",
+                 WTERMSIG(status));
+    else if (text[0] == '\0' || strcmp(text, "could take over") == 0)
+        snprintf(text, size, "it is no program that can take over (exit status %d)",
+                 WEXITSTATUS(status));
+    return text;
+}
+
+/* The test has ended, one way or the other. */
+static void heed_answer(struct upgrade *upgrade, const struct server *server,
+                        const struct ledger *ledger)
+{
+    char text[LOG_LINE_MAX / 2];
+    const char *why = failure(upgrade, text, sizeof text);
+
+    if (why == NULL && server->phase != SERVER_SERVING)
+        why = "the server is stopping";
+    if (why == NULL) {
+        execute(server, ledger);
+        why = strerror(errno);
+    }
+    give_up(upgrade, why);
+}
+
+double upgrade_due(const struct upgrade *upgrade)
+{
+    return upgrade->late;
+}
+
+void upgrade_settle(struct upgrade *upgrade, const struct server *server,
+                    const struct ledger *ledger)
+{
+    if (upgrade->ended) {
+        heed_answer(upgrade, server, ledger);
+    } else if (upgrade->late > 0 && clock_seconds() >= upgrade->late) {
+        kill(upgrade->tester, SIGKILL); /* what it was is said once it is reaped */
+        upgrade->late = 0;
+    }
+}

@@ -1,5 +1,6 @@
 """Fixtures of the tests under a running systemd: one container a release, each test a clean one."""
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from container import Container, why_not  # noqa: E402 (after the path is set)
 SUITES = os.environ.get('SUITES', 'bookworm trixie').split()
 collect_ignore = []
 UNITS = '/usr/local/share/doc/forkecho/examples/systemd'
+
+
+def pytest_configure():
+    """Told to end, it still halts the container."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit('terminated'))
 
 
 @pytest.fixture(scope='session', params=SUITES)

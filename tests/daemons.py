@@ -2,7 +2,6 @@
 of the test's own, and ended by their number.
 
 tests/deps installs them, or unpacks them where it must not start a service."""
-import contextlib
 import glob
 import os
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE, Client, eventually
+from harness import DEADLINE, eventually
 
 UNPACKED = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'forkecho' / 'daemons'
 
@@ -44,6 +43,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
+TCP_LISTEN = '0A'  # in /proc/net/tcp
+
+
 class Daemon:
     """A running daemon; its output goes to a file."""
 
@@ -57,15 +59,14 @@ class Daemon:
     def text(self):
         return self.log.read_text(errors='replace')
 
-    def wait_for(self, address):
-        """Waits until it listens."""
+    def wait_for(self, port):
+        """Waits until it listens there; it is not connected to, which would be a client."""
         def listens():
             assert self.process.poll() is None, self.text()
-            with contextlib.suppress(OSError):
-                Client(address).close()
-                return True
-            return False
-        eventually(listens, f'{self.process.args[0]} listens at {address}')
+            sockets = [line.split() for line in Path('/proc/net/tcp').read_text().splitlines()]
+            return any(each[1].endswith(f':{port:04X}') and each[3] == TCP_LISTEN
+                       for each in sockets)
+        eventually(listens, f'{self.process.args[0]} listens at port {port}')
 
     def wait_line(self, pattern, count=1):
         return eventually(lambda: len(found := re.findall(pattern, self.text(), re.M)) >= count

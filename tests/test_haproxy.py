@@ -29,7 +29,7 @@ class Cluster:
         text = text.replace('bind :7\n', f'bind 127.0.0.1:{self.port}\n')
         (folder / 'haproxy.cfg').write_text(text)
         self.proxy = start(find('haproxy'), '-db', '-f', folder / 'haproxy.cfg')
-        self.proxy.wait_for(self.address)
+        self.proxy.wait_for(self.port)
 
     def connect(self, **options):
         return Client(self.address, **options)

@@ -51,6 +51,7 @@ def machine(container):
                                   f'cp {UNITS}/notify-reload.conf forkecho.service.d/')
     container.systemctl('daemon-reload')
     yield container
+    container.end_loads()
     units = ['forkecho.socket', 'forkecho-standalone.service', 'forkecho@7007.socket']
     container.systemctl('disable', *units, check=False)
     container.systemctl('kill', '--signal=KILL', 'forkecho.service', 'forkecho-standalone.service',

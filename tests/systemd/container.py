@@ -93,6 +93,7 @@ class Container:
         self.managed = Path('/run/systemd/system').is_dir()
         self.group = ControlGroup(self.name) if not self.managed else None
         self.leader = None
+        self.loads = []
         self.nspawn = self.boot(built.stdout.strip())
         try:
             self.leader = eventually(self.find_leader, 'the container has a process 1')
@@ -228,7 +229,17 @@ class Container:
 
     def load(self, *words):
         """Starts echoload in the container's network; report() of what it returns ends it."""
-        return Load(['nsenter', '-t', str(self.leader), '-n', program('echoload'), *words])
+        self.loads.append(Load(['nsenter', '-t', str(self.leader), '-n', program('echoload'),
+                                *words]))
+        return self.loads[-1]
+
+    def end_loads(self):
+        """Ends what a failed test has left running."""
+        for each in self.loads:
+            if each.poll() is None:
+                each.kill()
+                each.communicate()
+        self.loads.clear()
 
 
 class Load(subprocess.Popen):

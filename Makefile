@@ -61,7 +61,7 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
-	  'make check-systemd  run those under a real systemd, in a container (root)' \
+	  'make check-systemd   run the tests under a real systemd, in containers (root)' \
   'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make lint       static checks of C, shell and man pages' \

@@ -50,8 +50,8 @@ TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard exampl
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all deps static bench lint install uninstall dist clean \
-        hazards unit asan tsan
+.PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
+        clean hazards unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -61,6 +61,7 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
+	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make lint       static checks of C, shell and man pages' \
@@ -147,6 +148,9 @@ $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/
 check: all unit hazards
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
+check-systemd: all
+	@BUILD=$(BUILD) tests/systemd/run $(TESTS)
+
 # What fork alone costs, built as the servers are.
 $(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
@@ -168,13 +172,23 @@ install: all
 	install -m 644 man/forkecho.8 $(DESTDIR)$(MANDIR)/man8/
 	install -m 644 man/echoclient.1 man/echoload.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 README COPYING $(DESTDIR)$(DOCDIR)/
+	for file in $(EXAMPLES); do \
+	  install -d "$(DESTDIR)$(DOCDIR)/$$(dirname "$$file")" && \
+	  sed 's,/usr/local/sbin,$(SBINDIR),g' "$$file" >"$(DESTDIR)$(DOCDIR)/$$file" && \
+	  chmod "$$([ -x "$$file" ] && echo 755 || echo 644)" "$(DESTDIR)$(DOCDIR)/$$file" || exit; \
+	done
+
+# What an administrator copies; it names the program where it is installed.
+EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* haproxy/*))
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \
 	  $(DESTDIR)$(BINDIR)/echoload $(DESTDIR)$(MANDIR)/man8/forkecho.8 \
 	  $(DESTDIR)$(MANDIR)/man1/echoclient.1 $(DESTDIR)$(MANDIR)/man1/echoload.1 \
 	  $(DESTDIR)$(DOCDIR)/README $(DESTDIR)$(DOCDIR)/COPYING
-	-rmdir $(DESTDIR)$(DOCDIR)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES))
+	-rmdir $(sort $(dir $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES)))) \
+	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
 dist:
 	@mkdir -p $(BUILD)

@@ -185,8 +185,16 @@ char *address_text(const struct sockaddr *address, char *text)
 
 char *peer_text(const struct peer *peer, char *text)
 {
+    const struct sockaddr_in6 *v6 = &peer->name.v6;
+
     if (peer->name.any.sa_family == AF_UNIX)
         return strcpy(text, "local");
+    if (peer->name.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
+
+        memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, sizeof v4.sin_addr);
+        return address_text((const void *)&v4, text);
+    }
     return address_text(&peer->name.any, text);
 }
 

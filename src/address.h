@@ -63,7 +63,8 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
  * takes. Returns `text`, which has room for ADDRESS_TEXT_MAX. */
 char *address_text(const struct sockaddr *address, char *text);
 
-/* The same for a client; a client of a Unix socket has no name and is "local". */
+/* The same for a client; one of a Unix socket has no name and is "local", and a v4-mapped
+ * address, which an inherited socket of both families gives, is shown as its IPv4 address. */
 char *peer_text(const struct peer *peer, char *text);
 
 /* The port of an IPv4 or IPv6 address in host order; 0 for others. */

@@ -84,6 +84,21 @@ struct birth {
 
 /* ---- the child ---- */
 
+/* Closes all that is not the child's: what lies below the ledger's write end. A client may lie
+ * there too, where something was closed since the start (-d: the way to who started it). */
+static void close_others(int ledger, int client)
+{
+    int first = STDERR_FILENO + 1;
+
+    if (client < ledger) {
+        if (client > first)
+            platform_close_range(first, client - 1);
+        first = client + 1;
+    }
+    if (first < ledger)
+        platform_close_range(first, ledger - 1);
+}
+
 /* The whole life of a child. Its exit status tells how the session ended also where the
  * ledger could not. */
 static _Noreturn void live(const struct birth *birth, const struct client *client)
@@ -91,7 +106,7 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
     char first[FIRST_BUFFER];
     struct session session;
 
-    platform_close_range(STDERR_FILENO + 1, birth->ledger - 1);
+    close_others(birth->ledger, client->descriptor);
     if (birth->upgrade > 0)
         close(birth->upgrade);
     signals_child();
@@ -281,7 +296,8 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
 }
 
 /* Opens the ledger. The listeners are open, and nothing else is: so its write end is above
- * all that a child has to close, and every client's descriptor comes above it. */
+ * all that a child has to close, and clients' descriptors come above it, or in the place of
+ * something that was closed. */
 static struct reaper *open_reaper(const struct server *server)
 {
     struct reaper *reaper = platform_private_memory(sizeof *reaper);

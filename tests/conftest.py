@@ -9,11 +9,13 @@ from harness import BUILD, SERVERS, Server, raise_descriptor_limit
 
 # A build of one server alone has neither unit suites nor clients, and the documents are tested
 # once, with a whole build.
-collect_ignore = []
+collect_ignore = ['systemd']  # tests/systemd/run runs these
 if not (BUILD / 'unit').is_dir():
     collect_ignore += ['test_units.py']
 if not (BUILD / 'echoclient').exists():
     collect_ignore += ['test_client.py', 'test_classics.py', 'test_docs.py']
+if not (BUILD / 'forkecho').exists():
+    collect_ignore += ['test_init.py', 'test_inetd.py', 'test_service_files.py']
 
 
 def pytest_configure(config):

@@ -247,8 +247,8 @@ class Event(dict):
 
 def program(name):
     path = BUILD / name
-    if name == 'echoload' and not path.exists():
-        path = TOP / 'build' / name  # a build of one server alone is loaded by the usual one
+    if name in ('echoload', 'echoclient') and not path.exists():
+        path = TOP / 'build' / name  # a build of one server alone has the usual clients
     assert path.exists(), f'{path} is not built: run make'
     return str(path)
 

@@ -2,8 +2,10 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 
+from daemons import daemon, needs_daemon  # noqa: F401 (a fixture)
 from harness import DEADLINE, eventually, forks_only, needs_root, run
 
 HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
@@ -139,3 +141,68 @@ def test_the_journal_gets_priorities_and_no_time(server):
         lines = log.read().splitlines()
     assert lines[0].startswith('<5>start ')
     assert any(line.startswith('<6>accept ') for line in lines)
+
+
+# ---- a real syslogd ----------------------------------------------------------------------
+
+class RealSyslog:
+    """BusyBox's syslogd, which follows the link at /dev/log to the test's folder."""
+
+    def __init__(self, start, folder):
+        self.start, self.folder = start, folder
+        self.messages = folder / 'messages'
+        self.begin()
+
+    def begin(self):
+        self.daemon = self.start(*private_dev(self.folder), 'busybox', 'syslogd', '-n', '-m', '0',
+                                 '-O', self.messages)
+        eventually((self.folder / 'log').exists, 'syslogd listens')
+
+    def end(self):
+        self.daemon.end()
+        (self.folder / 'log').unlink(missing_ok=True)
+
+    def lines(self, pattern):
+        text = self.messages.read_text() if self.messages.exists() else ''
+        return [line for line in text.splitlines() if re.search(pattern, line)]
+
+    def wait_line(self, pattern):
+        return eventually(lambda: self.lines(pattern), f'syslogd has a line {pattern}')[0]
+
+
+@needs_root
+@needs_daemon('busybox')
+def test_a_real_syslogd_files_the_lines(server, daemon, folder):  # noqa: F811
+    """Catches a header that a syslogd does not understand: the facility, the level and the name
+    would be others, or part of the text."""
+    syslog = RealSyslog(daemon, folder)
+    srv = server('-s', 'local3', wrap=private_dev(folder))
+    visit(srv)
+    pid = syslog.wait_line(' start pid=').split('pid=')[1].split()[0]
+    line = syslog.wait_line(' accept ')
+    name = srv.name
+    assert re.search(rf' local3\.info {name}\[{pid}\]: accept pid=\d+ from=127', line), line
+    srv.stop(signal.SIGTERM)
+    assert ' local3.notice ' in syslog.wait_line(': stop ')
+
+
+@needs_root
+@needs_daemon('busybox')
+def test_a_real_syslogd_may_be_restarted(server, daemon, folder):  # noqa: F811
+    """Catches a server that a stopped syslogd stops, and one whose log ends with it."""
+    syslog = RealSyslog(daemon, folder)
+    srv = server('-s', 'daemon', wrap=private_dev(folder))
+    visit(srv)
+    syslog.wait_line(': end ')
+    syslog.end()
+    for _ in range(20):
+        visit(srv)
+    syslog.begin()
+    before = len(syslog.lines(': end '))
+
+    def told():
+        visit(srv)
+        return len(syslog.lines(': end ')) > before
+
+    eventually(told, 'the server has found the new syslogd')
+    syslog.wait_line(r': log lost=\d+')

@@ -222,16 +222,18 @@ START_TEST(ports_are_set_and_read_in_host_order)
 }
 END_TEST
 
-/* Catches garbage in the log for a Unix client, which has no name. */
+/* Catches garbage in the log for a Unix client, which has no name, and an IPv4 client of an
+ * inherited socket of both families who is told that he is ::ffff:something. */
 START_TEST(clients_are_written_like_addresses_and_unix_ones_as_local)
 {
     struct peer v4 = peer_at("192.0.2.9", 40000), v6 = peer_at("2001:db8::9", 40001),
-                local = peer_at("local", 0);
+                local = peer_at("local", 0), mapped = peer_at("::ffff:192.0.2.9", 40002);
     char text[ADDRESS_TEXT_MAX];
 
     ck_assert_str_eq(peer_text(&v4, text), "192.0.2.9:40000");
     ck_assert_str_eq(peer_text(&v6, text), "[2001:db8::9]:40001");
     ck_assert_str_eq(peer_text(&local, text), "local");
+    ck_assert_str_eq(peer_text(&mapped, text), "192.0.2.9:40002");
 }
 END_TEST
 

@@ -1,0 +1,97 @@
+"""Other people's daemons, which the tests run beside forkecho: in the foreground, with settings
+of the test's own, and ended by their number.
+
+tests/deps installs them, or unpacks them where it must not start a service."""
+import glob
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import DEADLINE, eventually
+
+UNPACKED = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'forkecho' / 'daemons'
+
+# With a /run of its own: nothing that a daemon writes there is left behind, or in another's way.
+PRIVATE_RUN = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh']
+
+
+def find(name):
+    """The path of a daemon, or None."""
+    places = [os.environ['PATH'], '/usr/sbin', '/sbin', str(UNPACKED / 'usr' / 'sbin')]
+    return shutil.which(name, path=':'.join(places))
+
+
+def needs_daemon(name):
+    return pytest.mark.skipif(find(name) is None, reason=f'needs {name}: run make deps')
+
+
+def environment():
+    """What an unpacked daemon needs to find its libraries."""
+    folders = glob.glob(f'{UNPACKED}/usr/lib/*-linux-*') + glob.glob(f'{UNPACKED}/lib/*-linux-*')
+    return {**os.environ, 'LD_LIBRARY_PATH': ':'.join(folders)} if folders else dict(os.environ)
+
+
+def free_port():
+    """A port that nobody has; somebody might before it is used, which has not been seen."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+TCP_LISTEN = '0A'  # in /proc/net/tcp
+
+
+class Daemon:
+    """A running daemon; its output goes to a file."""
+
+    def __init__(self, command, log, **options):
+        self.log = Path(log)
+        with self.log.open('wb') as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                            stderr=subprocess.STDOUT, env=environment(),
+                                            start_new_session=True, **options)
+
+    def text(self):
+        return self.log.read_text(errors='replace')
+
+    def wait_for(self, port):
+        """Waits until it listens there; it is not connected to, which would be a client."""
+        def listens():
+            assert self.process.poll() is None, self.text()
+            sockets = [line.split() for line in Path('/proc/net/tcp').read_text().splitlines()]
+            return any(each[1].endswith(f':{port:04X}') and each[3] == TCP_LISTEN
+                       for each in sockets)
+        eventually(listens, f'{self.process.args[0]} listens at port {port}')
+
+    def wait_line(self, pattern, count=1):
+        return eventually(lambda: len(found := re.findall(pattern, self.text(), re.M)) >= count
+                          and found, f'{pattern} is in the log of {self.process.args[0]}')
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@pytest.fixture
+def daemon(folder):
+    """A function that starts a daemon: its command."""
+    running = []
+
+    def start(*command, **options):
+        log = folder / f'daemon-{len(running)}.log'
+        running.append(Daemon([str(word) for word in command], log, **options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.end()

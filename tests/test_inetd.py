@@ -1,0 +1,100 @@
+"""-i under the real inetd and xinetd, with the lines of examples/inetd."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from daemons import PRIVATE_RUN, daemon, find, free_port, needs_daemon  # noqa: F401 (a fixture)
+from harness import DEADLINE, TOP, Client, children, eventually, needs_root, process, program, run
+
+pytestmark = needs_root
+INETD = TOP / 'examples' / 'inetd'
+
+
+def inetd(daemon, folder, port):  # noqa: F811
+    """Starts inetd with the shipped lines, at another port and with the program just built."""
+    text = (INETD / 'inetd.conf').read_text()
+    lines = [line for line in text.splitlines() if line.startswith('echo\tstream\ttcp\t')]
+    assert len(lines) == 1
+    settings = folder / 'inetd.conf'
+    line = re.sub(r'^echo', f'127.0.0.1:{port}', lines[0])
+    settings.write_text(line.replace('/usr/local/sbin/forkecho', program('forkecho')) + '\n')
+    return daemon(*PRIVATE_RUN, find('inetd'), '-i', '-R', '10000', settings)
+
+
+def xinetd(daemon, folder, port):  # noqa: F811
+    text = (INETD / 'forkecho.xinetd').read_text()
+    text = text.replace('/usr/local/sbin/forkecho', program('forkecho'))
+    text = re.sub(r'(flags\s*=) IPv6', rf'type = UNLISTED\n\tport = {port}\n\tbind = 127.0.0.1\n\1',
+                  text)
+    (folder / 'xinetd.conf').write_text(text)
+    return daemon(*PRIVATE_RUN, find('xinetd'), '-dontfork', '-f', folder / 'xinetd.conf',
+                  '-filelog', folder / 'xinetd.log', '-pidfile', folder / 'xinetd.pid')
+
+
+SUPER = [pytest.param(inetd, marks=needs_daemon('inetd'), id='inetd'),
+         pytest.param(xinetd, marks=needs_daemon('xinetd'), id='xinetd')]
+
+
+class Running:
+    def __init__(self, started, port):
+        self.daemon = started
+        self.address = f'127.0.0.1:{port}'
+        started.wait_for(port)
+
+    @property
+    def pid(self):
+        return self.daemon.process.pid
+
+    def servers(self):
+        return [each.pid for each in children(self.pid) if each.state not in 'ZX']
+
+
+@pytest.fixture(params=SUPER)
+def superserver(request, daemon, folder):  # noqa: F811
+    folder.chmod(0o777)  # the server is nobody
+    port = free_port()
+    running = Running(request.param(daemon, folder, port), port)
+    yield running
+    eventually(lambda: running.servers() == [], 'no server is left behind')
+
+
+def test_a_client_is_served_as_by_any_server(superserver):
+    """Catches -i that does not find its client, loses bytes at a half-close, or stays."""
+    data = os.urandom(1 << 20)
+    done = subprocess.run([program('echoclient'), superserver.address], input=data,
+                          capture_output=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == data
+
+
+def test_the_server_is_the_user_of_the_line(superserver):
+    """Catches -i that takes the user for a mistake, or needs root for what it does."""
+    with Client(superserver.address) as client:
+        assert client.echo(b'x') == b'x'
+        with open(f'/proc/{superserver.servers()[0]}/status') as status:
+            assert re.search(r'^Uid:\t65534\t65534\t65534\t65534$', status.read(), re.M)
+
+
+def test_nothing_but_the_echo_reaches_the_client(superserver):
+    """Catches a log that goes to standard error, which here is the client's connection."""
+    with Client(superserver.address) as client:
+        assert client.echo(b'hello') == b'hello'
+        client.half_close()
+        assert client.receive_all() == b''
+
+
+def test_a_client_that_resets_ends_its_server(superserver):
+    """Catches a server that waits for a client that has gone."""
+    client = Client(superserver.address)
+    assert client.echo(b'x') == b'x'
+    pid, = superserver.servers()
+    client.reset()
+    eventually(lambda: process(pid) is None, 'the server has ended')
+
+
+def test_many_clients_at_once(superserver):
+    """Catches a server that is started for each client and has anything in another's way."""
+    done = run('echoclient', '-c', '-j', '20', '-n', '50', superserver.address, 'hello')
+    assert done.returncode == 0, done

@@ -1,0 +1,254 @@
+"""The init script of examples/init: every action in every state, under each shell there is."""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness import DEADLINE, TOP, Client, eventually, needs_root, process, program
+
+pytestmark = needs_root
+SCRIPT = TOP / 'examples' / 'init' / 'forkecho'
+SHELLS = [words for words in (['sh'], ['bash', '--posix'], ['dash'], ['busybox', 'sh'])
+          if shutil.which(words[0])]
+
+ACTIONS = ['start', 'stop', 'restart', 'try-restart', 'reload', 'force-reload', 'status']
+# The exit status of each action, in that order.
+STATES = {
+    'stopped': [0, 0, 0, 0, 7, 7, 3],
+    'running': [0, 0, 0, 0, 0, 0, 0],
+    'dead': [0, 0, 0, 0, 7, 7, 1],
+    'empty': [0, 0, 0, 0, 7, 7, 3],
+    'foreign': [0, 0, 0, 0, 7, 7, 1],
+    'missing': [5, 0, 5, 0, 5, 7, 3],
+}
+
+
+class Service:
+    """The script with a server of the test's own, in the test's folder."""
+
+    def __init__(self, folder, shell=('sh',), options='-u root'):
+        self.folder = folder
+        self.shell = shell
+        self.address = f'{folder}/echo'
+        self.pidfile = folder / 'pid'
+        self.bystander = None
+        self.settings = folder / 'settings'
+        self.set(FORKECHO=program('forkecho'), PIDFILE=self.pidfile, STOP_SECONDS=DEADLINE,
+                 FORKECHO_OPTIONS=f'-l {self.address} {options}')
+
+    def set(self, **values):
+        with self.settings.open('a') as file:
+            for key, value in values.items():
+                text = str(int(value)) if key == 'STOP_SECONDS' else str(value)
+                file.write(f"{key}='{text}'\n")
+
+    def run(self, *words, wrap=()):
+        return subprocess.run([*wrap, *self.shell, SCRIPT, *words], text=True, check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * DEADLINE,
+                              env={**os.environ, 'FORKECHO_SETTINGS': str(self.settings)})
+
+    def does(self, *words, **options):
+        return self.run(*words, **options).returncode
+
+    @property
+    def pid(self):
+        text = self.pidfile.read_text() if self.pidfile.exists() else ''
+        return int(text) if text.strip() else None
+
+    def serves(self):
+        try:
+            with Client(self.address) as client:
+                return client.echo(b'hello') == b'hello'
+        except OSError:
+            return False
+
+    def bring(self, state):
+        """Brings about a state that the script may find."""
+        if state in ('running', 'dead'):
+            assert self.does('start') == 0
+        if state == 'dead':
+            dead = self.pid
+            os.kill(dead, signal.SIGKILL)
+            eventually(lambda: is_gone(dead), 'the server is dead')
+            self.pidfile.write_text(f'{dead}\n')
+        if state == 'empty':
+            self.pidfile.write_text('')
+        if state == 'foreign':
+            self.bystander = subprocess.Popen(['sleep', '1000'])
+            self.pidfile.write_text(f'{self.bystander.pid}\n')
+        if state == 'missing':
+            self.set(FORKECHO=self.folder / 'nothing')
+
+    def finish(self):
+        if self.bystander:
+            alive = self.bystander.poll() is None
+            self.bystander.kill()
+            self.bystander.wait()
+            assert alive, 'the script has ended a process that is not its own'
+        pid = self.pid
+        if pid and process(pid) and 'forkecho' in open(f'/proc/{pid}/stat').read():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            eventually(lambda: is_gone(pid), 'the server is gone')
+
+
+def is_gone(pid):
+    found = process(pid)
+    return found is None or found.state in 'ZX'
+
+
+@pytest.fixture
+def service(folder):
+    """A function that makes a Service."""
+    made = []
+
+    def make(*words, **options):
+        made.append(Service(folder, *words, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.finish()
+
+
+@pytest.fixture(params=SHELLS, ids=lambda words: words[0])
+def shell(request):
+    return request.param
+
+
+# ---- every action in every state ---------------------------------------------------------
+
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('action', ACTIONS)
+def test_exit_status(service, shell, state, action):
+    """Catches a status that the Linux Standard Base has another meaning for, a pid file that is
+    empty, stale or of somebody else being taken for a server, and a server that is not then
+    what the action says."""
+    subject = service(shell)
+    subject.bring(state)
+    before = subject.pid if state == 'running' else None
+    done = subject.run(action)
+    assert done.returncode == STATES[state][ACTIONS.index(action)], done
+    runs = action in ('start', 'restart') and state != 'missing' or \
+        action != 'stop' and state == 'running'
+    assert subject.serves() == runs
+    assert subject.does('status') == (0 if runs else STATES[state][-1] if action != 'stop' else 3)
+    if before:
+        same = action in ('start', 'reload', 'status')
+        assert (subject.pid == before) == same
+
+
+def test_usage(service, shell):
+    """Catches a script that takes a typing error for an action, or no action for one."""
+    subject = service(shell)
+    assert subject.does() == 2
+    assert subject.does('start', 'now') == 2
+    assert subject.does('frobnicate') == 3
+    assert 'try-restart' in subject.run().stderr
+    assert not subject.pidfile.exists()
+
+
+def test_without_privilege(service, shell):
+    """Catches a user who is told that a start failed, and not that it is not for him; a status
+    is for everybody."""
+    subject = service(shell)
+    subject.bring('running')
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    for action in ACTIONS:
+        expected = 0 if action == 'status' else 4
+        assert subject.does(action, wrap=nobody) == expected, action
+    assert subject.serves()
+
+
+# ---- starting ----------------------------------------------------------------------------
+
+def test_wrong_options_are_not_configured(service, shell):
+    """Catches a start that reports success, or plain failure, for options that nobody can take."""
+    subject = service(shell)
+    for options in ('-c 0', '--frobnicate', '-G "unbalanced'):
+        subject.set(FORKECHO_OPTIONS=options)
+        assert subject.does('start') == 6, options
+        assert subject.does('status') == 3
+
+
+def test_a_server_that_cannot_start_fails_and_says_why(service, shell):
+    """Catches a start that returns before the server listens."""
+    subject = service(shell)
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        subject.set(FORKECHO_OPTIONS=f'-l 127.0.0.1:{port} -u root')
+        done = subject.run('start')
+    assert done.returncode == 1 and str(port) in done.stdout + done.stderr
+    assert subject.does('status') == 3
+
+
+def test_options_may_have_blanks_and_stars(service, shell):
+    """Catches options that are cut at blanks in quotes, or whose * becomes the files of a
+    folder."""
+    subject = service(shell)
+    subject.set(FORKECHO_OPTIONS=f'-u root -l {subject.address} -m "* %m *"')
+    assert subject.does('start') == 0
+    with Client(subject.address) as client:
+        client.sendall(b'x')
+        assert client.receive(5) == b'* x *'
+
+
+# ---- stopping ----------------------------------------------------------------------------
+
+def test_a_pidfile_that_nobody_could_not_remove_is_none(service, shell):
+    """Catches a status 1 after an orderly end: a server that has become nobody can only empty
+    its pid file."""
+    subject = service(shell, options='')
+    assert subject.does('start') == 0
+    pid = subject.pid
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: is_gone(pid), 'the server has ended')
+    assert subject.does('status') == 3
+    assert subject.does('start') == 0
+    assert subject.serves()
+
+
+def test_a_stop_lets_clients_finish(service, shell):
+    """Catches a stop that kills, and one that returns while the server still runs."""
+    subject = service(shell)
+    subject.bring('running')
+    pid = subject.pid
+    with Client(subject.address) as client:
+        assert client.echo(b'x') == b'x'
+        stopping = subprocess.Popen([*shell, SCRIPT, 'stop'], stdout=subprocess.DEVNULL,
+                                    env={**os.environ, 'FORKECHO_SETTINGS': str(subject.settings)})
+        eventually(lambda: not subject.serves(), 'the drain has begun')
+        assert client.echo(b'y') == b'y'
+        assert stopping.poll() is None and not is_gone(pid)
+    assert stopping.wait(DEADLINE) == 0
+    assert is_gone(pid)
+
+
+def test_a_stop_ends_whom_the_drain_does_not(service, shell):
+    """Catches a stop that waits for ever for a client without end."""
+    subject = service(shell, options='-u root -g 1h')
+    subject.set(STOP_SECONDS=1)
+    subject.bring('running')
+    pid = subject.pid
+    with Client(subject.address) as client:
+        assert client.echo(b'x') == b'x'
+        assert subject.does('stop') == 0
+        assert is_gone(pid)
+
+
+def test_reload_keeps_the_process_and_its_clients(service):
+    """Catches a reload that restarts, or a signal that ends the server."""
+    subject = service()
+    subject.bring('running')
+    pid = subject.pid
+    with Client(subject.address) as client:
+        assert client.echo(b'x') == b'x'
+        assert subject.does('reload') == 0
+        assert client.echo(b'y') == b'y'
+        assert subject.serves() and subject.pid == pid

@@ -2,6 +2,7 @@
 #include "address.h"
 
 #include "parse.h"
+#include "text.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -144,43 +145,62 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
     return (int)count;
 }
 
-/* A link-local address means nothing without its interface (RFC 4007 section 11). */
-static void scope_text(const struct sockaddr_in6 *address, char *text)
+static void add_ipv4(struct text *text, const struct in_addr *address)
 {
-    char name[IF_NAMESIZE];
+    unsigned long number = ntohl(address->s_addr);
 
-    text[0] = '\0';
-    if (address->sin6_scope_id != 0 && if_indextoname(address->sin6_scope_id, name) != NULL)
-        snprintf(text, IF_NAMESIZE + 1, "%%%s", name);
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        text_add_number(text, number >> shift & 255);
+        text_add(text, shift > 0 ? "." : "");
+    }
 }
 
-char *address_text(const struct sockaddr *address, char *text)
+/* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11). */
+static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
 {
-    const struct sockaddr_in *v4 = (const void *)address;
-    const struct sockaddr_in6 *v6 = (const void *)address;
+    char host[INET6_ADDRSTRLEN] = "", name[IF_NAMESIZE];
+
+    inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof host);
+    text_add(text, "[");
+    text_add(text, host);
+    if (address->sin6_scope_id != 0 && if_indextoname(address->sin6_scope_id, name) != NULL) {
+        text_add(text, "%");
+        text_add(text, name);
+    }
+    text_add(text, "]");
+}
+
+static void add_port(struct text *text, const struct sockaddr *address)
+{
+    text_add(text, ":");
+    text_add_number(text, address_port(address));
+}
+
+char *address_text(const struct sockaddr *address, char *buffer)
+{
     const struct sockaddr_un *local = (const void *)address;
-    char host[INET6_ADDRSTRLEN], scope[IF_NAMESIZE + 1];
+    struct text text = text_in(buffer, ADDRESS_TEXT_MAX);
 
     switch (address->sa_family) {
     case AF_INET:
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, address_port(address));
+        add_ipv4(&text, &((const struct sockaddr_in *)(const void *)address)->sin_addr);
+        add_port(&text, address);
         break;
     case AF_INET6:
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        scope_text(v6, scope);
-        snprintf(text, ADDRESS_TEXT_MAX, "[%s%s]:%u", host, scope, address_port(address));
+        add_ipv6(&text, (const void *)address);
+        add_port(&text, address);
         break;
     case AF_UNIX:
         /* An abstract one (unix(7)) begins with a NUL, which is shown as @. */
-        snprintf(text, ADDRESS_TEXT_MAX, "%s%s", local->sun_path[0] == '\0' ? "@" : "",
-                 local->sun_path[0] == '\0' ? local->sun_path + 1 : local->sun_path);
+        if (local->sun_path[0] == '\0')
+            text_add(&text, "@");
+        text_add(&text, local->sun_path + (local->sun_path[0] == '\0'));
         break;
     default:
-        snprintf(text, ADDRESS_TEXT_MAX, "unknown");
+        text_add(&text, "unknown");
         break;
     }
-    return text;
+    return buffer;
 }
 
 char *peer_text(const struct peer *peer, char *text)

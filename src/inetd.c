@@ -84,7 +84,7 @@ static void serve_client(struct server *server, const struct client *client, cha
     struct child *child = server_began(server, getpid(), client);
     char from[ADDRESS_TEXT_MAX];
 
-    title_set("%s", peer_text(&client->peer, from));
+    title_set(peer_text(&client->peer, from));
     listeners_prepare(client->descriptor, &client->peer, server->options->service.idle);
     confine_child(true);
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "log.h"
 #include "manager.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -324,19 +325,20 @@ void listeners_close(struct listeners *listeners)
     close_from(listeners, 0);
 }
 
-void listeners_text(const struct listeners *listeners, char *text, size_t size)
+void listeners_text(const struct listeners *listeners, char *buffer, size_t size)
 {
-    size_t used = 0;
+    static const char more[] = ",...";
+    struct text text = text_in(buffer, size);
     char address[ADDRESS_TEXT_MAX];
 
-    text[0] = '\0';
     for (size_t i = 0; i < listeners->count; i++) {
-        address_text(&listeners->all[i].address.name.any, address);
         const char *comma = i > 0 ? "," : "";
-        if (used + strlen(comma) + strlen(address) + sizeof ",..." > size) {
-            snprintf(text + used, size - used, ",...");
+        address_text(&listeners->all[i].address.name.any, address);
+        if ((size_t)(text.end - text.at) < strlen(comma) + strlen(address) + strlen(more)) {
+            text_add(&text, more);
             return;
         }
-        used += (size_t)snprintf(text + used, size - used, "%s%s", comma, address);
+        text_add(&text, comma);
+        text_add(&text, address);
     }
 }

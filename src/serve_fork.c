@@ -79,7 +79,7 @@ struct birth {
     char *buffer; /* for the session */
     bool logs;    /* it writes to the log, as -vv has it */
     int upgrade;  /* a descriptor of an upgrade that is under way; 0: none */
-    char title[TITLE_MAX];
+    char *title;  /* how the next child is to be called, of TITLE_MAX characters */
 };
 
 /* ---- the child ---- */
@@ -127,7 +127,7 @@ static void begin_child(struct server *server, struct birth *birth, const struct
     char from[ADDRESS_TEXT_MAX];
     pid_t pid;
 
-    title_compose(birth->title, "%s", peer_text(&client->peer, from));
+    title_compose(birth->title, peer_text(&client->peer, from));
     pid = platform_fork();
     if (pid == 0)
         live(birth, client);
@@ -292,7 +292,8 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
     if (reaper->upgrade.ended)
         read_ledger(server, reaper);
     upgrade_settle(&reaper->upgrade, server, &reaper->ledger);
-    birth->upgrade = reaper->upgrade.said;
+    if (birth->upgrade != reaper->upgrade.said) /* a page that children share is left alone */
+        birth->upgrade = reaper->upgrade.said;
 }
 
 /* Opens the ledger. The listeners are open, and nothing else is: so its write end is above
@@ -322,14 +323,15 @@ static bool only_system_calls(const struct options *options)
            service->delay <= 0 && service->proxies.count == 0 && !log_shows(LOG_MESSAGES);
 }
 
-/* Serves until told to stop. A function of its own, so that the title lies in the one page of
+/* Serves until told to stop. A function of its own, so that the titles lie in the one page of
  * the stack that parent and child write to anyway (STACK_PAGE). */
 __attribute__((noinline)) static int serve_clients(struct server *server, struct reaper *reaper,
                                                    struct birth *birth)
 {
-    char title[TITLE_MAX];
+    char own_title[TITLE_MAX], child_title[TITLE_MAX];
 
-    title_open(server->options->program, title);
+    title_open(server->options->program, own_title);
+    birth->title = child_title;
     if (server_announce(server) == -1)
         return -1;
     while (server_running(server)) {

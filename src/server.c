@@ -6,6 +6,7 @@
 #include "manager.h"
 #include "platform.h"
 #include "signals.h"
+#include "text.h"
 #include "title.h"
 
 #include <errno.h>
@@ -225,20 +226,27 @@ void server_status(const struct server *server, size_t zombies)
               now - server->started);
 }
 
-/* For ps(1): how many are served. */
+/* For ps(1): how many are served, of how many, and where. */
 static void update_title(struct server *server)
 {
-    char where[TITLE_MAX];
+    char title[TITLE_MAX], where[TITLE_MAX];
+    struct text text = text_in(title, sizeof title);
     size_t live = children_live(server->children);
 
     if (live == server->titled_live && server->listeners.count > 0)
         return;
     server->titled_live = live;
-    listeners_text(&server->listeners, where, sizeof where);
-    if (server->phase == SERVER_SERVING)
-        title_set("%zu live of %zu on %s", live, server->options->max_connections, where);
-    else
-        title_set("%zu live, stopping", live);
+    text_add_number(&text, live);
+    if (server->phase == SERVER_SERVING) {
+        listeners_text(&server->listeners, where, sizeof where);
+        text_add(&text, " live of ");
+        text_add_number(&text, server->options->max_connections);
+        text_add(&text, " on ");
+        text_add(&text, where);
+    } else {
+        text_add(&text, " live, stopping");
+    }
+    title_set(title);
 }
 
 /* Keeps the service manager informed. Returns when to do so again; 0: no such time. */

@@ -2,9 +2,8 @@
 #include "title.h"
 
 #include "platform.h"
+#include "text.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 /* A process has one title. */
@@ -30,33 +29,25 @@ void title_open(const char *program, char *area)
         the_title.area = NULL;
 }
 
-static void compose(char *title, const char *format, va_list values)
+static void compose(char *title, const char *more)
 {
-    int used = snprintf(title, TEXT_SIZE, "%s: ", the_title.program);
+    struct text text = text_in(title, TEXT_SIZE);
 
-    vsnprintf(title + used, TEXT_SIZE - (size_t)used, format, values);
+    text_add(&text, the_title.program);
+    text_add(&text, ": ");
+    text_add(&text, more);
 }
 
-void title_set(const char *format, ...)
+void title_set(const char *text)
 {
-    va_list values;
-
-    if (the_title.area == NULL)
-        return;
-    va_start(values, format);
-    compose(the_title.area, format, values);
-    va_end(values);
+    if (the_title.area != NULL)
+        compose(the_title.area, text);
 }
 
-void title_compose(char *title, const char *format, ...)
+void title_compose(char *title, const char *text)
 {
-    va_list values;
-
-    if (the_title.area == NULL)
-        return;
-    va_start(values, format);
-    compose(title, format, values);
-    va_end(values);
+    if (the_title.area != NULL)
+        compose(title, text);
 }
 
 void title_take(const char *title)

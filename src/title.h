@@ -20,11 +20,11 @@
  * (NULL). Where the system cannot do that there are no titles. `program` is kept. */
 void title_open(const char *program, char *area);
 
-/* Writes "program: " and this text as the title. */
-void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Makes "program: " and this text the title. */
+void title_set(const char *text);
 
-/* The same in two steps, the second without formatting: for a child. */
-void title_compose(char *title, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same in two steps: the first, into `title`, by the parent, the second by its child. */
+void title_compose(char *title, const char *text);
 void title_take(const char *title);
 
 #endif

@@ -1,0 +1,25 @@
+/*
+ * text.h: put a text together without printf.
+ *
+ * For what is written for each connection, such as a client's address or a title: printf takes
+ * more than a microsecond and so much stack that after a fork the parent copies a page more.
+ *
+ * The text always ends with a NUL; what does not fit is left out.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stddef.h>
+
+struct text {
+    char *at;  /* where the NUL is */
+    char *end; /* the last character, which can only be the NUL */
+};
+
+/* An empty text in `buffer`, of `size` characters, at least one. */
+struct text text_in(char *buffer, size_t size);
+
+void text_add(struct text *text, const char *more);
+void text_add_number(struct text *text, unsigned long long number);
+
+#endif

@@ -33,13 +33,15 @@ LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 HAVE__FORK := $(shell printf "\043include <unistd.h>\nint main(void) { return (int)_Fork(); }\n" | \
   $(CC) -D_GNU_SOURCE -Werror -xc -o /dev/null - 2>/dev/null && echo -DHAVE__FORK)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
+CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),null)
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,poll)
 
 # Programs have a main(), servers a serve(); all the rest is the library.
 PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
 BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
-            src/platform_$(PLATFORM).c $(wildcard src/readiness_$(READINESS).c)
+            src/platform_$(PLATFORM).c src/platform_confine_$(CONFINE).c \
+            $(wildcard src/readiness_$(READINESS).c)
 VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
 SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
@@ -81,7 +83,8 @@ $(BUILD)/libecho.a: $(call object,$(LIBRARY))
 
 # What a child runs lies together, in the order that the linker is given: a page fault brings
 # 64 KiB of a program (fault-around, Linux), and so one or two bring all that a child needs.
-CHILD = $(patsubst %,src/%.c,session ledger confine title signals platform_$(PLATFORM) clock)
+CHILD = $(patsubst %,src/%.c,session ledger confine platform_confine_$(CONFINE) title \
+          signals platform_$(PLATFORM) clock)
 $(call object,$(CHILD)): CFLAGS += -fno-tree-slp-vectorize
 
 $(BUILD)/forkecho: $(call object,src/serve_fork.c $(CHILD) src/main.c) $(BUILD)/libecho.a

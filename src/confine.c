@@ -9,9 +9,9 @@ void confine_child(bool logs)
 {
     const struct rlimit none = {0, 0};
 
-    platform_confine_child();
     (void)setrlimit(RLIMIT_CORE, &none);
     if (!logs)
         (void)setrlimit(RLIMIT_FSIZE, &none);
     (void)setrlimit(RLIMIT_NOFILE, &none);
+    platform_confine_child(); /* last: it may forbid setrlimit */
 }

@@ -167,14 +167,6 @@ void platform_forbid_privileges(void)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-/* Not a filter of system calls (seccomp): it would have to know those of every libc. */
-void platform_confine_child(void)
-{
-    const struct rlimit none = {0, 0};
-
-    (void)setrlimit(RLIMIT_NPROC, &none);
-}
-
 /* The first word of a file, such as a limit; false when it cannot be read. */
 static int read_word(const char *path, char *word, size_t size)
 {

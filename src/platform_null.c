@@ -79,10 +79,6 @@ void platform_forbid_privileges(void)
 {
 }
 
-void platform_confine_child(void)
-{
-}
-
 void platform_process_limits(char *text, size_t size)
 {
     if (size > 0)

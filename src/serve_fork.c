@@ -330,17 +330,19 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
 {
     char own_title[TITLE_MAX], child_title[TITLE_MAX];
 
+    int outcome;
+
     title_open(server->options->program, own_title);
     birth->title = child_title;
-    if (server_announce(server) == -1)
-        return -1;
-    while (server_running(server)) {
+    outcome = server_announce(server);
+    while (outcome == 0 && server_running(server)) {
         server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
                     NULL, 0);
         turn(server, reaper, birth);
     }
+    birth->title = NULL;
     title_open(server->options->program, NULL);
-    return 0;
+    return outcome;
 }
 
 static int serve(struct server *server)

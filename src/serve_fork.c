@@ -329,7 +329,6 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
                                                    struct birth *birth)
 {
     char own_title[TITLE_MAX], child_title[TITLE_MAX];
-
     int outcome;
 
     title_open(server->options->program, own_title);

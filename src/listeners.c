@@ -280,11 +280,11 @@ static int open_endpoint(struct listeners *listeners, const struct options *opti
     return refuse(given, &found[failed]);
 }
 
-/* Takes the sockets that the service manager hands over. Returns how many, or -1 (said). */
+/* Takes the sockets that the service manager hands over. Returns how many. */
 static int take_handed(struct listeners *listeners, const struct options *options)
 {
     int descriptors[LISTENERS_MAX];
-    int count = manager_listeners(descriptors, LISTENERS_MAX);
+    int count = manager_listeners(descriptors);
 
     for (int i = 0; i < count; i++) {
         struct listener *listener = &listeners->all[listeners->count++];
@@ -301,11 +301,9 @@ static int take_handed(struct listeners *listeners, const struct options *option
 
 int listeners_open(struct listeners *listeners, const struct options *options)
 {
-    int handed;
-
     listeners->count = 0;
-    if ((handed = take_handed(listeners, options)) != 0)
-        return handed > 0 ? 0 : -1;
+    if (take_handed(listeners, options) > 0)
+        return 0;
     for (size_t i = 0; i < options->listen_count; i++)
         if (open_endpoint(listeners, options, &options->listen[i].endpoint,
                           options->listen[i].text) == -1) {

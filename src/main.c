@@ -75,7 +75,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
 
     if (!can_print(options) || identity_find(&identity, options->user, options->root) == -1)
         return NULL;
-    if (manager_open() == -1 || tidy_descriptors() == -1)
+    if (manager_open() == -1 || manager_check(LISTENERS_MAX) == -1 || tidy_descriptors() == -1)
         return NULL;
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (options->daemon && daemon_detach(starter) == -1)
@@ -87,11 +87,12 @@ static struct server *set_up(const struct options *options, struct daemon *start
     server = server_open(options, starter, pidfile);
     if (server == NULL || server_listen(server) == -1)
         return NULL;
+    if (identity_take(&identity) == -1) {
+        server_close(server);
+        return NULL;
+    }
     platform_forbid_privileges();
-    if (identity_take(&identity) == 0)
-        return server;
-    server_close(server);
-    return NULL;
+    return server;
 }
 
 /* The same where an earlier program of this process has done it all. Returns the server with what

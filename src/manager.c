@@ -24,7 +24,7 @@
 
 /* Seconds between two status texts, and until what could not be told is tried again. */
 #define STATUS_PERIOD 1
-#define READY_AGAIN 0.1
+#define STATE_AGAIN 0.1
 
 /* LISTEN_FDNAMES is for messages only: what does not fit is not named. */
 #define NAMES_SIZE 1024
@@ -44,7 +44,8 @@ static struct {
     double status_next;          /* when a status may be told again */
     char status[MANAGER_STATUS_MAX]; /* the last one told */
     double watchdog_next;            /* when WATCHDOG=1 is due */
-    bool owes_ready;                 /* READY=1 found no room */
+    enum manager_state state;        /* the last one told, or ... */
+    bool owes_state;                 /* ... still to be told */
 } the_manager = {.descriptor = -1};
 
 /* ---- the environment ---- */
@@ -232,33 +233,41 @@ int manager_notify(const char *format, ...)
     return -1;
 }
 
-int manager_reloading(void)
-{
-    struct timespec now = {0, 0};
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
-                          (unsigned long long)now.tv_sec * 1000000 +
-                              (unsigned long long)now.tv_nsec / 1000);
-}
-
 bool manager_listens(void)
 {
     return the_manager.length > 0;
 }
 
-void manager_ready(void)
+void manager_state(enum manager_state state)
 {
-    the_manager.owes_ready = manager_notify("READY=1") == -1;
+    struct timespec now = {0, 0};
+    int sent = 0;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    switch (state) {
+    case MANAGER_READY:
+        sent = manager_notify("READY=1");
+        break;
+    case MANAGER_RELOADING:
+        sent = manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+                              (unsigned long long)now.tv_sec * 1000000 +
+                                  (unsigned long long)now.tv_nsec / 1000);
+        break;
+    case MANAGER_STOPPING:
+        sent = manager_notify("STOPPING=1");
+        break;
+    }
+    the_manager.state = state;
+    the_manager.owes_state = sent == -1;
 }
 
 /* Each of these tells one thing if it is due, and returns when it is due again; 0: it is not. */
 
-static double tell_ready(double now)
+static double tell_state(double now)
 {
-    if (the_manager.owes_ready)
-        manager_ready();
-    return the_manager.owes_ready ? now + READY_AGAIN : 0;
+    if (the_manager.owes_state)
+        manager_state(the_manager.state);
+    return the_manager.owes_state ? now + STATE_AGAIN : 0;
 }
 
 static double tell_status(const char *text, double now)
@@ -288,12 +297,12 @@ static double tell_watchdog(double now)
         return 0;
     if (now >= the_manager.watchdog_next && manager_notify("WATCHDOG=1") == 1)
         the_manager.watchdog_next = now + period;
-    return now >= the_manager.watchdog_next ? now + READY_AGAIN : the_manager.watchdog_next;
+    return now >= the_manager.watchdog_next ? now + STATE_AGAIN : the_manager.watchdog_next;
 }
 
 double manager_tell(const char *text, double now)
 {
-    double due[] = {tell_ready(now), tell_status(text, now), tell_watchdog(now)};
+    double due[] = {tell_state(now), tell_status(text, now), tell_watchdog(now)};
 
     return clock_earliest(due, sizeof due / sizeof due[0]);
 }
@@ -352,24 +361,30 @@ static const char *name_of(int descriptor, int *length)
     return name;
 }
 
-int manager_listeners(int *descriptors, size_t limit)
+int manager_check(size_t limit)
 {
     if ((size_t)the_manager.listeners > limit) {
         log_error("LISTEN_FDS hands over %d sockets; at most %zu can be served",
                   the_manager.listeners, limit);
         return -1;
     }
-    for (int i = 0; i < the_manager.listeners; i++) {
-        const char *defect = defect_of(LISTEN_START + i), *name;
+    for (int i = LISTEN_START; i < manager_lowest_free(); i++) {
+        const char *defect = defect_of(i), *name;
         int length;
 
-        descriptors[i] = LISTEN_START + i;
         if (defect == NULL)
             continue;
-        name = name_of(descriptors[i], &length);
-        log_error("cannot listen on descriptor %d%s%.*s%s of LISTEN_FDS: %s", descriptors[i],
+        name = name_of(i, &length);
+        log_error("cannot listen on descriptor %d%s%.*s%s of LISTEN_FDS: %s", i,
                   length > 0 ? " (" : "", length, name, length > 0 ? ")" : "", defect);
         return -1;
     }
+    return 0;
+}
+
+int manager_listeners(int *descriptors)
+{
+    for (int i = 0; i < the_manager.listeners; i++)
+        descriptors[i] = LISTEN_START + i;
     return the_manager.listeners;
 }

@@ -39,6 +39,11 @@
  */
 int manager_open(void);
 
+/* Looks at the sockets that were handed over, before anything else is opened and could take the
+ * number of one that is missing. Returns 0, or -1 (said) when one of them is no stream socket
+ * that listens, for IPv4, IPv6 or Unix, or they are more than `limit`. */
+int manager_check(size_t limit);
+
 /* The lowest descriptor above those that were handed over: all below belong to somebody. */
 int manager_lowest_free(void);
 
@@ -47,13 +52,11 @@ void manager_connect(void);
 
 /*
  * Takes the sockets that were handed over in place of -l (sd_listen_fds(3)): descriptors
- * from 3 on, each of them a stream socket that listens, for IPv4, IPv6 or Unix. They become
- * close-on-exec and non-blocking. They are shared with the manager, which listens on after
- * us: close them, never shutdown(2) them nor unlink their files.
- * Returns how many there are, 0 where none were handed over, or -1 (said) when one of them
- * is something else or they are more than `limit`.
+ * from 3 on, which were checked. They become close-on-exec and non-blocking. They are shared
+ * with the manager, which listens on after us: close them, never shutdown(2) them nor unlink
+ * their files. Returns how many there are, 0 where none were handed over.
  */
-int manager_listeners(int *descriptors, size_t limit);
+int manager_listeners(int *descriptors);
 
 /*
  * Sends one datagram, such as "READY=1" or "STATUS=...\nMAINPID=...", without a wait. More
@@ -64,20 +67,20 @@ int manager_listeners(int *descriptors, size_t limit);
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define MANAGER_MESSAGE_MAX 512
 
-/* Tells that the configuration is being read anew: RELOADING=1 with MONOTONIC_USEC, the
- * present CLOCK_MONOTONIC, which Type=notify-reload asks for. READY=1 ends it. Returns as
- * manager_notify does. */
-int manager_reloading(void);
-
 /* Whether there is a manager to tell anything. */
 bool manager_listens(void);
 
-/* Tells that the server is ready, now, or as soon as there is room for it (manager_tell). */
-void manager_ready(void);
+/*
+ * Tells in which state the server is from now on, at once, or as soon as there is room for it
+ * (manager_tell). RELOADING=1 comes with MONOTONIC_USEC, the present CLOCK_MONOTONIC, which
+ * Type=notify-reload asks for; READY=1 ends it.
+ */
+enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
+void manager_state(enum manager_state state);
 
 /*
  * To be called at every turn of the server's loop. Tells what is due at `now` (clock.h):
- *   - READY=1 that is still owed;
+ *   - the state that is still owed;
  *   - the status text, up to its first newline, at most once a second and only when it has
  *     changed;
  *   - WATCHDOG=1, where it is wanted, in half the time that the manager waits for it

@@ -56,8 +56,11 @@ int platform_set_groups(size_t count, const gid_t *groups);
  * without the privilege, ENOSYS where the system cannot. */
 int platform_change_root(const char *path);
 
-/* Keeps this process and all its children from ever gaining privileges by what they execute
- * (PR_SET_NO_NEW_PRIVS on Linux). Called once, by the parent. May do nothing. */
+/*
+ * Once the identity is taken: gives up what privileges are left to a process that is not root
+ * (capabilities(7)), and keeps it and all its children from ever gaining any by what they
+ * execute (PR_SET_NO_NEW_PRIVS). May do nothing.
+ */
 void platform_forbid_privileges(void);
 
 /* Takes from a child what POSIX cannot (confine.h): the right to create processes (RLIMIT_NPROC)

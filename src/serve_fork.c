@@ -61,10 +61,18 @@
 /* What a child reads into at first: short messages stay within that page. */
 #define FIRST_BUFFER 2048
 
+/* A child that has signed off and was not gone when the parent looked. It is looked for again at
+ * each SIGCHLD until the sweep is due that finds it anyway: it may never have meant to leave,
+ * for a subverted child can sign off for another. */
+struct leaving {
+    pid_t pid;
+    double until;
+};
+
 /* What the parent needs for reaping; in private memory, as its pages change all the time. */
 struct reaper {
     struct ledger ledger;
-    pid_t leaving[LEAVING_MAX]; /* signed off, not yet reaped */
+    struct leaving leaving[LEAVING_MAX];
     size_t leaving_count;
     unsigned long reaped; /* in all */
     bool late_signal; /* the last reaping may have taken a child before its own SIGCHLD */
@@ -162,18 +170,28 @@ static void bury(struct server *server, struct reaper *reaper, struct child *chi
     reaper->reaped++;
 }
 
+/* Has a sweep find within the period what nothing else does. */
+static void plan_sweep(struct reaper *reaper, double now)
+{
+    if (reaper->sweep_at <= 0)
+        reaper->sweep_at = now + SWEEP_PERIOD;
+}
+
 /* Reaps those that have signed off, as far as they have exited. */
 static void reap_leaving(struct server *server, struct reaper *reaper)
 {
+    double now = reaper->leaving_count > 0 ? clock_seconds() : 0;
     size_t kept = 0;
 
     for (size_t i = 0; i < reaper->leaving_count; i++) {
-        pid_t pid = reaper->leaving[i];
+        struct leaving leaving = reaper->leaving[i];
         int status;
-        pid_t reaped = try_wait(pid, &status);
-        struct child *child = children_find(server->children, pid);
-        if (reaped == 0)
-            reaper->leaving[kept++] = pid;
+        pid_t reaped = try_wait(leaving.pid, &status);
+        struct child *child = children_find(server->children, leaving.pid);
+        if (reaped == 0 && now < leaving.until)
+            reaper->leaving[kept++] = leaving;
+        else if (reaped == 0)
+            plan_sweep(reaper, now);
         else if (child != NULL) /* -1: somebody else has reaped it; it is gone all the same */
             bury(server, reaper, child, reaped > 0 ? status : 0);
     }
@@ -193,7 +211,8 @@ static void read_ledger(struct server *server, struct reaper *reaper)
         if (reaper->leaving_count == LEAVING_MAX)
             reap_leaving(server, reaper);
         if (reaper->leaving_count < LEAVING_MAX)
-            reaper->leaving[reaper->leaving_count++] = (pid_t)record.id;
+            reaper->leaving[reaper->leaving_count++] =
+                (struct leaving){(pid_t)record.id, clock_seconds() + SWEEP_PERIOD};
     }
     if (reaper->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
@@ -206,12 +225,12 @@ static void read_ledger(struct server *server, struct reaper *reaper)
 static void forget_leaving(struct reaper *reaper, pid_t pid)
 {
     for (size_t i = 0; i < reaper->leaving_count; i++)
-        if (reaper->leaving[i] == pid)
+        if (reaper->leaving[i].pid == pid)
             reaper->leaving[i] = reaper->leaving[--reaper->leaving_count];
 }
 
-/* Reaps whatever has died, in portions. Returns how many. */
-static size_t sweep(struct server *server, struct reaper *reaper)
+/* Reaps whatever has died, up to a portion. Returns whether there may be more. */
+static bool sweep(struct server *server, struct reaper *reaper)
 {
     size_t swept = 0;
     pid_t pid;
@@ -234,7 +253,17 @@ static size_t sweep(struct server *server, struct reaper *reaper)
         swept++;
     }
     reaper->sweep_at = swept == SWEEP_PORTION ? clock_seconds() : 0;
-    return swept;
+    return swept == SWEEP_PORTION;
+}
+
+/* Reaps all that has died. Returns how many children of ours that were. */
+static size_t sweep_all(struct server *server, struct reaper *reaper)
+{
+    unsigned long before = reaper->reaped;
+
+    while (sweep(server, reaper))
+        continue;
+    return reaper->reaped - before;
 }
 
 /* The one child that is not a client's: it would wait for a sweep otherwise. */
@@ -262,8 +291,8 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
     if ((reaper->reaped == before && !reaper->late_signal) ||
         server->phase >= SERVER_TERMINATING)
         sweep(server, reaper);
-    else if (reaper->sweep_at <= 0)
-        reaper->sweep_at = clock_seconds() + SWEEP_PERIOD;
+    else
+        plan_sweep(reaper, clock_seconds());
     reaper->late_signal = reaper->reaped != before;
 }
 
@@ -283,7 +312,7 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
     if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)
         sweep(server, reaper);
     if (signals_take(SIGUSR1))
-        server_status(server, sweep(server, reaper));
+        server_status(server, sweep_all(server, reaper));
     server_pass_order(server, tell_child);
     while (server_accept(server, &client))
         begin_child(server, birth, &client);

@@ -81,7 +81,7 @@ int server_announce(struct server *server)
                   server->options->max_connections, text);
     else if (announce_start(server, text) == -1)
         return -1;
-    manager_ready();
+    manager_state(MANAGER_READY);
     server->titled_live = (size_t)-1;
     return 0;
 }

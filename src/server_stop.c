@@ -42,7 +42,7 @@ static void stop(struct server *server, enum server_phase phase, const char *why
 {
     /* Who reads the line may bind the same port: the listeners are closed by then. */
     enter_phase(server, phase);
-    (void)manager_notify("STOPPING=1");
+    manager_state(MANAGER_STOPPING);
     log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, children_live(server->children),
               phase == SERVER_DRAINING ? server->options->grace : 0);
 }

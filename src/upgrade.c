@@ -122,7 +122,7 @@ static void give_up(struct upgrade *upgrade, const char *why)
     if (upgrade->said > 0)
         close(upgrade->said);
     *upgrade = (struct upgrade){0};
-    manager_ready();
+    manager_state(MANAGER_READY);
 }
 
 /* Starts the new image. It inherits what it would take over, and answers into `said`. Not by
@@ -182,7 +182,7 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
     if (upgrade->tester != 0) /* one at a time; the one under test is as new */
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
-    (void)manager_reloading();
+    manager_state(MANAGER_RELOADING);
     if (server->phase != SERVER_SERVING)
         give_up(upgrade, "the server is stopping");
     else if (program.path[0] == '\0')

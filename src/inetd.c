@@ -119,7 +119,7 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if (identity_take(&identity) == -1 || (server = server_open(options, NULL, NULL)) == NULL)
+    if ((server = server_open(options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

@@ -128,9 +128,9 @@ def test_the_root_is_changed(server, folder):
     for pid in servants(srv):
         assert os.readlink(f'/proc/{pid}/root') == str(folder)
         assert os.readlink(f'/proc/{pid}/cwd') == str(folder)
-    shown = eventually(lambda: Path(f'/proc/{srv.pid}/cmdline').read_bytes().rstrip(b'\0').decode(),
-                       'there is a title')
-    assert shown.endswith(f': 1 live of {srv.wait_line("^start ")["max"]} on {srv.address}')
+    title = f'{srv.name}: 1 live of {srv.wait_line("^start ")["max"]} on {srv.address}'
+    eventually(lambda: title.encode() in Path(f'/proc/{srv.pid}/cmdline').read_bytes(),
+               'the title is renewed')
     assert_is(srv, NOBODY.pw_uid, NOBODY.pw_gid)
     client.close()
     assert list(folder.iterdir()) == []

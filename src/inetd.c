@@ -103,8 +103,7 @@ int inetd_serve(const struct options *options)
     struct identity identity;
     struct server *server;
 
-    if (identity_find(&identity, options->user, options->root) == -1)
-        return -1;
+    /* Before anything else can fail: what is said until then may be sent to the client. */
     if (wrong != NULL) {
         log_error("cannot serve standard input (-i): %s", wrong);
         return -1;
@@ -114,12 +113,14 @@ int inetd_serve(const struct options *options)
         return -1;
     }
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    if (identity_find(&identity, options->user, options->root) == -1)
+        return -1;
     signals_alone();
     if (!name_peer(&client)) {
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if (identity_take(&identity) == -1 || (server = server_open(options, NULL, NULL)) == NULL)
+    if ((server = server_open(options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

@@ -49,8 +49,7 @@ void log_open(const char *program, enum log_level level, int facility)
 
 void log_redirected(void)
 {
-    if (!log_sink_is_syslog())
-        log_sink_open_standard();
+    log_sink_redirected();
 }
 
 bool log_shows(enum log_level level)

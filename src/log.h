@@ -33,7 +33,7 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* Standard error was redirected: looks again at what it is, if it is the log. */
+/* Standard error may have been redirected: looks again at what it is, if it is the log. */
 void log_redirected(void);
 
 /* Whether lines of `level` are written: ask before costly preparation. */

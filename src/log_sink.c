@@ -26,6 +26,8 @@ enum sink_kind {
 static struct {
     enum sink_kind kind;
     bool terminal, journal;
+    dev_t device; /* what standard error is: ... */
+    ino_t file;   /* ... to tell whether it was redirected */
     const char *program; /* of syslog: */
     int facility;
     int descriptor;
@@ -75,11 +77,24 @@ void log_sink_open_standard(void)
         tzset(); /* before a child writes a line: it opens nothing */
     if (fstat(STDERR_FILENO, &status) == -1)
         return;
+    sink.device = status.st_dev;
+    sink.file = status.st_ino;
     sink.journal = is_journal(&status);
     if (S_ISSOCK(status.st_mode))
         sink.kind = SINK_SOCKET;
     else if (S_ISFIFO(status.st_mode) || sink.terminal)
         sink.kind = reopen_nonblocking();
+}
+
+/* What was opened anew is not opened once more: by now another user may not be allowed to. */
+void log_sink_redirected(void)
+{
+    struct stat status;
+
+    if (sink.kind == SINK_SYSLOG || fstat(STDERR_FILENO, &status) == -1 ||
+        (status.st_dev == sink.device && status.st_ino == sink.file))
+        return;
+    log_sink_open_standard();
 }
 
 /* ---- syslog ---- */
@@ -130,11 +145,6 @@ int log_sink_open_syslog(const char *program, int facility, bool for_children)
     tzset();
     connect_syslog();
     return 0;
-}
-
-bool log_sink_is_syslog(void)
-{
-    return sink.kind == SINK_SYSLOG;
 }
 
 static ssize_t send_syslog(const char *line, size_t length)

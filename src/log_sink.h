@@ -26,14 +26,15 @@ enum log_priority { PRIORITY_ERROR = 3, PRIORITY_NOTICE = 5, PRIORITY_INFO = 6, 
 /* Standard error, by what it is. */
 void log_sink_open_standard(void);
 
+/* Standard error may have been redirected: looks again at what it is, if it is in use. */
+void log_sink_redirected(void);
+
 /* The facility of this name ("daemon", "local0"), or -1. */
 int log_sink_facility(const char *name);
 
 /* syslogd, instead of standard error; that it is absent is no error. `for_children` says that
  * they will log as well. Returns 0, or -1 with errno when there is no socket to be had. */
 int log_sink_open_syslog(const char *program, int facility, bool for_children);
-
-bool log_sink_is_syslog(void);
 
 /* Writes what comes before a line. Returns how many characters. */
 size_t log_sink_prefix(char *line, enum log_priority priority);

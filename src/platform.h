@@ -36,7 +36,8 @@ void *platform_private_memory(size_t size);
 void platform_keep_from_children(void);
 
 /* Has ps(1) show what stands in `area`, up to its first NUL, as the command line of this
- * process; its last byte is the function's. Returns 0, or -1 where the system cannot. */
+ * process; its last byte is the function's. Call it once before a chroot. Returns 0, or -1 where
+ * the system cannot. */
 int platform_show_title(char *area, size_t size);
 
 /* A new file without a name, readable and writable, gone with its last descriptor, which is

@@ -108,10 +108,13 @@ int platform_show_title(char *area, size_t size)
 {
     enum { START_CODE = 26, END_CODE, START_STACK, START_DATA = 45, END_DATA, START_BRK,
            ENV_START = 50, ENV_END, FIELDS };
-    unsigned long long fields[FIELDS] = {0};
+    static unsigned long long fields[FIELDS]; /* read once: a chroot puts /proc out of reach */
+    static int known;
     struct prctl_mm_map map;
 
-    if (read_stat(fields, FIELDS) < FIELDS)
+    if (known < FIELDS)
+        known = read_stat(fields, FIELDS);
+    if (known < FIELDS)
         return -1;
     map = (struct prctl_mm_map){
         .start_code = fields[START_CODE], .end_code = fields[END_CODE],

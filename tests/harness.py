@@ -105,6 +105,18 @@ def descriptors(pid):
     return found
 
 
+def marked(mark):
+    """The processes that were started with FORKECHO_TEST=mark in their environment, and still
+    run: wherever they have gone, a session of their own included."""
+    found = []
+    for each in processes():
+        with contextlib.suppress(OSError):
+            variables = Path(f'/proc/{each.pid}/environ').read_bytes().split(b'\0')
+            if f'FORKECHO_TEST={mark}'.encode() in variables and each.state not in 'ZX':
+                found.append(each)
+    return found
+
+
 # ---- the ledger --------------------------------------------------------------------------
 
 def open_ledger(srv):
@@ -282,7 +294,7 @@ class Server:
     """A running server. Ends with finish(), which checks that nothing stays behind."""
 
     def __init__(self, name, *options, listen=('127.0.0.1:0',), verbose='-v', stderr=None,
-                 wrap=(), as_user=None, limits=None, before=None, env=None):
+                 wrap=(), as_user=None, limits=None, before=None, env=None, pass_fds=()):
         self.name = name
         self.expected = 0  # the exit status that finish() asks for
         self.lines = []
@@ -307,6 +319,7 @@ class Server:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=prepare,
             stderr=subprocess.PIPE if stderr is None else stderr, start_new_session=True,
+            pass_fds=pass_fds,
             env={**os.environ, **SANITIZERS, **(env or {})}, **identity)
         self.session = self.process.pid
         if stderr is None:

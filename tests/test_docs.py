@@ -372,6 +372,19 @@ def test_signal_does_what_the_page_says(server, number):
     SIGNALS[number](server(), getattr(signal, number))
 
 
+# ---- the environment ---------------------------------------------------------------------
+
+def test_every_variable_is_documented():
+    """Catches a variable that changes what the server does and that nobody is told of; TZ is
+    libc's, and what an upgrade hands to itself is its own business."""
+    source = '\n'.join(path.read_text() for path in TOP.glob('src/*.c'))
+    read = set(re.findall(r'getenv\("(\w+)"\)', source))
+    [manager] = re.findall(r'variables\[\] = \{(.*?)\};', source, re.S)
+    read |= set(re.findall(r'"(\w+)"', manager))
+    heads = [line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It ')]
+    assert set(re.findall(r'Ev (\w+)', ' '.join(heads))) == read | {'TZ'}
+
+
 # ---- exit statuses -----------------------------------------------------------------------
 
 def exit_commands(name, srv, closed):
@@ -438,7 +451,7 @@ def examples(name):
         for words in simple_commands(line):
             names = [Path(word).name for word in words]
             ours = [each for each in names if each in [*PAGES, *VARIANTS]]
-            if ours and names[0] not in ('pkill', 'killall'):
+            if ours and names[0] not in ('pkill', 'killall', 'ps'):
                 found.append((ours[0], words[names.index(ours[0]) + 1:]))
     return found
 
@@ -460,12 +473,22 @@ def elsewhere(address, folder):
     return re.sub(r'[^:]*$', '0', address)
 
 
+def in_a_test(option, value, folder):
+    """What an option of an example is where a test runs it: in the foreground, with a user that
+    this machine has, and with files in a folder of the test's own."""
+    if option in ('-d', '--daemon') or (option in ('-u', '-r') and os.geteuid() != 0):
+        return []
+    if option == '-P':
+        value = f'{folder}/{Path(value).name}'
+    return [option, {'-u': 'daemon', '-r': str(folder)}.get(option, value)]
+
+
 def run_server_example(server, name, words, folder):
     options, operands = split_options(name, words)
     assert operands == []
     listen = [elsewhere(value, folder) for option, value in options if option in ('-l', '--listen')]
     rest = [part for option, value in options if option not in ('-l', '--listen')
-            for part in (option, value) if part]
+            for part in in_a_test(option, value, folder) if part]
     srv = server(*rest, listen=listen or ['localhost:0'], verbose='', kind=as_program(name))
     assert len(srv.addresses) >= len(listen)
     assert srv.stop(signal.SIGTERM) == 0

@@ -1,0 +1,372 @@
+"""The service manager's protocol: what it is told, and the sockets that it hands over."""
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import (BUILD, DEADLINE, SANITIZERS, Client, children, descriptors, eventually,
+                     forks_only, needs_ipv6, needs_root, program)
+
+# Runs what follows with the pid that the variables have to name: its own.
+AS_MAIN_PROCESS = ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh']
+
+# Hands the descriptors of its first argument over as 3, 4 ... and runs what follows.
+HAND_OVER = '''
+import fcntl, os, sys
+given = [int(each) for each in sys.argv[1].split(',')]
+if given[0] != -1:
+    high = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in given]
+    for number, each in enumerate(high):
+        os.dup2(each, 3 + number)
+    for each in high:
+        os.close(each)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)))
+os.execv(sys.argv[2], sys.argv[2:])
+'''
+
+
+class Manager:
+    """Listens as a service manager does, at a path or, with "@", in the abstract name space."""
+
+    def __init__(self, name):
+        self.name = str(name)
+        self.environment = {'NOTIFY_SOCKET': self.name}
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.name.replace('@', '\0') if self.name[0] == '@' else self.name)
+        self.socket.settimeout(DEADLINE)
+        if self.name[0] != '@':
+            os.chmod(self.name, 0o666)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def message(self):
+        return self.socket.recv(4096).decode()
+
+    def wait(self, pattern):
+        """The first message that matches, and when it came."""
+        while True:
+            message = self.message()
+            if re.fullmatch(pattern, message):
+                return message, time.monotonic()
+
+
+@pytest.fixture(params=['path', 'abstract'])
+def manager(request, folder):
+    name = folder / 'notify' if request.param == 'path' else f'@forkecho-test-{folder.name}'
+    with Manager(name) as each:
+        yield each
+
+
+@pytest.fixture
+def path_manager(folder):
+    with Manager(folder / 'notify') as each:
+        yield each
+
+
+def visit(srv):
+    with srv.connect() as client:
+        assert client.echo(b'x') == b'x'
+
+
+# ---- what it is told ---------------------------------------------------------------------
+
+def test_ready_when_it_listens(server_name, folder, manager):
+    """Catches READY=1 before anybody can connect, and an abstract name with the wrong length
+    (sshd's own sd_notify)."""
+    path = folder / 's'
+    process = subprocess.Popen([program(server_name), '-q', '-l', path],
+                               env={**os.environ, **SANITIZERS, **manager.environment})
+    try:
+        assert manager.message() == 'READY=1'
+        with Client(str(path)) as client:
+            assert client.echo(b'x') == b'x'
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(DEADLINE) == 0
+
+
+def test_its_life_in_messages(server, manager):
+    """Catches a status text in another form, one that is not sent again when it changes, and a
+    stop that the manager takes for a hang."""
+    srv = server('-C', '1', '-g', '1h', env=manager.environment)
+    assert manager.message() == 'READY=1'
+    assert manager.message() == 'STATUS=0 live, 0 ended, 0 refused'
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    srv.connect().closed_by_server()
+    manager.wait('STATUS=1 live, 0 ended, 1 refused')
+    srv.send_signal(signal.SIGTERM)
+    manager.wait('STOPPING=1')
+    assert client.echo(b'still served') == b'still served'
+    client.close()
+    assert srv.wait() == 0
+
+
+def test_a_status_at_most_once_a_second(server, path_manager):
+    """Catches a datagram for each connection, and a status that stays behind the last one."""
+    srv = server(env=path_manager.environment)
+    _, start = path_manager.wait('STATUS=0 live, .*')
+    told = 1
+    for _ in range(40):
+        visit(srv)
+    srv.wait_lines('^end ', 40)
+    last, end = '', start
+    while last != 'STATUS=0 live, 40 ended, 0 refused':
+        last, end = path_manager.wait('STATUS=.*')
+        told += 1
+    assert told <= 2 + (end - start), f'{told} texts in {end - start:.3f} s'
+
+
+def test_an_idle_server_tells_nothing_more(server, path_manager):
+    """Catches a status that is repeated although nothing has changed: it would wake up for that."""
+    srv = server(env=path_manager.environment)
+    path_manager.wait('STATUS=0 live, 0 ended, 0 refused')
+    path_manager.socket.settimeout(1.3)
+    with pytest.raises(TimeoutError):
+        path_manager.message()
+    assert srv.status()['live'] == '0'
+
+
+def test_the_watchdog_is_answered_in_time(server, path_manager):
+    """Catches a server that systemd kills because it sleeps too long, idle or full: a closed gate
+    must not end it."""
+    srv = server('-c', '1', wrap=AS_MAIN_PROCESS,
+                 env={**path_manager.environment, 'WATCHDOG_USEC': '1000000'})
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    waiting = srv.connect()
+    _, before = path_manager.wait('WATCHDOG=1')
+    for _ in range(4):
+        _, now = path_manager.wait('WATCHDOG=1')
+        assert now - before < 1
+        before = now
+    client.close()
+    assert waiting.echo(b'x') == b'x'
+
+
+def test_a_stopped_manager_stops_nobody(server, path_manager):
+    """Catches a server that waits for, or dies with, a manager that does not read or is gone."""
+    srv = server(env=path_manager.environment)
+    assert path_manager.message() == 'READY=1'
+    path_manager.socket.close()
+    os.unlink(path_manager.name)
+    for _ in range(5):
+        visit(srv)
+    assert srv.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize('name', ['relative', '@', '/' + 'x' * 200, '/no/such/socket'])
+def test_a_wrong_notify_socket_is_said_and_no_more(server, name):
+    """Catches a service that is down because of what only tells of it."""
+    srv = server(env={'NOTIFY_SOCKET': name})
+    srv.wait_line('NOTIFY_SOCKET')
+    visit(srv)
+
+
+@needs_root
+def test_it_is_told_after_a_change_of_root(server, folder, path_manager):
+    """Catches a socket that is looked for only when there is something to tell: by then the path
+    is out of reach, and another user may not write to it."""
+    os.chmod(path_manager.name, 0o600)
+    root = folder / 'root'
+    root.mkdir()
+    srv = server('-r', str(root), env=path_manager.environment)
+    assert path_manager.message() == 'READY=1'
+    srv.send_signal(signal.SIGTERM)
+    path_manager.wait('STOPPING=1')
+
+
+@forks_only
+def test_children_hold_no_socket_of_the_manager(server, path_manager):
+    """Catches a child that can tell the manager that all is well, or that the server has moved."""
+    srv = server('-m', '%m', env=path_manager.environment)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    [child] = children(srv.pid)
+    sockets = [what for what in descriptors(child.pid).values() if what.startswith('socket:')]
+    assert len(sockets) == 1 and sockets[0] not in descriptors(srv.pid).values()
+
+
+@pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer has costs of its own')
+def test_ready_in_20_milliseconds(server_name, path_manager):
+    """Catches a start that waits for something. The best of some, as other load only adds."""
+    took = []
+    for _ in range(15):
+        start = time.monotonic()
+        process = subprocess.Popen([program(server_name), '-q', '-l', '127.0.0.1:0'],
+                                   env={**os.environ, **path_manager.environment})
+        took.append((path_manager.wait('READY=1')[1] - start) * 1000)
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(DEADLINE) == 0
+    print(f'{server_name}: start to READY {min(took):.1f} ms at best, '
+          f'{statistics.median(took):.1f} ms in the median')
+    assert min(took) < 20, took
+
+
+# ---- what it hands over ------------------------------------------------------------------
+
+def handed(sockets):
+    """The settings of a server to which these are handed over."""
+    numbers = [each.fileno() for each in sockets]
+    return {'wrap': [sys.executable, '-c', HAND_OVER, ','.join(map(str, numbers))],
+            'pass_fds': numbers, 'listen': []}
+
+
+def listening(family, name):
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.bind(name)
+    listener.listen()
+    listener.settimeout(DEADLINE)
+    return listener
+
+
+def three_kinds(folder):
+    return [listening(socket.AF_INET, ('127.0.0.1', 0)), listening(socket.AF_INET6, ('::1', 0)),
+            listening(socket.AF_UNIX, str(folder / 's'))]
+
+
+@needs_ipv6
+def test_sockets_that_are_handed_over_are_served(server, folder):
+    """Catches a descriptor that is left out, or an address that is told wrong."""
+    sockets = three_kinds(folder)
+    srv = server('-G', '%a', **handed(sockets))
+    assert srv.addresses == ['127.0.0.1:{}'.format(sockets[0].getsockname()[1]),
+                             '[::1]:{}'.format(sockets[1].getsockname()[1]), str(folder / 's')]
+    for address in srv.addresses:
+        client = srv.connect(address)
+        greeting = client.address.encode()
+        assert client.receive(len(greeting)) == greeting
+        assert client.echo(b'x') == b'x'
+    for each in sockets:
+        each.close()
+
+
+@needs_ipv6
+def test_the_manager_goes_on_listening(server, folder):
+    """Catches shutdown or unlink of what is the manager's: its next client would be refused."""
+    sockets = three_kinds(folder)
+    srv = server('-g', '0', **handed(sockets))
+    addresses = srv.addresses
+    assert srv.connect(addresses[0]).echo(b'x') == b'x'
+    assert srv.stop(signal.SIGTERM) == 0
+    for listener, address in zip(sockets, addresses):
+        with Client(address) as client:
+            accepted, _ = listener.accept()
+            accepted.sendall(b'next')
+            assert client.receive(4) == b'next'
+            accepted.close()
+    again = server(**handed(sockets))
+    for address in again.addresses:
+        assert again.connect(address).echo(b'x') == b'x'
+    for each in sockets:
+        each.close()
+
+
+def test_clients_wait_for_the_next_server(server):
+    """Catches a stop that resets those who wait in the queue of a listener that lives on."""
+    listener = listening(socket.AF_INET, ('127.0.0.1', 0))
+    first = server('-c', '1', **handed([listener]))
+    held = first.connect()
+    assert held.echo(b'x') == b'x'
+    waiting = first.connect()
+    waiting.sendall(b'y')
+    assert first.stop() == 0
+    second = server(**handed([listener]))
+    assert waiting.receive(1) == b'y'
+    assert second.status()['accepted'] == '1'
+    listener.close()
+
+
+def test_an_option_for_another_address_is_ignored_and_said(server):
+    """Catches a port that nobody has opened in the firewall, or a silent -l."""
+    listener = listening(socket.AF_INET, ('127.0.0.1', 0))
+    srv = server(**{**handed([listener]), 'listen': ['127.0.0.1:0']})
+    assert srv.addresses == ['127.0.0.1:{}'.format(listener.getsockname()[1])]
+    srv.wait_line('LISTEN_FDS.*-l is ignored')
+    listener.close()
+
+
+def test_what_another_process_was_handed_is_left_alone(server):
+    """Catches variables that a parent has inherited and not cleared: the pid is another's."""
+    srv = server(env={'LISTEN_FDS': '3', 'LISTEN_PID': '1'})
+    visit(srv)
+    assert srv.find('LISTEN_FDS') == []
+
+
+@forks_only
+def test_children_hold_no_listener_of_the_manager(server, folder):
+    """Catches a child that can accept in the place of the next server."""
+    sockets = [listening(socket.AF_UNIX, str(folder / f's{number}')) for number in range(12)]
+    srv = server(**handed(sockets))
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    [child] = children(srv.pid)
+    held = descriptors(child.pid)
+    assert sum(what.startswith('socket:') for what in held.values()) == 1
+    assert not set(descriptors(srv.pid).values()) & {what for what in held.values()
+                                                     if what.startswith('socket:')}
+    for each in sockets:
+        each.close()
+
+
+def connected():
+    with listening(socket.AF_INET, ('127.0.0.1', 0)) as listener:
+        return socket.create_connection(listener.getsockname())
+
+
+class NotOpen:
+    """Stands for a descriptor that nobody has opened."""
+
+    def fileno(self):
+        return -1
+
+    def close(self):
+        pass
+
+
+WRONG = {
+    'file': (lambda: open(__file__, 'rb'), 'not a socket'),
+    'datagram': (lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 'datagram'),
+    'sequential': (lambda: socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), 'not a stream'),
+    'connection': (connected, 'does not listen'),
+    'unbound': (lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM), 'does not listen'),
+    'nothing': (NotOpen, 'not open'),
+}
+
+
+@pytest.mark.parametrize('what', WRONG)
+def test_what_is_no_listener_is_refused(server_name, what):
+    """Catches a server that runs and serves nobody. The line names the descriptor."""
+    make, why = WRONG[what]
+    wrong = make()
+    settings = handed([wrong])
+    result = subprocess.run([*settings['wrap'], program(server_name)],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=DEADLINE, check=False,
+                            pass_fds=[each for each in settings['pass_fds'] if each >= 0])
+    wrong.close()
+    assert (result.returncode, result.stdout) == (1, ''), result
+    assert len(result.stderr.splitlines()) == 1
+    assert 'descriptor 3' in result.stderr and 'LISTEN_FDS' in result.stderr
+    assert why in result.stderr
+
+
+@pytest.mark.parametrize('count, pid', [('x', '$$'), ('0', '$$'), ('-1', '$$'), ('1', 'x'),
+                                        ('99999999999999999999', '$$')])
+def test_malformed_variables_are_refused(server_name, count, pid):
+    """Catches a server that listens where it was not meant to."""
+    result = subprocess.run(['sh', '-c', f'LISTEN_FDS={count} LISTEN_PID={pid} exec "$0"',
+                             program(server_name)], stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True, timeout=DEADLINE, check=False)
+    assert (result.returncode, result.stdout) == (1, '')
+    assert len(result.stderr.splitlines()) == 1 and 'LISTEN_FDS' in result.stderr

@@ -96,7 +96,8 @@ enum upgrade_role upgrade_role(char **argv, int *file)
             role = UPGRADE_TEST;
     }
     unsetenv(VARIABLE);
-    *file = descriptor;
+    if (role != UPGRADE_START)
+        *file = descriptor;
     return role;
 }
 

@@ -39,7 +39,7 @@ enum upgrade_role {
 
 /* Remembers how this program was started, and takes the variable from the environment. First
  * of all, while the working directory still is the one of the command line. `argv` is kept.
- * Returns the role; `*file` then has the state, if there is one. */
+ * Returns the role; `*file` then has the state, and is left as it was where there is none. */
 enum upgrade_role upgrade_role(char **argv, int *file);
 
 /* A tested program's last words: that it could take over. */

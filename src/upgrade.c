@@ -86,6 +86,9 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     program.argv = argv;
     if (argv[0] != NULL)
         remember_path(argv[0]);
+    /* What it is called by from now on, wherever it then is: -d has the server change to /. */
+    if (program.path[0] != '\0')
+        argv[0] = program.path;
     if (value == NULL)
         return UPGRADE_START;
     /* Our own word, and so of this form; what is not was not meant for us. */

@@ -14,7 +14,8 @@
  * stay blocked and pending. So no client notices, and none is counted twice or lost.
  *
  * The program is the one that was started: argv[0] where that is a path, made absolute, else
- * what PATH led to then. The command line is the same; privileges are what is left of them.
+ * what PATH led to then. The command line is the same, but for argv[0], which is that path;
+ * privileges are what is left of them.
  *
  * Which of the three roles a program has it learns from one variable of its environment,
  * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID, believed only where PID is that of the process

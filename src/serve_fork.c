@@ -316,7 +316,7 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
     title_open(server->options->program, title);
     if (server_announce(server) == -1)
         return -1;
-    while (server_running(server)) {
+    while (server_running(server) || upgrade_is_on(&reaper->upgrade)) {
         server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
                     NULL, 0);
         turn(server, reaper, birth);

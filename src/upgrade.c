@@ -144,7 +144,8 @@ static int spawn(struct upgrade *upgrade, int state, const struct server *server
     sigemptyset(&none);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attributes, 0); /* its own, for end_test */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDERR_FILENO);
@@ -274,6 +275,19 @@ static void heed_answer(struct upgrade *upgrade, const struct server *server,
     give_up(upgrade, why);
 }
 
+/* Gives a test up, with all that it has started: a script may wait for a program of its own,
+ * which holds the listeners as well. What it was is said once it is reaped. */
+static void end_test(struct upgrade *upgrade)
+{
+    kill(-upgrade->tester, SIGKILL);
+    upgrade->late = 0;
+}
+
+bool upgrade_is_on(const struct upgrade *upgrade)
+{
+    return upgrade->tester != 0;
+}
+
 double upgrade_due(const struct upgrade *upgrade)
 {
     return upgrade->late;
@@ -284,8 +298,8 @@ void upgrade_settle(struct upgrade *upgrade, const struct server *server,
 {
     if (upgrade->ended) {
         heed_answer(upgrade, server, ledger);
-    } else if (upgrade->late > 0 && clock_seconds() >= upgrade->late) {
-        kill(upgrade->tester, SIGKILL); /* what it was is said once it is reaped */
-        upgrade->late = 0;
+    } else if (upgrade->late > 0 &&
+               (clock_seconds() >= upgrade->late || server->phase != SERVER_SERVING)) {
+        end_test(upgrade);
     }
 }

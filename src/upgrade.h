@@ -63,12 +63,16 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
 /* A child was reaped: returns whether it was the one under test. */
 bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status);
 
+/* Whether a test is on. It holds the listeners open, so the server must not end before it. */
+bool upgrade_is_on(const struct upgrade *upgrade);
+
 /* When upgrade_settle has something to do; 0: no such time. */
 double upgrade_due(const struct upgrade *upgrade);
 
-/* At every turn of the loop, last: ends a test that takes too long; and where one has ended,
- * has the new program take over, in which case it does not return, or says why not. Nothing
- * may be known of the children by then that `server` does not know. */
+/* At every turn of the loop, last: ends a test that takes too long, or any where the server has
+ * been told to stop; and where one has ended, has the new program take over, in which case it
+ * does not return, or says why not. Nothing may be known of the children by then that `server`
+ * does not know. */
 void upgrade_settle(struct upgrade *upgrade, const struct server *server,
                     const struct ledger *ledger);
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +164,25 @@ static int spawn(struct upgrade *upgrade, int state, const struct server *server
     return -1;
 }
 
+/* Notes which file it is that is tested. */
+static void note_image(struct image *image)
+{
+    struct stat status = {0};
+
+    (void)stat(program.path, &status);
+    *image = (struct image){.device = status.st_dev,
+                            .file = status.st_ino,
+                            .size = status.st_size,
+                            .changed = status.st_ctim};
+}
+
+static bool is_same_image(const struct image *one, const struct image *other)
+{
+    return one->device == other->device && one->file == other->file && one->size == other->size &&
+           one->changed.tv_sec == other->changed.tv_sec &&
+           one->changed.tv_nsec == other->changed.tv_nsec;
+}
+
 /* Returns 0, or -1 with errno. */
 static int begin_test(struct upgrade *upgrade, const struct server *server,
                       const struct ledger *ledger)
@@ -170,6 +190,7 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
     int state = platform_nameless_file(), result = -1, error;
 
     upgrade->said = platform_nameless_file();
+    note_image(&upgrade->image);
     if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("test", state) == 0)
         result = spawn(upgrade, state, server, ledger);
@@ -181,10 +202,20 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
     return result;
 }
 
+static void test(struct upgrade *upgrade, const struct server *server, const struct ledger *ledger)
+{
+    if (begin_test(upgrade, server, ledger) == 0)
+        upgrade->late = clock_seconds() + TEST_TIME;
+    else
+        give_up(upgrade, errno == ENOENT && server->options->root != NULL
+                             ? "there is no such file within the root (-r)"
+                             : strerror(errno));
+}
+
 void upgrade_begin(struct upgrade *upgrade, const struct server *server,
                    const struct ledger *ledger)
 {
-    if (upgrade->tester != 0) /* one at a time; the one under test is as new */
+    if (upgrade->tester != 0) /* one at a time; heed_answer sees whether there is a newer one */
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
     (void)manager_reloading();
@@ -192,12 +223,8 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
         give_up(upgrade, "the server is stopping");
     else if (program.path[0] == '\0')
         give_up(upgrade, "it is not known where this program lies; start it by its path");
-    else if (begin_test(upgrade, server, ledger) == 0)
-        upgrade->late = clock_seconds() + TEST_TIME;
     else
-        give_up(upgrade, errno == ENOENT && server->options->root != NULL
-                             ? "there is no such file within the root (-r)"
-                             : strerror(errno));
+        test(upgrade, server, ledger);
 }
 
 bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status)
@@ -259,15 +286,24 @@ static const char *failure(const struct upgrade *upgrade, char *text, size_t siz
     return text;
 }
 
-/* The test has ended, one way or the other. */
+/* The test has ended, one way or the other. What passed it need not be what lies there by now:
+ * a SIGHUP for that has come to nothing, and it may be broken. */
 static void heed_answer(struct upgrade *upgrade, const struct server *server,
                         const struct ledger *ledger)
 {
     char text[LOG_LINE_MAX / 2];
     const char *why = failure(upgrade, text, sizeof text);
+    struct image now;
 
-    if (why == NULL && server->phase != SERVER_SERVING)
+    note_image(&now);
+    if (server->phase != SERVER_SERVING) {
         why = "the server is stopping";
+    } else if (!is_same_image(&now, &upgrade->image)) {
+        close(upgrade->said);
+        *upgrade = (struct upgrade){0};
+        test(upgrade, server, ledger);
+        return;
+    }
     if (why == NULL) {
         execute(server, ledger);
         why = strerror(errno);

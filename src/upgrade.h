@@ -7,7 +7,8 @@
  * The new image is tested before the old one is given up: it is started as a child with the
  * same command line and the state of this moment, reads both, and answers whether it could
  * go on from there. So a missing or broken binary, one that does not know an option, or one
- * that does not understand the state costs nothing. The parent serves meanwhile.
+ * that does not understand the state costs nothing. The parent serves meanwhile. Where another file
+ * lies there when the test has ended, that is tested first.
  *
  * In the exec the process stays: its pid, its children, whom it can go on to reap, its open
  * listeners, in whose backlog clients wait for the few milliseconds, and its locks. Signals
@@ -29,6 +30,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* ---- what a program was started for ---- */
 
@@ -48,7 +50,16 @@ void upgrade_pass_test(void);
 
 /* ---- replacing the running program ---- */
 
+/* Which file a program was read from. */
+struct image {
+    dev_t device;
+    ino_t file;
+    off_t size;
+    struct timespec changed;
+};
+
 struct upgrade {
+    struct image image; /* what is tested */
     pid_t tester; /* the new image under test; 0: none */
     int said;     /* a file without a name in which it answers; 0: none */
     double late;  /* when it is given up; 0: no such time */

@@ -369,8 +369,10 @@ static enum reading read_line(char *line, struct server *server, struct pidfile 
         next_word(&words, "/");
         if (words.spoiled)
             return READING_FAILED;
-        return only_test || pidfile_adopt(pidfile, descriptor, words.at) == 0 ? READING_ON
-                                                                             : READING_FAILED;
+        /* Where it cannot be written anew, which is said, the lock stays, and so do the clients. */
+        if (!only_test)
+            (void)pidfile_adopt(pidfile, descriptor, words.at);
+        return READING_ON;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strlen(kinds[i].name) == length && strncmp(line, kinds[i].name, length) == 0) {

@@ -112,6 +112,8 @@ def test_a_held_client_is_served_across_upgrades(server):
         takeover = upgrade(srv)
         assert (takeover['pid'], takeover['live']) == (str(srv.pid), '1')
         assert client.echo(b'%d' % number) == b'%d' % number
+    title = Path(f'/proc/{srv.pid}/cmdline').read_text()
+    assert title.startswith(f'forkecho: 1 live of 1024 on {srv.address}'), title
     name = client.address
     client.close()
     end = srv.end_of(name)
@@ -278,7 +280,7 @@ def test_all_listeners_stay(server, folder):
             assert srv.connect(address).echo(b'new') == b'new'
     for client in clients:
         assert client.echo(b'old') == b'old'
-    srv.stop(signal.SIGTERM)
+    srv.stop()
     assert not path.exists()
 
 

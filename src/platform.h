@@ -7,6 +7,7 @@
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -63,6 +64,15 @@ int platform_change_root(const char *path);
  * execute (PR_SET_NO_NEW_PRIVS). May do nothing.
  */
 void platform_forbid_privileges(void);
+
+/*
+ * Whether others of the same user, such as a subverted child, are kept from tracing this process
+ * and reading its memory: so it is on Linux once a process has changed its user
+ * (PR_SET_DUMPABLE, prctl(2)), until it executes another program, which has to ask for it
+ * again. Elsewhere not known, and nothing.
+ */
+bool platform_is_private(void);
+void platform_set_private(void);
 
 /* Takes from a child what POSIX cannot (confine.h): the right to create processes (RLIMIT_NPROC)
  * on Linux, all but its descriptors by pledge(2) on OpenBSD and cap_enter(2) on FreeBSD. May

@@ -183,6 +183,16 @@ void platform_forbid_privileges(void)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+bool platform_is_private(void)
+{
+    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1;
+}
+
+void platform_set_private(void)
+{
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 /* The first word of a file, such as a limit; false when it cannot be read. */
 static int read_word(const char *path, char *word, size_t size)
 {

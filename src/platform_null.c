@@ -52,6 +52,15 @@ int platform_nameless_file(void)
     return descriptor;
 }
 
+bool platform_is_private(void)
+{
+    return false;
+}
+
+void platform_set_private(void)
+{
+}
+
 void platform_close_range(int lowest, int highest)
 {
     if (highest > DESCRIPTORS_SCANNED)

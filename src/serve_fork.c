@@ -363,7 +363,8 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
     title_open(server->options->program, own_title);
     birth->title = child_title;
     outcome = server_announce(server);
-    while (outcome == 0 && server_running(server)) {
+    while (outcome == 0 &&
+           (server_running(server) || upgrade_is_on(&reaper->upgrade))) {
         server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
                     NULL, 0);
         turn(server, reaper, birth);

@@ -2,16 +2,19 @@
 #include "takeover.h"
 
 #include "log.h"
+#include "platform.h"
 #include "proxy.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TAKEOVER_FORMAT 1
@@ -70,17 +73,24 @@ static void put_server(FILE *file, const struct server *server)
 
 int takeover_write(int file, const struct server *server, const struct ledger *ledger)
 {
-    int own = dup(file);
-    FILE *stream = own != -1 ? fdopen(own, "w") : NULL;
+    FILE *stream;
     bool failed;
+    int own;
 
-    if (stream == NULL || ftruncate(file, 0) == -1 || lseek(file, 0, SEEK_SET) == -1)
+    if (ftruncate(file, 0) == -1 || lseek(file, 0, SEEK_SET) == -1 || (own = dup(file)) == -1)
         return -1;
+    stream = fdopen(own, "w");
+    if (stream == NULL) {
+        close(own);
+        return -1;
+    }
     fprintf(stream, "takeover %d %s\n", TAKEOVER_FORMAT, server->options->program);
     put_server(stream, server);
     fprintf(stream, "ledger %d %d\n", ledger->read_end, ledger->write_end);
     if (server->pidfile->descriptor != -1)
         fprintf(stream, "pidfile %d %s\n", server->pidfile->descriptor, server->pidfile->path);
+    if (platform_is_private())
+        fprintf(stream, "private\n");
     fprintf(stream, "end\n");
     failed = ferror(stream) != 0;
     return fclose(stream) == EOF || failed ? -1 : 0;
@@ -104,15 +114,22 @@ size_t takeover_descriptors(const struct server *server, const struct ledger *le
 
 /* ---- reading ---- */
 
+#define DIGITS "0123456789"
+#define TIME_MAX 1e12 /* seconds: some ten thousand years after the machine was started */
+
 /* One line, read word by word; what is missing or malformed spoils all of it. */
 struct words {
     const char *at;
     bool spoiled;
 };
 
-static void skip_space(struct words *words)
+/* Words are parted by one space each; `first` says what may follow, which the functions of the
+ * library, that skip more, do not. */
+static void next_word(struct words *words, const char *first)
 {
-    if (*words->at == ' ')
+    if (words->at[0] != ' ' || words->at[1] == '\0' || strchr(first, words->at[1]) == NULL)
+        words->spoiled = true;
+    else
         words->at++;
 }
 
@@ -121,7 +138,7 @@ static long long take_number(struct words *words, long long lowest, long long hi
     char *end;
     long long value;
 
-    skip_space(words);
+    next_word(words, DIGITS "-");
     errno = 0;
     value = strtoll(words->at, &end, 10);
     if (end == words->at || errno != 0 || value < lowest || value > highest)
@@ -135,10 +152,10 @@ static unsigned long long take_count(struct words *words)
     char *end;
     unsigned long long value;
 
-    skip_space(words);
+    next_word(words, DIGITS);
     errno = 0;
     value = strtoull(words->at, &end, 10);
-    if (!isdigit((unsigned char)*words->at) || errno != 0)
+    if (end == words->at || errno != 0)
         words->spoiled = true;
     words->at = end;
     return value;
@@ -149,9 +166,9 @@ static double take_time(struct words *words)
     char *end;
     double value;
 
-    skip_space(words);
+    next_word(words, DIGITS);
     value = strtod(words->at, &end);
-    if (end == words->at || !(value >= 0))
+    if (end == words->at || !(value >= 0 && value <= TIME_MAX))
         words->spoiled = true;
     words->at = end;
     return value;
@@ -159,50 +176,81 @@ static double take_time(struct words *words)
 
 static int take_digit(struct words *words)
 {
-    static const char digits[] = "0123456789abcdef";
-    const char *found = *words->at != '\0' ? strchr(digits, *words->at) : NULL;
+    const char *found = *words->at != '\0' ? strchr(DIGITS "abcdef", *words->at) : NULL;
 
     if (found == NULL) {
         words->spoiled = true;
         return 0;
     }
     words->at++;
-    return (int)(found - digits);
+    return *found <= '9' ? *found - '0' : *found - 'a' + 10;
 }
 
 static void take_bytes(struct words *words, void *bytes, size_t size)
 {
     unsigned char *at = bytes;
 
-    skip_space(words);
+    next_word(words, DIGITS "abcdef");
     for (size_t i = 0; i < size; i++) {
         int high = take_digit(words);
         at[i] = (unsigned char)(high * 16 + take_digit(words));
     }
 }
 
-/* A descriptor, which has to be open; close-on-exec from now on. */
-static int take_descriptor(struct words *words)
+static bool is_known(const struct server *server, int descriptor)
 {
-    int descriptor = (int)take_number(words, STDERR_FILENO + 1, INT_MAX);
+    for (size_t i = 0; i < server->listeners.count; i++)
+        if (server->listeners.all[i].descriptor == descriptor)
+            return true;
+    return descriptor == server->ledger_read || descriptor == server->ledger_write ||
+           (server->holding && descriptor == server->held.descriptor);
+}
 
-    if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1)
+/* A descriptor, which has to be open, and nobody else's; close-on-exec from now on. */
+static int take_descriptor(struct words *words, const struct server *server)
+{
+    int descriptor = (int)take_number(words, STDERR_FILENO + 1, FD_SETSIZE - 1);
+
+    if (is_known(server, descriptor) || fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1)
         words->spoiled = true;
     return descriptor;
 }
 
-static bool listens(int descriptor)
+/* Whether an option of a socket has this value; a file has none. */
+static bool has_option(int descriptor, int option, int expected)
 {
-    int value = 0;
+    int value = -1;
     socklen_t size = sizeof value;
 
-    return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0;
+    return getsockopt(descriptor, SOL_SOCKET, option, &value, &size) == 0 && value == expected;
+}
+
+static bool is_pipe_end(int descriptor, int mode)
+{
+    struct stat status;
+
+    return fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode) &&
+           (fcntl(descriptor, F_GETFL) & O_ACCMODE) == mode;
+}
+
+/* A client's address, or none where `may_lack` says so. */
+static void take_peer(struct words *words, struct peer *peer, bool may_lack)
+{
+    sa_family_t family;
+
+    take_bytes(words, peer, sizeof *peer);
+    family = peer->name.any.sa_family;
+    if (family != AF_INET && family != AF_INET6 && family != AF_UNIX &&
+        !(may_lack && family == AF_UNSPEC))
+        words->spoiled = true;
 }
 
 static void read_statistics(struct words *words, struct server *server)
 {
     struct statistics *count = &server->statistics;
 
+    if (server->started > 0)
+        words->spoiled = true;
     count->accepted = take_count(words);
     count->ended = take_count(words);
     count->refused = take_count(words);
@@ -214,6 +262,23 @@ static void read_statistics(struct words *words, struct server *server)
     server->started = take_time(words);
 }
 
+/* Whether a listener's address can be shown: a path has to end. */
+static bool is_address(const struct address *address)
+{
+    const char *path = address->name.local.sun_path;
+    size_t room = sizeof address->name - offsetof(struct sockaddr_un, sun_path);
+
+    switch (address->name.any.sa_family) {
+    case AF_INET:
+    case AF_INET6:
+        return true;
+    case AF_UNIX: /* an abstract one begins with a NUL, and is shown from behind it */
+        return memchr(path + 1, '\0', room - 1) != NULL;
+    default:
+        return false;
+    }
+}
+
 static void read_listener(struct words *words, struct server *server)
 {
     struct listener *listener = &server->listeners.all[server->listeners.count];
@@ -222,7 +287,7 @@ static void read_listener(struct words *words, struct server *server)
         words->spoiled = true;
         return;
     }
-    listener->descriptor = take_descriptor(words);
+    listener->descriptor = take_descriptor(words, server);
     listener->device = (dev_t)take_count(words);
     listener->file = (ino_t)take_count(words);
     listener->inheritance =
@@ -230,14 +295,14 @@ static void read_listener(struct words *words, struct server *server)
     listener->address.length =
         (socklen_t)take_number(words, 0, (long long)sizeof listener->address.name);
     take_bytes(words, &listener->address.name, sizeof listener->address.name);
-    if (!listens(listener->descriptor))
+    if (!has_option(listener->descriptor, SO_ACCEPTCONN, 1) || !is_address(&listener->address))
         words->spoiled = true;
     server->listeners.count++;
 }
 
 static void read_child(struct words *words, struct server *server)
 {
-    struct child read = {.id = take_number(words, 1, LLONG_MAX)}, *child;
+    struct child read = {.id = take_number(words, 1, INT_MAX)}, *child; /* it is sent signals */
 
     read.since = take_time(words);
     read.signed_off = take_number(words, 0, 1) == 1;
@@ -246,9 +311,9 @@ static void read_child(struct words *words, struct server *server)
     read.in = take_count(words);
     read.out = take_count(words);
     read.told = (int)take_number(words, 0, INT_MAX);
-    take_bytes(words, &read.peer, sizeof read.peer);
-    take_bytes(words, &read.client, sizeof read.client);
-    child = children_add(server->children, read.id, &read.peer, read.since);
+    take_peer(words, &read.peer, false);
+    take_peer(words, &read.client, true);
+    child = words->spoiled ? NULL : children_add(server->children, read.id, &read.peer, read.since);
     if (child == NULL) {
         words->spoiled = true;
         return;
@@ -264,15 +329,25 @@ static void read_child(struct words *words, struct server *server)
 
 static void read_held(struct words *words, struct server *server)
 {
-    server->held.descriptor = take_descriptor(words);
-    take_bytes(words, &server->held.peer, sizeof server->held.peer);
+    if (server->holding)
+        words->spoiled = true;
+    server->held.descriptor = take_descriptor(words, server);
+    take_peer(words, &server->held.peer, false);
+    if (!has_option(server->held.descriptor, SO_TYPE, SOCK_STREAM) ||
+        has_option(server->held.descriptor, SO_ACCEPTCONN, 1))
+        words->spoiled = true;
     server->holding = true;
 }
 
 static void read_ledger(struct words *words, struct server *server)
 {
-    server->ledger_read = take_descriptor(words);
-    server->ledger_write = take_descriptor(words);
+    if (server->ledger_write > 0)
+        words->spoiled = true;
+    server->ledger_read = take_descriptor(words, server);
+    server->ledger_write = take_descriptor(words, server);
+    if (!is_pipe_end(server->ledger_read, O_RDONLY) ||
+        !is_pipe_end(server->ledger_write, O_WRONLY))
+        words->spoiled = true;
 }
 
 /* What a line is about; where reading ends. */
@@ -292,13 +367,19 @@ static enum reading read_line(char *line, struct server *server, struct pidfile 
 
     if (strcmp(line, "end") == 0)
         return READING_DONE;
+    if (strcmp(line, "private") == 0) {
+        platform_set_private();
+        return READING_ON;
+    }
     if (strncmp(line, "pidfile ", length + 1) == 0) {
-        int descriptor = take_descriptor(&words);
-        skip_space(&words);
+        int descriptor = take_descriptor(&words, server);
+        next_word(&words, "/");
         if (words.spoiled)
             return READING_FAILED;
-        return only_test || pidfile_adopt(pidfile, descriptor, words.at) == 0 ? READING_ON
-                                                                             : READING_FAILED;
+        /* Where it cannot be written anew, which is said, the lock stays, and so do the clients. */
+        if (!only_test)
+            (void)pidfile_adopt(pidfile, descriptor, words.at);
+        return READING_ON;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strlen(kinds[i].name) == length && strncmp(line, kinds[i].name, length) == 0) {
@@ -337,7 +418,8 @@ int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool
     }
     fclose(stream);
     server->taken_over = true;
-    if (reading == READING_DONE && server->listeners.count > 0 && server->ledger_write > 0)
+    if (reading == READING_DONE && server->started > 0 && server->listeners.count > 0 &&
+        server->ledger_write > 0)
         return 0;
     log_error("cannot take over: line %d of the state is not understood; restart instead", number);
     return -1;

@@ -10,6 +10,7 @@
  *   listener DESCRIPTOR ...           a listening socket
  *   child PID ...                     a live child, the oldest first
  *   held DESCRIPTOR PEER              the client that could not be started yet, if any
+ *   private                           others of its user may not look into the process
  *   ledger READ WRITE                 both ends: children that live now sign off there
  *   pidfile DESCRIPTOR PATH           if there is one; the lock goes with the process
  *   end                               last; without it the state was cut off

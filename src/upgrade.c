@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,17 +87,21 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     program.argv = argv;
     if (argv[0] != NULL)
         remember_path(argv[0]);
+    /* What it is called by from now on, wherever it then is: -d has the server change to /. */
+    if (program.path[0] != '\0')
+        argv[0] = program.path;
     if (value == NULL)
         return UPGRADE_START;
     /* Our own word, and so of this form; what is not was not meant for us. */
     if (sscanf(value, "%7[a-z]:%d:%ld", name, &descriptor, &pid) == 3) { /* NOLINT(cert-err34-c) */
         if (strcmp(name, "take") == 0 && pid == (long)getpid())
             role = UPGRADE_TAKE;
-        else if (strcmp(name, "test") == 0 && pid == (long)getppid())
-            role = UPGRADE_TEST;
+        else if (strcmp(name, "test") == 0)
+            role = UPGRADE_TEST; /* fails where the parent has gone meanwhile: it has no state */
     }
     unsetenv(VARIABLE);
-    *file = descriptor;
+    if (role == UPGRADE_TAKE || (role == UPGRADE_TEST && pid == (long)getppid()))
+        *file = descriptor;
     return role;
 }
 
@@ -140,7 +145,8 @@ static int spawn(struct upgrade *upgrade, int state, const struct server *server
     sigemptyset(&none);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attributes, 0); /* its own, for end_test */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDERR_FILENO);
@@ -158,6 +164,25 @@ static int spawn(struct upgrade *upgrade, int state, const struct server *server
     return -1;
 }
 
+/* Notes which file it is that is tested. */
+static void note_image(struct image *image)
+{
+    struct stat status = {0};
+
+    (void)stat(program.path, &status);
+    *image = (struct image){.device = status.st_dev,
+                            .file = status.st_ino,
+                            .size = status.st_size,
+                            .changed = status.st_ctim};
+}
+
+static bool is_same_image(const struct image *one, const struct image *other)
+{
+    return one->device == other->device && one->file == other->file && one->size == other->size &&
+           one->changed.tv_sec == other->changed.tv_sec &&
+           one->changed.tv_nsec == other->changed.tv_nsec;
+}
+
 /* Returns 0, or -1 with errno. */
 static int begin_test(struct upgrade *upgrade, const struct server *server,
                       const struct ledger *ledger)
@@ -165,6 +190,7 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
     int state = platform_nameless_file(), result = -1, error;
 
     upgrade->said = platform_nameless_file();
+    note_image(&upgrade->image);
     if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("test", state) == 0)
         result = spawn(upgrade, state, server, ledger);
@@ -176,10 +202,20 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
     return result;
 }
 
+static void test(struct upgrade *upgrade, const struct server *server, const struct ledger *ledger)
+{
+    if (begin_test(upgrade, server, ledger) == 0)
+        upgrade->late = clock_seconds() + TEST_TIME;
+    else
+        give_up(upgrade, errno == ENOENT && server->options->root != NULL
+                             ? "there is no such file within the root (-r)"
+                             : strerror(errno));
+}
+
 void upgrade_begin(struct upgrade *upgrade, const struct server *server,
                    const struct ledger *ledger)
 {
-    if (upgrade->tester != 0) /* one at a time; the one under test is as new */
+    if (upgrade->tester != 0) /* one at a time; heed_answer sees whether there is a newer one */
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
     manager_state(MANAGER_RELOADING);
@@ -187,12 +223,8 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
         give_up(upgrade, "the server is stopping");
     else if (program.path[0] == '\0')
         give_up(upgrade, "it is not known where this program lies; start it by its path");
-    else if (begin_test(upgrade, server, ledger) == 0)
-        upgrade->late = clock_seconds() + TEST_TIME;
     else
-        give_up(upgrade, errno == ENOENT && server->options->root != NULL
-                             ? "there is no such file within the root (-r)"
-                             : strerror(errno));
+        test(upgrade, server, ledger);
 }
 
 bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status)
@@ -254,20 +286,42 @@ static const char *failure(const struct upgrade *upgrade, char *text, size_t siz
     return text;
 }
 
-/* The test has ended, one way or the other. */
+/* The test has ended, one way or the other. What passed it need not be what lies there by now:
+ * a SIGHUP for that has come to nothing, and it may be broken. */
 static void heed_answer(struct upgrade *upgrade, const struct server *server,
                         const struct ledger *ledger)
 {
     char text[LOG_LINE_MAX / 2];
     const char *why = failure(upgrade, text, sizeof text);
+    struct image now;
 
-    if (why == NULL && server->phase != SERVER_SERVING)
+    note_image(&now);
+    if (server->phase != SERVER_SERVING) {
         why = "the server is stopping";
+    } else if (!is_same_image(&now, &upgrade->image)) {
+        close(upgrade->said);
+        *upgrade = (struct upgrade){0};
+        test(upgrade, server, ledger);
+        return;
+    }
     if (why == NULL) {
         execute(server, ledger);
         why = strerror(errno);
     }
     give_up(upgrade, why);
+}
+
+/* Gives a test up, with all that it has started: a script may wait for a program of its own,
+ * which holds the listeners as well. What it was is said once it is reaped. */
+static void end_test(struct upgrade *upgrade)
+{
+    kill(-upgrade->tester, SIGKILL);
+    upgrade->late = 0;
+}
+
+bool upgrade_is_on(const struct upgrade *upgrade)
+{
+    return upgrade->tester != 0;
 }
 
 double upgrade_due(const struct upgrade *upgrade)
@@ -280,8 +334,8 @@ void upgrade_settle(struct upgrade *upgrade, const struct server *server,
 {
     if (upgrade->ended) {
         heed_answer(upgrade, server, ledger);
-    } else if (upgrade->late > 0 && clock_seconds() >= upgrade->late) {
-        kill(upgrade->tester, SIGKILL); /* what it was is said once it is reaped */
-        upgrade->late = 0;
+    } else if (upgrade->late > 0 &&
+               (clock_seconds() >= upgrade->late || server->phase != SERVER_SERVING)) {
+        end_test(upgrade);
     }
 }

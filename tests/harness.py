@@ -294,7 +294,8 @@ class Server:
     """A running server. Ends with finish(), which checks that nothing stays behind."""
 
     def __init__(self, name, *options, listen=('127.0.0.1:0',), verbose='-v', stderr=None,
-                 wrap=(), as_user=None, limits=None, before=None, env=None, pass_fds=()):
+                 wrap=(), as_user=None, limits=None, before=None, env=None, pass_fds=(),
+                 copy=False):
         self.name = name
         self.expected = 0  # the exit status that finish() asks for
         self.lines = []
@@ -305,7 +306,8 @@ class Server:
         path, identity = program(name), {}
         if as_user is not None:
             identity = {'user': as_user, 'group': as_user, 'extra_groups': []}
-            path = self.public_copy(path)
+            copy = True
+        self.path = path = self.public_copy(path) if copy else path  # a copy may be replaced
         command = [*wrap, path, '-1', *([verbose] if verbose else []), *options]
         for address in listen:
             command += ['-l', str(address)]

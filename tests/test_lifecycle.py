@@ -1,12 +1,14 @@
 """Signals, drains and restarts: a stop loses no client that was accepted, and does not wait for ever."""
 import os
+import selectors
 import signal
 import subprocess
 import time
 
 import pytest
 
-from harness import (NamespacedServer, children, eventually, forks_only, needs_root, process)
+from harness import (DEADLINE, NamespacedServer, children, eventually, forks_only, needs_root,
+                     process)
 
 
 def refused(srv, address=None):
@@ -47,6 +49,58 @@ def test_a_drain_loses_no_byte_in_flight(server):
         assert client.receive_all() == data
     assert srv.wait() == 0
     srv.wait_lines('^end .*how=eof', 3)
+
+
+class Stream:
+    """A client that sends and receives as fast as both go; without end until it has a `goal`."""
+
+    block = bytes(range(251)) * 64
+
+    def __init__(self, client):
+        client.setblocking(False)
+        self.client, self.goal = client, None
+        self.sent = self.received = 0
+
+    def send(self):
+        """Returns whether there is more to send."""
+        if self.goal is not None and self.sent >= self.goal:
+            self.client.half_close()
+            return False
+        self.sent += self.client.send(self.block[self.sent % len(self.block):])
+        return True
+
+    def receive(self):
+        """Returns whether there may be more to receive."""
+        data = self.client.recv(len(self.block))
+        at = self.received % len(self.block)
+        assert (self.block * 2)[at:at + len(data)] == data
+        self.received += len(data)
+        return data != b''
+
+
+def test_a_drain_loses_no_byte_of_200_streams(server):
+    """Catches a stop that is well for a few clients: here 200 stream at full speed in both
+    directions when it comes, and each goes on and finishes, within the grace."""
+    srv = server('-g', '1h', verbose=None)
+    streams = [Stream(srv.connect()) for _ in range(200)]
+    with selectors.DefaultSelector() as ready:
+        for stream in streams:
+            ready.register(stream.client, selectors.EVENT_READ | selectors.EVENT_WRITE, stream)
+        while ready.get_map():
+            for key, events in ready.select(DEADLINE):
+                if events & selectors.EVENT_WRITE and not key.data.send():
+                    ready.modify(key.fileobj, selectors.EVENT_READ, key.data)
+                if events & selectors.EVENT_READ and not key.data.receive():
+                    ready.unregister(key.fileobj)
+            if streams[0].goal is None and all(stream.received > 0 for stream in streams):
+                assert sum(stream.sent - stream.received for stream in streams) > 0
+                srv.send_signal(signal.SIGTERM)
+                for stream in streams:
+                    stream.goal = stream.sent + 10 * len(Stream.block)
+    assert [stream.received for stream in streams] == [stream.sent for stream in streams]
+    assert srv.wait() == 0
+    stop = srv.wait_line('^stop ')
+    assert stop['in'] == stop['out'] == str(sum(stream.sent for stream in streams))
 
 
 def test_an_idle_server_stops_at_once(server):

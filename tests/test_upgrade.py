@@ -1,0 +1,821 @@
+"""SIGHUP: the program on disk takes over in the same process, and no client notices.
+
+The server of each test is a copy in a folder of its own, so that its program can be replaced.
+Where a test has to look while an upgrade is under way, Pausing puts a script in its place, which
+waits to be told to go on: beside the running server, when it is tested, or in its very process.
+"""
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import (BUILD, DEADLINE, SANITIZERS, children, descriptors, eventually,
+                     forks_only, has_ipv6, needs_root, new_user, process, program, run)
+from test_syslog import Syslog, private_dev, visit
+
+# The figure that is to be reached, and what a build that is slow on purpose can do of it.
+LOAD = 3000 if BUILD.name in ('asan', 'tsan') else 50000
+
+
+def hang_up(srv):
+    """Asks for an upgrade; returns what to pass as `after`."""
+    mark = srv.mark()
+    srv.send_signal(signal.SIGHUP)
+    return mark
+
+
+def upgrade(srv):
+    """Upgrades a server, and returns the `takeover` line."""
+    return srv.wait_line('^takeover ', after=hang_up(srv))
+
+
+def refusal(srv, after):
+    """The one line that says why there was no upgrade."""
+    srv.wait_line('cannot upgrade', after=after)
+    line, = srv.find(f'^{srv.name}: ', after=after)
+    assert line.line.endswith('; the running program goes on')
+    return line.line
+
+
+def replace(srv, source):
+    """Puts another program, or the text of one, in the place of the server's, as mv(1) does."""
+    new = f'{srv.path}.new'
+    if isinstance(source, str) and source.startswith('/'):
+        shutil.copy(source, new)
+    else:
+        Path(new).write_text(source)
+        os.chmod(new, 0o755)
+    os.rename(new, srv.path)
+
+
+class Pausing:
+    """A program that waits in the roles of `roles`, `test` and `take`, and then is the server."""
+
+    def __init__(self, srv, folder, *roles, then=None):
+        self.fifos = {role: folder / role for role in roles}
+        for fifo in self.fifos.values():
+            os.mkfifo(fifo)
+            fifo.chmod(0o666)
+        real = folder / 'real'
+        if then is None:
+            shutil.copy(program(srv.name), real)
+        waits = ''.join(f'{role}:*) read word < "{fifo}" ;;\n' for role, fifo in self.fifos.items())
+        replace(srv, f'#!/bin/sh\ncase $FORKECHO_TAKEOVER in\n{waits}esac\n'
+                     + (then or f'exec "{real}" "$@"\n'))
+
+    def reached(self, role):
+        """Waits until it waits in this role, and returns what makes it go on."""
+        end = None
+
+        def opened():
+            nonlocal end
+            with contextlib.suppress(OSError):  # nobody reads yet
+                end = os.open(self.fifos[role], os.O_WRONLY | os.O_NONBLOCK)
+            return end is not None
+
+        eventually(opened, f'the program waits in the role {role}')
+
+        def go_on():
+            os.write(end, b'\n')
+            os.close(end)
+        return go_on
+
+
+def beyond_standard(pid):
+    return {number: what for number, what in descriptors(pid).items() if number > 2}
+
+
+def no_zombies(srv):
+    eventually(lambda: not [each for each in children(srv.pid) if each.state == 'Z'],
+               'all that have ended are reaped')
+
+
+# ---- what goes on ------------------------------------------------------------------------
+
+@forks_only
+def test_a_held_client_is_served_across_upgrades(server):
+    """Catches an upgrade that cuts a client, or forgets it: its bytes and its end are lost."""
+    srv = server(copy=True)
+    client = srv.connect()
+    assert client.echo(b'before') == b'before'
+    child = srv.accepted(client)['pid']
+    for number in range(3):
+        takeover = upgrade(srv)
+        assert (takeover['pid'], takeover['live']) == (str(srv.pid), '1')
+        assert client.echo(b'%d' % number) == b'%d' % number
+    title = Path(f'/proc/{srv.pid}/cmdline').read_text()
+    assert title.startswith(f'forkecho: 1 live of 1024 on {srv.address}'), title
+    name = client.address
+    client.close()
+    end = srv.end_of(name)
+    assert (end['pid'], end['in'], end['out'], end['how']) == (child, '9', '9', 'eof')
+    status = srv.status()
+    assert [status[key] for key in ('live', 'accepted', 'ended', 'in', 'out', 'zombies')] == \
+           ['0', '1', '1', '9', '9', '0']
+
+
+@forks_only
+def test_what_was_counted_is_carried_on(server):
+    """Catches statistics that begin anew, a peak that is that of the new program, or a start."""
+    srv = server('-C', '3', copy=True)
+    clients = [srv.connect() for _ in range(3)]
+    for client in clients:
+        client.echo(b'hello')
+    srv.connect().closed_by_server()  # one too many
+    name = clients[0].address
+    clients[0].close()
+    srv.end_of(name)
+    before = srv.status()
+    upgrade(srv)
+    after = srv.status()
+    changing = ('oldest', 'uptime')
+    assert {key: after[key] for key in after if key not in changing} == \
+           {key: before[key] for key in before if key not in changing}
+    assert before['peak'] == '3' and before['refused'] == '1'
+    assert all(float(after[key]) >= float(before[key]) for key in changing)
+    clients[1].close()
+    clients[2].close()
+    srv.wait_lines('^end ', 3)
+    srv.stop(signal.SIGTERM)
+    stop = srv.wait_line('^stop ')
+    assert (stop['accepted'], stop['ended'], stop['refused'], stop['in']) == ('4', '3', '1', '15')
+    assert float(stop['secs']) >= float(after['uptime'])
+
+
+@forks_only
+def test_old_children_count_against_the_cap(server):
+    """Catches a new program that knows no old child: it lets in as many again. And a client that
+    waited in the backlog, and is refused, or forgotten."""
+    srv = server('-c', '2', copy=True)
+    old = [srv.connect() for _ in range(2)]
+    for client in old:
+        client.echo(b'x')
+    waiting = srv.connect()
+    waiting.sendall(b'wait')
+    upgrade(srv)
+    late = srv.connect()
+    late.sendall(b'late')
+    assert srv.status()['accepted'] == '2'
+    old[0].close()
+    assert waiting.receive(4) == b'wait'
+    old[1].close()
+    assert late.receive(4) == b'late'
+    status = srv.status()
+    assert (status['accepted'], status['refused'], status['deferred-cap']) == ('4', '0', '2')
+
+
+@forks_only
+def test_old_children_count_against_their_source(server):
+    """Catches a table that has the children and not their sources."""
+    srv = server('-C', '1', copy=True)
+    old = srv.connect()
+    old.echo(b'x')
+    upgrade(srv)
+    assert srv.connect().closed_by_server() == b''
+    assert srv.wait_line('^refuse ')['why'] == 'max-per-source'
+    name = old.address
+    old.close()
+    srv.end_of(name)
+    assert srv.connect().echo(b'new') == b'new'
+
+
+@forks_only
+def test_children_that_are_killed_are_reaped(server, folder):
+    """Catches a SIGCHLD that the exec lost: a zombie for ever. One child each before the signal,
+    while the new program is tested, while the process is neither program, and afterwards."""
+    srv = server(copy=True)
+    pausing = Pausing(srv, folder, 'test', 'take')
+    clients = [srv.connect() for _ in range(5)]
+    for client in clients:
+        client.echo(b'x')
+    pids = [srv.accepted(client).number('pid') for client in clients]
+    os.kill(srv.pid, signal.SIGSTOP)
+    os.kill(pids[0], signal.SIGKILL)
+    mark = hang_up(srv)
+    os.kill(srv.pid, signal.SIGCONT)
+    go_on = pausing.reached('test')
+    os.kill(pids[1], signal.SIGKILL)
+    go_on()
+    go_on = pausing.reached('take')
+    os.kill(pids[2], signal.SIGKILL)
+    go_on()
+    srv.wait_line('^takeover ', after=mark)
+    os.kill(pids[3], signal.SIGKILL)
+    ends = srv.wait_lines('^end .*how=signal-9', 4)
+    assert sorted(end.number('pid') for end in ends) == sorted(pids[:4])
+    no_zombies(srv)
+    assert clients[4].echo(b'alive') == b'alive'
+    status = srv.status()
+    assert (status['live'], status['ended'], status['zombies']) == ('1', '4', '0')
+
+
+@forks_only
+def test_children_that_sign_off_meanwhile_are_counted(server, folder):
+    """Catches records that the old program read and the new one never saw, or that nobody read:
+    all children end in the middle of the takeover."""
+    srv = server(copy=True)
+    pausing = Pausing(srv, folder, 'test', 'take')
+    clients = [srv.connect() for _ in range(300)]
+    for client in clients:
+        assert client.echo(b'hello') == b'hello'
+    mark = hang_up(srv)
+    go_on = pausing.reached('test')
+    for client in clients[:100]:
+        client.close()
+    go_on()
+    go_on = pausing.reached('take')
+    for client in clients[100:200]:
+        client.close()
+    eventually(lambda: len([each for each in children(srv.pid) if each.state == 'Z']) >= 100,
+               'they have ended while nobody could heed it')
+    go_on()
+    srv.wait_line('^takeover ', after=mark)
+    for client in clients[200:]:
+        client.close()
+    ends = srv.wait_lines('^end ', 300)
+    assert {(end['in'], end['out'], end['how']) for end in ends} == {('5', '5', 'eof')}
+    no_zombies(srv)
+    status = srv.status()
+    assert [status[key] for key in ('live', 'accepted', 'ended', 'in', 'out')] == \
+           ['0', '300', '300', '1500', '1500']
+
+
+@forks_only
+def test_the_pidfile_stays_locked_by_the_same_pid(server, folder):
+    """Catches a lock that the exec dropped, so that a second server starts; and a file that stays."""
+    pidfile = folder / 'pid'
+    srv = server('-P', str(pidfile), copy=True)
+    for _ in range(2):
+        upgrade(srv)
+        assert pidfile.read_text() == f'{srv.pid}\n'
+        second = run(srv.name, '-P', str(pidfile), '-l', '127.0.0.1:0')
+        assert second.returncode == 1 and f'pid {srv.pid} is running already' in second.stderr
+    assert srv.stop(signal.SIGTERM) == 0
+    # A server that has become nobody may not remove a file of root's folder: it is emptied.
+    assert not pidfile.exists() or pidfile.read_text() == ''
+
+
+@forks_only
+def test_all_listeners_stay(server, folder):
+    """Catches a listener that is lost or mixed up with another, and the file of a Unix socket
+    that the new program leaves behind."""
+    path = folder / 's'
+    listen = ['127.0.0.1:0', path, '127.0.0.2:0', *(['[::1]:0'] if has_ipv6() else [])]
+    srv = server(copy=True, listen=listen)
+    clients = [srv.connect(address) for address in srv.addresses]
+    for client in clients:
+        client.echo(b'x')
+    for _ in range(2):
+        assert upgrade(srv)['listen'] == ','.join(srv.addresses)
+        for address in srv.addresses:
+            assert srv.connect(address).echo(b'new') == b'new'
+    for client in clients:
+        assert client.echo(b'old') == b'old'
+    srv.stop()
+    assert not path.exists()
+
+
+# Listens, and becomes what follows, as the service manager does.
+HAND_OVER = """
+import os, socket, sys
+listener = socket.create_server(('127.0.0.1', 0))
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@forks_only
+def test_sockets_of_the_service_manager_stay(server):
+    """Catches a new program that opens -l anew because it was handed nothing."""
+    srv = server(copy=True, wrap=[sys.executable, '-c', HAND_OVER])
+    mark = srv.mark()
+    for _ in range(2):
+        assert upgrade(srv)['listen'] == srv.address
+        assert srv.connect().echo(b'x') == b'x'
+    assert not srv.find('LISTEN_FDS', after=mark)
+
+
+@forks_only
+@needs_root
+def test_deferred_and_held_clients_survive(server, folder):
+    """Catches a client that was accepted and could not be started, and is lost with the program
+    that held it: fork fails from the middle of the test until after the takeover."""
+    user = new_user()
+    srv = server(as_user=user, limits={resource.RLIMIT_NPROC: 100})
+    pausing = Pausing(srv, folder, 'test')
+
+    def allow(processes_of_user):
+        subprocess.run(['prlimit', '--pid', str(srv.pid), f'--nproc={processes_of_user}:100'],
+                       user=user, group=user, extra_groups=[], check=True)
+
+    first = srv.connect()
+    first.echo(b'x')
+    mark = hang_up(srv)
+    go_on = pausing.reached('test')
+    allow(2)
+    held, deferred = srv.connect(), srv.connect()
+    held.sendall(b'held')
+    deferred.sendall(b'deferred')
+    srv.wait_line('fork failed')
+    go_on()
+    takeover = srv.wait_line('^takeover ', after=mark)
+    assert takeover['live'] == '1'
+    srv.wait_line('fork failed', after=srv.lines.index(takeover.line))
+    assert srv.status()['accepted'] == '2'
+    allow(100)
+    assert held.receive(4) == b'held' and deferred.receive(8) == b'deferred'
+    status = srv.status()
+    assert (status['live'], status['accepted'], status['refused']) == ('3', '3', '0')
+
+
+@forks_only
+def test_a_child_has_nothing_of_an_upgrade(server, folder):
+    """Catches what an upgrade leaves open in children born meanwhile, or after it, and in the
+    parent: with each upgrade it would be more."""
+    srv = server(copy=True, listen=['127.0.0.1:0', '127.0.0.2:0'])
+    srv.status()
+    before = descriptors(srv.pid)
+    pausing = Pausing(srv, folder, 'test')
+    hang_up(srv)
+    go_on = pausing.reached('test')
+    during = srv.connect()
+    during.echo(b'x')
+    go_on()
+    mark = srv.mark()
+    srv.wait_line('^takeover ')
+    after = srv.connect()
+    after.echo(b'x')
+    for client in (during, after):
+        held = beyond_standard(srv.accepted(client).number('pid'))
+        assert sorted(what.split(':')[0] for what in held.values()) == ['pipe', 'socket'], held
+    replace(srv, program(srv.name))
+    for _ in range(5):
+        upgrade(srv)
+    eventually(lambda: descriptors(srv.pid) == before, 'the parent has what it had')
+    assert not srv.find(f'^{srv.name}: ', after=mark)
+
+
+@forks_only
+@needs_root
+def test_syslog_goes_on(server, folder):
+    """Catches a new program that logs to standard error, or to a descriptor that was closed."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'local3', '-v', copy=True, wrap=private_dev(folder))  # -vv
+    syslog.wait('start')
+    for _ in range(2):
+        srv.send_signal(signal.SIGHUP)
+        assert syslog.wait('upgrade')[0] == 19 * 8 + 5
+        assert syslog.wait('takeover')[0] == 19 * 8 + 5
+        visit(srv)
+        syslog.wait('accept')
+        assert "text='hello'" in syslog.wait('message')[1]
+        syslog.wait('end')
+    assert srv.lines == []
+
+
+@forks_only
+def test_messages_are_logged_after_an_upgrade(server):
+    """Catches children that can no longer write to the log, or lack memory to compose a line."""
+    srv = server(copy=True, verbose='-vv')
+    upgrade(srv)
+    srv.connect().echo(b'hello')
+    assert "text='hello'" in srv.wait_line('^message ').line
+
+
+# ---- which program -----------------------------------------------------------------------
+
+@forks_only
+def test_another_program_takes_over(server):
+    """Catches a server that executes what it was started from, although that was replaced."""
+    srv = server(copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    inode = os.stat(f'/proc/{srv.pid}/exe').st_ino
+    replace(srv, program(srv.name))
+    upgrade(srv)
+    assert os.stat(f'/proc/{srv.pid}/exe').st_ino == os.stat(srv.path).st_ino != inode
+    assert client.echo(b'goes on') == b'goes on'
+    srv.wait_line('^upgrade ')
+
+
+@forks_only
+@pytest.mark.parametrize('how', ['cd "$(dirname "$1")"; shift; exec ./forkecho "$@"',
+                                 'PATH=$(dirname "$1"):$PATH; shift; exec forkecho "$@"'],
+                         ids=['relative', 'PATH'])
+def test_the_program_is_found_by_the_name_it_was_started_by(server, how):
+    """Catches a name that only the shell of the start could resolve."""
+    srv = server(copy=True, wrap=['sh', '-c', how, 'sh'])
+    for _ in range(3):
+        upgrade(srv)
+        assert srv.wait_lines('^upgrade ', 1)[0]['program'].endswith('/forkecho')
+
+
+@forks_only
+def test_a_detached_server_finds_its_program_again_and_again(server_name, folder):
+    """Catches a relative name that is looked up in /, to which -d changes: the first upgrade
+    works, and makes the second one fail."""
+    shutil.copy(program(server_name), folder)
+    log, pidfile = folder / 'log', folder / 'pid'
+    log.touch()
+    with log.open('ab') as stderr:
+        subprocess.run(['./forkecho', '-dP', 'pid', '-u', str(os.geteuid()), '-l', '127.0.0.1:0'],
+                       cwd=folder, check=True, timeout=DEADLINE, stderr=stderr)
+    pid = int(pidfile.read_text())
+    try:
+        for number in range(1, 4):
+            os.kill(pid, signal.SIGHUP)
+            eventually(lambda count=number: log.read_text().count('\ntakeover ') == count
+                       or 'cannot' in log.read_text(), 'the upgrade is over')
+            assert 'cannot' not in log.read_text()
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: process(pid) is None or process(pid).state == 'Z', 'it has ended')
+    assert not pidfile.exists()
+
+
+@forks_only
+def test_what_takes_over_was_tested(server, folder):
+    """Catches a program that is replaced while it is tested: the one that passed is not the one
+    that is executed, which here is none that could serve."""
+    srv = server(copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    pausing = Pausing(srv, folder, 'test')
+    mark = hang_up(srv)
+    go_on = pausing.reached('test')
+    replace(srv, '/bin/true')
+    srv.send_signal(signal.SIGHUP)
+    srv.status()  # it was heard, while one was under test
+    go_on()
+    assert 'it is no program that can take over (exit status 0)' in refusal(srv, mark)
+    assert client.echo(b'goes on') == b'goes on'
+
+
+# ---- what cannot take over ---------------------------------------------------------------
+
+def exits_with(status, text):
+    return f'#!/bin/sh\necho "{text}" >&2\nexit {status}\n'
+
+
+BROKEN = {
+    'empty': ('', 'Exec format error'),
+    'script': (exits_with(1, 'no library found'), 'no library found'),
+    'usage': (exits_with(2, 'forkecho: option -y: unknown (see forkecho --help)'),
+              'option -y: unknown'),
+    'silent': ('#!/bin/sh\nexit 3\n', 'it is no program that can take over (exit status 3)'),
+    'true': ('/bin/true', 'it is no program that can take over (exit status 0)'),
+    'crash': ('#!/bin/sh\nkill -SEGV $$\n', 'signal 11 ended its test'),
+    'talkative': ('#!/bin/sh\nyes | head -c 1000000\nexit 0\n', 'y;'),
+    # Not its parent's child: it would be a server of its own.
+    'wrapper': ('#!/bin/sh\n"{real}" "$@"\nexit $?\n', 'cannot take over'),
+}
+
+
+def goes_on(srv, client, before):
+    """Checks that a server has not noticed anything."""
+    assert client.echo(b'goes on') == b'goes on'
+    new = srv.connect()
+    assert new.echo(b'new') == b'new'
+    name = new.address
+    new.close()
+    srv.end_of(name)
+    status = srv.status()
+    assert (status['live'], status['zombies']) == ('1', '0')
+    eventually(lambda: descriptors(srv.pid) == before, 'no descriptor is left behind')
+    eventually(lambda: len(srv.left_behind()) == 1, 'no process is left behind but the child')
+    assert os.readlink(f'/proc/{srv.pid}/exe').split(' ')[0].startswith(os.path.dirname(srv.path))
+
+
+@forks_only
+@pytest.mark.parametrize('kind', BROKEN)
+def test_a_broken_program_costs_nothing(server, folder, kind):
+    """Catches a server that ends, or loses something, for a program that cannot take over; and an
+    administrator who is not told why."""
+    source, why = BROKEN[kind]
+    srv = server(copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    before = eventually(lambda: not any('socket' in what for number, what in
+                                        descriptors(srv.pid).items() if number > 5)
+                        and descriptors(srv.pid), 'it has closed its copy')
+    if kind == 'wrapper':
+        real = shutil.copy(program(srv.name), folder)
+        source = source.replace('{real}', real)
+    replace(srv, source)
+    for _ in range(2):
+        assert why in refusal(srv, hang_up(srv))
+        goes_on(srv, client, before)
+    replace(srv, program(srv.name))
+    upgrade(srv)
+    goes_on(srv, client, before)
+
+
+@forks_only
+@pytest.mark.parametrize('kind', ['missing', 'not-executable', 'folder'])
+def test_a_program_that_cannot_be_executed_costs_nothing(server, kind):
+    """Catches the same where there is nothing to test."""
+    srv = server(copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    srv.status()
+    before = descriptors(srv.pid)
+    os.rename(srv.path, f'{srv.path}.old')
+    if kind == 'not-executable':
+        Path(srv.path).touch()
+    elif kind == 'folder':
+        os.mkdir(srv.path)
+    why = 'No such file or directory' if kind == 'missing' else 'Permission denied'
+    for _ in range(2):
+        assert why in refusal(srv, hang_up(srv))
+        goes_on(srv, client, before)
+
+
+@forks_only
+def test_another_server_of_the_family_does_not_take_over(server):
+    """Catches a program that cannot serve the children it would be handed, and takes them."""
+    if not (BUILD / 'threadecho').exists():
+        pytest.skip('this build has no other server')
+    srv = server('-c', '10', copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    before = descriptors(srv.pid)
+    replace(srv, program('threadecho'))
+    assert 'line 1 of the state is not understood' in refusal(srv, hang_up(srv))
+    goes_on(srv, client, before)
+
+
+@forks_only
+def test_a_program_that_hangs_is_given_up(server):
+    """Catches a test without an end, and what it has started: it would hold the port open after
+    the server has gone. This is the one test here that has to wait for its ten seconds."""
+    srv = server(copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    srv.status()
+    before = descriptors(srv.pid)
+    replace(srv, '#!/bin/sh\nsleep 1000\nexit 0\n')
+    start = time.monotonic()
+    mark = hang_up(srv)
+    assert client.echo(b'meanwhile') == b'meanwhile'
+    assert 'it did not answer in time (signal 9)' in refusal(srv, mark)
+    assert 10 <= time.monotonic() - start < 10 + DEADLINE
+    goes_on(srv, client, before)
+
+
+@forks_only
+@needs_root
+def test_within_a_root_it_refuses(server, folder):
+    """Catches an upgrade that ends a server in a chroot, where its program is not."""
+    # Within the root LeakSanitizer has no /proc, which is all that it would say.
+    srv = server('-r', str(folder), copy=True,
+                 env={'ASAN_OPTIONS': f'{SANITIZERS["ASAN_OPTIONS"]}:detect_leaks=0'})
+    client = srv.connect()
+    client.echo(b'x')
+    assert 'there is no such file within the root (-r)' in refusal(srv, hang_up(srv))
+    assert client.echo(b'goes on') == b'goes on'
+
+
+@forks_only
+def test_an_environment_of_somebody_else_is_no_order(server, folder):
+    """Catches a variable that is believed although it names another process: whoever sets it
+    makes a start fail."""
+    for value in ('take:3:1', f'take:3:{os.getpid()}', 'take:3', 'take', '', 'x' * 1000):
+        srv = server(copy=True, env={'FORKECHO_TAKEOVER': value})
+        assert srv.connect().echo(b'x') == b'x'
+        assert srv.find('^start ')
+
+
+@forks_only
+def test_a_test_for_a_server_that_has_gone_starts_none(server_name):
+    """Catches a program under test that, its server being gone, takes the port for itself."""
+    for value in ('test:3:1', f'test:0:{os.getpid() + 1}'):
+        result = run(server_name, '-l', '127.0.0.1:0', env={**os.environ, 'FORKECHO_TAKEOVER': value})
+        assert result.returncode == 1
+        assert 'cannot take over' in result.stderr
+
+
+def test_others_of_the_family_say_that_they_cannot(server):
+    """Catches a SIGHUP that ends a server, and with it all clients."""
+    srv = server(copy=True)
+    if srv.name == 'forkecho':
+        assert upgrade(srv)
+        return
+    client = srv.connect()
+    client.echo(b'x')
+    srv.wait_line('^accept ')
+    mark = hang_up(srv)
+    line = srv.wait_line('cannot upgrade', after=mark)
+    assert line.line.startswith(f'{srv.name}: cannot upgrade (SIGHUP): {srv.name} ')
+    assert client.echo(b'goes on') == b'goes on'
+    assert len(srv.find('^', after=mark)) == 1
+
+
+# ---- together with other signals ---------------------------------------------------------
+
+@forks_only
+def test_a_storm_of_signals_is_one_upgrade_after_the_other(server):
+    """Catches upgrades within upgrades, or a signal that finds the process without a handler and
+    ends it."""
+    srv = server(copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    for _ in range(100):
+        srv.send_signal(signal.SIGHUP)
+    srv.wait_line('^takeover ')
+    for number in range(50):
+        srv.send_signal(signal.SIGHUP)
+        assert srv.connect().echo(b'new') == b'new', number
+    assert client.echo(b'goes on') == b'goes on'
+
+    def calm():
+        return len(srv.find('^upgrade ')) == len(srv.find('^takeover '))
+
+    eventually(calm, 'each upgrade has ended')
+    upgrade(srv)
+    assert not srv.find(f'^{srv.name}: ')
+    assert len(srv.find('^upgrade ')) <= 152
+
+
+@forks_only
+def test_nothing_is_upgraded_in_a_drain(server):
+    """Catches a drain that an upgrade undoes: the new program would know nothing of it."""
+    srv = server('-g', '1h', copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    assert 'the server is stopping' in refusal(srv, hang_up(srv))
+    assert client.echo(b'goes on') == b'goes on'
+    client.close()
+    assert srv.wait() == 0
+
+
+@forks_only
+def test_a_stop_ends_a_test(server):
+    """Catches a program under test that outlives the server, and holds its port; and a stop that
+    waits for it."""
+    srv = server('-g', '1h', copy=True)
+    replace(srv, '#!/bin/sh\nsleep 1000\nexit 0\n')
+    mark = hang_up(srv)
+    eventually(lambda: len(srv.left_behind()) == 2, 'the script and its sleep run')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert 'the server is stopping' in refusal(srv, mark)
+    assert not srv.left_behind()
+    assert server(listen=[srv.address]).connect().echo(b'next') == b'next'
+
+
+@forks_only
+def test_a_stop_in_the_middle_of_a_takeover_is_heeded(server, folder):
+    """Catches a signal that came while the process was neither program, and is lost."""
+    srv = server('-g', '1h', copy=True)
+    pausing = Pausing(srv, folder, 'take')
+    client = srv.connect()
+    client.echo(b'x')
+    hang_up(srv)
+    go_on = pausing.reached('take')
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        srv.send_signal(number)
+    go_on()
+    assert srv.wait_line('^drain ')['why'] == 'SIGTERM'
+    assert srv.wait_line('^status ')['live'] == '1'
+    assert 'the server is stopping' in refusal(srv, 0)
+    client.close()
+    assert srv.wait() == 0
+
+
+@forks_only
+def test_three_signals_at_once(server):
+    """Catches a signal that hides another: all three are pending when the server looks."""
+    srv = server('-g', '1h', copy=True)
+    client = srv.connect()
+    client.echo(b'x')
+    os.kill(srv.pid, signal.SIGSTOP)
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+        srv.send_signal(number)
+    os.kill(srv.pid, signal.SIGCONT)
+    assert srv.wait_line('^drain ')['why'] == 'SIGTERM'
+    assert srv.wait_line('^status ')['live'] == '1'
+    assert 'the server is stopping' in refusal(srv, 0)
+    client.close()
+    assert srv.wait() == 0
+
+
+# ---- the service manager -----------------------------------------------------------------
+
+class Manager:
+    """A service manager of the test's own: what it was told, but for STATUS=."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.socket.settimeout(DEADLINE)
+
+    def word(self):
+        while True:
+            text = self.socket.recv(4096).decode()
+            if not text.startswith('STATUS='):
+                return text
+
+
+def now_in_microseconds():
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+def expect_reloading(manager, begun):
+    match = re.fullmatch(r'RELOADING=1\nMONOTONIC_USEC=(\d+)', manager.word())
+    assert begun <= int(match[1]) <= now_in_microseconds()
+
+
+@forks_only
+def test_the_service_manager_is_told(server, folder):
+    """Catches `systemctl reload` that waits for ever, whether the upgrade works or not."""
+    manager = Manager(folder / 'notify')
+    srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path})
+    assert manager.word() == 'READY=1'
+    for source in (program(srv.name), '/bin/true', None, program(srv.name)):
+        if source is None:
+            os.unlink(srv.path)
+        else:
+            replace(srv, source)
+        begun = now_in_microseconds()
+        srv.send_signal(signal.SIGHUP)
+        expect_reloading(manager, begun)
+        assert manager.word() == 'READY=1'
+    srv.send_signal(signal.SIGTERM)
+    assert manager.word() == 'STOPPING=1'
+
+
+@forks_only
+def test_the_watchdog_is_fed_after_an_upgrade(server, folder):
+    """Catches a new program that does not know of the watchdog, which then kills it."""
+    manager = Manager(folder / 'notify')
+    srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '200000'})
+    upgrade(srv)
+    while manager.word() != 'READY=1':  # the start's
+        pass
+    while manager.word() != 'READY=1':  # the upgrade's
+        pass
+    assert [manager.word() for _ in range(3)] == ['WATCHDOG=1'] * 3
+
+
+# ---- the figure --------------------------------------------------------------------------
+
+def report(text):
+    return {key: value for key, value, *_ in (line.split() for line in text.splitlines())}
+
+
+@forks_only
+def test_no_connection_is_lost_under_load(server):
+    """Catches one connection in fifty thousand that is refused, reset, cut or counted twice while
+    the program is upgraded 20 times and replaced 3 times, and one of 500 that are held."""
+    srv = server('-c', '1024', copy=True, verbose=None)
+    held = [srv.connect() for _ in range(500)]
+    for number, client in enumerate(held):
+        assert client.echo(b'%d' % number) == b'%d' % number
+    count = upgrades = replaced = 0
+    while count < LOAD or upgrades < 20:
+        load = subprocess.Popen([program('echoload'), 'connect', '-c', '8', '-d', '2s', srv.address],
+                                stdout=subprocess.PIPE, text=True)
+        while load.poll() is None and upgrades < 20:
+            if upgrades // 6 > replaced:
+                replace(srv, program(srv.name))
+                replaced += 1
+            upgrade(srv)
+            upgrades += 1
+            # In each of several runs some, not all in the first one.
+            if upgrades % 4 == 0:
+                break
+        text = load.communicate(timeout=10 * DEADLINE)[0]
+        figures = report(text)
+        assert figures['failed'] == '0', text
+        count += int(figures['count']) + int(figures['late'])
+    assert (upgrades, replaced) == (20, 3)
+    for number, client in enumerate(held):
+        assert client.echo(b'still %d' % number) == b'still %d' % number
+    eventually(lambda: srv.status()['live'] == '500', 'only those that are held are left')
+    status = srv.status()
+    assert status['refused'] == '0' and status['zombies'] == '0'
+    assert status.number('accepted') == status.number('ended') + 500
+    assert status.number('accepted') >= count + 500
+    for client in held:
+        client.close()
+    eventually(lambda: srv.status()['live'] == '0', 'all have ended')
+    status = srv.status()
+    held_bytes = sum(len(b'%d' % number) + len(b'still %d' % number) for number in range(500))
+    assert status.number('accepted') == status.number('ended')
+    assert status['in'] == status['out']
+    assert status.number('in') >= held_bytes + 64 * count
+    assert not srv.find(f'^{srv.name}: ')

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 int descriptors_tidy(int lowest_free)
@@ -37,4 +38,12 @@ long descriptors_raise_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur < LONG_MAX ? (long)limit.rlim_cur : LONG_MAX;
+}
+
+int descriptors_option(int descriptor, int level, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+
+    return getsockopt(descriptor, level, option, &value, &size) == 0 ? value : -1;
 }

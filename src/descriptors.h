@@ -1,5 +1,6 @@
 /*
- * descriptors.h: the descriptors that a server starts with, and how many it may have.
+ * descriptors.h: the descriptors that a server starts with, what they are, and how many it may
+ * have.
  */
 #ifndef DESCRIPTORS_H
 #define DESCRIPTORS_H
@@ -11,6 +12,10 @@
  * with errno where /dev/null cannot be opened: then nothing may be opened at all.
  */
 int descriptors_tidy(int lowest_free);
+
+/* An option of a socket whose value is an int; -1 where the descriptor has no such option, as
+ * when it is none of a socket (getsockopt). */
+int descriptors_option(int descriptor, int level, int option);
 
 /* Closes all descriptors from `lowest` on. */
 void descriptors_close_from(int lowest);

@@ -18,18 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int read_option(int option)
-{
-    int value = -1;
-    socklen_t size = sizeof value;
-
-    return getsockopt(STDIN_FILENO, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
-}
-
 /* What is wrong with standard input; NULL: nothing. */
 static const char *defect(void)
 {
-    switch (read_option(SO_TYPE)) {
+    switch (descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_TYPE)) {
     case -1:
         return "it is not a socket; -i is for inetd, xinetd and systemd sockets with Accept=yes";
     case SOCK_STREAM:
@@ -37,7 +29,7 @@ static const char *defect(void)
     default:
         return "it is not a stream socket; the service has to be one of tcp";
     }
-    return read_option(SO_ACCEPTCONN) > 0
+    return descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) > 0
                ? "it listens, and is no connection; say nowait, or Accept=yes"
                : NULL;
 }

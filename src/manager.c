@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include "clock.h"
+#include "descriptors.h"
 #include "log.h"
 #include "parse.h"
 
@@ -314,29 +315,22 @@ int manager_lowest_free(void)
     return LISTEN_START + the_manager.listeners;
 }
 
-static bool read_option(int descriptor, int option, int *value)
-{
-    socklen_t size = sizeof *value;
-
-    return getsockopt(descriptor, SOL_SOCKET, option, value, &size) == 0;
-}
-
 /* What is wrong with a socket that was handed over; NULL: nothing. */
 static const char *defect_of(int descriptor)
 {
     struct sockaddr_storage name;
     socklen_t length = sizeof name;
-    int type, listening;
+    int type = descriptors_option(descriptor, SOL_SOCKET, SO_TYPE);
 
     if (fcntl(descriptor, F_GETFD) == -1)
         return "it is not open";
-    if (!read_option(descriptor, SO_TYPE, &type))
+    if (type == -1)
         return "it is not a socket";
     if (type == SOCK_DGRAM)
         return "it is a datagram socket; use ListenStream=";
     if (type != SOCK_STREAM)
         return "it is not a stream socket; use ListenStream=";
-    if (!read_option(descriptor, SO_ACCEPTCONN, &listening) || listening == 0)
+    if (descriptors_option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) <= 0)
         return "it does not listen; use Accept=no";
     if (getsockname(descriptor, (struct sockaddr *)&name, &length) == -1 ||
         (name.ss_family != AF_INET && name.ss_family != AF_INET6 && name.ss_family != AF_UNIX))

@@ -20,8 +20,8 @@ int64_t one_process_number(const struct server *server);
 void one_process_signed_off(struct server *server, const struct child *child,
                             const struct session *session);
 
-/* A turn's work that is nobody's session: the status line where it was asked for, and what a
- * stop asks of each client (server_pass_order). */
+/* A turn's work that is nobody's session: the status line where it was asked for, why there is
+ * no upgrade (SIGHUP), and what a stop asks of each client (server_pass_order). */
 void one_process_heed(struct server *server,
                       void (*tell)(struct server *server, struct child *child, int signal));
 

@@ -207,11 +207,6 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
 
 /* ---- another program in the same process ---- */
 
-int pidfile_set_inherited(const struct pidfile *pidfile, bool inherited)
-{
-    return fcntl(pidfile->descriptor, F_SETFD, inherited ? 0 : FD_CLOEXEC) == -1 ? -1 : 0;
-}
-
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)
 {
     struct stat status;
@@ -221,7 +216,7 @@ int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)
     if (fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode))
         why = "it is not a file";
     else if (keep_path(pidfile, path) == 0 && lock_file(descriptor) == 0 &&
-             write_pid(descriptor) == 0 && pidfile_set_inherited(pidfile, false) == 0)
+             write_pid(descriptor) == 0 && fcntl(descriptor, F_SETFD, FD_CLOEXEC) != -1)
         return 0;
     else
         why = errno == EAGAIN ? "another process has locked it" : strerror(errno);

@@ -10,7 +10,7 @@
  *     the process ... terminates. Locks are not inherited by a child process." Hence
  *     pidfile_open comes after daemon_detach, and a child may close its descriptor freely;
  *   - exec keeps it, as long as the descriptor stays open: the program that takes over in
- *     the same process goes on holding it (pidfile_set_inherited, pidfile_adopt);
+ *     the same process goes on holding it (takeover.h, pidfile_adopt);
  *   - the pitfall: closing *any* descriptor of the file drops it. Whatever else in this
  *     process opens the pidfile and closes it again, if only to read it, unlocks it.
  *
@@ -47,12 +47,6 @@ struct pidfile {
  * pidfile_close, and nothing new is left behind (an empty file where none can be locked).
  */
 int pidfile_open(struct pidfile *pidfile, const char *path);
-
-/*
- * Whether the program that this process executes next inherits the descriptor, and with it
- * the lock: true before exec, false again when it failed. Returns 0, or -1 with errno.
- */
-int pidfile_set_inherited(const struct pidfile *pidfile, bool inherited);
 
 /*
  * Takes over the descriptor that an earlier program of this process left open and locked.

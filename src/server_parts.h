@@ -21,7 +21,7 @@ double gate_wakes(const struct server *server, double now);
 /* Ends an episode of failures that is over at `now`. */
 void gate_settle(struct server *server, double now);
 
-/* Drains because the server cannot go on; `why` is for the log. */
+/* Drains because the server cannot go on. */
 void stop_for_failure(struct server *server);
 
 /* Does what the signals say that have come since the last time. */

@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Installs the handlers for TERM, INT, QUIT, USR1 and CHLD, ignores PIPE and blocks them. */
+/* Installs the handlers for TERM, INT, QUIT, HUP, USR1 and CHLD, ignores PIPE and blocks them. */
 void signals_open(void);
 
 /* The mask to wait with: what the caller of signals_open had, with our signals open. */
@@ -34,7 +34,7 @@ bool signals_take(int number);
  * 1 is, are reaped by the system (POSIX.1-2008, sigaction: SA_NOCLDWAIT). */
 void signals_without_children(void);
 
-/* In a child: SIGTERM ends it as by default; INT, QUIT and USR1 are the parent's business and
+/* In a child: SIGTERM ends it as by default; INT, QUIT, HUP and USR1 are the parent's business and
  * stay blocked, so that Ctrl-C on a terminal, which signals the whole group, cuts no client. */
 void signals_child(void);
 

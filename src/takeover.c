@@ -1,6 +1,7 @@
 /* takeover.c: see takeover.h. */
 #include "takeover.h"
 
+#include "descriptors.h"
 #include "log.h"
 #include "platform.h"
 #include "proxy.h"
@@ -24,13 +25,17 @@
 
 /* ---- writing ---- */
 
+static const char digits[] = "0123456789abcdef";
+
 static void put_bytes(FILE *file, const void *bytes, size_t size)
 {
     const unsigned char *at = bytes;
 
     putc(' ', file);
-    for (size_t i = 0; i < size; i++)
-        fprintf(file, "%02x", at[i]);
+    for (size_t i = 0; i < size; i++) {
+        putc(digits[at[i] / 16], file);
+        putc(digits[at[i] % 16], file);
+    }
 }
 
 static void put_listener(FILE *file, const struct listener *listener)
@@ -216,15 +221,6 @@ static int take_descriptor(struct words *words, const struct server *server)
     return descriptor;
 }
 
-/* Whether an option of a socket has this value; a file has none. */
-static bool has_option(int descriptor, int option, int expected)
-{
-    int value = -1;
-    socklen_t size = sizeof value;
-
-    return getsockopt(descriptor, SOL_SOCKET, option, &value, &size) == 0 && value == expected;
-}
-
 static bool is_pipe_end(int descriptor, int mode)
 {
     struct stat status;
@@ -295,7 +291,8 @@ static void read_listener(struct words *words, struct server *server)
     listener->address.length =
         (socklen_t)take_number(words, 0, (long long)sizeof listener->address.name);
     take_bytes(words, &listener->address.name, sizeof listener->address.name);
-    if (!has_option(listener->descriptor, SO_ACCEPTCONN, 1) || !is_address(&listener->address))
+    if (descriptors_option(listener->descriptor, SOL_SOCKET, SO_ACCEPTCONN) != 1 ||
+        !is_address(&listener->address))
         words->spoiled = true;
     server->listeners.count++;
 }
@@ -333,8 +330,8 @@ static void read_held(struct words *words, struct server *server)
         words->spoiled = true;
     server->held.descriptor = take_descriptor(words, server);
     take_peer(words, &server->held.peer, false);
-    if (!has_option(server->held.descriptor, SO_TYPE, SOCK_STREAM) ||
-        has_option(server->held.descriptor, SO_ACCEPTCONN, 1))
+    if (descriptors_option(server->held.descriptor, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
+        descriptors_option(server->held.descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 1)
         words->spoiled = true;
     server->holding = true;
 }

@@ -21,7 +21,7 @@
  *
  * The state is input: each line is checked, and so is each descriptor that it names.
  *
- * Cost: linear in the live children, some 200 bytes and about a microsecond each.
+ * Cost: linear in the live children, some 200 bytes and a few microseconds each.
  */
 #ifndef TAKEOVER_H
 #define TAKEOVER_H

@@ -101,6 +101,12 @@ def no_zombies(srv):
 
 # ---- what goes on ------------------------------------------------------------------------
 
+def process_user(pid):
+    """The effective user of a process."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    return int(re.search(r'^Uid:\t\d+\t(\d+)', status, re.M)[1])
+
+
 @forks_only
 def test_a_held_client_is_served_across_upgrades(server):
     """Catches an upgrade that cuts a client, or forgets it: its bytes and its end are lost."""
@@ -603,6 +609,18 @@ def test_a_test_for_a_server_that_has_gone_starts_none(server_name):
         result = run(server_name, '-l', '127.0.0.1:0', env={**os.environ, 'FORKECHO_TAKEOVER': value})
         assert result.returncode == 1
         assert 'cannot take over' in result.stderr
+
+
+@forks_only
+@needs_root
+def test_a_private_process_stays_private(server):
+    """Catches an exec after which a subverted child may trace the parent: what /proc shows of a
+    process that others of its user may not look into is root's."""
+    srv = server(copy=True)
+    assert os.stat(f'/proc/{srv.pid}/mem').st_uid == 0
+    upgrade(srv)
+    assert os.stat(f'/proc/{srv.pid}/mem').st_uid == 0
+    assert process_user(srv.pid) != 0
 
 
 def test_others_of_the_family_say_that_they_cannot(server):

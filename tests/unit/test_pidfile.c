@@ -401,7 +401,7 @@ static int hold_and_execute(int go, int report)
     struct pidfile pidfile;
     char numbers[3][16];
 
-    if (pidfile_open(&pidfile, file) == -1 || pidfile_set_inherited(&pidfile, true) == -1)
+    if (pidfile_open(&pidfile, file) == -1 || fcntl(pidfile.descriptor, F_SETFD, 0) == -1)
         return 1;
     snprintf(numbers[0], sizeof numbers[0], "%d", pidfile.descriptor);
     snprintf(numbers[1], sizeof numbers[1], "%d", go);

@@ -279,6 +279,9 @@ SANITIZERS = {
     'TSAN_OPTIONS': 'exitcode=99',
     'UBSAN_OPTIONS': 'exitcode=99:print_stacktrace=1',
 }
+# For a process that ends where there is no /proc, or that may create no other: at its end the
+# search for leaks needs both.
+NO_LEAK_SEARCH = {'ASAN_OPTIONS': 'exitcode=99:detect_leaks=0'}
 # For a test that sends SIGSEGV itself.
 PLAIN_SEGV = {'ASAN_OPTIONS': 'exitcode=99:handle_segv=0', 'TSAN_OPTIONS': 'handle_segv=0'}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (AS_OURSELVES, DEADLINE, TOP, Event, Server, descriptors, eventually,
-                     forks_only, has_ipv6, ledger_record, open_ledger, run)
+from harness import (AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, Event, Server, descriptors,
+                     eventually, forks_only, has_ipv6, ledger_record, open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
@@ -489,7 +489,8 @@ def run_server_example(server, name, words, folder):
     listen = [elsewhere(value, folder) for option, value in options if option in ('-l', '--listen')]
     rest = [part for option, value in options if option not in ('-l', '--listen')
             for part in in_a_test(option, value, folder) if part]
-    srv = server(*rest, listen=listen or ['localhost:0'], verbose='', kind=as_program(name))
+    srv = server(*rest, listen=listen or ['localhost:0'], verbose='', kind=as_program(name),
+                 env=NO_LEAK_SEARCH)
     assert len(srv.addresses) >= len(listen)
     assert srv.stop(signal.SIGTERM) == 0
 

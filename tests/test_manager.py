@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import (BUILD, DEADLINE, SANITIZERS, Client, children, descriptors, eventually,
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, children, descriptors,
                      forks_only, needs_ipv6, needs_root, program)
 
 # Runs what follows with the pid that the variables have to name: its own.
@@ -180,7 +180,7 @@ def test_it_is_told_after_a_change_of_root(server, folder, path_manager):
     os.chmod(path_manager.name, 0o600)
     root = folder / 'root'
     root.mkdir()
-    srv = server('-r', str(root), env=path_manager.environment)
+    srv = server('-r', str(root), env={**path_manager.environment, **NO_LEAK_SEARCH})
     assert path_manager.message() == 'READY=1'
     srv.send_signal(signal.SIGTERM)
     path_manager.wait('STOPPING=1')

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, SANITIZERS, Event, descriptors, needs_root,
+from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Event, descriptors, needs_root,
                      program, run)
 
 
@@ -36,7 +36,7 @@ class Session:
             self.process = subprocess.Popen(
                 [program(name), '-i', '-v', *options], stdin=served, stdout=served,
                 stderr=subprocess.PIPE if log else served, pass_fds=pass_fds,
-                env={**os.environ, **SANITIZERS})
+                env={**os.environ, **SANITIZERS, **NO_LEAK_SEARCH})
         self.pid = self.process.pid
 
     def receive(self, size):

@@ -13,7 +13,7 @@ collect_ignore = ['systemd']  # tests/systemd/run runs these
 if not (BUILD / 'unit').is_dir():
     collect_ignore += ['test_units.py']
 if not (BUILD / 'echoclient').exists():
-    collect_ignore += ['test_client.py', 'test_classics.py', 'test_docs.py']
+    collect_ignore += ['test_client.py', 'test_classics.py', 'test_docs.py', 'test_install.py']
 if not (BUILD / 'forkecho').exists():
     collect_ignore += ['test_init.py', 'test_inetd.py', 'test_service_files.py']
 

@@ -249,6 +249,12 @@ class Load(subprocess.Popen):
         super().__init__(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True)
 
+    def wait_for(self, count, least):
+        """Waits until count() has reached `least`; it may take long, but it has to go on."""
+        while (before := count()) < least:
+            assert self.poll() is None, self.communicate()
+            eventually(lambda: count() > before, 'the load goes on')
+
     def report(self, stop=True):
         """Ends it, and returns its report: {name: value}."""
         if stop:

@@ -10,7 +10,8 @@ from harness import eventually
 
 SERVICE, SOCKET = 'forkecho.service', 'forkecho.socket'
 HERE = '127.0.0.1:7'
-RELOADS = 20
+UPGRADES, CONNECTIONS = 23, 50_000
+SWAPS = (1, 8, 15)  # of the upgrades, those to another file
 FIRST_DYNAMIC, LAST_DYNAMIC = 61184, 65519
 
 
@@ -110,7 +111,8 @@ def check_confined(pid):
 
 
 def test_the_service_is_a_dynamic_user_without_rights(machine):
-    """Catches a unit, or a start as root, that leaves the server or a child with any right."""
+    """Catches a unit, or a start as root, that leaves the server or a child with any right, and a
+    filter of system calls that keeps a child from giving up its own."""
     pid = started(machine)
     with machine.connect() as client:
         client.echo(b'x')
@@ -118,6 +120,9 @@ def test_the_service_is_a_dynamic_user_without_rights(machine):
         assert len(children) == 1
         for each in (pid, children[0]):
             check_confined(each)
+        limits = Path(f'/proc/{children[0]}/limits').read_text()
+        for what in ('processes', 'open files', 'file size'):
+            assert re.search(rf'^Max {what} +0 +0 ', limits, re.M), limits
 
 
 def test_the_service_has_no_network_of_its_own(machine):
@@ -175,26 +180,41 @@ def test_an_error_is_an_error_in_the_journal(machine):
 
 # ---- reload ------------------------------------------------------------------------------
 
+def takeovers(machine):
+    return len([line for line in messages(machine) if line.startswith('takeover ')])
+
+
 def reload_service(machine):
+    before = takeovers(machine)
     machine.systemctl('reload', SERVICE)
-    eventually(lambda: state(machine) == 'active', 'the reload has ended')
+    eventually(lambda: takeovers(machine) == before + 1, 'the program on disk has taken over')
+    eventually(lambda: state(machine) == 'active', 'systemd knows that the reload has ended')
 
 
-def test_reloads_under_load_cost_no_client(machine):
+def swap_program(machine):
+    """Puts another file where the program is, as a package's upgrade does."""
+    machine.run('sh', '-c', 'cd /usr/local/sbin && cp forkecho new && mv new forkecho')
+
+
+def test_upgrades_under_load_cost_no_client(machine):
     """Catches an upgrade that refuses, resets or cuts a client, or loses one that is held."""
     machine.drop_in(SERVICE, '[Service]\nExecStart=\nExecStart=/usr/local/sbin/forkecho\n')
     pid = started(machine)
     load = machine.load('connect', '-d', '5m', '-H', '50', HERE)
-    eventually(lambda: int(machine.show(SERVICE, 'TasksCurrent').replace('[not set]', '0')) > 50
-               or len(Path(f'/proc/{pid}/task/{pid}/children').read_text().split()) > 50,
+    eventually(lambda: len(Path(f'/proc/{pid}/task/{pid}/children').read_text().split()) > 50,
                'the load has begun')
-    for _ in range(RELOADS):
+    for turn in range(UPGRADES):
+        if turn in SWAPS:
+            swap_program(machine)
         reload_service(machine)
+    load.wait_for(lambda: int(re.search(r'(\d+) ended', machine.show(SERVICE, 'StatusText'))[1]),
+                  CONNECTIONS)
     report = load.report()
     assert report['failed'] == report['held-failed'] == report['held-lost'] == '0', report
-    assert int(report['count']) > 100
+    assert int(report['count']) + int(report['late']) >= CONNECTIONS
     assert machine.main_pid(SERVICE) == pid and machine.show(SERVICE, 'NRestarts') == '0'
-    print(f'\n{machine.suite}: {RELOADS} reloads, {report["count"]} connections, 0 failed')
+    print(f'\n{machine.suite}: {UPGRADES} upgrades, {len(SWAPS)} of them to another file, '
+          f'{report["count"]} connections, {report["failed"]} failed')
 
 
 def test_a_reload_starts_the_program_that_is_on_disk(machine):
@@ -203,9 +223,9 @@ def test_a_reload_starts_the_program_that_is_on_disk(machine):
     with machine.connect() as held:
         held.echo(b'x')
         before = os.stat(f'/proc/{pid}/exe').st_ino
-        machine.run('sh', '-c', 'cd /usr/local/sbin && cp forkecho new && mv new forkecho')
+        swap_program(machine)
         reload_service(machine)
-        eventually(lambda: os.stat(f'/proc/{pid}/exe').st_ino != before, 'the new program runs')
+        assert os.stat(f'/proc/{pid}/exe').st_ino != before
         visit(machine)
         assert held.echo(b'y') == b'y'
     wait_status(machine, r'0 live, \d+ ended, 0 refused')
@@ -306,8 +326,10 @@ def test_each_client_has_a_unit_of_its_own(machine):
 
 
 def test_accept_survives_a_flood(machine):
-    """Catches systemd's limit on triggers, which shuts the socket for good after 200 clients."""
+    """Catches a socket that is shut for good. systemd does so after 200 clients in two seconds,
+    which a small machine does not reach, so that limit is asked for too."""
     enable(machine, ACCEPT)
+    assert machine.show(ACCEPT, 'TriggerLimitIntervalUSec') == '0'
     load = machine.load('connect', '-d', '4s', '-c', '4', '127.0.0.1:7007')
     report = load.report(stop=False)
     assert state(machine, ACCEPT) == 'active'

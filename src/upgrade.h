@@ -19,8 +19,9 @@
  * privileges are what is left of them.
  *
  * Which of the three roles a program has it learns from one variable of its environment,
- * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID, believed only where PID is that of the process
- * itself, or of its parent where it is to be tested.
+ * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID. `take` is believed only where PID is that of the
+ * process itself. `test` never starts a server; where PID is not the parent's, the server that
+ * asked has gone, and the test fails.
  */
 #ifndef UPGRADE_H
 #define UPGRADE_H

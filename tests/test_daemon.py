@@ -1,5 +1,6 @@
 """-d and -P: the starting command tells the truth, and the pidfile names the one server."""
 import fcntl
+import contextlib
 import os
 import re
 import signal
@@ -58,8 +59,11 @@ class Launcher:
 
 
 def gone(pid):
+    """Whether a process has ended, with all its threads: the last one lets go of its files."""
     found = process(pid)
-    return found is None or found.state in 'ZX'
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return found is None or (found.state in 'ZX' and len(os.listdir(f'/proc/{pid}/task')) == 1)
+    return True
 
 
 @pytest.fixture

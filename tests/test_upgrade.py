@@ -599,7 +599,7 @@ def test_an_environment_of_somebody_else_is_no_order(server, folder):
     for value in ('take:3:1', f'take:3:{os.getpid()}', 'take:3', 'take', '', 'x' * 1000):
         srv = server(copy=True, env={'FORKECHO_TAKEOVER': value})
         assert srv.connect().echo(b'x') == b'x'
-        assert srv.find('^start ')
+        srv.wait_line('^start ')
 
 
 @forks_only

@@ -24,6 +24,7 @@ struct flood {
 static struct {
     const char *program;
     enum log_level level;
+    enum log_sink sink;
     atomic_ulong lost; /* lines that could not be written */
     struct flood errors, refusals;
 } the_log = {
@@ -43,13 +44,19 @@ void log_open(const char *program, enum log_level level, int facility)
     the_log.program = program;
     the_log.level = level;
     log_sink_open_standard();
-    if (facility != -1 && log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == -1)
+    the_log.sink = SINK_STANDARD;
+    if (facility == -1)
+        return;
+    if (log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == 0)
+        the_log.sink = SINK_SYSLOG;
+    else
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));
 }
 
 void log_redirected(void)
 {
-    log_sink_redirected();
+    if (the_log.sink == SINK_STANDARD)
+        log_sink_redirected();
 }
 
 bool log_shows(enum log_level level)
@@ -69,11 +76,11 @@ static size_t end_line(char *line, size_t used)
 static void say_lost(void)
 {
     char line[LOG_LINE_MAX];
-    size_t used = log_sink_prefix(line, PRIORITY_ERROR);
+    size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
     unsigned long lost = atomic_exchange(&the_log.lost, 0);
     int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
 
-    if (!log_sink_write(line, end_line(line, used + (size_t)added)))
+    if (!log_sink_write(the_log.sink, line, end_line(line, used + (size_t)added)))
         the_log.lost += lost;
 }
 
@@ -88,14 +95,14 @@ static void say(bool loop, enum log_priority priority, const char *format, va_li
 
     if (loop && the_log.lost > 0)
         say_lost();
-    used = log_sink_prefix(line, priority);
+    used = log_sink_prefix(the_log.sink, line, priority);
     if (priority == PRIORITY_ERROR)
         used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
     added = vsnprintf(line + used, sizeof line - used, format, values);
     for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
         if (iscntrl((unsigned char)*at))
             *at = '?';
-    if (added >= 0 && !log_sink_write(line, end_line(line, used + (size_t)added)))
+    if (added >= 0 && !log_sink_write(the_log.sink, line, end_line(line, used + (size_t)added)))
         the_log.lost++;
     errno = saved;
 }

@@ -106,6 +106,29 @@ def test_a_restarted_syslogd_is_found_again(server, folder):
 
 
 @needs_root
+def test_within_another_root_syslogd_is_found_by_its_socket_there(server, folder):
+    """Catches a server that, with -r, looks for a restarted syslogd where it cannot see it: the
+    manual has the administrator make a socket within the root."""
+    (folder / 'root' / 'dev').mkdir(parents=True)
+    outside = Syslog(folder / 'log')
+    inside = Syslog(folder / 'root' / 'dev' / 'log')
+    srv = server('-s', 'daemon', '-r', folder / 'root', wrap=private_dev(folder))
+    outside.wait('start')
+    visit(srv)
+    outside.wait('end')
+    outside.socket.close()
+    inside.socket.settimeout(0.1)
+
+    def told():
+        visit(srv)
+        with contextlib.suppress(TimeoutError):
+            return inside.line()
+        return None
+
+    eventually(told, 'the server has found the socket within its root')
+
+
+@needs_root
 def test_an_absent_syslogd_stops_nobody(server, folder):
     """Catches a server that cannot start, or waits, without a syslogd."""
     srv = server('-s', 'daemon', wrap=private_dev(folder))

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -35,10 +36,6 @@ static struct {
     int descriptor;
     double tried_at; /* when it was last connected */
 } syslogd;
-
-/* Children close what lies below their ledger (serve_fork.c): one that is to log with -vv
- * keeps a descriptor that lies above it. */
-#define CHILDREN_DESCRIPTOR 512
 
 /* A description of our own can be non-blocking without changing it for those who share the
  * descriptor. The controlling terminal may be opened whoever owns it (POSIX.1-2008, "The
@@ -131,16 +128,33 @@ static void connect_syslog(void)
     (void)connect(syslogd.descriptor, (const struct sockaddr *)&address, sizeof address);
 }
 
+/* Children close what lies below their ledger (serve_fork.c): those that are to log with -vv
+ * keep a descriptor above it. The ledger takes the lowest number that is free behind at most
+ * LISTENERS_MAX listeners, so this one is above, and so is the highest that there may be. */
+#define CHILDREN_DESCRIPTOR 512
+
+/* Moves a descriptor there. Returns it, or -1 with errno and the descriptor closed. */
+static int move_up(int descriptor)
+{
+    struct rlimit limit;
+    int lowest = CHILDREN_DESCRIPTOR, moved, error;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= CHILDREN_DESCRIPTOR)
+        lowest = (int)limit.rlim_cur - 1;
+    moved = fcntl(descriptor, F_DUPFD, lowest);
+    error = errno;
+    close(descriptor);
+    errno = error;
+    return moved;
+}
+
 int log_sink_open_syslog(const char *program, int facility, bool for_children)
 {
     syslogd.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (syslogd.descriptor != -1 && for_children)
+        syslogd.descriptor = move_up(syslogd.descriptor);
     if (syslogd.descriptor == -1)
         return -1;
-    if (for_children) {
-        int first = syslogd.descriptor;
-        syslogd.descriptor = fcntl(first, F_DUPFD, CHILDREN_DESCRIPTOR);
-        close(first);
-    }
     (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
     syslogd.program = program;
     syslogd.facility = facility;

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -77,10 +78,13 @@ def test_lines_go_to_syslogd(server, folder):
 
 @forks_only
 @needs_root
-def test_children_log_messages_to_syslogd(server, folder):
-    """Catches a child that closes the log's descriptor with its parent's others."""
+@pytest.mark.parametrize('limit', [12, 64, 512, 1024])
+def test_children_log_messages_to_syslogd(server, folder, limit):
+    """Catches a child that closes the log's descriptor with its parent's others, and a log
+    without a word where there are few descriptors."""
     syslog = Syslog(folder / 'log')
-    srv = server('-s', 'daemon', '-v', wrap=private_dev(folder))
+    srv = server('-s', 'daemon', '-v', wrap=private_dev(folder),
+                 limits={resource.RLIMIT_NOFILE: limit})
     visit(srv)
     priority, text = syslog.wait('message')
     assert priority == 3 * 8 + 7 and "text='hello'" in text

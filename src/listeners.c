@@ -158,15 +158,27 @@ static int set_up(struct listener *listener, const struct options *options)
     return getsockname(listener->descriptor, &listener->address.name.any, &length);
 }
 
-static void close_listener(struct listener *listener)
+/* Removes the file of a Unix socket, unless somebody has put another in its place. As another
+ * user than the one who made it the server may not be permitted to. */
+static void remove_file(const struct listener *listener)
 {
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    /* Somebody may have put another socket in its place. */
-    if (is_local(listener) && listener->file != 0 && lstat(path, &status) == 0 &&
-        status.st_dev == listener->device && status.st_ino == listener->file)
-        unlink(path);
+    if (lstat(path, &status) == 0) {
+        if (status.st_dev != listener->device || status.st_ino != listener->file ||
+            unlink(path) == 0)
+            return;
+    } else if (errno == ENOENT) {
+        return;
+    }
+    log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
+}
+
+static void close_listener(struct listener *listener)
+{
+    if (is_local(listener) && listener->file != 0)
+        remove_file(listener);
     close(listener->descriptor);
 }
 

@@ -1,7 +1,11 @@
 """-l and -1: what the server listens on, and what it prints."""
+import os
 import re
+import signal
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 
 from harness import DEADLINE, Client, eventually, needs_ipv6, needs_root, program, run
 
@@ -115,6 +119,24 @@ def test_a_file_is_not_replaced_by_a_socket(server_name, folder):
     result = run(server_name, '-l', str(path))
     assert result.returncode == 1 and str(path) in result.stderr
     assert path.read_text() == 'data'
+
+
+@needs_root
+def test_a_socket_that_cannot_be_removed_is_said(server):
+    """Catches a server that leaves its socket behind without a word, since as nobody it may not
+    write to root's folder; and a next start that it is in the way of."""
+    with tempfile.TemporaryDirectory(prefix='forkecho-') as folder:  # 0700: nobody cannot see it
+        for mode in 0o700, 0o755:
+            os.chmod(folder, mode)
+            path = Path(folder, 's')
+            srv = server(listen=[path, ANY_PORT])
+            assert Client(str(path)).echo(b'hello') == b'hello'
+            assert srv.stop(signal.SIGTERM) == 0
+            eventually(lambda: srv.ended, 'the log is at its end')
+            error, = [line for line in srv.lines if line.startswith(srv.name)]
+            assert error == (f'{srv.name}: cannot remove {path} (-l): Permission denied; '
+                             'the next start replaces it')
+            assert path.is_socket()
 
 
 def test_at_the_end_only_our_own_socket_is_removed(server, folder):

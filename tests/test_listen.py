@@ -3,11 +3,15 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from harness import DEADLINE, Client, eventually, needs_ipv6, needs_root, program, run
+from test_manager import handed, listening
 
 ANY_PORT = '127.0.0.1:0'
 
@@ -196,3 +200,17 @@ def test_a_full_backlog_is_served_in_the_end(server):
     srv = server('-b', '1')
     clients = [srv.connect() for _ in range(10)]
     assert [client.echo(b'x') for client in clients] == [b'x'] * 10
+
+
+@pytest.mark.parametrize('idle', [0, 600])
+def test_the_idle_limit_of_an_earlier_server_is_forgotten(server, idle):
+    """Catches clients that end as idle with -t 0, since the socket that a service manager hands
+    over, whose accepted sockets inherit its limits, still has those of the server before."""
+    limits = [socket.SO_RCVTIMEO, socket.SO_SNDTIMEO]
+    with listening(socket.AF_INET, ('127.0.0.1', 0)) as listener:
+        for limit in limits:
+            listener.setsockopt(socket.SOL_SOCKET, limit, struct.pack('@ll', 30, 0))
+        assert server('-t', str(idle), **handed([listener])).connect().echo(b'x') == b'x'
+        for limit in limits:
+            value = listener.getsockopt(socket.SOL_SOCKET, limit, struct.calcsize('@ll'))
+            assert struct.unpack('@ll', value) == (idle, 0)

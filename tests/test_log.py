@@ -5,11 +5,13 @@ import os
 import pty
 import re
 import signal
+import socket
+import subprocess
 import termios
 
 import pytest
 
-from harness import eventually, forks_only, needs_root, new_user
+from harness import DEADLINE, Client, eventually, forks_only, needs_root, new_user, program
 
 
 def verbs(srv):
@@ -121,6 +123,20 @@ def test_the_end_line_counts_what_a_reset_client_got(server):
     client.reset()
     end = srv.end_of(name)
     assert 0 < end.number('out') <= end.number('in') <= len(sent)
+
+
+def test_a_client_of_inetd_that_is_gone(server_name):
+    """Catches words for it that the manual does not have."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        client = Client('{}:{}'.format(*listener.getsockname()))
+        connection, _ = listener.accept()
+    with connection:
+        client.reset()
+        with contextlib.suppress(ConnectionResetError):
+            connection.recv(1)
+        done = subprocess.run([program(server_name), '-i', '-v'], stdin=connection, text=True,
+                              stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stderr) == (0, 'refuse from=unknown why=gone\n')
 
 
 # ---- a log that nobody reads, and that another user has opened --------------------------------

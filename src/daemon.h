@@ -51,7 +51,7 @@ int daemon_detach(struct daemon *daemon);
  * The server listens: changes to the directory /, tells the starter, and puts 0 and 1 on
  * /dev/null. So does it with 2, unless that is a regular file (2>>file): then the log goes on
  * there. A terminal, pipe or socket is let go of, since whoever reads it may wait for its end
- * ($(forkecho -d 2>&1), ssh). Call log_redirected afterwards: the kind of 2 may have changed.
+ * ($(forkecho -d 2>&1), ssh). Call log_started afterwards: the kind of 2 may have changed.
  *
  * Nothing to do for DAEMON_NONE. Returns 0, or -1 (said) when the starter is gone: then
  * nobody learned that the server runs, and it has to end.

@@ -105,6 +105,7 @@ int inetd_serve(const struct options *options)
         return -1;
     }
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_started(); /* nobody waits to see how it starts */
     if (identity_find(&identity, options->user, options->root) == -1)
         return -1;
     signals_alone();

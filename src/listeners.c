@@ -24,7 +24,8 @@ static bool is_local(const struct listener *listener)
     return listener->address.name.any.sa_family == AF_UNIX;
 }
 
-/* Failures are left alone: a connection without them still echoes. */
+/* Failures are left alone: a connection without them still echoes. No idle limit is set as well:
+ * a socket that was handed over may still have that of an earlier server. */
 static void set_client_options(int descriptor, bool local, double idle)
 {
     struct timeval limit = clock_timeval(idle);
@@ -34,10 +35,8 @@ static void set_client_options(int descriptor, bool local, double idle)
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
-    if (idle > 0) {
-        (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    }
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
 static bool has_flag(int descriptor, int level, int option)
@@ -48,30 +47,37 @@ static bool has_flag(int descriptor, int level, int option)
     return getsockopt(descriptor, level, option, &value, &size) == 0 && value != 0;
 }
 
-static bool has_timeout(int descriptor, int option)
+/* As the kernel has it, which rounds. */
+static struct timeval timeout_of(int descriptor, int option)
 {
     struct timeval value = {0, 0};
     socklen_t size = sizeof value;
 
-    return getsockopt(descriptor, SOL_SOCKET, option, &value, &size) == 0 &&
-           (value.tv_sec != 0 || value.tv_usec != 0);
+    (void)getsockopt(descriptor, SOL_SOCKET, option, &value, &size);
+    return value;
+}
+
+static bool same_timeout(int one, int other, int option)
+{
+    struct timeval first = timeout_of(one, option), second = timeout_of(other, option);
+
+    return first.tv_sec == second.tv_sec && first.tv_usec == second.tv_usec;
 }
 
 /* Whether a socket just accepted has the options of its listener, and only those: BSD lets
  * it inherit O_NONBLOCK as well. */
-static bool has_client_options(int descriptor, bool local, double idle)
+static bool has_client_options(int descriptor, const struct listener *listener)
 {
     return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
-           (local || (has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
-                      has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE))) &&
-           (idle <= 0 ||
-            (has_timeout(descriptor, SO_RCVTIMEO) && has_timeout(descriptor, SO_SNDTIMEO)));
+           (is_local(listener) || (has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
+                                   has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE))) &&
+           same_timeout(descriptor, listener->descriptor, SO_RCVTIMEO) &&
+           same_timeout(descriptor, listener->descriptor, SO_SNDTIMEO);
 }
 
 int listeners_accept(struct listener *listener, double idle, struct peer *peer)
 {
     socklen_t length = sizeof peer->name;
-    bool local = is_local(listener);
     int descriptor;
 
     peer->name.any.sa_family = AF_UNIX; /* stays so where a Unix client has no name at all */
@@ -80,10 +86,10 @@ int listeners_accept(struct listener *listener, double idle, struct peer *peer)
         return -1;
     if (listener->inheritance == INHERITANCE_UNKNOWN)
         listener->inheritance =
-            has_client_options(descriptor, local, idle) ? INHERITANCE_WORKS : INHERITANCE_FAILS;
+            has_client_options(descriptor, listener) ? INHERITANCE_WORKS : INHERITANCE_FAILS;
     if (listener->inheritance == INHERITANCE_FAILS) {
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
-        set_client_options(descriptor, local, idle);
+        set_client_options(descriptor, is_local(listener), idle);
     }
     return descriptor;
 }
@@ -158,15 +164,27 @@ static int set_up(struct listener *listener, const struct options *options)
     return getsockname(listener->descriptor, &listener->address.name.any, &length);
 }
 
-static void close_listener(struct listener *listener)
+/* Removes the file of a Unix socket, unless somebody has put another in its place. As another
+ * user than the one who made it the server may not be permitted to. */
+static void remove_file(const struct listener *listener)
 {
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    /* Somebody may have put another socket in its place. */
-    if (is_local(listener) && listener->file != 0 && lstat(path, &status) == 0 &&
-        status.st_dev == listener->device && status.st_ino == listener->file)
-        unlink(path);
+    if (lstat(path, &status) == 0) {
+        if (status.st_dev != listener->device || status.st_ino != listener->file ||
+            unlink(path) == 0)
+            return;
+    } else if (errno == ENOENT) {
+        return;
+    }
+    log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
+}
+
+static void close_listener(struct listener *listener)
+{
+    if (is_local(listener) && listener->file != 0)
+        remove_file(listener);
     close(listener->descriptor);
 }
 

@@ -8,7 +8,9 @@
  *
  * A Unix socket that nobody listens on any more is stale and is replaced; one that answers
  * is not. (Two servers that start at the same moment can both find it stale, and the slower
- * one wins; a folder that only one of them may write to settles that.) What listeners_open made in the file system, listeners_close removes.
+ * one wins; a folder that only one of them may write to settles that.) What listeners_open made
+ * in the file system, listeners_close removes, as far as the user that the server has become
+ * may do so, and its root directory (-r) shows it.
  *
  * Options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, the idle limit as SO_RCVTIMEO and
  * SO_SNDTIMEO) are set once, on the listener: on Linux an accepted socket inherits them.
@@ -54,8 +56,8 @@ struct listeners {
  */
 int listeners_open(struct listeners *listeners, const struct options *options);
 
-/* Closes all and removes the files of Unix sockets. Children and later owners of the same
- * port are not disturbed. */
+/* Closes all and removes the files of Unix sockets; one that cannot be removed is said. Children
+ * and later owners of the same port are not disturbed. */
 void listeners_close(struct listeners *listeners);
 
 /*

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,8 @@ struct flood {
 static struct {
     const char *program;
     enum log_level level;
+    enum log_sink sink;
+    bool starting; /* errors are for whoever starts us, too */
     atomic_ulong lost; /* lines that could not be written */
     struct flood errors, refusals;
 } the_log = {
@@ -43,13 +46,21 @@ void log_open(const char *program, enum log_level level, int facility)
     the_log.program = program;
     the_log.level = level;
     log_sink_open_standard();
-    if (facility != -1 && log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == -1)
+    the_log.sink = SINK_STANDARD;
+    the_log.starting = true;
+    if (facility == -1)
+        return;
+    if (log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == 0)
+        the_log.sink = SINK_SYSLOG;
+    else
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));
 }
 
-void log_redirected(void)
+void log_started(void)
 {
-    log_sink_redirected();
+    the_log.starting = false;
+    if (the_log.sink == SINK_STANDARD)
+        log_sink_redirected();
 }
 
 bool log_shows(enum log_level level)
@@ -57,24 +68,44 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-/* Fills `line` from its start or from `used` on, and ends it with a newline, cut or not. */
-static size_t end_line(char *line, size_t used)
+/* Ends a line behind its first `used` characters, cut or not, and writes it. Returns whether it
+ * was taken. */
+static bool write_line(enum log_sink sink, char *line, size_t used)
 {
     if (used > LOG_LINE_MAX - 1)
         used = LOG_LINE_MAX - 1;
     line[used] = '\n';
-    return used + 1;
+    return log_sink_write(sink, line, used + 1);
 }
 
 static void say_lost(void)
 {
     char line[LOG_LINE_MAX];
-    size_t used = log_sink_prefix(line, PRIORITY_ERROR);
+    size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
     unsigned long lost = atomic_exchange(&the_log.lost, 0);
     int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
 
-    if (!log_sink_write(line, end_line(line, used + (size_t)added)))
+    if (!write_line(the_log.sink, line, used + (size_t)added))
         the_log.lost += lost;
+}
+
+/* One line to one sink. Returns whether it was taken. */
+static bool say_to(enum log_sink sink, enum log_priority priority, const char *format,
+                   va_list values)
+{
+    char line[LOG_LINE_MAX];
+    size_t used = log_sink_prefix(sink, line, priority);
+    int added;
+
+    if (priority == PRIORITY_ERROR)
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
+    added = vsnprintf(line + used, sizeof line - used, format, values);
+    if (added < 0)
+        return true; /* there is no such line */
+    for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
+    return write_line(sink, line, used + (size_t)added);
 }
 
 /* One line. `loop` says that the server's loop writes it, not a child or a thread: what was
@@ -82,20 +113,16 @@ static void say_lost(void)
 static void say(bool loop, enum log_priority priority, const char *format, va_list values)
 {
     int saved = errno;
-    char line[LOG_LINE_MAX];
-    size_t used;
-    int added;
+    va_list again;
 
+    if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD) {
+        va_copy(again, values);
+        (void)say_to(SINK_STANDARD, priority, format, again);
+        va_end(again);
+    }
     if (loop && the_log.lost > 0)
         say_lost();
-    used = log_sink_prefix(line, priority);
-    if (priority == PRIORITY_ERROR)
-        used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
-    added = vsnprintf(line + used, sizeof line - used, format, values);
-    for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
-        if (iscntrl((unsigned char)*at))
-            *at = '?';
-    if (added >= 0 && !log_sink_write(line, end_line(line, used + (size_t)added)))
+    if (!say_to(the_log.sink, priority, format, values))
         the_log.lost++;
     errno = saved;
 }

@@ -33,8 +33,9 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* Standard error may have been redirected: looks again at what it is, if it is the log. */
-void log_redirected(void);
+/* The start is over. Until then errors go to standard error as well where syslogd has the log,
+ * since whoever starts a server looks there; now that is as daemon.h has redirected it. */
+void log_started(void);
 
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);

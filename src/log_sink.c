@@ -5,54 +5,56 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum sink_kind {
-    SINK_FILE,   /* a file, or a pipe or terminal opened anew: write fails rather than waits */
-    SINK_SOCKET, /* the journal's stream: send with MSG_DONTWAIT */
-    SINK_SHARED, /* a pipe that others share: ask before writing */
-    SINK_SYSLOG
+enum standard_kind {
+    STANDARD_FILE,   /* a file, or a pipe or terminal opened anew: write fails rather than waits */
+    STANDARD_SOCKET, /* the journal's stream: send with MSG_DONTWAIT */
+    STANDARD_SHARED  /* a pipe or terminal as others have it: O_NONBLOCK on what is shared */
 };
 
-/* There is one standard error and one syslogd, so there is one sink. */
+/* There is one standard error ... */
 static struct {
-    enum sink_kind kind;
+    enum standard_kind kind;
     bool terminal, journal;
-    dev_t device; /* what standard error is: ... */
+    dev_t device; /* what it is: ... */
     ino_t file;   /* ... to tell whether it was redirected */
-    const char *program; /* of syslog: */
+} standard;
+
+/* ... and one syslogd. */
+static struct {
+    const char *program;
     int facility;
     int descriptor;
     double tried_at; /* when it was last connected */
-} sink;
-
-/* Children close what lies below their ledger (serve_fork.c): one that is to log with -vv
- * keeps a descriptor that lies above it. */
-#define CHILDREN_DESCRIPTOR 512
+} syslogd;
 
 /* A description of our own can be non-blocking without changing it for those who share the
- * descriptor. Only Linux opens a pipe or terminal anew by this name; elsewhere the name is
- * a duplicate, on which the flag has no effect, which fcntl tells. */
-static enum sink_kind reopen_nonblocking(void)
+ * descriptor. The controlling terminal may be opened whoever owns it (POSIX.1-2008, "The
+ * Controlling Terminal"). Only Linux opens all else anew by its name; elsewhere the name is a
+ * duplicate, on which the flag has no effect, which fcntl tells. */
+static enum standard_kind reopen_nonblocking(void)
 {
-    int own = open("/dev/stderr", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
+    bool controlling = standard.terminal && tcgetpgrp(STDERR_FILENO) != -1;
+    int own = open(controlling ? "/dev/tty" : "/dev/stderr",
+                   O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
 
     if (own == -1)
-        return SINK_SHARED;
+        return STANDARD_SHARED;
     if ((fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 || dup2(own, STDERR_FILENO) == -1) {
         close(own);
-        return SINK_SHARED;
+        return STANDARD_SHARED;
     }
     close(own);
-    return (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 ? SINK_FILE : SINK_SHARED;
+    return (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 ? STANDARD_FILE : STANDARD_SHARED;
 }
 
 /* Whether standard error is the journal's: $JOURNAL_STREAM names its device and inode
@@ -71,19 +73,20 @@ void log_sink_open_standard(void)
 {
     struct stat status;
 
-    sink.kind = SINK_FILE;
-    sink.terminal = isatty(STDERR_FILENO);
-    if (sink.terminal)
+    standard.kind = STANDARD_FILE;
+    standard.terminal = isatty(STDERR_FILENO);
+    if (standard.terminal)
         tzset(); /* before a child writes a line: it opens nothing */
     if (fstat(STDERR_FILENO, &status) == -1)
         return;
-    sink.device = status.st_dev;
-    sink.file = status.st_ino;
-    sink.journal = is_journal(&status);
+    standard.journal = is_journal(&status);
     if (S_ISSOCK(status.st_mode))
-        sink.kind = SINK_SOCKET;
-    else if (S_ISFIFO(status.st_mode) || sink.terminal)
-        sink.kind = reopen_nonblocking();
+        standard.kind = STANDARD_SOCKET;
+    else if (S_ISFIFO(status.st_mode) || standard.terminal)
+        standard.kind = reopen_nonblocking();
+    (void)fstat(STDERR_FILENO, &status); /* /dev/tty is another file */
+    standard.device = status.st_dev;
+    standard.file = status.st_ino;
 }
 
 /* What was opened anew is not opened once more: by now another user may not be allowed to. */
@@ -91,8 +94,8 @@ void log_sink_redirected(void)
 {
     struct stat status;
 
-    if (sink.kind == SINK_SYSLOG || fstat(STDERR_FILENO, &status) == -1 ||
-        (status.st_dev == sink.device && status.st_ino == sink.file))
+    if (fstat(STDERR_FILENO, &status) == -1 ||
+        (status.st_dev == standard.device && status.st_ino == standard.file))
         return;
     log_sink_open_standard();
 }
@@ -121,27 +124,40 @@ static void connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
 
-    sink.tried_at = clock_seconds();
-    (void)connect(sink.descriptor, (const struct sockaddr *)&address, sizeof address);
+    syslogd.tried_at = clock_seconds();
+    (void)connect(syslogd.descriptor, (const struct sockaddr *)&address, sizeof address);
+}
+
+/* Children close what lies below their ledger (serve_fork.c): those that are to log with -vv
+ * keep a descriptor above it. The ledger takes the lowest number that is free behind at most
+ * LISTENERS_MAX listeners, so this one is above, and so is the highest that there may be. */
+#define CHILDREN_DESCRIPTOR 512
+
+/* Moves a descriptor there. Returns it, or -1 with errno and the descriptor closed. */
+static int move_up(int descriptor)
+{
+    struct rlimit limit;
+    int lowest = CHILDREN_DESCRIPTOR, moved, error;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= CHILDREN_DESCRIPTOR)
+        lowest = (int)limit.rlim_cur - 1;
+    moved = fcntl(descriptor, F_DUPFD, lowest);
+    error = errno;
+    close(descriptor);
+    errno = error;
+    return moved;
 }
 
 int log_sink_open_syslog(const char *program, int facility, bool for_children)
 {
-    int descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
-
-    if (descriptor == -1)
+    syslogd.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (syslogd.descriptor != -1 && for_children)
+        syslogd.descriptor = move_up(syslogd.descriptor);
+    if (syslogd.descriptor == -1)
         return -1;
-    if (for_children) {
-        sink.descriptor = fcntl(descriptor, F_DUPFD, CHILDREN_DESCRIPTOR);
-        close(descriptor);
-    } else {
-        sink.descriptor = descriptor;
-    }
-    (void)fcntl(sink.descriptor, F_SETFD, FD_CLOEXEC);
-    sink.kind = SINK_SYSLOG;
-    sink.terminal = sink.journal = false;
-    sink.program = program;
-    sink.facility = facility;
+    (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
+    syslogd.program = program;
+    syslogd.facility = facility;
     tzset();
     connect_syslog();
     return 0;
@@ -150,7 +166,7 @@ int log_sink_open_syslog(const char *program, int facility, bool for_children)
 static ssize_t send_syslog(const char *line, size_t length)
 {
     /* The newline is the end of a line elsewhere; a datagram has its own. */
-    ssize_t sent = send(sink.descriptor, line, length - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(syslogd.descriptor, line, length - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     return sent == -1 ? -1 : sent + 1;
 }
@@ -159,56 +175,50 @@ static ssize_t write_syslog(const char *line, size_t length)
 {
     ssize_t sent = send_syslog(line, length);
 
-    if (sent != -1 || errno == EAGAIN || errno == ENOBUFS || clock_seconds() < sink.tried_at + 1)
+    if (sent != -1 || errno == EAGAIN || errno == ENOBUFS || clock_seconds() < syslogd.tried_at + 1)
         return sent;
     connect_syslog();
     return send_syslog(line, length);
 }
 
-/* ---- all of them ---- */
+/* ---- both ---- */
 
-size_t log_sink_prefix(char *line, enum log_priority priority)
+size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority)
 {
     time_t now;
     struct tm local;
-    size_t used = 0;
+    size_t used;
 
-    if (sink.journal)
+    if (sink == SINK_STANDARD && standard.journal)
         return (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", (int)priority);
-    if (!sink.terminal && sink.kind != SINK_SYSLOG)
+    if (sink == SINK_STANDARD && !standard.terminal)
         return 0;
     now = time(NULL);
     if (localtime_r(&now, &local) == NULL)
         memset(&local, 0, sizeof local);
-    if (sink.terminal)
+    if (sink == SINK_STANDARD)
         return strftime(line, LOG_PREFIX_MAX, "%Y-%m-%d %H:%M:%S ", &local);
-    used = (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", sink.facility * 8 + (int)priority);
+    used = (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", syslogd.facility * 8 + (int)priority);
     used += strftime(line + used, LOG_PREFIX_MAX - used, "%b %e %H:%M:%S ", &local);
-    return used + (size_t)snprintf(line + used, LOG_PREFIX_MAX - used, "%s[%ld]: ", sink.program,
-                                   (long)getpid());
+    return used + (size_t)snprintf(line + used, LOG_PREFIX_MAX - used, "%s[%ld]: ",
+                                   syslogd.program, (long)getpid());
 }
 
-bool log_sink_write(const char *line, size_t length)
+static ssize_t write_standard(const char *line, size_t length)
 {
-    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
-    ssize_t written = -1;
+    if (standard.kind == STANDARD_SOCKET)
+        return send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (standard.kind == STANDARD_SHARED) /* each time: a shell takes the flag off its terminal */
+        (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+    return write(STDERR_FILENO, line, length);
+}
 
-    /* A child may not ask (confine.h); it may wait, for it has one client only. */
-    if (sink.kind == SINK_SHARED && poll(&room, 1, 0) != -1 && (room.revents & POLLOUT) == 0)
-        return false;
+bool log_sink_write(enum log_sink sink, const char *line, size_t length)
+{
+    ssize_t written;
+
     do
-        switch (sink.kind) {
-        case SINK_FILE:
-        case SINK_SHARED:
-            written = write(STDERR_FILENO, line, length);
-            break;
-        case SINK_SOCKET:
-            written = send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-            break;
-        case SINK_SYSLOG:
-            written = write_syslog(line, length);
-            break;
-        }
+        written = sink == SINK_SYSLOG ? write_syslog(line, length) : write_standard(line, length);
     while (written == -1 && errno == EINTR);
     return written == (ssize_t)length;
 }

@@ -65,7 +65,6 @@ static int announce_start(struct server *server, const char *listen)
               server->options->max_connections, listen);
     if (daemon_ready(server->starter) == -1)
         return -1;
-    log_redirected();
     server->started = clock_seconds();
     return 0;
 }
@@ -81,6 +80,7 @@ int server_announce(struct server *server)
                   server->options->max_connections, text);
     else if (announce_start(server, text) == -1)
         return -1;
+    log_started();
     manager_state(MANAGER_READY);
     server->titled_live = (size_t)-1;
     return 0;

@@ -1,9 +1,17 @@
 """-l and -1: what the server listens on, and what it prints."""
+import os
 import re
+import signal
 import socket
+import struct
 import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
 
 from harness import DEADLINE, Client, eventually, needs_ipv6, needs_root, program, run
+from test_manager import handed, listening
 
 ANY_PORT = '127.0.0.1:0'
 
@@ -117,6 +125,24 @@ def test_a_file_is_not_replaced_by_a_socket(server_name, folder):
     assert path.read_text() == 'data'
 
 
+@needs_root
+def test_a_socket_that_cannot_be_removed_is_said(server):
+    """Catches a server that leaves its socket behind without a word, since as nobody it may not
+    write to root's folder; and a next start that it is in the way of."""
+    with tempfile.TemporaryDirectory(prefix='forkecho-') as folder:  # 0700: nobody cannot see it
+        for mode in 0o700, 0o755:
+            os.chmod(folder, mode)
+            path = Path(folder, 's')
+            srv = server(listen=[path, ANY_PORT])
+            assert Client(str(path)).echo(b'hello') == b'hello'
+            assert srv.stop(signal.SIGTERM) == 0
+            eventually(lambda: srv.ended, 'the log is at its end')
+            error, = [line for line in srv.lines if line.startswith(srv.name)]
+            assert error == (f'{srv.name}: cannot remove {path} (-l): Permission denied; '
+                             'the next start replaces it')
+            assert path.is_socket()
+
+
 def test_at_the_end_only_our_own_socket_is_removed(server, folder):
     """Catches an old server that removes the socket of the new one."""
     path = folder / 's'
@@ -174,3 +200,17 @@ def test_a_full_backlog_is_served_in_the_end(server):
     srv = server('-b', '1')
     clients = [srv.connect() for _ in range(10)]
     assert [client.echo(b'x') for client in clients] == [b'x'] * 10
+
+
+@pytest.mark.parametrize('idle', [0, 600])
+def test_the_idle_limit_of_an_earlier_server_is_forgotten(server, idle):
+    """Catches clients that end as idle with -t 0, since the socket that a service manager hands
+    over, whose accepted sockets inherit its limits, still has those of the server before."""
+    limits = [socket.SO_RCVTIMEO, socket.SO_SNDTIMEO]
+    with listening(socket.AF_INET, ('127.0.0.1', 0)) as listener:
+        for limit in limits:
+            listener.setsockopt(socket.SOL_SOCKET, limit, struct.pack('@ll', 30, 0))
+        assert server('-t', str(idle), **handed([listener])).connect().echo(b'x') == b'x'
+        for limit in limits:
+            value = listener.getsockopt(socket.SOL_SOCKET, limit, struct.calcsize('@ll'))
+            assert struct.unpack('@ll', value) == (idle, 0)

@@ -1,11 +1,17 @@
 """The log: one event, one line; what each level shows; floods; terminals."""
 import contextlib
+import fcntl
 import os
 import pty
 import re
 import signal
+import socket
+import subprocess
+import termios
 
-from harness import eventually
+import pytest
+
+from harness import DEADLINE, Client, eventually, forks_only, needs_root, new_user, program
 
 
 def verbs(srv):
@@ -117,3 +123,59 @@ def test_the_end_line_counts_what_a_reset_client_got(server):
     client.reset()
     end = srv.end_of(name)
     assert 0 < end.number('out') <= end.number('in') <= len(sent)
+
+
+def test_a_client_of_inetd_that_is_gone(server_name):
+    """Catches words for it that the manual does not have."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        client = Client('{}:{}'.format(*listener.getsockname()))
+        connection, _ = listener.accept()
+    with connection:
+        client.reset()
+        with contextlib.suppress(ConnectionResetError):
+            connection.recv(1)
+        done = subprocess.run([program(server_name), '-i', '-v'], stdin=connection, text=True,
+                              stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stderr) == (0, 'refuse from=unknown why=gone\n')
+
+
+# ---- a log that nobody reads, and that another user has opened --------------------------------
+
+def is_blocking(descriptor):
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_NONBLOCK == 0
+
+
+@needs_root
+@pytest.mark.parametrize('controlling', [True, False])
+def test_a_terminal_that_nobody_reads_stops_nobody(server, controlling):
+    """Catches a server that sleeps in a write to a terminal that it may not open anew (setpriv,
+    sudo -u): a terminal that says it can be written to may have room for less than a line. Where
+    it is the controlling terminal nothing changes for those who share it."""
+    controller, terminal = pty.openpty()
+    os.fchmod(terminal, 0o600)
+    srv = server(stderr=terminal, as_user=new_user(),
+                 before=lambda: controlling and fcntl.ioctl(2, termios.TIOCSCTTY, 0))
+    for _ in range(300):
+        visit(srv)
+    assert srv.stop(signal.SIGTERM) == 0
+    assert is_blocking(terminal) == controlling
+    assert os.read(controller, 4096).split()[2] == b'start'
+    os.close(controller)
+    os.close(terminal)
+
+
+@forks_only
+@needs_root
+def test_a_pipe_that_nobody_reads_stops_no_child(server):
+    """Catches children that wait for the reader of a pipe that they may not open anew, and with
+    them their clients."""
+    read_end, write_end = os.pipe()
+    srv = server(verbose='-vv', stderr=write_end, as_user=new_user())
+    os.close(write_end)
+    client = srv.connect()
+    for _ in range(1500):
+        assert client.echo(b'x' * 60) == b'x' * 60
+    client.close()
+    visit(srv)
+    assert srv.stop(signal.SIGTERM) == 0
+    os.close(read_end)

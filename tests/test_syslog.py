@@ -2,11 +2,15 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
+import subprocess
+
+import pytest
 
 from daemons import daemon, needs_daemon  # noqa: F401 (a fixture)
-from harness import DEADLINE, eventually, forks_only, needs_root, run
+from harness import DEADLINE, eventually, forks_only, needs_root, open_ledger, program, run
 
 HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
 
@@ -74,10 +78,13 @@ def test_lines_go_to_syslogd(server, folder):
 
 @forks_only
 @needs_root
-def test_children_log_messages_to_syslogd(server, folder):
-    """Catches a child that closes the log's descriptor with its parent's others."""
+@pytest.mark.parametrize('limit', [12, 64, 512, 1024])
+def test_children_log_messages_to_syslogd(server, folder, limit):
+    """Catches a child that closes the log's descriptor with its parent's others, and a log
+    without a word where there are few descriptors."""
     syslog = Syslog(folder / 'log')
-    srv = server('-s', 'daemon', '-v', wrap=private_dev(folder))
+    srv = server('-s', 'daemon', '-v', wrap=private_dev(folder),
+                 limits={resource.RLIMIT_NOFILE: limit})
     visit(srv)
     priority, text = syslog.wait('message')
     assert priority == 3 * 8 + 7 and "text='hello'" in text
@@ -103,6 +110,29 @@ def test_a_restarted_syslogd_is_found_again(server, folder):
 
 
 @needs_root
+def test_within_another_root_syslogd_is_found_by_its_socket_there(server, folder):
+    """Catches a server that, with -r, looks for a restarted syslogd where it cannot see it: the
+    manual has the administrator make a socket within the root."""
+    (folder / 'root' / 'dev').mkdir(parents=True)
+    outside = Syslog(folder / 'log')
+    inside = Syslog(folder / 'root' / 'dev' / 'log')
+    srv = server('-s', 'daemon', '-r', folder / 'root', wrap=private_dev(folder))
+    outside.wait('start')
+    visit(srv)
+    outside.wait('end')
+    outside.socket.close()
+    inside.socket.settimeout(0.1)
+
+    def told():
+        visit(srv)
+        with contextlib.suppress(TimeoutError):
+            return inside.line()
+        return None
+
+    eventually(told, 'the server has found the socket within its root')
+
+
+@needs_root
 def test_an_absent_syslogd_stops_nobody(server, folder):
     """Catches a server that cannot start, or waits, without a syslogd."""
     srv = server('-s', 'daemon', wrap=private_dev(folder))
@@ -121,6 +151,42 @@ def test_a_slow_syslogd_stops_nobody(server, folder):
     while not any(text.startswith('log lost=') for text in seen):
         seen.append(syslog.line()[1])
         visit(srv)
+
+
+STARTS = pytest.mark.parametrize('options', [[], ['-d']], ids=['foreground', 'daemon'])
+
+
+@needs_root
+@STARTS
+def test_a_start_that_fails_is_seen_by_who_starts(server_name, folder, options):
+    """Catches a starting command that returns 1 without a word, since the log is at syslogd."""
+    syslog = Syslog(folder / 'log')
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        address = '{}:{}'.format(*taken.getsockname())
+        done = subprocess.run([*private_dev(folder), program(server_name), '-s', 'daemon', '-l',
+                               address, *options], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=DEADLINE, check=False)
+    error = f'{server_name}: cannot listen on {address} '
+    assert done.returncode == 1 and done.stdout == ''
+    assert done.stderr.startswith(error) and done.stderr.count('\n') == 1
+    priority, text = syslog.line()
+    assert priority == 3 * 8 + 3 and text + '\n' == done.stderr
+
+
+@forks_only
+@needs_root
+def test_errors_of_a_server_that_runs_go_to_syslogd_alone(server, folder):
+    """Catches lines on a standard error that nobody reads any more."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'daemon', wrap=private_dev(folder))
+    syslog.wait('start')
+    ledger = open_ledger(srv)
+    os.write(ledger, b'junk')
+    os.close(ledger)
+    visit(srv)
+    assert 'ignored 4 bytes' in syslog.wait('forkecho:')[1]
+    srv.stop()
+    assert srv.lines == []
 
 
 def test_an_unknown_facility_is_a_usage_error(server_name):

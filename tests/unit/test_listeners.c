@@ -221,6 +221,54 @@ START_TEST(accepted_connections_block_and_have_their_options)
 }
 END_TEST
 
+static void set_timeout(int descriptor, int option, int seconds)
+{
+    struct timeval value = {.tv_sec = seconds};
+
+    ck_assert_int_eq(setsockopt(descriptor, SOL_SOCKET, option, &value, sizeof value), 0);
+}
+
+/* Catches a client with the limits of an earlier server on the same socket: it had connected
+ * when they still were the listener's. */
+START_TEST(a_client_of_an_earlier_server_has_our_limits)
+{
+    static const int limits[] = {SO_RCVTIMEO, SO_SNDTIMEO};
+    struct peer peer;
+
+    for (size_t i = 0; i < SUITE_LENGTH(limits); i++) {
+        int listener, client, accepted;
+        expect_open("127.0.0.1:0", NULL, NULL);
+        listener = listeners.all[0].descriptor;
+        set_timeout(listener, limits[i], 30);
+        client = connect_to(&listeners.all[0].address);
+        ck_assert_int_ne(client, -1);
+        ck_assert_int_eq(poll(&(struct pollfd){listener, POLLIN, 0}, 1, -1), 1);
+        set_timeout(listener, limits[i], 600);
+        accepted = listeners_accept(&listeners.all[0], 600, &peer);
+        ck_assert_int_ne(accepted, -1);
+        ck_assert_double_eq(timeout_of(accepted, limits[i]), 600);
+        close(accepted);
+        close(client);
+        listeners_close(&listeners);
+    }
+}
+END_TEST
+
+/* Catches a connection that ends as idle with -t 0, since whoever accepted it had a limit. */
+START_TEST(no_idle_limit_takes_an_earlier_one_away)
+{
+    struct peer peer = peer_at("127.0.0.1", 7);
+    int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+
+    set_timeout(descriptor, SO_RCVTIMEO, 30);
+    set_timeout(descriptor, SO_SNDTIMEO, 30);
+    listeners_prepare(descriptor, &peer, 0);
+    ck_assert_double_eq(timeout_of(descriptor, SO_RCVTIMEO), 0);
+    ck_assert_double_eq(timeout_of(descriptor, SO_SNDTIMEO), 0);
+    close(descriptor);
+}
+END_TEST
+
 /* Catches a client that is logged, or counted, under another address than its own. */
 START_TEST(the_peer_is_the_clients_own_address)
 {
@@ -472,7 +520,9 @@ int main(void)
     const TTest *const tests[] = {
         listeners_are_nonblocking_close_on_exec_and_listening,
         a_star_is_a_socket_a_family_on_one_port, each_listen_gets_a_port_of_its_own,
-        accepted_connections_block_and_have_their_options, the_peer_is_the_clients_own_address,
+        accepted_connections_block_and_have_their_options,
+        a_client_of_an_earlier_server_has_our_limits, no_idle_limit_takes_an_earlier_one_away,
+        the_peer_is_the_clients_own_address,
         the_addresses_are_written_as_bound, addresses_that_do_not_fit_are_cut_and_marked,
         a_stale_socket_is_replaced, a_live_socket_is_not_replaced,
         what_is_no_socket_is_not_removed, a_successors_socket_is_not_removed,

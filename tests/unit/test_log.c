@@ -59,6 +59,24 @@ START_TEST(each_level_shows_its_lines)
 }
 END_TEST
 
+static void start_with_syslogd(void)
+{
+    log_open("forkecho", LOG_CLIENTS, 3);
+    log_event(LOG_NORMAL, "normal");
+    log_error("cannot listen");
+    log_started();
+    log_event(LOG_NORMAL, "normal");
+    log_error("cannot accept");
+}
+
+/* Catches a start that fails without a word to whoever tried it, and a standard error on which
+ * errors go on after that. */
+START_TEST(with_syslogd_errors_of_the_start_are_on_standard_error_too)
+{
+    ck_assert_str_eq(written_by(start_with_syslogd), "forkecho: cannot listen\n");
+}
+END_TEST
+
 /* Sends what is written to standard error into a socket that keeps each write apart. */
 static int open_apart(void)
 {
@@ -345,7 +363,8 @@ START_TEST(lines_in_a_file_begin_with_the_event)
 }
 END_TEST
 
-SUITE("log", each_level_shows_its_lines, a_line_is_one_write,
+SUITE("log", each_level_shows_its_lines,
+      with_syslogd_errors_of_the_start_are_on_standard_error_too, a_line_is_one_write,
       lines_of_several_processes_are_never_mixed, floods_are_summed_up, a_few_lines_are_no_flood,
       a_flood_is_due_within_a_second_and_told_once,
       a_full_log_never_blocks_and_lost_lines_are_told, the_flags_of_a_shared_log_are_not_changed,

@@ -2,6 +2,7 @@
 #include "listeners.h"
 
 #include "clock.h"
+#include "descriptors.h"
 #include "log.h"
 #include "manager.h"
 #include "text.h"
@@ -41,10 +42,7 @@ static void set_client_options(int descriptor, bool local, double idle)
 
 static bool has_flag(int descriptor, int level, int option)
 {
-    int value = 0;
-    socklen_t size = sizeof value;
-
-    return getsockopt(descriptor, level, option, &value, &size) == 0 && value != 0;
+    return descriptors_option(descriptor, level, option) > 0;
 }
 
 /* As the kernel has it, which rounds. */

@@ -63,6 +63,11 @@ void log_started(void)
         log_sink_redirected();
 }
 
+bool log_hung_up(void)
+{
+    return log_sink_hung_up();
+}
+
 bool log_shows(enum log_level level)
 {
     return level <= the_log.level;

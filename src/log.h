@@ -37,6 +37,9 @@ void log_open(const char *program, enum log_level level, int facility);
  * since whoever starts a server looks there; now that is as daemon.h has redirected it. */
 void log_started(void);
 
+/* Whether the terminal that errors go to has hung up: nobody watches any more. */
+bool log_hung_up(void);
+
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);
 

@@ -222,3 +222,8 @@ bool log_sink_write(enum log_sink sink, const char *line, size_t length)
     while (written == -1 && errno == EINTR);
     return written == (ssize_t)length;
 }
+
+bool log_sink_hung_up(void)
+{
+    return standard.terminal && !isatty(STDERR_FILENO);
+}

@@ -50,4 +50,7 @@ size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priorit
 /* Writes a whole line, its newline included. Returns whether it was taken. */
 bool log_sink_write(enum log_sink sink, const char *line, size_t length);
 
+/* Whether standard error was a terminal that has hung up since. */
+bool log_sink_hung_up(void);
+
 #endif

@@ -31,7 +31,7 @@ void one_process_heed(struct server *server,
 {
     if (signals_take(SIGUSR1))
         server_status(server, 0);
-    if (signals_take(SIGHUP))
+    if (signals_take(SIGHUP) && !server_hung_up(server))
         log_error("cannot upgrade (SIGHUP): %s serves its clients in this process, and they would "
                   "end with the program; restart it instead", server->options->program);
     server_pass_order(server, tell);

@@ -316,7 +316,7 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
     server_pass_order(server, tell_child);
     while (server_accept(server, &client))
         begin_child(server, birth, &client);
-    if (signals_take(SIGHUP))
+    if (signals_take(SIGHUP) && !server_hung_up(server))
         upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
     if (reaper->upgrade.ended)
         read_ledger(server, reaper);

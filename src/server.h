@@ -141,6 +141,10 @@ struct child *server_signed_off(struct server *server, const struct record *reco
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
 
+/* SIGHUP has come: whether it tells of a terminal that has gone, with which a server ends that
+ * somebody runs there. Then a drain begins; else an upgrade is asked for. */
+bool server_hung_up(struct server *server);
+
 /* Where the stop has come to that: has `tell` pass a signal on to each live child, once, the
  * oldest first. `tell` may end the child that it is given. */
 void server_pass_order(struct server *server,

@@ -68,6 +68,14 @@ static void heed_polite(struct server *server, const char *why)
         stop(server, SERVER_TERMINATING, why);
 }
 
+bool server_hung_up(struct server *server)
+{
+    if (!log_hung_up())
+        return false;
+    heed_polite(server, "SIGHUP");
+    return true;
+}
+
 void stop_heed_signals(struct server *server)
 {
     if (signals_take(SIGTERM))

@@ -281,3 +281,27 @@ def test_an_idle_server_uses_no_processor(server):
     before = process(srv.pid).cpu
     waiting.receive_all()  # a second later
     assert process(srv.pid).cpu - before < 0.1
+
+
+def test_a_server_ends_with_its_terminal(server):
+    """Catches a server that somebody ran by hand, and that lives on unseen, as an upgraded one,
+    when the window is closed."""
+    master, slave = os.openpty()
+    srv = server(stderr=slave)
+    os.close(slave)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    os.close(master)
+    srv.send_signal(signal.SIGHUP)
+    eventually(lambda: not listens(srv), 'the listener is closed')
+    assert client.echo(b'still served') == b'still served'
+    client.close()
+    assert srv.wait() == 0
+
+
+def listens(srv):
+    try:
+        srv.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True

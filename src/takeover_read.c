@@ -83,7 +83,6 @@ static double take_time(struct words *words)
 
 static int take_digit(struct words *words)
 {
-    static const char digits[] = "0123456789abcdef";
     const char *found = *words->at != '\0' ? strchr(DIGITS "abcdef", *words->at) : NULL;
 
     if (found == NULL) {

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from daemons import daemon, needs_daemon  # noqa: F401 (a fixture)
-from harness import DEADLINE, eventually, forks_only, needs_root, open_ledger, program, run
+from harness import (DEADLINE, NO_LEAK_SEARCH, eventually, forks_only, needs_root, open_ledger,
+                     program, run)
 
 HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
 
@@ -116,7 +117,8 @@ def test_within_another_root_syslogd_is_found_by_its_socket_there(server, folder
     (folder / 'root' / 'dev').mkdir(parents=True)
     outside = Syslog(folder / 'log')
     inside = Syslog(folder / 'root' / 'dev' / 'log')
-    srv = server('-s', 'daemon', '-r', folder / 'root', wrap=private_dev(folder))
+    srv = server('-s', 'daemon', '-r', folder / 'root', wrap=private_dev(folder),
+                 env=NO_LEAK_SEARCH)
     outside.wait('start')
     visit(srv)
     outside.wait('end')

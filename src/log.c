@@ -59,8 +59,7 @@ void log_open(const char *program, enum log_level level, int facility)
 void log_started(void)
 {
     the_log.starting = false;
-    if (the_log.sink == SINK_STANDARD)
-        log_sink_redirected();
+    log_sink_redirected();
 }
 
 bool log_hung_up(void)

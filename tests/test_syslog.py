@@ -1,6 +1,7 @@
 """The log at syslogd and under the journal: -s and $JOURNAL_STREAM."""
 import contextlib
 import os
+import pty
 import re
 import resource
 import signal
@@ -173,6 +174,28 @@ def test_a_start_that_fails_is_seen_by_who_starts(server_name, folder, options):
     assert done.stderr.startswith(error) and done.stderr.count('\n') == 1
     priority, text = syslog.line()
     assert priority == 3 * 8 + 3 and text + '\n' == done.stderr
+
+
+@forks_only
+@needs_root
+def test_a_daemon_has_left_the_terminal_that_started_it(server_name, folder):
+    """Catches a SIGHUP, by which an init script has the program on disk take over, that is taken
+    for a terminal's end: what starts a daemon is often a terminal, and its log is at syslogd."""
+    syslog = Syslog(folder / 'log')
+    controller, terminal = pty.openpty()
+    subprocess.run([*private_dev(folder), program(server_name), '-d', '-s', 'daemon', '-u', 'root',
+                    '-l', folder / 's'], stdin=subprocess.DEVNULL, stderr=terminal,
+                   timeout=DEADLINE, check=True)
+    pid = int(re.search(r'pid=(\d+)', syslog.wait('start')[1])[1])
+    try:
+        os.kill(pid, signal.SIGHUP)
+        assert syslog.line()[1].startswith('upgrade ')
+        assert syslog.wait('takeover')
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        syslog.wait('stop')
+    os.close(controller)
+    os.close(terminal)
 
 
 @forks_only

@@ -18,6 +18,9 @@
 /* How often a port that the kernel chose for one family may be taken in the other. */
 #define PORT_TRIES 16
 
+/* Sockets that are asked for options that they lack: as many as a queue commonly holds. */
+#define ASKS_MAX 4096
+
 /* ---- options of accepted sockets ---- */
 
 static bool is_local(const struct listener *listener)
@@ -73,6 +76,16 @@ static bool has_client_options(int descriptor, const struct listener *listener)
            same_timeout(descriptor, listener->descriptor, SO_SNDTIMEO);
 }
 
+/* One that has the options settles it. One that lacks them may be older than they are, where the
+ * listener was handed over with clients in its queue: a few thousand such are no answer yet. */
+static void ask_inheritance(int descriptor, struct listener *listener)
+{
+    if (has_client_options(descriptor, listener))
+        listener->inheritance = INHERITANCE_WORKS;
+    else if (++listener->asked > ASKS_MAX)
+        listener->inheritance = INHERITANCE_FAILS;
+}
+
 int listeners_accept(struct listener *listener, double idle, struct peer *peer)
 {
     socklen_t length = sizeof peer->name;
@@ -83,9 +96,8 @@ int listeners_accept(struct listener *listener, double idle, struct peer *peer)
     if (descriptor == -1)
         return -1;
     if (listener->inheritance == INHERITANCE_UNKNOWN)
-        listener->inheritance =
-            has_client_options(descriptor, listener) ? INHERITANCE_WORKS : INHERITANCE_FAILS;
-    if (listener->inheritance == INHERITANCE_FAILS) {
+        ask_inheritance(descriptor, listener);
+    if (listener->inheritance != INHERITANCE_WORKS) {
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
         set_client_options(descriptor, is_local(listener), idle);
     }

@@ -14,8 +14,8 @@
  *
  * Options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, the idle limit as SO_RCVTIMEO and
  * SO_SNDTIMEO) are set once, on the listener: on Linux an accepted socket inherits them.
- * POSIX does not say so, so the first socket that a listener accepts is asked; where they
- * are not inherited they are set on each.
+ * POSIX does not say so, so the first sockets that a listener accepts are asked, until one has
+ * them all; on those that lack them they are set.
  *
  * Cost: constant a connection; linear in the listeners (at most LISTENERS_MAX) a wait.
  */
@@ -39,6 +39,7 @@ struct listener {
     dev_t device;           /* of a Unix socket's file: ... */
     ino_t file;             /* ... to remove only our own */
     enum listener_inheritance inheritance;
+    unsigned asked; /* how many accepted sockets had not inherited them */
     bool ready; /* a connection may be waiting: set by whoever waits, taken by accept */
     bool late;  /* and it has waited while the gate was closed */
 };

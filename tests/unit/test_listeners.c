@@ -229,7 +229,7 @@ static void set_timeout(int descriptor, int option, int seconds)
 }
 
 /* Catches a client with the limits of an earlier server on the same socket: it had connected
- * when they still were the listener's. */
+ * when they still were the listener's; and one such that makes each later one dearer. */
 START_TEST(a_client_of_an_earlier_server_has_our_limits)
 {
     static const int limits[] = {SO_RCVTIMEO, SO_SNDTIMEO};
@@ -248,6 +248,12 @@ START_TEST(a_client_of_an_earlier_server_has_our_limits)
         ck_assert_int_ne(accepted, -1);
         ck_assert_double_eq(timeout_of(accepted, limits[i]), 600);
         close(accepted);
+        close(client);
+        /* The next one is younger than our options: it settles that they are inherited. */
+        client = connect_to(&listeners.all[0].address);
+        ck_assert_int_eq(poll(&(struct pollfd){listener, POLLIN, 0}, 1, -1), 1);
+        close(listeners_accept(&listeners.all[0], 600, &peer));
+        ck_assert_int_eq(listeners.all[0].inheritance, INHERITANCE_WORKS);
         close(client);
         listeners_close(&listeners);
     }

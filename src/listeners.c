@@ -77,12 +77,13 @@ static bool has_client_options(int descriptor, const struct listener *listener)
 }
 
 /* One that has the options settles it. One that lacks them may be older than they are, where the
- * listener was handed over with clients in its queue: a few thousand such are no answer yet. */
+ * listener was handed over with clients in its queue: a few thousand such are no answer yet. A Unix
+ * socket inherits nothing on Linux either. */
 static void ask_inheritance(int descriptor, struct listener *listener)
 {
     if (has_client_options(descriptor, listener))
         listener->inheritance = INHERITANCE_WORKS;
-    else if (++listener->asked > ASKS_MAX)
+    else if (++listener->asked > (is_local(listener) ? 0 : ASKS_MAX))
         listener->inheritance = INHERITANCE_FAILS;
 }
 

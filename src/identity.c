@@ -29,6 +29,41 @@
 
 /* ---- finding ---- */
 
+/* Room for an entry of a database; a group of many members has a long one. The functions that
+ * bring room of their own may keep it (musl does), in a mapping that each fork then copies. */
+#define ENTRY_SIZE 65536
+
+static char entry_room[ENTRY_SIZE];
+
+/* These return the entry, or NULL with the error: 0 when there is none. */
+
+static const struct passwd *user_named(const char *name, int *error)
+{
+    static struct passwd entry;
+    struct passwd *found = NULL;
+
+    *error = getpwnam_r(name, &entry, entry_room, sizeof entry_room, &found);
+    return found;
+}
+
+static const struct passwd *user_numbered(uid_t user)
+{
+    static struct passwd entry;
+    struct passwd *found = NULL;
+
+    (void)getpwuid_r(user, &entry, entry_room, sizeof entry_room, &found);
+    return found;
+}
+
+static const struct group *group_named(const char *name, int *error)
+{
+    static struct group entry;
+    struct group *found = NULL;
+
+    *error = getgrnam_r(name, &entry, entry_room, sizeof entry_room, &found);
+    return found;
+}
+
 /* Says why a name of -u cannot be used: the database failed, or has no such entry (the errnos
  * by which getpwnam(3) tells that differ). */
 static int refuse_name(const char *kind, const char *name, int error)
@@ -56,9 +91,7 @@ static int find_user(struct identity *identity, const char *name)
     int error;
     long number;
 
-    errno = 0;
-    entry = getpwnam(name);
-    error = errno;
+    entry = user_named(name, &error);
     if (entry != NULL) {
         identity->user = entry->pw_uid;
         identity->group = entry->pw_gid;
@@ -67,7 +100,7 @@ static int find_user(struct identity *identity, const char *name)
     if (!read_number(name, &number))
         return refuse_name("user", name, error);
     identity->user = (uid_t)number;
-    entry = getpwuid(identity->user);
+    entry = user_numbered(identity->user);
     identity->group = entry != NULL ? entry->pw_gid : NO_GROUP;
     return 0;
 }
@@ -78,9 +111,7 @@ static int find_group(struct identity *identity, const char *name)
     int error;
     long number;
 
-    errno = 0;
-    entry = getgrnam(name);
-    error = errno;
+    entry = group_named(name, &error);
     if (entry != NULL) {
         identity->group = entry->gr_gid;
         return 0;
@@ -155,7 +186,8 @@ static int check_root(const char *root)
 /* Root without -u becomes nobody. */
 static int find_default(struct identity *identity)
 {
-    const struct passwd *entry = getpwnam(UNPRIVILEGED_USER);
+    int error;
+    const struct passwd *entry = user_named(UNPRIVILEGED_USER, &error);
 
     if (entry == NULL) {
         log_error("started as root, and there is no user '%s' to become; name one with -u (-u "

@@ -36,49 +36,32 @@ void *platform_private_memory(size_t size)
     return memory;
 }
 
-/* A line of proc(5)'s maps. */
-struct mapping {
-    uintptr_t start, end;
-    const char *name; /* behind five fields, with the newline */
-};
-
-static struct mapping read_mapping(const char *line)
-{
-    struct mapping mapping;
-    char *dash;
-
-    mapping.start = (uintptr_t)strtoull(line, &dash, 16);
-    mapping.end = (uintptr_t)strtoull(dash + 1, NULL, 16);
-    mapping.name = line;
-    for (int field = 0; field < 5; field++) {
-        mapping.name += strcspn(mapping.name, " ");
-        mapping.name += strspn(mapping.name, " ");
-    }
-    return mapping;
-}
-
-/* Whether a mapping is the kernel's own or the allocator's, and does not hold what every libc
- * needs in every call: static glibc has the thread's memory in the heap. `*program_ends` is
- * where the last file's mapping ends: memory without a name that follows it is its variables. */
-static bool is_unneeded(const struct mapping *mapping, uintptr_t *program_ends)
+/* Whether a line of proc(5)'s maps is a mapping that platform_keep_from_children is about: its
+ * name, behind five fields, is the kernel's own, and it does not hold what every libc needs
+ * in every call: static glibc has the thread's memory in the heap. */
+static int unneeded(const char *line, uintptr_t start, uintptr_t end)
 {
     static const char *const names[] = {"[heap]\n", "[vvar]\n", "[vvar_vclock]\n", "[vdso]\n"};
     const uintptr_t thread = (uintptr_t)&errno;
-    bool unneeded = mapping->name[0] == '\n' && mapping->start != *program_ends;
+    const char *name = line;
 
-    if (mapping->name[0] == '/' || (mapping->name[0] == '\n' && !unneeded))
-        *program_ends = mapping->end;
+    for (int field = 0; field < 5; field++) {
+        name += strcspn(name, " ");
+        name += strspn(name, " ");
+    }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        unneeded = unneeded || strcmp(mapping->name, names[i]) == 0;
-    return unneeded && (thread < mapping->start || thread >= mapping->end);
+        if (strcmp(name, names[i]) == 0)
+            return thread < start || thread >= end;
+    return 0;
 }
 
 void platform_keep_from_children(void)
 {
 #if !defined(__i386__) /* there libc makes each system call through the vdso */
-    enum { MAPPINGS = 32 };
-    struct mapping found[MAPPINGS];
-    uintptr_t program_ends = 0;
+    enum { MAPPINGS = 16 };
+    struct {
+        uintptr_t start, end;
+    } found[MAPPINGS];
     size_t count = 0;
     char line[256];
     FILE *file = fopen("/proc/self/maps", "re");
@@ -86,8 +69,10 @@ void platform_keep_from_children(void)
     if (file == NULL)
         return;
     while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
-        found[count] = read_mapping(line);
-        count += is_unneeded(&found[count], &program_ends);
+        char *dash;
+        found[count].start = (uintptr_t)strtoull(line, &dash, 16);
+        found[count].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        count += unneeded(line, found[count].start, found[count].end) != 0;
     }
     fclose(file);
     /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */

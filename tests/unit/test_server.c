@@ -555,6 +555,34 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
 }
 END_TEST
 
+/* Catches a mark of having waited that stays with the listener, for all who come later, and one
+ * that only the first of those who waited has. */
+START_TEST(all_who_have_waited_are_deferred_and_nobody_later)
+{
+    struct server *server = new_listening_server(8);
+    struct client next;
+
+    held(server);
+    connected(server);
+    connected(server);
+    wait_for(server, 0.001);
+    server->closed_until = 0;
+    ck_assert(server_accept(server, &next));
+    for (int64_t id = 1; id <= 2; id++) {
+        ck_assert_ptr_nonnull(server_began(server, id, &next));
+        wait_for(server, LATER);
+        ck_assert(server_accept(server, &next));
+    }
+    ck_assert_uint_eq(server->statistics.deferred, 2);
+    wait_for(server, 0.001); /* nobody is there */
+    connected(server);
+    wait_for(server, LATER);
+    ck_assert(server_accept(server, &next));
+    ck_assert_uint_eq(server->statistics.deferred, 2);
+    ck_assert_uint_eq(server->statistics.accepted, 4);
+}
+END_TEST
+
 /* ---- stopping ---- */
 
 /* Sends itself a signal, and lets the server hear it. */
@@ -682,8 +710,10 @@ static void note_told(struct server *server, struct child *child, int signal)
     ck_assert_uint_lt(told_count, SUITE_LENGTH(told));
     told[told_count++] = child->id;
     told_signal = signal;
-    if (child->id != 10)
-        server_ended(server, child, signal);
+    if (child->id == 10)
+        return;
+    server_ended(server, child, signal);
+    child->younger = NULL; /* what is removed leads nowhere */
 }
 
 /* Catches a visit that is lost when the child that is told ends, and a signal sent each turn. */
@@ -715,6 +745,7 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       pauses_grow_to_a_second, an_episode_of_failures_is_two_lines,
       without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
+      all_who_have_waited_are_deferred_and_nobody_later,
       a_polite_signal_drains_and_a_second_one_terminates,
       the_grace_ends_in_terminating_and_that_in_killing, sigquit_kills_at_once_and_once,
       a_drain_serves_who_is_held_and_terminating_refuses,

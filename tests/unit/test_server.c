@@ -1,0 +1,754 @@
+/* test_server.c: what every server does alike: counting, the gate, and stopping, without a model
+ * (server.h, server_parts.h). What the tests start are entries of its table, not processes. */
+#include "suite.h"
+
+#include "clock.h"
+#include "server_parts.h"
+#include "signals.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+
+/* Far beyond what a test takes, in seconds: what is due then is not due now. */
+#define LATER 1000.0
+
+static struct options options;
+static struct daemon starter = {-1, -1};
+static struct pidfile no_pidfile = {.descriptor = -1};
+static struct capture errors;
+
+/* ---- a server ---- */
+
+/* A server with room for `most` clients. From here on the log is in `errors`. */
+static struct server *new_server(size_t most)
+{
+    struct server *server;
+
+    options.program = "test";
+    options.max_connections = most;
+    options.grace = 30;
+    options.backlog = 16;
+    options.facility = -1;
+    capture_begin(&errors, STDERR_FILENO);
+    log_open("test", LOG_CLIENTS, -1);
+    server = server_open(&options, &starter, &no_pidfile);
+    ck_assert_ptr_nonnull(server);
+    return server;
+}
+
+/* The same, with a listener on a port of 127.0.0.1, and with signals as in a server. */
+static struct server *new_listening_server(size_t most)
+{
+    struct server *server = new_server(most);
+
+    options.listen[0].text = "127.0.0.1:0";
+    strcpy(options.listen[0].endpoint.host, "127.0.0.1");
+    strcpy(options.listen[0].endpoint.port, "0");
+    options.listen_count = 1;
+    signals_open();
+    ck_assert_int_eq(server_listen(server), 0);
+    return server;
+}
+
+/* How many lines of the log have this in them. Does not end the capture. */
+static int said(const char *what)
+{
+    ssize_t size = pread(fileno(errors.file), errors.text, sizeof errors.text - 1, 0);
+    int lines = 0;
+
+    ck_assert_int_ge(size, 0);
+    errors.text[size] = '\0';
+    for (const char *line = errors.text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        const char *found = strstr(line, what);
+        lines += found != NULL && found < end;
+    }
+    return lines;
+}
+
+/* Asserts that it was said once. A second copy, and none, shows the log. */
+static void expect_said_once(const char *what)
+{
+    int lines = said(what);
+
+    ck_assert_msg(lines == 1, "\"%s\" was said %d times:\n%s", what, lines, errors.text);
+}
+
+static bool adds_up(const struct server *server)
+{
+    const struct statistics *count = &server->statistics;
+
+    return count->accepted == count->ended + count->refused + children_live(server->children) +
+                                  (server->holding ? 1 : 0);
+}
+
+/* ---- clients ---- */
+
+static struct client client_at(const char *address)
+{
+    struct client client = {.descriptor = open("/dev/null", O_RDWR),
+                            .peer = peer_at(address, 4242)};
+
+    ck_assert_int_ne(client.descriptor, -1);
+    return client;
+}
+
+static bool is_open(const struct client *client)
+{
+    return fcntl(client->descriptor, F_GETFD) != -1;
+}
+
+/* One that is admitted, and served as child `id`. */
+static struct child *served(struct server *server, int64_t id, const char *address)
+{
+    struct client client = client_at(address);
+    struct child *child;
+
+    ck_assert(server_admit(server, &client));
+    child = server_began(server, id, &client);
+    ck_assert_ptr_nonnull(child);
+    close(client.descriptor);
+    return child;
+}
+
+static void deny(const char *block_as_text)
+{
+    char problem[BLOCK_PROBLEM_MAX];
+    struct block block;
+
+    ck_assert_int_eq(block_parse(block_as_text, &block, problem), 0);
+    ck_assert_int_eq(access_add(&options.access, ACCESS_DENY, &block), 0);
+}
+
+/* Connects, and waits until the server could accept it. */
+static int connected(const struct server *server)
+{
+    const struct listener *listener = &server->listeners.all[0];
+    struct pollfd waiting = {.fd = listener->descriptor, .events = POLLIN};
+    int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+
+    ck_assert_int_ne(descriptor, -1);
+    ck_assert_int_eq(
+        connect(descriptor, &listener->address.name.any, listener->address.length), 0);
+    ck_assert_int_eq(poll(&waiting, 1, -1), 1);
+    return descriptor;
+}
+
+static void wait_for(struct server *server, double seconds)
+{
+    server_wait(server, clock_seconds() + seconds, NULL, NULL, 0);
+}
+
+/* ---- counting ---- */
+
+/* Catches a path on which a client is counted twice, or not at all, or without its line. */
+START_TEST(counts_add_up_over_every_life)
+{
+    enum { MOST = 8 };
+    static const char *const addresses[] = {"192.0.2.1", "192.0.2.2", "2001:db8::1", "10.0.0.1"};
+    struct server *server;
+    unsigned long long in = 0, out = 0;
+    uint64_t state = 7;
+    size_t peak = 0;
+
+    deny("10.0.0.0/8");
+    options.max_per_source = 3;
+    server = new_server(MOST);
+    for (int64_t step = 1; step <= 300; step++) {
+        unsigned choice = random_below(&state, 10);
+        struct child *oldest = children_oldest(server->children);
+        if (choice < 5 && gate_is_open(server, clock_seconds())) {
+            struct client client = client_at(addresses[random_below(&state, 4)]);
+            if (server_admit(server, &client) && choice > 0) {
+                server_began(server, step, &client);
+                close(client.descriptor);
+            } else if (is_open(&client)) {
+                errno = EAGAIN;
+                server_hold(server, &client, "fork");
+            }
+        } else if (choice < 7 && oldest != NULL) {
+            struct record record = {.id = oldest->id, .in = (uint64_t)step, .out = 1};
+            if (choice == 6) {
+                ck_assert_ptr_eq(server_signed_off(server, &record), oldest);
+                in += (unsigned long long)step;
+                out++;
+            }
+            server_ended(server, oldest, choice == 6 ? 0 : SIGKILL);
+        } else if (server->holding) {
+            struct client client;
+            server->closed_until = 0;
+            ck_assert(server_accept(server, &client));
+            server_began(server, step, &client);
+            close(client.descriptor);
+        }
+        if (children_live(server->children) > peak)
+            peak = children_live(server->children);
+        ck_assert_msg(adds_up(server), "after step %ld", (long)step);
+    }
+    ck_assert_uint_gt(server->statistics.refused, 0);
+    ck_assert_uint_gt(server->statistics.ended, 0);
+    ck_assert_uint_eq(server->statistics.in, in);
+    ck_assert_uint_eq(server->statistics.out, out);
+    ck_assert_uint_eq(server->statistics.peak, peak);
+    ck_assert_int_eq(said("end pid="), (int)server->statistics.ended);
+    ck_assert_int_eq(said("refuse from="), (int)server->statistics.refused);
+}
+END_TEST
+
+/* Catches a record that is believed of whoever it names: bytes that nobody has sent. */
+START_TEST(a_record_for_nobody_is_ignored_and_said)
+{
+    struct server *server = new_server(2);
+    struct child *child = served(server, 7, "192.0.2.1");
+    struct record record = {.id = 8, .in = 100, .out = 100};
+
+    ck_assert_ptr_null(server_signed_off(server, &record));
+    expect_said_once("ignored a record on the ledger for 8, which is no live child");
+    ck_assert(!child->signed_off);
+    server_ended(server, child, SIGSEGV);
+    record.id = 7;
+    ck_assert_ptr_null(server_signed_off(server, &record));
+    expect_said_once("for 7, which is no live child");
+    ck_assert_uint_eq(server->statistics.in, 0);
+    ck_assert_uint_eq(server->statistics.ended, 1);
+}
+END_TEST
+
+/* Catches a child that signs off again, for itself or for one that has, and changes the count. */
+START_TEST(a_second_record_is_ignored_and_said)
+{
+    struct server *server = new_server(2);
+    struct child *child = served(server, 7, "192.0.2.1");
+    struct record record = {.id = 7, .in = 5, .out = 6, .ending = SESSION_IDLE};
+    struct record again = {.id = 7, .in = 50, .out = 60, .ending = SESSION_EOF};
+
+    ck_assert_ptr_eq(server_signed_off(server, &record), child);
+    ck_assert_ptr_null(server_signed_off(server, &again));
+    expect_said_once("ignored a record on the ledger for 7, which is signed off already");
+    server_ended(server, child, 0);
+    expect_said_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
+    expect_said_once("how=idle live=0");
+    ck_assert_uint_eq(server->statistics.in, 5);
+    ck_assert_uint_eq(server->statistics.out, 6);
+}
+END_TEST
+
+/* Catches numbers of a subverted child that lead beyond a table of words. */
+START_TEST(endings_that_there_are_not_are_errors)
+{
+    static const int64_t wrong[] = {-1, SESSION_ENDINGS, INT64_MAX, INT64_MIN,
+                                    (INT64_C(1) << 32) + SESSION_EOF};
+    struct server *server = new_server(1);
+
+    for (size_t i = 0; i < SUITE_LENGTH(wrong); i++) {
+        struct child *child = served(server, 7, "192.0.2.1");
+        struct record record = {.id = 7, .ending = wrong[i], .problem = wrong[i]};
+        ck_assert_ptr_eq(server_signed_off(server, &record), child);
+        ck_assert_int_eq(child->ending, SESSION_ERROR);
+        ck_assert(child->problem >= PROXY_RIGHT && child->problem < PROXY_PROBLEMS);
+        server_ended(server, child, 0);
+    }
+    ck_assert_int_eq(said("how=error"), (int)SUITE_LENGTH(wrong));
+}
+END_TEST
+
+/* Catches a child that names a client although its peer is no proxy: anybody could be blamed. */
+START_TEST(only_a_proxy_names_a_client)
+{
+    static const char *const peers[] = {"192.0.2.1", "10.0.0.1"};
+    struct record record = {.family = AF_INET, .address = {198, 51, 100, 9}};
+    char problem[BLOCK_PROBLEM_MAX];
+    struct block block;
+    struct server *server;
+
+    ck_assert_int_eq(block_parse("10.0.0.0/8", &block, problem), 0);
+    ck_assert_int_eq(access_add(&options.service.proxies, ACCESS_ALLOW, &block), 0);
+    server = new_server(2);
+    for (int64_t i = 0; i < 2; i++) {
+        struct child *child = served(server, i + 1, peers[i]);
+        record.id = i + 1;
+        ck_assert_ptr_eq(server_signed_off(server, &record), child);
+        server_ended(server, child, 0);
+    }
+    expect_said_once("end pid=1 from=192.0.2.1:4242 in=");
+    expect_said_once("end pid=2 from=198.51.100.9:0 via=10.0.0.1:4242 in=");
+}
+END_TEST
+
+/* Catches a child that a signal has ended told as one that finished, with bytes that it has not
+ * said. */
+START_TEST(a_killed_child_is_told_as_such)
+{
+    struct server *server = new_server(1);
+
+    server_ended(server, served(server, 7, "192.0.2.1"), SIGKILL);
+    expect_said_once("in=- out=- ");
+    expect_said_once("how=signal-9 live=0");
+}
+END_TEST
+
+/* Catches a stop line of a server that has never started, and one that does not add up. */
+START_TEST(a_stop_is_told_where_a_start_was)
+{
+    struct server *server = new_server(1);
+
+    server_close(server);
+    ck_assert_int_eq(said("stop "), 0);
+    server->started = clock_seconds();
+    server_ended(server, served(server, 7, "192.0.2.1"), 0);
+    server_close(server);
+    expect_said_once("stop accepted=1 ended=1 refused=0 in=0 out=0 secs=");
+}
+END_TEST
+
+/* ---- who comes in ---- */
+
+/* Catches a denied client that is served, or one that is refused and keeps its descriptor. */
+START_TEST(a_denied_client_is_refused_and_closed)
+{
+    struct client denied = client_at("10.1.2.3"), other = client_at("192.0.2.1");
+    struct server *server;
+
+    deny("10.0.0.0/8");
+    server = new_server(1);
+    ck_assert(!server_admit(server, &denied));
+    ck_assert(!is_open(&denied));
+    expect_said_once("refuse from=10.1.2.3:4242 why=denied");
+    ck_assert(server_admit(server, &other));
+    ck_assert(is_open(&other));
+    ck_assert_uint_eq(server->statistics.accepted, 2);
+    ck_assert_uint_eq(server->statistics.refused, 1);
+}
+END_TEST
+
+/* Catches a limit that is off by one, counts others, or is not given back by a child's end. */
+START_TEST(a_source_has_no_more_than_its_share)
+{
+    struct server *server;
+    struct child *first;
+    struct client more = client_at("192.0.2.1"), again = client_at("192.0.2.1");
+
+    options.max_per_source = 2;
+    server = new_server(8);
+    first = served(server, 1, "192.0.2.1");
+    served(server, 2, "192.0.2.1");
+    served(server, 3, "192.0.2.2");
+    ck_assert(!server_admit(server, &more));
+    ck_assert(!is_open(&more));
+    expect_said_once("refuse from=192.0.2.1:4242 why=max-per-source");
+    server_ended(server, first, 0);
+    ck_assert(server_admit(server, &again));
+    ck_assert(is_open(&again));
+    ck_assert_uint_eq(server->statistics.refused, 1);
+}
+END_TEST
+
+/* Catches a limit of 0 that is taken for none at all. */
+START_TEST(without_a_limit_a_source_has_all_it_wants)
+{
+    struct server *server = new_server(50);
+
+    for (int64_t id = 1; id <= 50; id++)
+        served(server, id, "192.0.2.1");
+    ck_assert_uint_eq(server->statistics.refused, 0);
+}
+END_TEST
+
+/* ---- failures ---- */
+
+/* Holds a client from 192.0.2.1, as when fork has failed, until `LATER`. */
+static struct client held(struct server *server)
+{
+    struct client client = client_at("192.0.2.1");
+
+    ck_assert(server_admit(server, &client));
+    errno = EAGAIN;
+    server_hold(server, &client, "fork");
+    server->closed_until = clock_seconds() + LATER;
+    return client;
+}
+
+/* Catches a client that is lost, since it was accepted but could not be started. */
+START_TEST(a_held_client_comes_back_when_a_child_has_ended)
+{
+    struct server *server = new_server(4);
+    struct child *child = served(server, 1, "192.0.2.2");
+    struct client client = held(server), next;
+
+    ck_assert(adds_up(server));
+    ck_assert(!gate_is_open(server, clock_seconds()));
+    ck_assert(!server_accept(server, &next));
+    server_ended(server, child, 0);
+    ck_assert(!gate_is_open(server, clock_seconds())); /* before all others */
+    ck_assert(server_accept(server, &next));
+    ck_assert_int_eq(next.descriptor, client.descriptor);
+    ck_assert(is_open(&next));
+    ck_assert_uint_eq(address_port(&next.peer.name.any), 4242);
+    ck_assert(gate_is_open(server, clock_seconds()));
+    ck_assert(!server_accept(server, &next)); /* once */
+    ck_assert_uint_eq(server->statistics.accepted, 2);
+}
+END_TEST
+
+/* Catches a pause without an end, where no child is there that could end. */
+START_TEST(a_held_client_comes_back_after_the_pause)
+{
+    struct server *server = new_server(4);
+    struct client client = held(server), next;
+
+    server->closed_until = server->failed_last + PAUSE_FIRST;
+    while (!server_accept(server, &next)) /* the suite's timeout ends it */
+        wait_for(server, LATER);
+    ck_assert(clock_seconds() >= server->failed_last + PAUSE_FIRST);
+    ck_assert_int_eq(next.descriptor, client.descriptor);
+}
+END_TEST
+
+/* Catches a load on a machine that has too much of it already: pauses that do not grow, and
+ * clients who wait for minutes: pauses that grow for ever. */
+START_TEST(pauses_grow_to_a_second)
+{
+    static const double expected[] = {0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1};
+    struct server *server = new_server(1);
+    struct client client = client_at("192.0.2.1");
+
+    for (size_t i = 0; i < SUITE_LENGTH(expected); i++) {
+        server_hold(server, &client, "fork");
+        ck_assert_double_eq_tol(server->closed_until - server->failed_last, expected[i], 1e-6);
+        ck_assert_double_eq(gate_wakes(server, server->failed_last), server->closed_until);
+    }
+}
+END_TEST
+
+/* Catches a line for each failure of thousands, a reason that is not the failure's, and an end
+ * that is never told, or while a client still waits. */
+START_TEST(an_episode_of_failures_is_two_lines)
+{
+    struct server *server = new_server(1);
+    struct client next;
+    char line[200];
+
+    held(server);
+    for (int i = 0; i < 4; i++) {
+        server->closed_until = 0;
+        ck_assert(server_accept(server, &next));
+        errno = ENOMEM;
+        server_hold(server, &next, "fork");
+    }
+    snprintf(line, sizeof line, "test: fork failed: %s; ", strerror(EAGAIN));
+    expect_said_once(line);
+    expect_said_once(" failed: ");
+    gate_settle(server, server->failed_last + LATER);
+    ck_assert_int_eq(said("resume"), 0); /* the client still waits */
+    server->closed_until = 0;
+    ck_assert(server_accept(server, &next));
+    ck_assert_double_eq(gate_wakes(server, clock_seconds()), server->failed_last + 1);
+    gate_settle(server, server->failed_last + 0.9);
+    ck_assert_int_eq(said("resume"), 0);
+    gate_settle(server, server->failed_last + 1);
+    expect_said_once("resume failures=5 secs=");
+    gate_settle(server, server->failed_last + 2);
+    expect_said_once("resume");
+    ck_assert_double_eq(gate_wakes(server, clock_seconds()), 0);
+    server_hold(server, &next, "fork");
+    ck_assert_int_eq(said("test: fork failed: "), 2); /* the next episode */
+}
+END_TEST
+
+/* Catches a server that spins at a limit, or ends at it, and a message without the way out. */
+START_TEST(without_descriptors_accepting_pauses)
+{
+    struct server *server = new_listening_server(4);
+    struct rlimit before, limit;
+    struct client next;
+    int lowest;
+
+    connected(server);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_int_ne(lowest = dup(STDIN_FILENO), -1);
+    close(lowest);
+    limit = before;
+    limit.rlim_cur = (rlim_t)lowest;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    wait_for(server, LATER);
+    ck_assert(!server_accept(server, &next));
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0); /* a sanitizer's end needs some */
+    ck_assert(server->closed_until >= server->failed_last + PAUSE_FIRST);
+    ck_assert(!gate_is_open(server, server->failed_last));
+    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert_uint_eq(server->statistics.accepted, 0);
+    expect_said_once("limits: RLIMIT_NOFILE (ulimit -n); clients wait until it works again");
+}
+END_TEST
+
+/* Catches a server that goes on for ever with a listener that is none. */
+START_TEST(a_defect_of_its_own_stops_it)
+{
+    struct server *server = new_listening_server(4);
+    struct client next;
+
+    close(server->listeners.all[0].descriptor);
+    server->listeners.all[0].ready = true;
+    ck_assert(!server_accept(server, &next));
+    ck_assert(server->failed);
+    ck_assert_int_eq(server->phase, SERVER_DRAINING);
+    ck_assert(!server_running(server));
+    expect_said_once("; stopping");
+    expect_said_once("drain why=failure live=0 grace=30");
+}
+END_TEST
+
+/* ---- the gate, with clients ---- */
+
+/* Catches a client beyond the limit, a full server that spins while somebody waits, and clients
+ * who have waited counted as others, or others as them. */
+START_TEST(a_full_server_defers)
+{
+    struct server *server = new_listening_server(1);
+    struct client first, second;
+    double until;
+
+    connected(server);
+    wait_for(server, LATER);
+    ck_assert(server_accept(server, &first));
+    ck_assert_ptr_nonnull(server_began(server, 1, &first));
+    ck_assert_uint_eq(server->statistics.deferred, 0);
+    connected(server);
+    until = clock_seconds() + 0.1;
+    server_wait(server, until, NULL, NULL, 0);
+    ck_assert(clock_seconds() >= until);
+    ck_assert(!server_accept(server, &second));
+    server_ended(server, children_find(server->children, 1), 0);
+    wait_for(server, LATER);
+    ck_assert(server_accept(server, &second));
+    ck_assert_ptr_nonnull(server_began(server, 2, &second));
+    ck_assert_uint_eq(server->statistics.deferred, 1);
+    ck_assert_uint_eq(server->statistics.deferred_cap, 1);
+    wait_for(server, 0); /* full, and nobody waits */
+    server_ended(server, children_find(server->children, 2), 0);
+    wait_for(server, LATER);
+    connected(server);
+    wait_for(server, LATER);
+    ck_assert(server_accept(server, &first));
+    ck_assert_uint_eq(server->statistics.deferred, 1);
+    ck_assert_uint_eq(server->statistics.accepted, 3);
+}
+END_TEST
+
+/* Catches a failure that is counted as the limit: who reads it would raise -c. */
+START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
+{
+    struct server *server = new_listening_server(4);
+    struct client next;
+
+    held(server);
+    connected(server);
+    wait_for(server, 0.001);
+    server->closed_until = 0;
+    ck_assert(server_accept(server, &next));
+    ck_assert_ptr_nonnull(server_began(server, 1, &next));
+    wait_for(server, LATER);
+    ck_assert(server_accept(server, &next));
+    ck_assert_uint_eq(server->statistics.deferred, 1);
+    ck_assert_uint_eq(server->statistics.deferred_cap, 0);
+    ck_assert_ptr_nonnull(server_began(server, 2, &next));
+    server_status(server, 3);
+    expect_said_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
+                     "zombies=3 deferred-cap=0 deferred-failure=1 ");
+}
+END_TEST
+
+/* Catches a mark of having waited that stays with the listener, for all who come later, and one
+ * that only the first of those who waited has. */
+START_TEST(all_who_have_waited_are_deferred_and_nobody_later)
+{
+    struct server *server = new_listening_server(8);
+    struct client next;
+
+    held(server);
+    connected(server);
+    connected(server);
+    wait_for(server, 0.001);
+    server->closed_until = 0;
+    ck_assert(server_accept(server, &next));
+    for (int64_t id = 1; id <= 2; id++) {
+        ck_assert_ptr_nonnull(server_began(server, id, &next));
+        wait_for(server, LATER);
+        ck_assert(server_accept(server, &next));
+    }
+    ck_assert_uint_eq(server->statistics.deferred, 2);
+    wait_for(server, 0.001); /* nobody is there */
+    connected(server);
+    wait_for(server, LATER);
+    ck_assert(server_accept(server, &next));
+    ck_assert_uint_eq(server->statistics.deferred, 2);
+    ck_assert_uint_eq(server->statistics.accepted, 4);
+}
+END_TEST
+
+/* ---- stopping ---- */
+
+/* Sends itself a signal, and lets the server hear it. */
+static void signalled(struct server *server, int number)
+{
+    ck_assert_int_eq(kill(getpid(), number), 0);
+    wait_for(server, LATER);
+}
+
+/* Catches a drain that still listens, or tells children to end at once, and a second request
+ * that is not heard. */
+START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
+{
+    static const struct {
+        int number;
+        const char *lines[2];
+    } cases[] = {
+        {SIGTERM, {"drain why=SIGTERM live=1 grace=30", "drain why=SIGTERM live=1 grace=0"}},
+        {SIGINT, {"drain why=SIGINT live=1 grace=30", "drain why=SIGINT live=1 grace=0"}},
+    };
+
+    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
+        struct server *server = new_listening_server(2);
+        int listener = server->listeners.all[0].descriptor;
+        struct client next;
+        served(server, 1, "192.0.2.1");
+        signalled(server, cases[i].number);
+        expect_said_once(cases[i].lines[0]);
+        ck_assert_int_eq(server->phase, SERVER_DRAINING);
+        ck_assert_int_eq(server->order, 0);
+        ck_assert_uint_eq(server->listeners.count, 0);
+        ck_assert_int_eq(fcntl(listener, F_GETFD), -1);
+        ck_assert(!gate_is_open(server, clock_seconds()));
+        ck_assert(!server_accept(server, &next));
+        ck_assert(server_running(server));
+        signalled(server, cases[i].number);
+        expect_said_once(cases[i].lines[1]);
+        ck_assert_int_eq(server->phase, SERVER_TERMINATING);
+        ck_assert_int_eq(server->order, SIGTERM);
+        ck_assert(!server->failed);
+        capture_end(&errors);
+    }
+}
+END_TEST
+
+/* Catches children that outlive the grace, and a SIGKILL without time to end before. */
+START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
+{
+    struct server *server = new_listening_server(2);
+    double due;
+
+    served(server, 1, "192.0.2.1");
+    signalled(server, SIGTERM);
+    due = server->phase_ends;
+    ck_assert(due > clock_seconds() && due <= clock_seconds() + options.grace);
+    stop_settle(server, due - 0.001);
+    ck_assert_int_eq(server->phase, SERVER_DRAINING);
+    stop_settle(server, due);
+    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
+    ck_assert_int_eq(server->order, SIGTERM);
+    due = server->phase_ends;
+    ck_assert(due > 0 && due <= clock_seconds() + 1);
+    stop_settle(server, due - 0.001);
+    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
+    stop_settle(server, due);
+    ck_assert_int_eq(server->phase, SERVER_KILLING);
+    ck_assert_int_eq(server->order, SIGKILL);
+    stop_settle(server, due + LATER);
+    ck_assert_int_eq(server->phase, SERVER_KILLING);
+    ck_assert(server_running(server)); /* until the child is reaped */
+    server_ended(server, children_oldest(server->children), SIGKILL);
+    ck_assert(!server_running(server));
+}
+END_TEST
+
+/* Catches SIGQUIT that waits for anything, is told again each time, or is taken back. */
+START_TEST(sigquit_kills_at_once_and_once)
+{
+    struct server *server = new_listening_server(2);
+
+    served(server, 1, "192.0.2.1");
+    signalled(server, SIGQUIT);
+    ck_assert_int_eq(server->phase, SERVER_KILLING);
+    ck_assert_int_eq(server->order, SIGKILL);
+    ck_assert_uint_eq(server->listeners.count, 0);
+    server->order = 0;
+    signalled(server, SIGQUIT);
+    signalled(server, SIGTERM);
+    ck_assert_int_eq(server->phase, SERVER_KILLING);
+    ck_assert_int_eq(server->order, 0);
+    expect_said_once("drain why=SIGQUIT live=1 grace=0");
+    expect_said_once("drain ");
+}
+END_TEST
+
+/* Catches a held client that a drain forgets, or that is served after children are told to end. */
+START_TEST(a_drain_serves_who_is_held_and_terminating_refuses)
+{
+    for (int terminating = 0; terminating < 2; terminating++) {
+        struct server *server = new_listening_server(2);
+        struct client client = held(server), next;
+        signalled(server, SIGTERM);
+        ck_assert(server_running(server));
+        if (terminating)
+            signalled(server, SIGTERM);
+        else
+            server->closed_until = 0;
+        ck_assert(server_accept(server, &next) == !terminating);
+        ck_assert(is_open(&client) == !terminating);
+        ck_assert_int_eq(said("refuse from=192.0.2.1:4242 why=stopping"), terminating);
+        ck_assert(!server->holding);
+        ck_assert(!server_running(server));
+        ck_assert(adds_up(server) == terminating); /* else the client is the model's now */
+        capture_end(&errors);
+    }
+}
+END_TEST
+
+static int64_t told[8];
+static size_t told_count;
+static int told_signal;
+
+static void note_told(struct server *server, struct child *child, int signal)
+{
+    ck_assert_uint_lt(told_count, SUITE_LENGTH(told));
+    told[told_count++] = child->id;
+    told_signal = signal;
+    if (child->id == 10)
+        return;
+    server_ended(server, child, signal);
+    child->younger = NULL; /* what is removed leads nowhere */
+}
+
+/* Catches a visit that is lost when the child that is told ends, and a signal sent each turn. */
+START_TEST(an_order_goes_to_each_child_once_the_oldest_first)
+{
+    static const int64_t ids[] = {30, 10, 20};
+    struct server *server = new_server(4);
+
+    for (size_t i = 0; i < SUITE_LENGTH(ids); i++)
+        served(server, ids[i], "192.0.2.1");
+    server_pass_order(server, note_told);
+    ck_assert_uint_eq(told_count, 0);
+    server->order = SIGTERM;
+    server_pass_order(server, note_told);
+    server_pass_order(server, note_told);
+    ck_assert_uint_eq(told_count, SUITE_LENGTH(ids));
+    ck_assert_int_eq(memcmp(told, ids, sizeof ids), 0);
+    ck_assert_int_eq(told_signal, SIGTERM);
+    ck_assert_uint_eq(children_live(server->children), 1);
+}
+END_TEST
+
+SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_said,
+      a_second_record_is_ignored_and_said, endings_that_there_are_not_are_errors,
+      only_a_proxy_names_a_client, a_killed_child_is_told_as_such,
+      a_stop_is_told_where_a_start_was, a_denied_client_is_refused_and_closed,
+      a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,
+      a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
+      pauses_grow_to_a_second, an_episode_of_failures_is_two_lines,
+      without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it, a_full_server_defers,
+      who_waits_for_a_failure_is_not_deferred_by_the_limit,
+      all_who_have_waited_are_deferred_and_nobody_later,
+      a_polite_signal_drains_and_a_second_one_terminates,
+      the_grace_ends_in_terminating_and_that_in_killing, sigquit_kills_at_once_and_once,
+      a_drain_serves_who_is_held_and_terminating_refuses,
+      an_order_goes_to_each_child_once_the_oldest_first)

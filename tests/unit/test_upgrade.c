@@ -1,0 +1,169 @@
+/* test_upgrade.c: what a program learns of its role from its environment (upgrade.h). Each start is
+ * in a process of its own, whose parent is the test. */
+#include "suite.h"
+
+#include "upgrade.h"
+
+#include <limits.h>
+
+#define VARIABLE "FORKECHO_TAKEOVER"
+
+/* What stands in the variable, with whose pid. */
+enum whose { OURS, PARENTS, ANOTHERS };
+
+struct start {
+    const char *format; /* with a place for the pid; NULL: the variable is not set */
+    enum whose whose;
+    enum upgrade_role role;
+    int file; /* -1: left as it was */
+};
+
+/* Starts so. Returns 0 where all is as expected. */
+static int start_so(void *data)
+{
+    const struct start *start = data;
+    char name[] = "/nowhere/forkecho", *argv[] = {name, NULL}, value[128];
+    long pid = start->whose == OURS      ? (long)getpid()
+               : start->whose == PARENTS ? (long)getppid()
+                                         : (long)INT_MAX; /* nobody's */
+    int file = -1;
+
+    unsetenv(VARIABLE);
+    if (start->format != NULL) {
+        const char *place = strstr(start->format, "PID");
+        int before = place != NULL ? (int)(place - start->format) : (int)strlen(start->format);
+        if (place != NULL)
+            snprintf(value, sizeof value, "%.*s%ld%s", before, start->format, pid, place + 3);
+        else
+            snprintf(value, sizeof value, "%s", start->format);
+        setenv(VARIABLE, value, 1);
+    }
+    if (upgrade_role(argv, &file) != start->role)
+        return 1;
+    if (file != start->file)
+        return 2;
+    return getenv(VARIABLE) == NULL ? 0 : 3;
+}
+
+static void expect(const struct start *starts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct start start = starts[i];
+        int status = suite_in_child(start_so, &start);
+        ck_assert_msg(status == 0, "'%s': %s differs",
+                      start.format != NULL ? start.format : "not set",
+                      status == 1   ? "the role"
+                      : status == 2 ? "the file"
+                                    : "the environment");
+    }
+}
+
+/* Catches an ordinary start that looks for a state. */
+START_TEST(without_the_variable_it_is_a_start)
+{
+    static const struct start starts[] = {{NULL, OURS, UPGRADE_START, -1}};
+
+    expect(starts, SUITE_LENGTH(starts));
+}
+END_TEST
+
+/* Catches a program started by a server's child, or in its environment, that takes the server's
+ * place: `take` is for the process that has written it. */
+START_TEST(take_is_believed_of_its_own_pid_alone)
+{
+    static const struct start starts[] = {{"take:17:PID", OURS, UPGRADE_TAKE, 17},
+                                          {"take:17:PID", PARENTS, UPGRADE_START, -1},
+                                          {"take:17:PID", ANOTHERS, UPGRADE_START, -1},
+                                          {"take:17:0", ANOTHERS, UPGRADE_START, -1}};
+
+    expect(starts, SUITE_LENGTH(starts));
+}
+END_TEST
+
+/* Catches a test that becomes a server of its own when who asked for it has gone, and one that
+ * reads a descriptor that was meant for another. */
+START_TEST(a_test_never_starts_and_has_a_state_from_its_parent_alone)
+{
+    static const struct start starts[] = {{"test:17:PID", PARENTS, UPGRADE_TEST, 17},
+                                          {"test:17:PID", OURS, UPGRADE_TEST, -1},
+                                          {"test:17:PID", ANOTHERS, UPGRADE_TEST, -1}};
+
+    expect(starts, SUITE_LENGTH(starts));
+}
+END_TEST
+
+/* Catches rubbish that is taken for a role, or handed on to whatever is executed. */
+START_TEST(what_is_malformed_is_ignored_and_removed)
+{
+    static const struct start starts[] = {
+        {"", OURS, UPGRADE_START, -1},
+        {"take", OURS, UPGRADE_START, -1},
+        {"take:", OURS, UPGRADE_START, -1},
+        {"take:17", OURS, UPGRADE_START, -1},
+        {"take:17:", OURS, UPGRADE_START, -1},
+        {"take::PID", OURS, UPGRADE_START, -1},
+        {"take:x:PID", OURS, UPGRADE_START, -1},
+        {"take 17 PID", OURS, UPGRADE_START, -1},
+        {":17:PID", OURS, UPGRADE_START, -1},
+        {"TAKE:17:PID", OURS, UPGRADE_START, -1},
+        {"taken:17:PID", OURS, UPGRADE_START, -1},
+        {"tak:17:PID", OURS, UPGRADE_START, -1},
+        {"takeoverandmore:17:PID", OURS, UPGRADE_START, -1},
+        {"start:17:PID", PARENTS, UPGRADE_START, -1},
+        {"test:17", PARENTS, UPGRADE_START, -1},
+        {"tests:17:PID", PARENTS, UPGRADE_START, -1},
+    };
+
+    expect(starts, SUITE_LENGTH(starts));
+}
+END_TEST
+
+/* Starts as `data`, in the folder /. Returns 0 where its path is absolute from then on. */
+static int start_by_a_relative_path(void *data)
+{
+    char *argv[] = {data, NULL};
+    int file = -1;
+
+    if (chdir("/") == -1 || upgrade_role(argv, &file) != UPGRADE_START)
+        return 1;
+    return strcmp(argv[0], "//bin/forkecho") == 0 || strcmp(argv[0], "/bin/forkecho") == 0 ? 0 : 2;
+}
+
+/* Catches a path that means another file once the server has changed to another folder. */
+START_TEST(a_relative_path_is_made_absolute)
+{
+    char name[] = "bin/forkecho";
+
+    unsetenv(VARIABLE);
+    ck_assert_int_eq(suite_in_child(start_by_a_relative_path, name), 0);
+}
+END_TEST
+
+/* Starts as `data`, found by PATH. Returns 0 where that path is known from then on. */
+static int start_by_path(void *data)
+{
+    char *argv[] = {data, NULL};
+    int file = -1;
+
+    setenv("PATH", "relative:/nowhere::/bin", 1);
+    if (upgrade_role(argv, &file) != UPGRADE_START || strcmp(argv[0], "/bin/sh") != 0)
+        return 1;
+    argv[0] = data;
+    setenv("PATH", "/nowhere", 1);
+    return upgrade_role(argv, &file) == UPGRADE_START && argv[0] == (char *)data ? 0 : 2;
+}
+
+/* Catches a program whose place in PATH is not found, or made up where there is none. */
+START_TEST(a_name_is_looked_for_in_the_path)
+{
+    char name[] = "sh";
+
+    unsetenv(VARIABLE);
+    ck_assert_int_eq(suite_in_child(start_by_path, name), 0);
+}
+END_TEST
+
+SUITE("upgrade", without_the_variable_it_is_a_start, take_is_believed_of_its_own_pid_alone,
+      a_test_never_starts_and_has_a_state_from_its_parent_alone,
+      what_is_malformed_is_ignored_and_removed, a_relative_path_is_made_absolute,
+      a_name_is_looked_for_in_the_path)

@@ -59,7 +59,8 @@ END_TEST
 static int read_byte(void *byte)
 {
     leave_no_core();
-    return *(volatile char *)byte == 'x' ? 0 : 1;
+    (void)*(volatile char *)byte;
+    return 0;
 }
 
 /* Catches the other clients' data in a child: also what the parent has not touched yet is out of
@@ -72,7 +73,7 @@ START_TEST(a_child_that_touches_private_memory_dies)
     ck_assert_int_eq(suite_in_child(read_byte, &ordinary), 0);
     ck_assert_int_ne(suite_in_child(read_byte, memory), 0);
     ck_assert_int_ne(suite_in_child(read_byte, memory + PRIVATE_SIZE - 1), 0);
-    ck_assert_int_gt(suite_in_child(read_byte, memory + PRIVATE_SIZE / 2), 1);
+    ck_assert_int_ne(suite_in_child(read_byte, memory + PRIVATE_SIZE / 2), 0);
     ck_assert_int_eq(memory[0], 'x');
     ck_assert_int_eq(memory[PRIVATE_SIZE - 1], 'x');
 }

@@ -342,16 +342,6 @@ static struct reaper *open_reaper(const struct server *server)
     return ledger_open(&reaper->ledger) == 0 ? reaper : NULL;
 }
 
-/* Whether children do nothing but system calls: no template, no header, no clock, no line of the
- * log. */
-static bool only_system_calls(const struct options *options)
-{
-    const struct service *service = &options->service;
-
-    return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
-           service->delay <= 0 && service->proxies.count == 0 && !log_shows(LOG_MESSAGES);
-}
-
 /* Serves until told to stop. A function of its own, so that the titles lie in the one page of
  * the stack that parent and child write to anyway (STACK_PAGE). */
 __attribute__((noinline)) static int serve_clients(struct server *server, struct reaper *reaper,
@@ -363,8 +353,7 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
     title_open(server->options->program, own_title);
     birth->title = child_title;
     outcome = server_announce(server);
-    while (outcome == 0 &&
-           (server_running(server) || upgrade_is_on(&reaper->upgrade))) {
+    while (outcome == 0 && (server_running(server) || upgrade_is_on(&reaper->upgrade))) {
         server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
                     NULL, 0);
         turn(server, reaper, birth);
@@ -376,21 +365,20 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
 
 static int serve(struct server *server)
 {
-    int outcome;
-
     struct reaper *reaper = open_reaper(server);
     _Alignas(STACK_PAGE) struct birth birth = {
         .service = &server->options->service,
         .buffer = session_only_buffer(&server->options->service),
         .logs = log_shows(LOG_MESSAGES),
     };
+    int outcome;
 
     if (reaper == NULL || birth.buffer == NULL) {
         log_error("cannot set up the ledger and a buffer: %s", strerror(errno));
         return -1;
     }
     birth.ledger = reaper->ledger.write_end;
-    if (only_system_calls(server->options))
+    if (session_only_calls(birth.service) && !birth.logs)
         platform_keep_from_children();
     outcome = serve_clients(server, reaper, &birth);
     ledger_close(&reaper->ledger);

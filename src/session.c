@@ -39,6 +39,12 @@ double session_header_time(const struct service *service)
                                                                     : SESSION_HEADER_TIME;
 }
 
+bool session_only_calls(const struct service *service)
+{
+    return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
+           service->delay <= 0 && service->proxies.count == 0;
+}
+
 char *session_only_buffer(const struct service *service)
 {
     static char buffer[ECHO_BUFFER];

@@ -97,6 +97,10 @@ struct session {
 /* The size of the buffer that a session of this service needs. */
 size_t session_buffer_size(const struct service *service);
 
+/* Whether a session of this service does nothing but system calls: no template, no PROXY header,
+ * no look at the clock. Then its process needs neither the heap nor the vdso (platform.h). */
+bool session_only_calls(const struct service *service);
+
 /*
  * The buffer for a process that serves one session only. For plain echo it is part of the
  * program's own memory, which the parent never touches: a child that needs no more than its

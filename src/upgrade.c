@@ -4,13 +4,11 @@
 #include "clock.h"
 #include "log.h"
 #include "manager.h"
-#include "parse.h"
 #include "platform.h"
 #include "takeover.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>

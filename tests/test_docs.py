@@ -451,7 +451,7 @@ def examples(name):
         for words in simple_commands(line):
             names = [Path(word).name for word in words]
             ours = [each for each in names if each in [*PAGES, *VARIANTS]]
-            if ours and names[0] not in ('pkill', 'killall', 'ps'):
+            if ours and names[0] != 'ps':
                 found.append((ours[0], words[names.index(ours[0]) + 1:]))
     return found
 

@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,6 +163,37 @@ static inline struct peer peer_at(const char *address, unsigned port)
         ck_assert_int_eq(inet_pton(AF_INET, address, &peer.name.v4.sin_addr), 1);
     }
     return peer;
+}
+
+/* Makes an empty directory for a suite, open to all users, below $TMPDIR or /tmp: the path of a
+ * Unix socket is short, so where $TMPDIR is long, /tmp has to do. Returns 0, or -1 (said). */
+static inline int suite_make_directory(char *directory, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+
+    if (base == NULL || strlen(base) > size - sizeof "/forkecho-XXXXXX")
+        base = "/tmp";
+    snprintf(directory, size, "%s/forkecho-XXXXXX", base);
+    if (mkdtemp(directory) != NULL && chmod(directory, 0755) == 0)
+        return 0;
+    perror(directory);
+    return -1;
+}
+
+/* Removes it with what is in it, should a test that failed have left files; no directories. */
+static inline void suite_remove_directory(const char *directory)
+{
+    DIR *list = opendir(directory);
+    struct dirent *entry;
+    char path[1024];
+
+    while (list != NULL && (entry = readdir(list)) != NULL) {
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        unlink(path);
+    }
+    if (list != NULL)
+        closedir(list);
+    rmdir(directory);
 }
 
 #endif

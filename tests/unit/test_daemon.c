@@ -403,7 +403,6 @@ int main(void)
         a_server_whose_starter_is_gone_gives_up, a_detached_server_is_on_its_own,
         pipes_are_let_go_of, buffered_output_is_written_once, the_foreground_is_left_alone,
         an_empty_root_is_no_obstacle /* needs root */};
-    const char *base = getenv("TMPDIR");
     int status;
 
     if (geteuid() != 0) {
@@ -411,14 +410,9 @@ int main(void)
         fflush(stdout);
         return suite_run("daemon", tests, SUITE_LENGTH(tests) - 1);
     }
-    if (base == NULL || strlen(base) > sizeof directory - sizeof "/forkecho-XXXXXX")
-        base = "/tmp";
-    snprintf(directory, sizeof directory, "%s/forkecho-XXXXXX", base);
-    if (mkdtemp(directory) == NULL) {
-        perror(directory);
+    if (suite_make_directory(directory, sizeof directory) == -1)
         return EXIT_FAILURE;
-    }
     status = suite_run("daemon", tests, SUITE_LENGTH(tests));
-    rmdir(directory);
+    suite_remove_directory(directory);
     return status;
 }

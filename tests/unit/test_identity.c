@@ -368,7 +368,6 @@ int main(void)
         the_root_changes_with_the_working_directory, what_is_no_root_is_refused,
         what_can_be_taken_back_is_fatal};
     const size_t for_anybody = 6;
-    const char *base = getenv("TMPDIR");
     int status;
 
     if (geteuid() != 0) {
@@ -376,16 +375,10 @@ int main(void)
         fflush(stdout);
         return suite_run("identity", tests, for_anybody);
     }
-    if (base == NULL || strlen(base) > sizeof directory - sizeof "/forkecho-XXXXXX")
-        base = "/tmp";
-    snprintf(directory, sizeof directory, "%s/forkecho-XXXXXX", base);
-    if (mkdtemp(directory) == NULL || chmod(directory, 0755) == -1) {
-        perror(directory);
+    if (suite_make_directory(directory, sizeof directory) == -1)
         return EXIT_FAILURE;
-    }
     snprintf(inside, sizeof inside, "%s/inside", directory);
     status = suite_run("identity", tests, SUITE_LENGTH(tests));
-    unlink(inside);
-    rmdir(directory);
+    suite_remove_directory(directory);
     return status;
 }

@@ -4,7 +4,6 @@
 #include "listeners.h"
 #include "log.h"
 
-#include <dirent.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -505,22 +504,6 @@ START_TEST(a_port_can_be_bound_again_while_its_connections_live)
 }
 END_TEST
 
-/* Catches a file left in the way when the tests fail; the directory holds no others. */
-static void remove_directory(void)
-{
-    DIR *list = opendir(directory);
-    struct dirent *entry;
-    char path[sizeof directory + 260];
-
-    while (list != NULL && (entry = readdir(list)) != NULL) {
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        unlink(path);
-    }
-    if (list != NULL)
-        closedir(list);
-    rmdir(directory);
-}
-
 int main(void)
 {
     const TTest *const tests[] = {
@@ -535,18 +518,11 @@ int main(void)
         a_failed_start_leaves_nothing_behind, an_address_in_use_is_named_with_the_way_out,
         an_address_of_another_machine_is_named,
         a_port_can_be_bound_again_while_its_connections_live};
-    const char *base = getenv("TMPDIR");
     int status;
 
-    /* A Unix socket's path is short: where $TMPDIR is long, /tmp has to do. */
-    if (base == NULL || strlen(base) > sizeof directory - sizeof "/forkecho-XXXXXX")
-        base = "/tmp";
-    snprintf(directory, sizeof directory, "%s/forkecho-XXXXXX", base);
-    if (mkdtemp(directory) == NULL) {
-        perror(directory);
+    if (suite_make_directory(directory, sizeof directory) == -1)
         return EXIT_FAILURE;
-    }
     status = suite_run("listeners", tests, SUITE_LENGTH(tests));
-    remove_directory();
+    suite_remove_directory(directory);
     return status;
 }

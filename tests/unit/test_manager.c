@@ -6,7 +6,6 @@
 #include "manager.h"
 #include "platform.h"
 
-#include <dirent.h>
 #include <stddef.h>
 #include <sys/un.h>
 
@@ -673,22 +672,6 @@ START_TEST(a_change_of_root_is_no_obstacle)
 }
 END_TEST
 
-/* Catches a file left in the way when the tests fail; the directory holds no others. */
-static void remove_directory(void)
-{
-    DIR *list = opendir(directory);
-    struct dirent *entry;
-    char name[sizeof directory + 260];
-
-    while (list != NULL && (entry = readdir(list)) != NULL) {
-        snprintf(name, sizeof name, "%s/%s", directory, entry->d_name);
-        unlink(name);
-    }
-    if (list != NULL)
-        closedir(list);
-    rmdir(directory);
-}
-
 static void remove_socket(void)
 {
     unlink(path);
@@ -725,22 +708,15 @@ int main(void)
         the_next_program_finds_the_manager, listeners_are_taken_over, what_is_no_listener_is_named,
         what_was_handed_to_another_process_is_not_taken, malformed_variables_are_refused,
         a_change_of_root_is_no_obstacle /* needs root */};
-    const char *base = getenv("TMPDIR");
     int status;
 
-    /* A Unix socket's path is short: where $TMPDIR is long, /tmp has to do. */
-    if (base == NULL || strlen(base) > sizeof directory - sizeof "/forkecho-XXXXXX")
-        base = "/tmp";
-    snprintf(directory, sizeof directory, "%s/forkecho-XXXXXX", base);
-    if (mkdtemp(directory) == NULL) {
-        perror(directory);
+    if (suite_make_directory(directory, sizeof directory) == -1)
         return EXIT_FAILURE;
-    }
     snprintf(path, sizeof path, "%s/notify", directory);
     if (geteuid() != 0)
         printf("manager: 1 test skipped: it needs root\n");
     fflush(stdout);
     status = run(tests, SUITE_LENGTH(tests) - (geteuid() != 0));
-    remove_directory();
+    suite_remove_directory(directory);
     return status;
 }

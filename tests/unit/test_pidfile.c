@@ -6,7 +6,6 @@
 #include "pidfile.h"
 #include "platform.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -573,22 +572,6 @@ START_TEST(starts_and_stops_never_overlap)
 }
 END_TEST
 
-/* Catches a file left in the way when the tests fail; the directory holds no others. */
-static void remove_directory(void)
-{
-    DIR *list = opendir(directory);
-    struct dirent *entry;
-    char path[sizeof directory + 260];
-
-    while (list != NULL && (entry = readdir(list)) != NULL) {
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        unlink(path);
-    }
-    if (list != NULL)
-        closedir(list);
-    rmdir(directory);
-}
-
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
@@ -599,24 +582,18 @@ int main(int argc, char **argv)
         the_lock_goes_over_to_the_next_program, what_cannot_be_adopted_is_left_alone,
         of_many_starts_one_wins, starts_and_stops_never_overlap,
         a_file_outside_the_root_is_emptied /* needs root */};
-    const char *base = getenv("TMPDIR");
     int status;
 
     if (argc > 1)
         return adopt_and_hold(argv);
     program = argv[0];
-    if (base == NULL || strlen(base) > sizeof directory - sizeof "/forkecho-XXXXXX")
-        base = "/tmp";
-    snprintf(directory, sizeof directory, "%s/forkecho-XXXXXX", base);
-    if (mkdtemp(directory) == NULL || chmod(directory, 0755) == -1) {
-        perror(directory);
+    if (suite_make_directory(directory, sizeof directory) == -1)
         return EXIT_FAILURE;
-    }
     snprintf(file, sizeof file, "%s/server.pid", directory);
     if (geteuid() != 0)
         printf("pidfile: 1 test skipped: it needs root\n");
     fflush(stdout);
     status = suite_run("pidfile", tests, SUITE_LENGTH(tests) - (geteuid() != 0));
-    remove_directory();
+    suite_remove_directory(directory);
     return status;
 }

@@ -1,5 +1,6 @@
 """Fixtures of the behaviour tests. Each test runs once for every server of the family."""
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,9 @@ if not (BUILD / 'forkecho').exists():
 def pytest_configure(config):
     config.addinivalue_line('markers', 'forks_only: for the server of a process per client')
     raise_descriptor_limit()
+    # A shell without job control has what it starts in the background ignore SIGINT, and so
+    # would all that is started here: a handler, unlike that, ends at exec.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc):

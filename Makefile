@@ -34,7 +34,7 @@ HAVE__FORK := $(shell printf "\043include <unistd.h>\nint main(void) { return (i
   $(CC) -D_GNU_SOURCE -Werror -xc -o /dev/null - 2>/dev/null && echo -DHAVE__FORK)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
 CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),null)
-READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,poll)
+READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
 PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
@@ -46,7 +46,7 @@ VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/var
 SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
-            $(BUILD)/unit/test_readiness_poll
+            $(addprefix $(BUILD)/unit/test_readiness_,poll select)
 TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -140,8 +140,8 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 # What stands before the library is in the place of the library's own.
-$(BUILD)/unit/test_readiness_poll: \
-    $(call object,tests/unit/test_readiness.c src/readiness_poll.c) $(BUILD)/libecho.a
+$(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readiness_%: \
+    $(call object,tests/unit/test_readiness.c src/readiness_%.c) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check)

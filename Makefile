@@ -42,7 +42,8 @@ BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
             src/platform_$(PLATFORM).c src/platform_confine_$(CONFINE).c \
             $(wildcard src/readiness_$(READINESS).c)
-VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
+VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \
+            $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
 SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
@@ -90,10 +91,13 @@ $(call object,$(CHILD)): CFLAGS += -fno-tree-slp-vectorize
 $(BUILD)/forkecho: $(call object,src/serve_fork.c $(CHILD) src/main.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
-# The other servers of the family: the same main and library, one other serve().
+# The other servers of the family: the same main and library, one other serve(). What stands
+# before the library is in the place of the library's own mechanism; epollecho has that.
+$(BUILD)/selectecho: $(call object,src/readiness_select.c)
+$(BUILD)/pollecho: $(call object,src/readiness_poll.c)
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
-	$(LINK) -pthread -o $@ $^ $(LDLIBS)
+	$(LINK) -pthread -o $@ $(filter %.o,$^) $(BUILD)/libecho.a $(LDLIBS)
 $(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a

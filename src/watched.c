@@ -14,7 +14,10 @@ struct watched *watched_open(const struct service *service, int descriptor,
 
     if (watched == NULL)
         return NULL;
-    (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+    (void)fcntl(descriptor, F_SETFL, O_NONBLOCK); /* a new socket has no other flag to keep */
+    watched->child = NULL;
+    watched->wanted = 0;
+    watched->timer = (struct timer){.owner = watched};
     watched->opened = watched->moved = now;
     session_open(&watched->session, service, descriptor, peer, watched->buffer);
     return watched;

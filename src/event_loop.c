@@ -103,16 +103,12 @@ static int settle(struct loop *loop, struct watched *watched)
 static void step(struct server *server, struct watched *watched, bool ready)
 {
     struct loop *loop = server->own;
-    struct session *session = &watched->session;
-    bool wrote = session->wants == SESSION_WRITE;
     bool goes_on = watched_step(watched, ready, loop->now);
 
-    if (goes_on && !wrote && session->wants == SESSION_WRITE)
-        goes_on = watched_step(watched, true, loop->now);
     if (goes_on && settle(loop, watched) == 0)
         return;
     if (goes_on)
-        session_end(session, SESSION_ERROR);
+        session_end(&watched->session, SESSION_ERROR);
     end_session(server, watched->child, 0);
 }
 

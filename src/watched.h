@@ -36,7 +36,8 @@ struct watched *watched_open(const struct service *service, int descriptor,
                              const struct peer *peer, double now);
 
 /* Takes a step where the descriptor is `ready` for what the session wants, or its pause is
- * over; ends it where a limit is reached. Returns false when it is done. */
+ * over: a write, or a read and at once the write of what it has read. Ends it where a limit is
+ * reached. Returns false when it is done. */
 bool watched_step(struct watched *watched, bool ready, double now);
 
 /* When it is due although its descriptor is not ready; 0: never. */

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, children, descriptors,
-                     forks_only, needs_ipv6, needs_root, program)
+                     forks_only, needs_ipv6, needs_root, process, program)
 
 # Runs what follows with the pid that the variables have to name: its own.
 AS_MAIN_PROCESS = ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh']
@@ -270,6 +270,23 @@ def test_the_manager_goes_on_listening(server, folder):
         assert again.connect(address).echo(b'x') == b'x'
     for each in sockets:
         each.close()
+
+
+def test_a_drain_does_not_hear_of_the_managers_clients(server):
+    """Catches a loop that is told of a listener for ever which it has closed, because the manager
+    has it open as well (epoll): it would spin as long as the drain takes."""
+    listener = listening(socket.AF_INET, ('127.0.0.1', 0))
+    srv = server('-t', '1s', '-g', '1h', **handed([listener]))
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    with Client(srv.address):  # waits for the next server
+        before = process(srv.pid).cpu
+        assert client.receive_all() == b''  # a second later
+        assert process(srv.pid).cpu - before < 0.1
+        assert srv.wait() == 0
+    listener.close()
 
 
 def test_clients_wait_for_the_next_server(server):

@@ -88,6 +88,6 @@ const struct serve_model serve_model = {
     .program = "iterecho",
     .about = "TCP echo server (RFC 862): one connection at a time.",
     .capacity = 1,
-    .limit = "one after the other",
+    .limit = "it serves one after the other",
     .serve = serve,
 };

@@ -34,7 +34,7 @@ HAVE__FORK := $(shell printf "\043include <unistd.h>\nint main(void) { return (i
   $(CC) -D_GNU_SOURCE -Werror -xc -o /dev/null - 2>/dev/null && echo -DHAVE__FORK)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
 CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),null)
-READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,poll)
+READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
 PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
@@ -42,11 +42,12 @@ BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
             src/platform_$(PLATFORM).c src/platform_confine_$(CONFINE).c \
             $(wildcard src/readiness_$(READINESS).c)
-VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
+VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \
+            $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
 SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
-            $(BUILD)/unit/test_readiness_poll
+            $(addprefix $(BUILD)/unit/test_readiness_,poll select)
 TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -90,10 +91,13 @@ $(call object,$(CHILD)): CFLAGS += -fno-tree-slp-vectorize
 $(BUILD)/forkecho: $(call object,src/serve_fork.c $(CHILD) src/main.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
-# The other servers of the family: the same main and library, one other serve().
+# The other servers of the family: the same main and library, one other serve(). What stands
+# before the library is in the place of the library's own mechanism; epollecho has that.
+$(BUILD)/selectecho: $(call object,src/readiness_select.c)
+$(BUILD)/pollecho: $(call object,src/readiness_poll.c)
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
-	$(LINK) -pthread -o $@ $^ $(LDLIBS)
+	$(LINK) -pthread -o $@ $(filter %.o,$^) $(BUILD)/libecho.a $(LDLIBS)
 $(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
@@ -140,8 +144,8 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 # What stands before the library is in the place of the library's own.
-$(BUILD)/unit/test_readiness_poll: \
-    $(call object,tests/unit/test_readiness.c src/readiness_poll.c) $(BUILD)/libecho.a
+$(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readiness_%: \
+    $(call object,tests/unit/test_readiness.c src/readiness_%.c) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check)

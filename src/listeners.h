@@ -42,6 +42,7 @@ struct listener {
     unsigned asked; /* how many accepted sockets had not inherited them */
     bool ready; /* a connection may be waiting: set by whoever waits, taken by accept */
     bool late;  /* and it has waited while the gate was closed */
+    bool watched; /* in the readiness of an event loop: its own to note */
 };
 
 struct listeners {

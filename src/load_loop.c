@@ -64,8 +64,7 @@ void loop_close(struct load_loop *loop, struct connection *connection)
     if (is_busy(connection))
         loop->busy--;
     if (connection->descriptor != -1)
-        readiness_watch(loop->readiness, connection->descriptor, connection->wanted,
-                        READINESS_NONE, NULL);
+        readiness_forget(loop->readiness, connection->descriptor);
     connection_close(connection);
 }
 
@@ -270,7 +269,7 @@ int loop_turn(struct load_loop *loop, double until)
 {
     struct readiness_event events[EVENTS_MAX];
     double pause = turn_end(loop, until) - loop->now;
-    int count = readiness_wait(loop->readiness, events, EVENTS_MAX, pause > 0 ? pause : 0);
+    int count = readiness_wait(loop->readiness, events, EVENTS_MAX, pause > 0 ? pause : 0, NULL);
 
     if (count == -1)
         return -1;

@@ -39,8 +39,8 @@ static int fit_to_model(struct options *options)
     if (options->max_connections <= serve_model.capacity)
         return 0;
     if (options->max_connections_given) {
-        snprintf(why, sizeof why, "'%zu' is more than the %zu clients that %s can serve at once (%s)",
-                 options->max_connections, serve_model.capacity, serve_model.program,
+        snprintf(why, sizeof why, "'%zu' is more than %s can serve at once, which is %zu (%s)",
+                 options->max_connections, serve_model.program, serve_model.capacity,
                  serve_model.limit);
         options_reject(options, 'c', why);
         return -1;

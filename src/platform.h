@@ -7,6 +7,8 @@
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -47,6 +49,15 @@ int platform_nameless_file(void);
 
 /* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
 void platform_close_range(int lowest, int highest);
+
+/*
+ * poll(2) for at most `seconds` (negative: without end), with the signals let in that `mask` leaves
+ * open, as pselect(2) does it; NULL: as they are. So POSIX.1-2024 has it (ppoll). Elsewhere
+ * a signal that comes as the wait begins may end it only after PLATFORM_POLL_SLICE seconds,
+ * and a wait with a mask ends after those at the latest, as if its time were over.
+ */
+#define PLATFORM_POLL_SLICE 0.1
+int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask);
 
 /* Makes `count` groups the supplementary groups of the process (setgroups(2)). POSIX can only
  * ask for them. Returns 0, or -1 with errno: EPERM without the privilege, ENOSYS where the

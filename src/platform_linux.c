@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <stdint.h>
@@ -153,6 +155,13 @@ void platform_close_range(int lowest, int highest)
     }
     for (int descriptor = lowest; descriptor <= highest; descriptor++)
         close(descriptor);
+}
+
+int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
+{
+    struct timespec limit = clock_timespec(seconds);
+
+    return ppoll(polls, count, seconds < 0 ? NULL : &limit, mask);
 }
 
 int platform_set_groups(size_t count, const gid_t *groups)

@@ -3,9 +3,12 @@
  *
  * What is lost: fork copies the page tables of the parent's tables into every child, and
  * a child inherits, though never reads, the records of other clients. A server started as
- * root cannot give up its groups, so it does not start: it has to be started by its user.
+ * root cannot give up its groups, so it does not start: it has to be started by its user. A
+ * server over poll wakes up ten times a second.
  */
 #include "platform.h"
+
+#include "clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +70,24 @@ void platform_close_range(int lowest, int highest)
         highest = DESCRIPTORS_SCANNED;
     for (int descriptor = lowest; descriptor <= highest; descriptor++)
         close(descriptor);
+}
+
+/* Between the mask and the wait a signal can come and be forgotten: so the wait is short. */
+int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
+{
+    sigset_t before;
+    int found, error;
+
+    if (mask == NULL)
+        return poll(polls, count, clock_milliseconds(seconds));
+    if (seconds < 0 || seconds > PLATFORM_POLL_SLICE)
+        seconds = PLATFORM_POLL_SLICE;
+    sigprocmask(SIG_SETMASK, mask, &before);
+    found = poll(polls, count, clock_milliseconds(seconds));
+    error = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return found;
 }
 
 int platform_set_groups(size_t count, const gid_t *groups)

@@ -4,11 +4,9 @@
  * Level-triggered, so a caller that takes only part of what is ready is told again. A
  * wait costs what is ready, however many descriptors are watched.
  *
- * To stop watching makes no system call: it is only noted, because a descriptor is nearly
- * always closed next and the kernel then forgets it by itself. One that is not closed is
- * taken out when it first reports something nobody wants. The kernel forgets a file only
- * with its last descriptor, so what is watched here must not be shared with another
- * process or by dup(2).
+ * The kernel forgets a file by itself, but only with its last descriptor: a listener that
+ * the service manager holds as well would be told of for ever after our close, and by then
+ * there is no descriptor left to stop it with. Hence readiness_forget, and its condition.
  */
 #define _GNU_SOURCE /* <sys/epoll.h> is not POSIX */
 #include "readiness.h"
@@ -23,15 +21,10 @@
 /* Most events that one call asks the kernel for; more wait for the next. */
 #define BATCH_MAX 256
 
-struct watch {
-    void *owner;
-    unsigned wanted;
-};
-
 struct readiness {
     int epoll;
     size_t limit;
-    struct watch *watches; /* by descriptor: an epoll event has room for one word only */
+    void **owners; /* by descriptor: an epoll event has room for one word only */
     struct epoll_event batch[BATCH_MAX];
 };
 
@@ -42,11 +35,11 @@ struct readiness *readiness_new(size_t limit)
     if (readiness == NULL)
         return NULL;
     readiness->limit = limit;
-    readiness->watches = calloc(limit > 0 ? limit : 1, sizeof *readiness->watches);
-    readiness->epoll = readiness->watches != NULL ? epoll_create1(EPOLL_CLOEXEC) : -1;
+    readiness->owners = calloc(limit > 0 ? limit : 1, sizeof *readiness->owners);
+    readiness->epoll = readiness->owners != NULL ? epoll_create1(EPOLL_CLOEXEC) : -1;
     if (readiness->epoll == -1) {
         int error = errno;
-        free(readiness->watches);
+        free(readiness->owners);
         free(readiness);
         errno = error;
         return NULL;
@@ -59,7 +52,7 @@ void readiness_free(struct readiness *readiness)
     if (readiness == NULL)
         return;
     close(readiness->epoll);
-    free(readiness->watches);
+    free(readiness->owners);
     free(readiness);
 }
 
@@ -72,18 +65,22 @@ int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, u
         errno = EMFILE;
         return -1;
     }
-    readiness->watches[descriptor] = (struct watch){owner, wanted};
-    if (wanted == READINESS_NONE)
+    readiness->owners[descriptor] = owner;
+    if (was == wanted)
         return 0;
     event.events = ((wanted & READINESS_READ) != 0 ? (uint32_t)EPOLLIN : 0) |
                    ((wanted & READINESS_WRITE) != 0 ? (uint32_t)EPOLLOUT : 0);
-    if (was == READINESS_NONE) {
-        if (epoll_ctl(readiness->epoll, EPOLL_CTL_ADD, descriptor, &event) == 0)
-            return 0;
-        if (errno != EEXIST) /* stopped before, and not closed since: still in the set */
-            return -1;
-    }
-    return epoll_ctl(readiness->epoll, EPOLL_CTL_MOD, descriptor, &event);
+    return epoll_ctl(readiness->epoll,
+                     wanted == READINESS_NONE ? EPOLL_CTL_DEL
+                     : was == READINESS_NONE  ? EPOLL_CTL_ADD
+                                              : EPOLL_CTL_MOD,
+                     descriptor, &event);
+}
+
+void readiness_forget(struct readiness *readiness, int descriptor)
+{
+    (void)readiness;
+    (void)descriptor;
 }
 
 static unsigned ready_of(uint32_t events)
@@ -98,23 +95,18 @@ static unsigned ready_of(uint32_t events)
 }
 
 int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
-                   double seconds)
+                   double seconds, const sigset_t *mask)
 {
     int most = limit < BATCH_MAX ? (int)limit : BATCH_MAX;
-    int found = epoll_wait(readiness->epoll, readiness->batch, most, clock_milliseconds(seconds));
-    int count = 0;
+    int found = epoll_pwait(readiness->epoll, readiness->batch, most, clock_milliseconds(seconds), mask);
 
     if (found == -1)
         return errno == EINTR ? 0 : -1;
     for (int i = 0; i < found; i++) {
         int descriptor = readiness->batch[i].data.fd;
-        const struct watch *watch = &readiness->watches[descriptor];
 
-        if (watch->wanted == READINESS_NONE)
-            epoll_ctl(readiness->epoll, EPOLL_CTL_DEL, descriptor, NULL);
-        else
-            events[count++] = (struct readiness_event){descriptor, watch->owner,
-                                                       ready_of(readiness->batch[i].events)};
+        events[i] = (struct readiness_event){descriptor, readiness->owners[descriptor],
+                                             ready_of(readiness->batch[i].events)};
     }
-    return count;
+    return found;
 }

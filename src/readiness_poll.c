@@ -1,12 +1,12 @@
 /*
- * readiness_poll.c: readiness by poll(2), for every POSIX system.
+ * readiness_poll.c: readiness by poll(2), for every POSIX system; with a mask by ppoll(2).
  *
  * The watched descriptors are kept without gaps, so a wait costs all that are watched and
  * no more: that is what poll itself costs. Watching and stopping are constant.
  */
 #include "readiness.h"
 
-#include "clock.h"
+#include "platform.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -95,6 +95,11 @@ int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, u
     return 0;
 }
 
+void readiness_forget(struct readiness *readiness, int descriptor)
+{
+    stop_watching(readiness, descriptor);
+}
+
 static unsigned ready_of(short events)
 {
     unsigned ready = READINESS_NONE;
@@ -107,9 +112,9 @@ static unsigned ready_of(short events)
 }
 
 int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
-                   double seconds)
+                   double seconds, const sigset_t *mask)
 {
-    int found = poll(readiness->polls, (nfds_t)readiness->count, clock_milliseconds(seconds));
+    int found = platform_poll(readiness->polls, (nfds_t)readiness->count, seconds, mask);
     size_t count = 0, place = readiness->first;
 
     if (found == -1)

@@ -284,53 +284,79 @@ static int watch_listeners(const struct listeners *listeners, fd_set *readable, 
     return limit;
 }
 
-/* Notes which listeners are ready. Clients that wait at the very moment the gate opens again
- * have been deferred. */
-static void note_ready(struct server *server, const fd_set *readable, bool just_opened)
+static void note_ready(struct server *server, const fd_set *readable)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {
         struct listener *listener = &server->listeners.all[i];
-        listener->ready = readable != NULL && FD_ISSET((unsigned)listener->descriptor, readable);
+        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
+    }
+}
+
+/* Clients that wait at the very moment the gate opens again have been deferred. */
+static void note_late(struct server *server, bool just_opened)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
         if (just_opened || !listener->ready)
             listener->late = listener->ready;
     }
 }
 
-void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
-                 int limit)
+struct waiting server_wait_begin(struct server *server, double until)
 {
     double now = clock_seconds(), wake = wake_time(server, until, now);
     bool open = gate_is_open(server, now), just_opened = open && server->was_closed;
-    struct timespec timeout = clock_timespec(just_opened ? 0 : wake - now);
-    fd_set none;
-    int ready;
+    double seconds = just_opened || (wake > 0 && wake <= now) ? 0 : wake > 0 ? wake - now : -1;
 
     update_title(server);
+    for (size_t i = 0; i < server->listeners.count; i++)
+        server->listeners.all[i].ready = false;
+    server->was_closed = !open;
+    if (!open)
+        server->was_full = children_live(server->children) >= server->options->max_connections;
+    return (struct waiting){.seconds = seconds, .open = open, .just_opened = just_opened};
+}
+
+void server_wait_end(struct server *server, const struct waiting *waiting, int found)
+{
+    double now;
+
+    if (found == -1) {
+        log_error("the wait failed: %s", strerror(errno));
+        clock_sleep(PAUSE_FIRST);
+    }
+    note_late(server, waiting->just_opened);
+    now = clock_seconds(); /* ThreadSanitizer runs a handler that came in the wait here */
+    stop_heed_signals(server);
+    gate_settle(server, now);
+    stop_settle(server, now);
+}
+
+void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
+                 int limit)
+{
+    struct waiting waiting = server_wait_begin(server, until);
+    struct timespec timeout = clock_timespec(waiting.seconds);
+    fd_set none;
+    int found;
+
     if (readable == NULL) {
         FD_ZERO(&none);
         readable = &none;
     }
-    if (open)
+    if (waiting.open)
         limit = watch_listeners(&server->listeners, readable, limit);
-    server->was_closed = !open;
-    if (!open)
-        server->was_full = children_live(server->children) >= server->options->max_connections;
-    ready = pselect(limit, readable, writable, NULL, just_opened || wake > 0 ? &timeout : NULL,
+    found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
                     signals_wait_mask());
-    if (ready == -1) {
-        if (errno != EINTR) {
-            log_error("pselect failed: %s", strerror(errno));
-            clock_sleep(PAUSE_FIRST);
-        }
+    if (found == -1) {
         FD_ZERO(readable);
         if (writable != NULL)
             FD_ZERO(writable);
+        found = errno == EINTR ? 0 : -1;
     }
-    if (ready > 0)
+    if (found > 0)
         signals_hear();
-    note_ready(server, open && ready > 0 ? readable : NULL, just_opened);
-    now = clock_seconds(); /* ThreadSanitizer runs a handler that came in pselect here */
-    stop_heed_signals(server);
-    gate_settle(server, now);
-    stop_settle(server, now);
+    if (found > 0 && waiting.open)
+        note_ready(server, readable);
+    server_wait_end(server, &waiting, found);
 }

@@ -13,6 +13,9 @@
  *             ... start it: server_began, or server_hold when that fails
  *     }
  *
+ * server_wait waits by pselect. A model that waits another way does so between
+ * server_wait_begin and server_wait_end (event_loop.c); these make no system call.
+ *
  * The gate is open while fewer than max_connections are live, no failure is being waited
  * out, and nobody has told the server to stop. While it is closed, new clients are
  * deferred: they stay in the kernel's backlog, and nothing is lost.
@@ -66,6 +69,8 @@ struct server {
     struct children *children;
     struct statistics statistics;
     double started; /* when it was announced; 0: not yet */
+    void *own;               /* the model's */
+    void (*closing)(struct server *server); /* the model's: the listeners are closed next; or NULL */
     struct daemon *starter;  /* who waits to hear that it listens; the caller's */
     struct pidfile *pidfile; /* the caller's */
 
@@ -120,6 +125,21 @@ bool server_running(const struct server *server);
  */
 void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
                  int limit);
+
+/* How a model has to wait that waits its own way. */
+struct waiting {
+    double seconds;   /* for so long at most; negative: without end */
+    bool open;        /* the gate: listeners are waited for as well; else they are not */
+    bool just_opened; /* it was closed at the last wait: who is there by now was deferred */
+};
+
+/* What server_wait does before it waits. `until` as there. No listener is marked as ready then:
+ * the model marks those that it finds so (listeners.h). */
+struct waiting server_wait_begin(struct server *server, double until);
+
+/* What it does after that: heeds signals, as far as they were let in, and time. `found` is -1
+ * with errno where the wait failed, which is said. */
+void server_wait_end(struct server *server, const struct waiting *waiting, int found);
 
 /* Whether a client that was just accepted may come in. If not it is refused: closed, counted
  * and said. */

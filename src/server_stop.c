@@ -18,8 +18,11 @@ static void enter_phase(struct server *server, enum server_phase phase)
 {
     double now = clock_seconds();
 
-    if (server->phase == SERVER_SERVING)
+    if (server->phase == SERVER_SERVING) {
+        if (server->closing != NULL)
+            server->closing(server);
         listeners_close(&server->listeners);
+    }
     server->phase = phase;
     switch (phase) {
     case SERVER_DRAINING:

@@ -14,7 +14,10 @@ struct watched *watched_open(const struct service *service, int descriptor,
 
     if (watched == NULL)
         return NULL;
-    (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+    (void)fcntl(descriptor, F_SETFL, O_NONBLOCK); /* a new socket has no other flag to keep */
+    watched->child = NULL;
+    watched->wanted = 0;
+    watched->timer = (struct timer){.owner = watched};
     watched->opened = watched->moved = now;
     session_open(&watched->session, service, descriptor, peer, watched->buffer);
     return watched;
@@ -49,16 +52,27 @@ static bool reached(double due, double now)
     return due > 0 && now >= due;
 }
 
+/* A read, and the write of what it has read: there nearly always is room, and else it waits. */
+static void step_ready(struct watched *watched, double now)
+{
+    struct session *session = &watched->session;
+    bool reads = session->wants != SESSION_WRITE;
+
+    if (session_step(session))
+        watched->moved = now;
+    if (reads && session->wants == SESSION_WRITE)
+        (void)session_step(session);
+}
+
 bool watched_step(struct watched *watched, bool ready, double now)
 {
     struct session *session = &watched->session;
 
     if (reached(lifetime_due(watched), now))
         session_end(session, SESSION_LIFETIME);
-    else if (session->wants == SESSION_PAUSE ? now >= pause_due(watched) : ready) {
-        if (session_step(session))
-            watched->moved = now;
-    } else if (session->wants != SESSION_PAUSE && reached(idle_due(watched), now))
+    else if (session->wants == SESSION_PAUSE ? now >= pause_due(watched) : ready)
+        step_ready(watched, now);
+    else if (session->wants != SESSION_PAUSE && reached(idle_due(watched), now))
         session_end(session, SESSION_IDLE);
     return session->wants != SESSION_DONE;
 }

@@ -5,27 +5,39 @@
  * sessions at once must know itself when each is due: at the end of its pause, when it has
  * been idle for too long, or when its lifetime is over.
  *
- * Cost: one allocation a session, with its buffer.
+ * Cost: one allocation a session, with its buffer; one system call, to make the descriptor
+ * non-blocking.
  */
 #ifndef WATCHED_H
 #define WATCHED_H
 
 #include "session.h"
+#include "timers.h"
 
 #include <stdbool.h>
+
+struct child;
 
 struct watched {
     struct session session;
     double opened, moved; /* when it began, and when a byte last moved: clock.h */
+
+    /* The loop's. */
+    struct child *child;
+    unsigned wanted;    /* what the descriptor is watched for: readiness.h */
+    struct timer timer; /* when it is looked at although it is not ready */
+
     char buffer[];
 };
 
-/* Opens a session on `descriptor`, which becomes non-blocking and its own. NULL with errno. */
+/* Opens a session on `descriptor`, a socket just accepted, which becomes non-blocking and its own.
+ * NULL with errno. */
 struct watched *watched_open(const struct service *service, int descriptor,
                              const struct peer *peer, double now);
 
 /* Takes a step where the descriptor is `ready` for what the session wants, or its pause is
- * over; ends it where a limit is reached. Returns false when it is done. */
+ * over: a write, or a read and at once the write of what it has read. Ends it where a limit is
+ * reached. Returns false when it is done. */
 bool watched_step(struct watched *watched, bool ready, double now);
 
 /* When it is due although its descriptor is not ready; 0: never. */

@@ -27,7 +27,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get('BUILD', 'build')
-ALL_SERVERS = ['forkecho', 'threadecho', 'selectecho']
+ALL_SERVERS = ['forkecho', 'iterecho', 'threadecho', 'selectecho', 'pollecho', 'epollecho']
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))
@@ -36,6 +36,8 @@ DEADLINE = float(os.environ.get('DEADLINE', 20))
 AS_OURSELVES = ['-u', str(os.geteuid())]
 
 forks_only = pytest.mark.forks_only  # for what only a process per client can have
+concurrent = pytest.mark.concurrent  # for what needs more than one client served at once
+only_for = pytest.mark.only_for  # for what is true of these servers only
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 

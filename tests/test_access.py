@@ -7,15 +7,15 @@ from harness import needs_ipv6, run
 def served(server, source=None, address=None):
     """Whether a client from `source` is served; else it was refused, and the log says why."""
     mark = server.mark()
-    client = server.connect(address, source=source)
-    event = server.wait_line(rf'^(accept|refuse) .*from={client.address}( |$)'.replace('[', r'\[')
-                             .replace(']', r'\]'), after=mark)
-    if event.verb == 'refuse':
-        assert event['why'] == 'denied'
-        assert client.closed_by_server() == b''
-        return False
-    assert client.echo(b'x') == b'x'
-    return True
+    with server.connect(address, source=source) as client:
+        event = server.wait_line(rf'^(accept|refuse) .*from={client.address}( |$)'
+                                 .replace('[', r'\[').replace(']', r'\]'), after=mark)
+        if event.verb == 'refuse':
+            assert event['why'] == 'denied'
+            assert client.closed_by_server() == b''
+            return False
+        assert client.echo(b'x') == b'x'
+        return True
 
 
 @pytest.mark.parametrize('rules, allowed, denied', [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BUILD, TOP, Client, children, eventually, forks_only
+from harness import BUILD, TOP, Client, children, descriptors, eventually, forks_only, only_for
 
 STATIC = BUILD.name == 'static'
 plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan'),
@@ -22,13 +22,13 @@ def serve_some(server, count=CONNECTIONS):
         eventually(lambda: not children(server.pid), 'the child is reaped')
 
 
-def listed_calls():
-    """The list of system calls at the top of serve_fork.c."""
-    text = (TOP / 'src/serve_fork.c').read_text()
+def listed_calls(path, *what):
+    """A list of system calls at the top of a file: how many of each a `what` costs."""
+    text = (TOP / path).read_text()
     calls = {}
-    for process in ('parent', 'child'):
-        listed = re.search(rf'^ \*   {process}  ((?:.|\n)*?)$(?!\n \*  {{5}})', text, re.M).group(1)
-        calls[process] = {name: int(count) for count, name in re.findall(r'(\d+) (\w+)', listed)}
+    for each in what:
+        listed = re.search(rf'^ \*   {each}  ((?:.|\n)*?)$(?!\n \*  {{5}})', text, re.M).group(1)
+        calls[each] = {name: int(count) for count, name in re.findall(r'(\d+) (\w+)', listed)}
     return calls
 
 
@@ -42,10 +42,13 @@ class Trace:
         status = Path(f'/proc/{server.pid}/status')
         eventually(lambda: re.search(r'TracerPid:\t[1-9]', status.read_text()), 'strace is there')
 
-    def calls(self):
-        """Calls a connection, of the parent and of its children."""
+    def stop(self):
         self.tracer.terminate()
         self.tracer.wait()
+
+    def calls(self):
+        """Calls a connection, of the parent and of its children."""
+        self.stop()
         counts = {'parent': Counter(), 'child': Counter()}
         for pid, name in re.findall(r'^(\d+) +(\w+)\(', self.file.read_text(), re.M):
             counts['parent' if int(pid) == self.server.pid else 'child'][name] += 1
@@ -63,7 +66,7 @@ def test_system_calls_a_connection_are_those_listed(server, folder):
     serve_some(s, 5)
     trace = Trace(s, folder)
     serve_some(s)
-    assert trace.calls() == listed_calls()
+    assert trace.calls() == listed_calls('src/serve_fork.c', 'parent', 'child')
 
 
 @forks_only
@@ -119,3 +122,48 @@ def test_a_child_has_no_memory_that_it_does_not_need(server):
     # A dynamic libc keeps the thread's own variables in a mapping that stands alone, and so does
     # the dynamic linker with what it allocates.
     assert len(stray) <= (0 if STATIC else 2), stray
+
+
+WAITS = {'selectecho': 'pselect6', 'pollecho': 'ppoll', 'epollecho': 'epoll_pwait'}
+
+
+def calls_in_loop(trace, wait):
+    """Calls a connection or message, but for what depends on who was faster: a first read that
+    came before the client's bytes, with the wait that it costs, and a look for signals."""
+    trace.stop()
+    text = trace.file.read_text()
+    count = Counter(re.findall(r'^\d+ +(\w+)\(', text, re.M))
+    early = len(re.findall(r'^\d+ +read\(.* = -1 EAGAIN', text, re.M))
+    count.subtract({'read': early, wait: early})
+    assert count.pop('rt_sigpending', 0) <= count[wait]
+    return {name: round(n / CONNECTIONS) for name, n in count.items() if round(n / CONNECTIONS) > 0}
+
+
+def listed_in_loop(what, wait):
+    calls = listed_calls('src/event_loop.h', what)[what]
+    calls[wait] = calls.pop('epoll_pwait')
+    if wait != 'epoll_pwait':
+        calls.pop('epoll_ctl', None)
+    return calls
+
+
+@only_for(*WAITS)
+@plain_build
+@pytest.mark.parametrize('what', ['connection', 'message'])
+def test_system_calls_in_the_loop_are_those_listed(server, server_name, folder, what):
+    """A wait before each write, a change of what is watched with each message, a descriptor that
+    is watched and never needed, or a list in event_loop.h that has gone stale."""
+    srv = server(verbose=None)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    held = len(descriptors(srv.pid))
+    trace = Trace(srv, folder)
+    for _ in range(CONNECTIONS):
+        if what == 'message':
+            assert client.echo(b'x' * 64) == b'x' * 64
+            continue
+        with Client(srv.address) as other:
+            assert other.echo(b'x' * 64) == b'x' * 64
+        eventually(lambda: len(descriptors(srv.pid)) == held, 'the client is closed')
+    wait = WAITS[server_name]
+    assert calls_in_loop(trace, wait) == listed_in_loop(what, wait)

@@ -5,6 +5,8 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from harness import concurrent
+
 MEGABYTE = 1 << 20
 EVERY_BYTE = bytes(range(256))
 
@@ -87,6 +89,7 @@ def test_end_of_file_needs_no_next_client(server):
     assert client.receive_all() == b''
 
 
+@concurrent
 def test_a_reset_ends_one_connection(server):
     """Catches a reset taken for end of file, and one that harms another client."""
     srv = server()
@@ -119,6 +122,7 @@ def test_a_client_that_closes_before_its_echo(server):
     assert srv.connect().echo(b'still there') == b'still there'
 
 
+@concurrent
 def test_clients_do_not_get_each_others_bytes(server):
     """Catches a buffer or a descriptor shared between connections."""
     srv = server()
@@ -131,6 +135,7 @@ def test_clients_do_not_get_each_others_bytes(server):
             assert client.receive(len(text)) == text
 
 
+@concurrent
 def test_streams_run_side_by_side(server):
     """Catches one busy client that holds up the others, and bytes that stray between streams."""
     srv = server()
@@ -144,6 +149,7 @@ def test_streams_run_side_by_side(server):
         assert list(pool.map(stream, range(4))) == [True] * 4
 
 
+@concurrent
 def test_a_client_that_does_not_read_holds_up_no_other(server):
     """Catches one loop that blocks in a write to a client whose buffers are full."""
     srv = server()

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from harness import (AS_OURSELVES, DEADLINE, descriptors, eventually, forks_only, needs_root,
-                     new_user, process, program, run)
+from harness import (AS_OURSELVES, DEADLINE, concurrent, descriptors, eventually, forks_only,
+                     needs_root, new_user, process, program, run)
 
 
 def use_up_descriptors(srv):
@@ -22,6 +22,7 @@ def use_up_descriptors(srv):
     return lambda: resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (hard, hard))
 
 
+@concurrent
 def test_without_descriptors_it_waits_and_does_not_spin(server):
     """Catches a loop that accept's EMFILE keeps busy (TS, S6, TV, VF, NC), logs in floods
     (bun#32705), or ends; and a listener that is never polled again (socat)."""

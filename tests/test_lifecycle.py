@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, NamespacedServer, children, eventually, forks_only, needs_root,
-                     process)
+from harness import (DEADLINE, NamespacedServer, children, concurrent, eventually, forks_only,
+                     needs_root, process)
 
 
 def refused(srv, address=None):
@@ -37,6 +37,7 @@ def test_a_drain_lets_clients_finish(server, number):
     assert srv.end_of(client)['how'] == 'eof'
 
 
+@concurrent
 def test_a_drain_loses_no_byte_in_flight(server):
     """Catches a stop that drops what a child has read and not yet written."""
     srv = server('-g', '1h')
@@ -78,6 +79,7 @@ class Stream:
         return data != b''
 
 
+@concurrent
 def test_a_drain_loses_no_byte_of_200_streams(server):
     """Catches a stop that is well for a few clients: here 200 stream at full speed in both
     directions when it comes, and each goes on and finishes, within the grace."""
@@ -167,6 +169,7 @@ def test_quit_stops_at_once(server):
     client.closed_by_server()
 
 
+@concurrent
 def test_stop_is_the_last_line(server):
     """Catches a server that says it has stopped before all its children are reaped."""
     srv = server('-c', '50')

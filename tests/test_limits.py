@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from harness import Client, needs_ipv6
+from harness import Client, concurrent, needs_ipv6
 
 
+@concurrent
 def test_clients_over_the_cap_are_deferred_and_then_served(server):
     """Catches a cap that loses clients, one that is only the backlog, and one that leaks a slot."""
     srv = server('-c', '2')
@@ -43,6 +44,7 @@ def test_a_cap_of_one_serves_in_turn(server):
     assert (status['peak'], status['accepted'], status['ended']) == ('1', '20', '20')
 
 
+@concurrent
 def test_one_client_too_many_of_a_source_is_refused(server):
     """Catches a limit for each source that counts wrongly, or counts all sources as one."""
     srv = server('-C', '1')
@@ -61,6 +63,7 @@ def test_one_client_too_many_of_a_source_is_refused(server):
     assert (status['accepted'], status['refused']) == ('4', '1')
 
 
+@concurrent
 @needs_ipv6
 def test_an_ipv6_source_is_counted(server):
     """Catches a table of sources that knows IPv4 only."""
@@ -70,6 +73,7 @@ def test_an_ipv6_source_is_counted(server):
     assert srv.connect(srv.addresses[1]).echo(b'other') == b'other'
 
 
+@concurrent
 def test_unix_clients_are_one_source(server, folder):
     """Catches Unix clients that pass every limit because they have no address."""
     srv = server('-C', '2', listen=[folder / 's'])
@@ -91,6 +95,7 @@ def test_an_idle_client_is_ended(server):
     assert (end['how'], end['in'], end['out']) == ('idle', '5', '5')
 
 
+@concurrent
 def test_a_byte_starts_the_idle_time_anew(server):
     """Catches an idle limit that is a lifetime."""
     srv = server('-t', '500ms')
@@ -153,6 +158,7 @@ def test_a_lifetime_of_zero_is_none(server):
     assert srv.end_of(client)['how'] == 'idle'
 
 
+@concurrent
 def test_caps_hold_under_a_crowd(server):
     """Catches counts that drift when clients come and go at once."""
     srv = server('-c', '5')

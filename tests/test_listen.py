@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE, Client, eventually, needs_ipv6, needs_root, program, run
+from harness import DEADLINE, Client, concurrent, eventually, needs_ipv6, needs_root, program, run
 from test_manager import handed, listening
 
 ANY_PORT = '127.0.0.1:0'
@@ -50,6 +50,7 @@ def test_unix_socket(server, folder):
     assert not path.exists()
 
 
+@concurrent
 @needs_ipv6
 def test_several_at_once(server, folder):
     """Catches a server that watches its first listener only, or blocks in one accept."""
@@ -70,9 +71,9 @@ def test_a_star_is_two_sockets_on_one_port(server):
     assert len(ports) == 1
     port, = ports
     for host in '127.0.0.1', '[::1]':
-        client = srv.connect(f'{host}:{port}')
-        assert client.echo(b'hello') == b'hello'
-        assert srv.accepted(client)['from'] == client.address
+        with srv.connect(f'{host}:{port}') as client:
+            assert client.echo(b'hello') == b'hello'
+            assert srv.accepted(client)['from'] == client.address
 
 
 @needs_ipv6
@@ -87,7 +88,8 @@ def test_a_name_of_both_families_is_listened_on_in_both(server, folder):
     assert sorted(address.rsplit(':', 1)[0] for address in srv.addresses) == ['127.0.0.1', '[::1]']
     assert len({address.rsplit(':', 1)[1] for address in srv.addresses}) == 1
     for address in srv.addresses:
-        assert srv.connect(address).echo(b'hello') == b'hello'
+        with srv.connect(address) as client:
+            assert client.echo(b'hello') == b'hello'
 
 
 def test_a_bare_port_is_localhost(server):
@@ -195,6 +197,7 @@ def can_connect(path):
     return True
 
 
+@concurrent
 def test_a_full_backlog_is_served_in_the_end(server):
     """Catches -b taken for a cap: what the kernel does not queue, clients send again."""
     srv = server('-b', '1')

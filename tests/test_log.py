@@ -11,7 +11,8 @@ import termios
 
 import pytest
 
-from harness import DEADLINE, Client, eventually, forks_only, needs_root, new_user, program
+from harness import (DEADLINE, Client, concurrent, eventually, forks_only, needs_root, new_user,
+                     program)
 
 
 def verbs(srv):
@@ -35,6 +36,7 @@ def test_normally_starts_stops_and_status_are_logged(server):
     assert set(verbs(srv)) == {'start', 'status', 'drain', 'stop'}
 
 
+@concurrent
 def test_verbose_logs_each_client(server):
     """Catches a field that a log reader relies on and does not find."""
     srv = server('-C', '1', verbose='--verbose')
@@ -76,6 +78,7 @@ def test_quiet_logs_errors_only(server):
     assert srv.lines == []
 
 
+@concurrent
 def test_a_flood_of_refusals_is_summed_up(server):
     """Catches a hostile client that fills the disk, and a flood of which nobody hears."""
     srv = server('-C', '1')

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, children, descriptors,
-                     forks_only, needs_ipv6, needs_root, program)
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, children, concurrent,
+                     descriptors, forks_only, needs_ipv6, needs_root, process, program)
 
 # Runs what follows with the pid that the variables have to name: its own.
 AS_MAIN_PROCESS = ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh']
@@ -95,6 +95,7 @@ def test_ready_when_it_listens(server_name, folder, manager):
         assert process.wait(DEADLINE) == 0
 
 
+@concurrent
 def test_its_life_in_messages(server, manager):
     """Catches a status text in another form, one that is not sent again when it changes, and a
     stop that the manager takes for a hang."""
@@ -243,10 +244,10 @@ def test_sockets_that_are_handed_over_are_served(server, folder):
     assert srv.addresses == ['127.0.0.1:{}'.format(sockets[0].getsockname()[1]),
                              '[::1]:{}'.format(sockets[1].getsockname()[1]), str(folder / 's')]
     for address in srv.addresses:
-        client = srv.connect(address)
-        greeting = client.address.encode()
-        assert client.receive(len(greeting)) == greeting
-        assert client.echo(b'x') == b'x'
+        with srv.connect(address) as client:
+            greeting = client.address.encode()
+            assert client.receive(len(greeting)) == greeting
+            assert client.echo(b'x') == b'x'
     for each in sockets:
         each.close()
 
@@ -267,9 +268,27 @@ def test_the_manager_goes_on_listening(server, folder):
             accepted.close()
     again = server(**handed(sockets))
     for address in again.addresses:
-        assert again.connect(address).echo(b'x') == b'x'
+        with again.connect(address) as client:
+            assert client.echo(b'x') == b'x'
     for each in sockets:
         each.close()
+
+
+def test_a_drain_does_not_hear_of_the_managers_clients(server):
+    """Catches a loop that is told of a listener for ever which it has closed, because the manager
+    has it open as well (epoll): it would spin as long as the drain takes."""
+    listener = listening(socket.AF_INET, ('127.0.0.1', 0))
+    srv = server('-t', '1s', '-g', '1h', **handed([listener]))
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    with Client(srv.address):  # waits for the next server
+        before = process(srv.pid).cpu
+        assert client.receive_all() == b''  # a second later
+        assert process(srv.pid).cpu - before < 0.1
+        assert srv.wait() == 0
+    listener.close()
 
 
 def test_clients_wait_for_the_next_server(server):

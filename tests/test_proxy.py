@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import (children, forks_only, ledger_record, needs_ipv6, open_ledger)
+from harness import children, concurrent, forks_only, ledger_record, needs_ipv6, open_ledger
 
 SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
 
@@ -251,6 +251,7 @@ def test_blocks_of_both_families(server):
         expect_end(srv, proxy, '192.0.2.1:4242')
 
 
+@concurrent
 def test_caps_and_access_lists_apply_to_the_proxy(server):
     """Catches a decision that rests on what a header says: who sends it could evade every cap."""
     srv = proxied(server, '-C', '2', '-X', '192.0.2.0/24')

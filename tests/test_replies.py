@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from harness import eventually
+from harness import concurrent, eventually
 
 
 def reply_to(srv, *messages, size=1000):
@@ -40,9 +40,10 @@ def test_a_reply_tells_the_time(server):
 def test_a_reply_names_the_client(server):
     """Catches an address that is the server's, or another client's."""
     srv = server('-m', '%a')
-    for client in srv.connect(), srv.connect():
-        name = client.address.encode()
-        assert client.echo(b'x' * len(name)) == name
+    for _ in range(2):
+        with srv.connect() as client:
+            name = client.address.encode()
+            assert client.echo(b'x' * len(name)) == name
 
 
 def test_a_unix_client_is_local(server, folder):
@@ -108,6 +109,7 @@ def test_the_delay_comes_once_before_the_first_read(server, option):
     assert time.monotonic() - start < 10 * 0.4
 
 
+@concurrent
 def test_a_delay_holds_up_no_other_client(server):
     """Catches one loop that sleeps for each of its clients in turn."""
     srv = server('-w', '500ms')

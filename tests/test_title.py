@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (AS_OURSELVES, children, descriptors, eventually, forks_only, needs_ipv6)
+from harness import (AS_OURSELVES, children, concurrent, descriptors, eventually, forks_only,
+                     needs_ipv6)
 
 
 def title(pid):
@@ -25,6 +26,7 @@ def shows(pid, text):
     eventually(lambda: title(pid) == text, f'"{text}" instead of "{title(pid)}"')
 
 
+@concurrent
 @needs_titles
 @needs_ipv6
 def test_the_parent_tells_how_many_are_live(server):
@@ -65,6 +67,7 @@ def test_a_long_title_is_cut(server, folder):
 
 # ---- the status line ---------------------------------------------------------------------
 
+@concurrent
 def test_the_status_tells_times(server):
     """Catches an oldest child that is the youngest, and an uptime that begins with the epoch."""
     srv = server()
@@ -85,6 +88,7 @@ def test_the_status_tells_times(server):
     assert float(srv.status()['oldest']) <= float(srv.status()['uptime']) - uptimes[1] + 0.002
 
 
+@concurrent
 def test_the_status_tells_the_busiest_source(server):
     """Catches a count that is of all sources, or never goes down again."""
     srv = server()

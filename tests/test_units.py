@@ -7,7 +7,7 @@ import pytest
 from harness import BUILD, DEADLINE, SANITIZERS, TOP
 
 SUITES = [*sorted(path.stem for path in (TOP / 'tests' / 'unit').glob('test_*.c')),
-          'test_readiness_poll']  # the same suite with another backend
+          'test_readiness_poll', 'test_readiness_select']  # the same suite, other backends
 
 
 @pytest.mark.parametrize('suite', SUITES)

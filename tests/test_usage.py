@@ -18,7 +18,7 @@ OPTIONS = [
     ('P', 'pidfile', 'pid'),
     ('r', 'root', '/'),
     ('u', 'user', str(os.getuid())),
-    ('c', 'max-connections', '10'),
+    ('c', 'max-connections', '1'),
     ('C', 'max-per-source', '5'),
     ('g', 'grace', '500ms'),
     ('G', 'greeting', r'hello\n'),

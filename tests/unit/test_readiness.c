@@ -1,15 +1,18 @@
 /* test_readiness.c: wait until one of many descriptors is ready (readiness.h). The Makefile
- * links it with the library's backend, and once more with readiness_poll.c. */
+ * links it with the library's backend, and once more with each that any POSIX system has. */
 #include "suite.h"
 
 #include "clock.h"
+#include "descriptors.h"
 #include "readiness.h"
 
 #include <signal.h>
+#include <sys/select.h>
 #include <sys/time.h>
 
 #define PAIRS 5
 #define LIMIT 256
+#define FAR FD_SETSIZE /* the first descriptor that select cannot name */
 
 static struct readiness *readiness;
 static int ours[PAIRS], theirs[PAIRS]; /* the two ends of each */
@@ -41,7 +44,7 @@ static void send_byte(int i)
 /* What is ready now, at most `limit`. */
 static int look(size_t limit)
 {
-    return readiness_wait(readiness, events, limit, 0);
+    return readiness_wait(readiness, events, limit, 0, NULL);
 }
 
 /* Only pair `i` is ready, and for that. */
@@ -96,14 +99,16 @@ START_TEST(only_what_is_wanted_now_is_told)
 END_TEST
 
 /* Catches a broken connection that nobody hears of, because it only waited for one of both. */
-START_TEST(a_hang_up_is_both)
+START_TEST(a_hang_up_is_told_whatever_is_wanted)
 {
     open_all();
     for (unsigned wanted = READINESS_READ; wanted <= READINESS_WRITE; wanted++) {
         watch(0, READINESS_NONE, wanted);
         close(theirs[0]);
-        only_ready(0, READINESS_READ | READINESS_WRITE);
-        watch(0, wanted, READINESS_NONE);
+        ck_assert_int_eq(look(PAIRS), 1);
+        ck_assert_int_eq(events[0].descriptor, ours[0]);
+        ck_assert_uint_eq(events[0].ready & wanted, wanted);
+        readiness_forget(readiness, ours[0]);
         close(ours[0]);
         ours[0] = ours[1];
         theirs[0] = theirs[1];
@@ -151,7 +156,7 @@ START_TEST(a_number_that_is_used_again_is_a_new_descriptor)
     open_all();
     watch(0, READINESS_NONE, READINESS_READ);
     send_byte(0);
-    watch(0, READINESS_READ, READINESS_NONE);
+    readiness_forget(readiness, ours[0]);
     ck_assert_int_eq(dup2(ours[1], ours[0]), ours[0]);
     close(ours[1]);
     ours[1] = -1;
@@ -159,6 +164,26 @@ START_TEST(a_number_that_is_used_again_is_a_new_descriptor)
     ck_assert_int_eq(look(PAIRS), 0);
     send_byte(1);
     only_ready(0, READINESS_READ);
+}
+END_TEST
+
+/* Catches a file that the kernel goes on to tell of because somebody else has it open as well, as
+ * a service manager has the listeners: stopped, closed, and its number somebody else's. */
+START_TEST(what_is_shared_and_stopped_is_not_told)
+{
+    int shared;
+
+    open_all();
+    watch(0, READINESS_NONE, READINESS_READ);
+    send_byte(0);
+    shared = dup(ours[0]);
+    watch(0, READINESS_READ, READINESS_NONE);
+    close(ours[0]);
+    ck_assert_int_eq(look(PAIRS), 0);
+    ck_assert_int_eq(dup2(ours[1], ours[0]), ours[0]);
+    watch(0, READINESS_NONE, READINESS_READ);
+    ck_assert_int_eq(look(PAIRS), 0);
+    close(shared);
 }
 END_TEST
 
@@ -199,6 +224,29 @@ START_TEST(a_descriptor_beyond_the_limit_is_refused)
 }
 END_TEST
 
+/* Catches a table that is larger than what a mechanism can name: each takes what is below its
+ * limit, and says of the rest that there is none, also where more is asked for. */
+START_TEST(descriptors_far_up_are_watched_or_refused)
+{
+    struct readiness *large = readiness_new(FAR + 1);
+    int ends[2];
+
+    ck_assert_ptr_nonnull(large);
+    ck_assert(descriptors_raise_limit() > FAR);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    ck_assert_int_eq(dup2(ends[0], FAR), FAR);
+    errno = 0;
+    if (readiness_watch(large, FAR, READINESS_NONE, READINESS_WRITE, NULL) == -1) {
+        ck_assert_int_eq(errno, EMFILE);
+        ck_assert_int_eq(readiness_wait(large, events, PAIRS, 0, NULL), 0);
+    } else {
+        ck_assert_int_eq(readiness_wait(large, events, PAIRS, 0, NULL), 1);
+        ck_assert_int_eq(events[0].descriptor, FAR);
+    }
+    readiness_free(large);
+}
+END_TEST
+
 /* Catches a wait that ends early, and so is made again and again. */
 START_TEST(a_wait_lasts_its_time)
 {
@@ -206,16 +254,19 @@ START_TEST(a_wait_lasts_its_time)
 
     open_all();
     watch(0, READINESS_NONE, READINESS_READ);
-    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, 0.0203), 0);
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, 0.0203, NULL), 0);
     ck_assert(clock_seconds() - start >= 0.0203);
     send_byte(0);
-    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, -1), 1); /* or it never ends */
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, -1, NULL), 1); /* or it never ends */
 }
 END_TEST
+
+static volatile sig_atomic_t interrupted;
 
 static void interrupt(int number)
 {
     (void)number;
+    interrupted = 1;
 }
 
 /* Catches a signal that is taken for an error, or slept through. */
@@ -229,7 +280,48 @@ START_TEST(a_signal_ends_a_wait)
     sigemptyset(&action.sa_mask);
     ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
     ck_assert_int_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, -1), 0);
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, -1, NULL), 0);
+}
+END_TEST
+
+/* Catches a signal that came between the last look and the wait, and is slept through: a lost
+ * wakeup; and signals that stay let in behind the wait. */
+START_TEST(the_mask_lets_a_pending_signal_in)
+{
+    struct sigaction action = {.sa_handler = interrupt};
+    sigset_t blocked, before, now;
+
+    open_all();
+    watch(0, READINESS_NONE, READINESS_READ);
+    sigemptyset(&action.sa_mask);
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    ck_assert_int_eq(sigprocmask(SIG_BLOCK, &blocked, &before), 0);
+    ck_assert_int_eq(kill(getpid(), SIGUSR1), 0);
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, 0, NULL), 0);
+    ck_assert(!interrupted);
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, -1, &before), 0);
+    ck_assert(interrupted);
+    ck_assert_int_eq(sigprocmask(SIG_BLOCK, NULL, &now), 0);
+    ck_assert_int_eq(sigismember(&now, SIGUSR1), 1);
+}
+END_TEST
+
+/* Catches a wait with a mask that tells nothing, or ends at once. */
+START_TEST(a_wait_with_a_mask_is_a_wait)
+{
+    double start = clock_seconds();
+    sigset_t none;
+
+    open_all();
+    watch(0, READINESS_NONE, READINESS_READ);
+    sigemptyset(&none);
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, 0.0203, &none), 0);
+    ck_assert(clock_seconds() - start >= 0.0203);
+    send_byte(0);
+    ck_assert_int_eq(readiness_wait(readiness, events, PAIRS, -1, &none), 1);
+    ck_assert_int_eq(events[0].descriptor, ours[0]);
 }
 END_TEST
 
@@ -246,7 +338,9 @@ START_TEST(it_leaves_nothing_open)
 END_TEST
 
 SUITE("readiness", nothing_is_ready_by_itself, what_is_ready_is_told_until_it_is_taken,
-      only_what_is_wanted_now_is_told, a_hang_up_is_both, what_is_not_watched_is_not_told,
-      a_stopped_one_can_be_watched_again, a_number_that_is_used_again_is_a_new_descriptor,
-      everyone_has_a_turn, a_descriptor_beyond_the_limit_is_refused, a_wait_lasts_its_time,
-      a_signal_ends_a_wait, it_leaves_nothing_open)
+      only_what_is_wanted_now_is_told, a_hang_up_is_told_whatever_is_wanted,
+      what_is_not_watched_is_not_told, a_stopped_one_can_be_watched_again,
+      a_number_that_is_used_again_is_a_new_descriptor, what_is_shared_and_stopped_is_not_told,
+      everyone_has_a_turn, a_descriptor_beyond_the_limit_is_refused,
+      descriptors_far_up_are_watched_or_refused, a_wait_lasts_its_time, a_signal_ends_a_wait,
+      the_mask_lets_a_pending_signal_in, a_wait_with_a_mask_is_a_wait, it_leaves_nothing_open)

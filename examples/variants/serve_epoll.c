@@ -1,0 +1,25 @@
+/*
+ * serve_epoll.c: one process, one loop over epoll; kqueue on the BSDs. What differs from
+ * src/serve_fork.c is what differs in serve_select.c, read that first; and from the loops over
+ * select and poll:
+ *
+ *   cost    The kernel keeps the list of what is watched, and tells what is ready: a turn
+ *           costs the clients that have something to say, however many are silent. Each change
+ *           of the list is a system call: one a connection, none a message.
+ *   close   The kernel drops a socket from the list with its last descriptor only: one that is
+ *           shared has to be taken out before the close (readiness.h).
+ *   due     So that nothing else is linear in live clients either, the times when sessions
+ *           are due are in a heap (timers.h), which the other loops share.
+ *
+ * The loop is src/event_loop.c. This program has the mechanism of the library, which is the
+ * system's best: src/readiness_epoll.c or src/readiness_kqueue.c.
+ */
+#include "event_loop.h"
+#include "serve.h"
+
+const struct serve_model serve_model = {
+    .program = "epollecho",
+    .about = "TCP echo server (RFC 862): all connections in one loop over epoll or kqueue.",
+    .capacity = (size_t)-1,
+    .serve = event_loop_serve,
+};

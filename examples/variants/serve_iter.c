@@ -1,0 +1,93 @@
+/*
+ * serve_iter.c: one client at a time, in one process: the baseline of all the others. What
+ * differs from src/serve_fork.c, and why:
+ *
+ *   start   Nothing is started: what a connection costs here, every other server pays as well,
+ *           and its own price comes on top. Stevens measured his servers so (Unix Network
+ *           Programming, "Client/Server Design Alternatives").
+ *   wait    The next client is accepted when the one before has finished; until then the
+ *           others are deferred, in the kernel's backlog. A silent client holds all of them
+ *           up, for as long as the idle limit lets him (-t), and there is no more room than
+ *           the backlog has (-b): this is what concurrency is for.
+ *   signal  A blocking read would sleep through a signal that came just before it. So a read
+ *           follows a wait in which signals are let in, like that for the next client.
+ *   stop    Ending the session is a call. One crash ends the server.
+ *   log     `pid=` is the client's number, as there is no process of its own.
+ */
+#include "clock.h"
+#include "one_process.h"
+#include "serve.h"
+#include "watched.h"
+
+/* The session is done, or `signal` says that it has to be. */
+static void end_session(struct server *server, struct child *child, int signal)
+{
+    struct watched *watched = child->own;
+
+    one_process_signed_off(server, child, &watched->session);
+    watched_close(watched);
+    server_ended(server, child, signal);
+}
+
+/* Waits until the client can go on, is due, or a signal has come. Returns whether he can. */
+static bool wait_for_client(struct server *server, const struct watched *watched)
+{
+    int descriptor = watched->session.descriptor;
+    fd_set readable, writable;
+
+    FD_ZERO(&readable);
+    FD_ZERO(&writable);
+    if (watched->session.wants == SESSION_READ)
+        FD_SET((unsigned)descriptor, &readable);
+    if (watched->session.wants == SESSION_WRITE)
+        FD_SET((unsigned)descriptor, &writable);
+    server_wait(server, watched_due(watched), &readable, &writable, descriptor + 1);
+    return FD_ISSET((unsigned)descriptor, &readable) || FD_ISSET((unsigned)descriptor, &writable);
+}
+
+/* Serves a client to his end. His first bytes are often there already: no wait before them. */
+static void serve_client(struct server *server, const struct client *client)
+{
+    struct watched *watched = watched_open(&server->options->service, client->descriptor,
+                                           &client->peer, clock_seconds());
+    struct child *child;
+    bool ready = true;
+
+    if (watched == NULL) {
+        server_hold(server, client, "malloc");
+        return;
+    }
+    child = server_began(server, one_process_number(server), client);
+    child->own = watched;
+    while (children_live(server->children) > 0) { /* a stop may end him, too */
+        if (watched_step(watched, ready, clock_seconds())) {
+            ready = wait_for_client(server, watched);
+            one_process_heed(server, end_session);
+        } else {
+            end_session(server, child, 0);
+        }
+    }
+}
+
+static int serve(struct server *server)
+{
+    struct client client;
+
+    if (one_process_start(server) == -1)
+        return -1;
+    while (server_running(server)) {
+        server_wait(server, 0, NULL, NULL, 0);
+        one_process_heed(server, end_session);
+        while (server_accept(server, &client))
+            serve_client(server, &client);
+    }
+    return 0;
+}
+
+const struct serve_model serve_model = {
+    .program = "iterecho",
+    .about = "TCP echo server (RFC 862): one connection at a time.",
+    .capacity = 1,
+    .limit = "it serves one after the other",
+    .serve = serve,
+};

@@ -94,7 +94,7 @@ $(BUILD)/forkecho: $(call object,src/serve_fork.c $(CHILD) src/main.c) $(BUILD)/
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
 	$(LINK) -pthread -o $@ $^ $(LDLIBS)
-$(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
+$(BUILD)/obj/examples/variants/%.o $(call object,src/worker.c): COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
@@ -123,7 +123,7 @@ asan:
 	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
-	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(BUILD)/tsan/threadecho
+	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(addprefix $(BUILD)/tsan/,threadecho threadpoolecho)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -139,6 +139,7 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+$(BUILD)/unit/test_worker: LINK += -pthread
 # What stands before the library is in the place of the library's own.
 $(BUILD)/unit/test_readiness_poll: \
     $(call object,tests/unit/test_readiness.c src/readiness_poll.c) $(BUILD)/libecho.a

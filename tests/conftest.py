@@ -19,7 +19,8 @@ if not (BUILD / 'forkecho').exists():
 
 
 def pytest_configure(config):
-    config.addinivalue_line('markers', 'forks_only: for the server of a process per client')
+    config.addinivalue_line('markers', 'only(*servers): for these alone')
+    config.addinivalue_line('markers', 'but(server, why): not for this one')
     raise_descriptor_limit()
 
 
@@ -28,10 +29,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize('server_name', SERVERS)
 
 
+def is_asked_of(item):
+    """Whether a test is for the server that it would run with. What only processes can have is
+    not asked of the others: no test, rather than a skip."""
+    name = item.callspec.params.get('server_name') if hasattr(item, 'callspec') else None
+    return name is None or (all(name in mark.args for mark in item.iter_markers('only')) and
+                            all(name != mark.args[0] for mark in item.iter_markers('but')))
+
+
 def pytest_collection_modifyitems(items):
-    """What only processes can have is not asked of the others: no test, rather than a skip."""
-    items[:] = [item for item in items if not item.get_closest_marker('forks_only')
-                or item.callspec.params['server_name'] == 'forkecho']
+    items[:] = [item for item in items if is_asked_of(item)]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get('BUILD', 'build')
-ALL_SERVERS = ['forkecho', 'threadecho', 'selectecho']
+ALL_SERVERS = ['forkecho', 'threadecho', 'selectecho', 'threadpoolecho']
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))
@@ -35,7 +35,7 @@ DEADLINE = float(os.environ.get('DEADLINE', 20))
 # Another user's limits can be changed from outside only with CAP_SYS_RESOURCE.
 AS_OURSELVES = ['-u', str(os.geteuid())]
 
-forks_only = pytest.mark.forks_only  # for what only a process per client can have
+forks_only = pytest.mark.only('forkecho')  # for what only a process per client can have
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 

@@ -300,7 +300,7 @@ void server_wait(struct server *server, double until, fd_set *readable, fd_set *
                  int limit)
 {
     double now = clock_seconds(), wake = wake_time(server, until, now);
-    bool open = gate_is_open(server, now), just_opened = open && server->was_closed;
+    bool open = server->recall == NULL && gate_is_open(server, now), just_opened = open && server->was_closed;
     struct timespec timeout = clock_timespec(just_opened ? 0 : wake - now);
     fd_set none;
     int ready;

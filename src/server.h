@@ -38,7 +38,8 @@
 #include <stddef.h>
 #include <sys/select.h>
 
-/* An accepted connection that a model is to serve; the descriptor is the model's to close. */
+/* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
+ * it is a child's alone, which has accepted by itself, it is -1. */
 struct client {
     int descriptor;
     struct peer peer;
@@ -68,6 +69,9 @@ struct server {
     double started; /* when it was announced; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens; the caller's */
     struct pidfile *pidfile; /* the caller's */
+
+    void (*recall)(void); /* takes the listeners from children that accept by themselves, so
+                           * that the server itself watches none; NULL: there are no such */
 
     bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
     int ledger_read, ledger_write; /* ... whose children sign off here */
@@ -134,6 +138,17 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
 /* A client that was let in cannot be served now because `what` failed with errno: keeps it,
  * closes the gate, and hands it out again when a child has ended or a pause is over. */
 void server_hold(struct server *server, const struct client *client, const char *what);
+
+/* One more child could not be started because `what` failed with errno, and no client waits for
+ * it: closes the gate until a pause is over. */
+void server_start_failed(struct server *server, const char *what);
+
+/* The same where accept failed with errno, in a way that persists (failures.h); where it cannot
+ * pass, the server stops. */
+void server_accept_failed(struct server *server);
+
+/* Whether the gate is open: new clients may come in now. */
+bool server_may_begin(const struct server *server);
 
 /* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
 struct child *server_signed_off(struct server *server, const struct record *record);

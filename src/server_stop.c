@@ -18,8 +18,11 @@ static void enter_phase(struct server *server, enum server_phase phase)
 {
     double now = clock_seconds();
 
-    if (server->phase == SERVER_SERVING)
+    if (server->phase == SERVER_SERVING) {
         listeners_close(&server->listeners);
+        if (server->recall != NULL)
+            server->recall();
+    }
     server->phase = phase;
     switch (phase) {
     case SERVER_DRAINING:

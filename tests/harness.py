@@ -27,7 +27,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get('BUILD', 'build')
-ALL_SERVERS = ['forkecho', 'threadecho', 'selectecho', 'threadpoolecho']
+ALL_SERVERS = ['forkecho', 'threadecho', 'selectecho', 'preforkecho', 'threadpoolecho']
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))

@@ -23,9 +23,10 @@
 #define SHRINK_PERIOD 1.0 /* seconds */
 #define SHRINK_SHARE 10
 
-/* How long none is started once an idle one has died of something: what kills them all at
- * their start makes no more of them than that. Seconds. */
-#define DEATH_PAUSE 0.5
+/* How long none is started once that has failed, or an idle one has died: what kills them all at
+ * their start makes no more of them than that. Less than what parts two episodes of failures
+ * (server_gate.c), so a limit that stays is one. Seconds. */
+#define START_PAUSE 0.5
 
 /* How long the recall waits. Only a child that was stopped takes as much. Seconds. */
 #define RECALL_TIME 1.0
@@ -98,10 +99,12 @@ static size_t spare(const struct pool *pool, const struct server *server)
     return members > others ? members - others : 0;
 }
 
+/* At a limit, idle ones are not worth trying again and again. */
 bool pool_wants(const struct pool *pool, const struct server *server)
 {
-    return children_live(pool->members) < server->options->max_connections &&
-           spare(pool, server) < SPARE_LEAST && server_may_begin(server) &&
+    return server->phase == SERVER_SERVING &&
+           children_live(pool->members) < server->options->max_connections &&
+           spare(pool, server) < (pool->at_limit ? 1 : SPARE_LEAST) &&
            clock_seconds() >= pool->starts_at;
 }
 
@@ -110,6 +113,14 @@ void pool_add(struct pool *pool, pid_t pid)
     const struct peer nobody = {.name.any.sa_family = AF_UNIX};
 
     children_add(pool->members, pid, &nobody, clock_seconds());
+    pool->at_limit = false;
+}
+
+void pool_start_failed(struct pool *pool, struct server *server)
+{
+    server_start_failed(server, "fork");
+    pool->at_limit = true;
+    pool->starts_at = clock_seconds() + START_PAUSE;
 }
 
 double pool_due(const struct pool *pool)
@@ -225,7 +236,7 @@ static void regret_idle(struct pool *pool, pid_t pid, int status)
     else
         log_error("child %ld has ended with status %d while it was idle; another takes its place",
                   (long)pid, WEXITSTATUS(status));
-    pool->starts_at = clock_seconds() + DEATH_PAUSE;
+    pool->starts_at = clock_seconds() + START_PAUSE;
 }
 
 static void bury(struct pool *pool, struct server *server, struct child *member, int status)

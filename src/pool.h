@@ -63,7 +63,8 @@ struct pool {
     struct children *members; /* all children of the pool, by pid; `told` to leave or not */
     size_t leaving;           /* how many were told */
     int lease_read, lease_write;
-    double starts_at; /* an idle child has died: none is started before; 0: at any time */
+    bool at_limit;     /* the last child could not be started */
+    double starts_at;  /* none is started before; 0: at any time */
     double shrinks_at; /* surplus children are let go; 0: there are none */
 };
 
@@ -76,6 +77,9 @@ bool pool_wants(const struct pool *pool, const struct server *server);
 
 /* It was started. */
 void pool_add(struct pool *pool, pid_t pid);
+
+/* It could not be started: fork has failed with errno. */
+void pool_start_failed(struct pool *pool, struct server *server);
 
 /* A turn's work: heeds what children have reported, reaps those that have died (SIGCHLD), passes
  * on what a stop asks (server_pass_order), and lets surplus children go. */

@@ -147,9 +147,6 @@ void server_start_failed(struct server *server, const char *what);
  * pass, the server stops. */
 void server_accept_failed(struct server *server);
 
-/* Whether the gate is open: new clients may come in now. */
-bool server_may_begin(const struct server *server);
-
 /* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
 struct child *server_signed_off(struct server *server, const struct record *record);
 

@@ -91,11 +91,6 @@ void server_accept_failed(struct server *server)
 
 /* ---- open or closed ---- */
 
-bool server_may_begin(const struct server *server)
-{
-    return gate_is_open(server, clock_seconds());
-}
-
 bool gate_is_open(const struct server *server, double now)
 {
     return server->phase == SERVER_SERVING && !server->holding && now >= server->closed_until &&
@@ -177,7 +172,7 @@ bool server_accept(struct server *server, struct client *client)
 {
     if (server->holding)
         return take_held(server, client);
-    while (server_may_begin(server) && accept_next(server, client))
+    while (gate_is_open(server, clock_seconds()) && accept_next(server, client))
         if (server_admit(server, client))
             return true;
     return false;

@@ -36,6 +36,10 @@ DEADLINE = float(os.environ.get('DEADLINE', 20))
 AS_OURSELVES = ['-u', str(os.geteuid())]
 
 forks_only = pytest.mark.only('forkecho')  # for what only a process per client can have
+with_processes = pytest.mark.only('forkecho', 'preforkecho')  # for what any child process can have
+# The parent of preforkecho does not accept: it neither sees who waits in the backlog nor lacks a
+# descriptor for it. tests/test_pools.py has what is true there.
+parent_accepts = pytest.mark.but('preforkecho', 'its children accept by themselves')
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 

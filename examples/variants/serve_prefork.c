@@ -63,7 +63,7 @@ static void begin_child(struct server *server)
     if (pid == 0)
         live();
     if (pid == -1)
-        server_start_failed(server, "fork");
+        pool_start_failed(pool, server);
     else
         pool_add(pool, pid);
 }
@@ -80,8 +80,8 @@ static void turn(struct server *server)
     if (signals_take(SIGUSR1))
         server_status(server, pool_reap(pool, server));
     if (signals_take(SIGHUP) && !server_hung_up(server))
-        log_error("cannot upgrade (SIGHUP): the children of %s go on with the old program; "
-                  "restart it instead", server->options->program);
+        log_error("cannot upgrade (SIGHUP): %s has children that would go on with the old "
+                  "program; restart it instead", server->options->program);
     while (pool_wants(pool, server))
         begin_child(server);
 }

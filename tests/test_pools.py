@@ -1,10 +1,13 @@
 """What a pool promises: who has served a client serves the next, and there are never too many."""
+import contextlib
 import os
+import re
 import resource
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -100,10 +103,20 @@ def test_clients_come_and_go_at_once(server):
 
 # ---- children ----------------------------------------------------------------------------
 
+def confined(pid):
+    """Whether a child has come to where it accepts; so has one that is gone meanwhile."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        limits = Path(f'/proc/{pid}/limits').read_text()
+        return re.search(r'^Max processes +0 +0 ', limits, re.M)
+    return True
+
+
 def pool(srv):
     """The pids of the children, once the parent has started all that it wants."""
     srv.status()
-    return {each.pid for each in children(srv.pid) if each.state != 'Z'}
+    pids = {each.pid for each in children(srv.pid) if each.state != 'Z'}
+    eventually(lambda: all(confined(pid) for pid in pids), 'all accept')
+    return pids
 
 
 def dead(pid):
@@ -357,21 +370,23 @@ def test_a_stopped_parent_loses_no_client(server):
         pytest.fail('the ledger is never full')
     srv.send_signal(signal.SIGCONT)
     served(srv, 1)[0].close()
-    idle_again(srv)
-    status = srv.status()
-    assert status['accepted'] == status['ended']
-    assert status.number('ended') == len(srv.clients)
+    eventually(lambda: srv.status().number('ended') == len(srv.clients), 'all have ended')
+    assert srv.status()['accepted'] == str(len(srv.clients))
 
 
 @children_kept
 def test_children_that_come_and_go_are_counted_right(server):
     """Catches counts that drift where children are killed in the midst of a load."""
     srv = server('-c', '30', verbose=None)
+    killed = set()
     with subprocess.Popen([program('echoload'), 'connect', '-c', '16', '-d', '2s', srv.address],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
         while load.poll() is None:
             for each in list(pool(srv))[:2]:
-                os.kill(each, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+                    killed.add(each)
+    eventually(lambda: all(dead(each) for each in killed), 'none of them accepts any more')
     idle_again(srv)
     status = srv.status()
     assert status.number('accepted') == status.number('ended') > 0

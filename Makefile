@@ -98,7 +98,7 @@ $(BUILD)/pollecho: $(call object,src/readiness_poll.c)
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
 	$(LINK) -pthread -o $@ $(filter %.o,$^) $(BUILD)/libecho.a $(LDLIBS)
-$(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
+$(BUILD)/obj/examples/variants/%.o $(call object,src/worker.c): COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
@@ -127,7 +127,7 @@ asan:
 	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
-	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(BUILD)/tsan/threadecho
+	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(addprefix $(BUILD)/tsan/,threadecho threadpoolecho)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -143,6 +143,7 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+$(BUILD)/unit/test_worker: LINK += -pthread
 # What stands before the library is in the place of the library's own.
 $(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readiness_%: \
     $(call object,tests/unit/test_readiness.c src/readiness_%.c) $(BUILD)/libecho.a

@@ -5,13 +5,13 @@
 
 #include <sys/resource.h>
 
-void confine_child(bool logs)
+void confine_child(bool logs, int descriptors)
 {
-    const struct rlimit none = {0, 0};
+    const struct rlimit none = {0, 0}, few = {(rlim_t)descriptors, (rlim_t)descriptors};
 
     (void)setrlimit(RLIMIT_CORE, &none);
     if (!logs)
         (void)setrlimit(RLIMIT_FSIZE, &none);
-    (void)setrlimit(RLIMIT_NOFILE, &none);
+    (void)setrlimit(RLIMIT_NOFILE, &few);
     platform_confine_child(); /* last: it may forbid setrlimit */
 }

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stddef.h>
 
+/* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
+#define RETRIES_MAX 32
+
 static const struct {
     int error;
     enum failure_action action;
@@ -46,4 +49,14 @@ enum failure_action failure_action(int error)
         if (table[i].error == error)
             return table[i].action;
     return FAILURE_PAUSE;
+}
+
+bool failure_persists(int error, unsigned *retries)
+{
+    if (failure_action(error) == FAILURE_RETRY) {
+        if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR || ++*retries < RETRIES_MAX)
+            return false;
+    }
+    *retries = 0;
+    return true;
 }

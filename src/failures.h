@@ -12,6 +12,8 @@
 #ifndef FAILURES_H
 #define FAILURES_H
 
+#include <stdbool.h>
+
 enum failure_action {
     FAILURE_RETRY, /* it concerned one connection, or nothing: go on */
     FAILURE_PAUSE, /* go on when a child has ended, or after a pause */
@@ -19,5 +21,13 @@ enum failure_action {
 };
 
 enum failure_action failure_action(int error);
+
+/*
+ * Whether accept, which has failed with `error`, is to be waited out or to be stopped for, and
+ * not just tried again: that is so for all but FAILURE_RETRY, and for that as well when it
+ * has come many times in a row, which `*retries` counts; success sets it to 0. That nobody is
+ * waiting (EAGAIN) or a signal came (EINTR) is no failure, however often it comes.
+ */
+bool failure_persists(int error, unsigned *retries);
 
 #endif

@@ -78,7 +78,7 @@ static void serve_client(struct server *server, const struct client *client, cha
 
     title_set(peer_text(&client->peer, from));
     listeners_prepare(client->descriptor, &client->peer, server->options->service.idle);
-    confine_child(true);
+    confine_child(true, 0);
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);
     close(client->descriptor);

@@ -17,9 +17,9 @@ _Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(u
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-/* How long a child tries to sign off on a full ledger, and how often it looks. */
-#define SIGN_OFF_TRIES 100
-#define SIGN_OFF_PAUSE 0.01
+/* How long a child tries to write on a full ledger, and how often it looks. */
+#define WRITE_TRIES 100
+#define WRITE_PAUSE 0.01
 
 static int set_flags(int descriptor)
 {
@@ -67,8 +67,7 @@ static uint64_t seal_of(const struct record *record)
     return seal;
 }
 
-/* Puts the client that a header named into the record. */
-static void put_client(struct record *record, const struct peer *client)
+void ledger_put_client(struct record *record, const struct peer *client)
 {
     record->family = client->name.any.sa_family;
     if (record->family == AF_INET) {
@@ -82,15 +81,14 @@ static void put_client(struct record *record, const struct peer *client)
 
 struct record ledger_record(int64_t id, const struct session *session)
 {
-    struct record record = {.mark = LEDGER_MARK,
-                            .id = id,
+    struct record record = {.id = id,
                             .in = session->in,
                             .out = session->out,
                             .ending = session->ending,
                             .problem = session->problem};
 
     if (session->proxied)
-        put_client(&record, &session->peer);
+        ledger_put_client(&record, &session->peer);
     return record;
 }
 
@@ -113,19 +111,27 @@ bool ledger_client(const struct record *record, struct peer *client)
     return true;
 }
 
+int ledger_write(int write_end, struct record *record)
+{
+    record->mark = LEDGER_MARK;
+    record->seal = seal_of(record);
+    for (int tries = 0; tries < WRITE_TRIES; tries++) {
+        if (write(write_end, record, sizeof *record) != -1)
+            return 0;
+        if (errno == EAGAIN)
+            clock_sleep(WRITE_PAUSE);
+        else if (errno != EINTR)
+            return -1;
+    }
+    errno = EAGAIN;
+    return -1;
+}
+
 void ledger_sign_off(int write_end, int64_t id, const struct session *session)
 {
     struct record record = ledger_record(id, session);
 
-    record.seal = seal_of(&record);
-    for (int tries = 0; tries < SIGN_OFF_TRIES; tries++) {
-        if (write(write_end, &record, sizeof record) != -1)
-            return;
-        if (errno == EAGAIN)
-            clock_sleep(SIGN_OFF_PAUSE);
-        else if (errno != EINTR)
-            return; /* EPIPE: the parent is gone, and with it whoever would read this */
-    }
+    (void)ledger_write(write_end, &record);
 }
 
 /* Drops the first `size` bytes held. */

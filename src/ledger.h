@@ -66,8 +66,15 @@ struct record ledger_record(int64_t id, const struct session *session);
  * what no header can: the record may be a lie, but it is an address, or nothing. */
 bool ledger_client(const struct record *record, struct peer *client);
 
-/* A child's last act before _exit: writes the record of `id`'s session to the write end,
- * trying for about a second while the ledger is full. Async-signal-safe. */
+/* Puts a client into a record, as ledger_client finds it again. */
+void ledger_put_client(struct record *record, const struct peer *client);
+
+/* Marks and seals a record, and writes it to the write end, trying for about a second while the
+ * ledger is full. Returns 0, or -1 with errno: EAGAIN where it still is, EPIPE where nobody is
+ * left who would read it. Async-signal-safe. */
+int ledger_write(int write_end, struct record *record);
+
+/* A child's last act before _exit: the record of `id`'s session, if that can be written. */
 void ledger_sign_off(int write_end, int64_t id, const struct session *session);
 
 /* Takes the next record. Returns 1, or 0 when there is none now, or so much junk that the

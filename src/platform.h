@@ -91,6 +91,12 @@ void platform_set_private(void);
 void platform_confine_child(void);
 
 /*
+ * Has the system send this process a signal when its parent ends (PR_SET_PDEATHSIG, prctl(2)).
+ * Ask afterwards whether it has ended already. May do nothing: POSIX has no such thing.
+ */
+void platform_signal_when_orphaned(int number);
+
+/*
  * Writes, as one phrase, the limits that may keep fork from working now, the likely one
  * first: "RLIMIT_NPROC 64, pids.max 512". An empty text where the system does not say.
  */

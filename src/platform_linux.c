@@ -202,6 +202,11 @@ void platform_set_private(void)
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+void platform_signal_when_orphaned(int number)
+{
+    (void)prctl(PR_SET_PDEATHSIG, number, 0, 0, 0);
+}
+
 /* The first word of a file, such as a limit; false when it cannot be read. */
 static int read_word(const char *path, char *word, size_t size)
 {

@@ -4,7 +4,8 @@
  * What is lost: fork copies the page tables of the parent's tables into every child, and
  * a child inherits, though never reads, the records of other clients. A server started as
  * root cannot give up its groups, so it does not start: it has to be started by its user. A
- * server over poll wakes up ten times a second.
+ * server over poll wakes up ten times a second. A child that outlives its parent learns of it by
+ * itself, or not at all.
  */
 #include "platform.h"
 
@@ -107,6 +108,11 @@ int platform_change_root(const char *path)
 
 void platform_forbid_privileges(void)
 {
+}
+
+void platform_signal_when_orphaned(int number)
+{
+    (void)number;
 }
 
 void platform_process_limits(char *text, size_t size)

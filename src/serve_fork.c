@@ -119,7 +119,7 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
         close(birth->upgrade);
     signals_child();
     title_take(birth->title);
-    confine_child(birth->logs);
+    confine_child(birth->logs, 0);
     session_open(&session, birth->service, client->descriptor, &client->peer, birth->buffer);
     session_begin_small(&session, first, sizeof first);
     session_run(&session);

@@ -305,7 +305,8 @@ static void note_late(struct server *server, bool just_opened)
 struct waiting server_wait_begin(struct server *server, double until)
 {
     double now = clock_seconds(), wake = wake_time(server, until, now);
-    bool open = gate_is_open(server, now), just_opened = open && server->was_closed;
+    bool open = !server->children_accept && gate_is_open(server, now);
+    bool just_opened = open && server->was_closed;
     double seconds = just_opened || (wake > 0 && wake <= now) ? 0 : wake > 0 ? wake - now : -1;
 
     update_title(server);

@@ -41,7 +41,8 @@
 #include <stddef.h>
 #include <sys/select.h>
 
-/* An accepted connection that a model is to serve; the descriptor is the model's to close. */
+/* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
+ * it is a child's alone, which has accepted by itself, it is -1. */
 struct client {
     int descriptor;
     struct peer peer;
@@ -69,10 +70,13 @@ struct server {
     struct children *children;
     struct statistics statistics;
     double started; /* when it was announced; 0: not yet */
-    void *own;               /* the model's */
-    void (*closing)(struct server *server); /* the model's: the listeners are closed next; or NULL */
     struct daemon *starter;  /* who waits to hear that it listens; the caller's */
     struct pidfile *pidfile; /* the caller's */
+
+    /* The model's, before it announces the server: */
+    void *own;
+    bool children_accept; /* the parent does not, and waits for no listener */
+    void (*closing)(struct server *server); /* the listeners are closed next; NULL: no matter */
 
     bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
     int ledger_read, ledger_write; /* ... whose children sign off here */
@@ -154,6 +158,14 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
 /* A client that was let in cannot be served now because `what` failed with errno: keeps it,
  * closes the gate, and hands it out again when a child has ended or a pause is over. */
 void server_hold(struct server *server, const struct client *client, const char *what);
+
+/* One more child could not be started because `what` failed with errno, and no client waits for
+ * it: closes the gate until a pause is over. */
+void server_start_failed(struct server *server, const char *what);
+
+/* The same where accept failed with errno, in a way that persists (failures.h); where it cannot
+ * pass, the server stops. */
+void server_accept_failed(struct server *server);
 
 /* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
 struct child *server_signed_off(struct server *server, const struct record *record);

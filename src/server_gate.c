@@ -24,9 +24,6 @@
 /* Failures less than this apart belong to one episode. Seconds. */
 #define EPISODE_GAP 1.0
 
-/* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
-#define RETRIES_MAX 32
-
 /* ---- failures ---- */
 
 /* Closes the gate for a while. Says so at the start of an episode, with `hint`. */
@@ -65,34 +62,30 @@ void gate_settle(struct server *server, double now)
     server->failures = 0;
 }
 
-void server_hold(struct server *server, const struct client *client, const char *what)
+void server_start_failed(struct server *server, const char *what)
 {
     char limits[160];
     int error = errno;
 
     platform_process_limits(limits, sizeof limits);
-    server->holding = true;
-    server->held = *client;
     errno = error;
     pause_gate(server, what, limits);
 }
 
-static void heed_accept_failure(struct server *server)
+void server_hold(struct server *server, const struct client *client, const char *what)
 {
-    switch (failure_action(errno)) {
-    case FAILURE_RETRY:
-        if (errno == EAGAIN || errno == EWOULDBLOCK || ++server->retries < RETRIES_MAX)
-            return;
-        server->retries = 0;
-        pause_gate(server, "accept", "");
-        return;
-    case FAILURE_PAUSE:
+    server->holding = true;
+    server->held = *client;
+    server_start_failed(server, what);
+}
+
+void server_accept_failed(struct server *server)
+{
+    if (failure_action(errno) != FAILURE_STOP) {
         pause_gate(server, "accept", errno == EMFILE ? "RLIMIT_NOFILE (ulimit -n)" : "");
-        return;
-    case FAILURE_STOP:
+    } else if (server->phase == SERVER_SERVING) {
         log_error("accept failed: %s; stopping", strerror(errno));
         stop_for_failure(server);
-        return;
     }
 }
 
@@ -117,7 +110,8 @@ static void refuse(struct server *server, const struct client *client, const cha
 {
     char from[ADDRESS_TEXT_MAX];
 
-    close(client->descriptor);
+    if (client->descriptor != -1)
+        close(client->descriptor);
     server->statistics.refused++;
     log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
@@ -133,7 +127,8 @@ static bool accept_next(struct server *server, struct client *client)
         client->descriptor =
             listeners_accept(listener, server->options->service.idle, &client->peer);
         if (client->descriptor == -1) {
-            heed_accept_failure(server);
+            if (failure_persists(errno, &server->retries))
+                server_accept_failed(server);
             continue;
         }
         server->retries = 0;

@@ -20,9 +20,8 @@ if not (BUILD / 'forkecho').exists():
 
 
 def pytest_configure(config):
-    config.addinivalue_line('markers', 'forks_only: for the server of a process per client')
-    config.addinivalue_line('markers', 'concurrent: for servers of more than one client at once')
-    config.addinivalue_line('markers', 'only_for(*servers): for these servers')
+    config.addinivalue_line('markers', 'only(*servers): for these alone')
+    config.addinivalue_line('markers', 'but(server, why): not for this one')
     raise_descriptor_limit()
     # A shell without job control has what it starts in the background ignore SIGINT, and so
     # would all that is started here: a handler, unlike that, ends at exec.
@@ -34,20 +33,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize('server_name', SERVERS)
 
 
-def is_asked(item):
-    """Whether the server of this test can keep what the test asks for."""
-    server = getattr(item, 'callspec', None) and item.callspec.params.get('server_name')
-    only = item.get_closest_marker('only_for')
-    if item.get_closest_marker('forks_only'):
-        return server == 'forkecho'
-    if item.get_closest_marker('concurrent'):
-        return server != 'iterecho'
-    return only is None or server in only.args
+def is_asked_of(item):
+    """Whether a test is for the server that it would run with. What only processes can have is
+    not asked of the others: no test, rather than a skip."""
+    name = item.callspec.params.get('server_name') if hasattr(item, 'callspec') else None
+    return name is None or (all(name in mark.args for mark in item.iter_markers('only')) and
+                            all(name != mark.args[0] for mark in item.iter_markers('but')))
 
 
 def pytest_collection_modifyitems(items):
-    """What a model cannot have is not asked of it: no test, rather than a skip."""
-    items[:] = [item for item in items if is_asked(item)]
+    items[:] = [item for item in items if is_asked_of(item)]
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get('BUILD', 'build')
-ALL_SERVERS = ['forkecho', 'iterecho', 'threadecho', 'selectecho', 'pollecho', 'epollecho']
+ALL_SERVERS = ['forkecho', 'iterecho', 'preforkecho', 'threadecho', 'threadpoolecho', 'selectecho',
+               'pollecho', 'epollecho']
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))
@@ -35,9 +36,13 @@ DEADLINE = float(os.environ.get('DEADLINE', 20))
 # Another user's limits can be changed from outside only with CAP_SYS_RESOURCE.
 AS_OURSELVES = ['-u', str(os.geteuid())]
 
-forks_only = pytest.mark.forks_only  # for what only a process per client can have
-concurrent = pytest.mark.concurrent  # for what needs more than one client served at once
-only_for = pytest.mark.only_for  # for what is true of these servers only
+forks_only = pytest.mark.only('forkecho')  # for what only a process per client can have
+with_processes = pytest.mark.only('forkecho', 'preforkecho')  # for what any child process can have
+only_for = pytest.mark.only  # for what is true of these servers only
+concurrent = pytest.mark.but('iterecho', 'it serves one client at a time')
+# The parent of preforkecho does not accept: it neither sees who waits in the backlog nor lacks a
+# descriptor for it. tests/test_pools.py has what is true there.
+parent_accepts = pytest.mark.but('preforkecho', 'its children accept by themselves')
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 

@@ -3,7 +3,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from harness import children, descriptors, eventually, forks_only
+from harness import children, descriptors, eventually, forks_only, with_processes
 
 WRITE_ONLY = 1
 
@@ -40,7 +40,7 @@ def test_a_child_holds_its_client_and_the_ledger(server, folder):
     assert len(seen) == len(clients)
 
 
-@forks_only
+@with_processes
 def test_the_parent_holds_no_client(server):
     """Catches a parent whose copy of a socket keeps a connection open, or that runs out of
     descriptors after a day."""

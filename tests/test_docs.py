@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import (AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, Event, Server, descriptors,
+from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, Event, Server, descriptors,
                      eventually, forks_only, has_ipv6, ledger_record, open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
-VARIANTS = ['threadecho', 'selectecho']
+VARIANTS = [name for name in ALL_SERVERS if name != 'forkecho']
 each_program = pytest.mark.parametrize('name', PAGES)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harness import (AS_OURSELVES, DEADLINE, concurrent, descriptors, eventually, forks_only,
-                     needs_root, new_user, process, program, run)
+                     needs_root, new_user, parent_accepts, process, program, run, with_processes)
 
 
 def use_up_descriptors(srv):
@@ -23,6 +23,7 @@ def use_up_descriptors(srv):
 
 
 @concurrent
+@parent_accepts
 def test_without_descriptors_it_waits_and_does_not_spin(server):
     """Catches a loop that accept's EMFILE keeps busy (TS, S6, TV, VF, NC), logs in floods
     (bun#32705), or ends; and a listener that is never polled again (socat)."""
@@ -44,6 +45,7 @@ def test_without_descriptors_it_waits_and_does_not_spin(server):
     assert status['accepted'] == '2'
 
 
+@parent_accepts
 def test_it_recovers_again_and_again_from_no_descriptors(server):
     """Catches a pause that latches (systemd#15633), and a connection lost or counted twice."""
     srv = server(*AS_OURSELVES)
@@ -62,7 +64,7 @@ def test_it_recovers_again_and_again_from_no_descriptors(server):
 
 
 @needs_root
-@forks_only
+@with_processes
 def test_a_client_waits_while_fork_fails(server):
     """Catches a client dropped, a slot leaked (ipsvd, BusyBox), or silence when fork says
     EAGAIN (systemd#3211). An ordinary user may have three processes: parent and two."""
@@ -107,7 +109,7 @@ def test_fork_failures_drift_no_count(server):
 
 
 @needs_root
-@forks_only
+@with_processes
 def test_a_server_at_its_limit_is_in_one_episode(server):
     """Catches a line for each fork that fails and each that works again: at a limit that is
     thousands a second, just when resources are short."""
@@ -118,7 +120,7 @@ def test_a_server_at_its_limit_is_in_one_episode(server):
 
 
 @needs_root
-@forks_only
+@with_processes
 def test_a_waiting_client_is_served_after_a_pause(server):
     """Catches a server that tries fork again only when one of its own children ends: here it is
     another program of the same user that ends."""

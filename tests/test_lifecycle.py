@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, NamespacedServer, children, concurrent, eventually, forks_only,
-                     needs_root, process)
+from harness import (DEADLINE, NamespacedServer, children, concurrent, eventually, needs_root,
+                     process, with_processes)
 
 
 def refused(srv, address=None):
@@ -125,7 +125,7 @@ def test_the_grace_ends(server):
     assert len(srv.wait_lines('^end ', 1)) == 1
 
 
-@forks_only
+@with_processes
 def test_after_the_grace_children_get_a_signal(server):
     """Catches children that outlive a server that said it had stopped."""
     srv = server('-g', '300ms')
@@ -136,7 +136,7 @@ def test_after_the_grace_children_get_a_signal(server):
     assert len(srv.wait_lines('^end .*how=signal-15', 3)) == 3
 
 
-@forks_only
+@with_processes
 def test_a_child_that_ignores_the_signal_is_killed(server):
     """Catches a stop that one stopped or stuck child can hold up."""
     srv = server('-g', '100ms')
@@ -217,7 +217,7 @@ def test_a_restart_binds_while_old_clients_are_served(server):
     assert old.wait() == 0
 
 
-@forks_only
+@with_processes
 def test_children_of_a_killed_parent_finish_their_clients(server):
     """Catches children that end with their parent, or keep its port, or hold its log open."""
     old = server()
@@ -236,7 +236,7 @@ def test_children_of_a_killed_parent_finish_their_clients(server):
     eventually(lambda: not old.left_behind(), 'the children have ended')
 
 
-@forks_only
+@with_processes
 def test_a_keyboard_interrupt_cuts_no_client(server):
     """Catches children that die of the Ctrl-C that a terminal sends to the whole group."""
     srv = server('-g', '1h')
@@ -267,10 +267,12 @@ def test_as_process_1_it_reaps_strangers(server):
     """Catches zombies that PID 1 inherits and does not know (moby#12228), and counts that they
     move."""
     srv = server(kind=NamespacedServer)
+    srv.status()  # it has the children that it starts with
+    own = {each.pid for each in children(srv.pid)}
     # A shell in the namespace leaves orphans behind: the new process 1 must reap them.
     subprocess.run(['nsenter', '--target', str(srv.pid), '--pid', 'sh', '-c',
                     'for each in 1 2 3 4 5; do (sleep 0.1 & ) ; done'], check=True)
-    eventually(lambda: not children(srv.pid), 'the strangers are reaped')
+    eventually(lambda: {each.pid for each in children(srv.pid)} == own, 'the strangers are reaped')
     client = srv.connect()
     assert client.echo(b'hello') == b'hello'
     status = srv.status()

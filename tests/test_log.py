@@ -11,8 +11,8 @@ import termios
 
 import pytest
 
-from harness import (DEADLINE, Client, concurrent, eventually, forks_only, needs_root, new_user,
-                     program)
+from harness import (DEADLINE, Client, concurrent, eventually, needs_root, new_user, program,
+                     with_processes)
 
 
 def verbs(srv):
@@ -167,7 +167,7 @@ def test_a_terminal_that_nobody_reads_stops_nobody(server, controlling):
     os.close(terminal)
 
 
-@forks_only
+@with_processes
 @needs_root
 def test_a_pipe_that_nobody_reads_stops_no_child(server):
     """Catches children that wait for the reader of a pipe that they may not open anew, and with

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (AS_OURSELVES, children, concurrent, descriptors, eventually, forks_only,
-                     needs_ipv6)
+from harness import (AS_OURSELVES, children, concurrent, descriptors, eventually, needs_ipv6,
+                     parent_accepts, with_processes)
 
 
 def title(pid):
@@ -45,7 +45,7 @@ def test_the_parent_tells_how_many_are_live(server):
 
 
 @needs_titles
-@forks_only
+@with_processes
 def test_a_child_tells_its_client(server, folder):
     """Catches children that all look like their parent, or show an earlier one's client."""
     path = str(folder / 's')
@@ -53,7 +53,7 @@ def test_a_child_tells_its_client(server, folder):
     for address in [srv.address, path, srv.address]:
         client = srv.connect(address)
         assert client.echo(b'x') == b'x'
-        shows(srv.accepted(client).number('pid'), f'forkecho: {client.address}')
+        shows(srv.accepted(client).number('pid'), f'{srv.name}: {client.address}')
 
 
 @needs_titles
@@ -101,6 +101,7 @@ def test_the_status_tells_the_busiest_source(server):
     assert srv.status()['source-max'] == '1'
 
 
+@parent_accepts
 def test_who_waited_for_the_limit(server):
     """Catches waits for -c that are not told apart from those for a failure."""
     srv = server('-c', '1')
@@ -113,6 +114,7 @@ def test_who_waited_for_the_limit(server):
     assert (status['deferred'], status['deferred-cap'], status['deferred-failure']) == ('1', '1', '0')
 
 
+@parent_accepts
 def test_who_waited_for_a_failure(server):
     """Catches waits for descriptors that look as if -c were too low."""
     srv = server(*AS_OURSELVES)

@@ -16,7 +16,7 @@ static int confine(void *data)
     bool logs = *(bool *)data;
     struct rlimit files, size, core;
 
-    confine_child(logs);
+    confine_child(logs, 0);
     if (open("/dev/null", O_RDONLY) != -1 || errno != EMFILE || dup(STDERR_FILENO) != -1)
         return 1;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -45,7 +45,7 @@ static int confine_and_write(void *data)
     if (file == NULL)
         return 1;
     signal(SIGXFSZ, SIG_IGN);
-    confine_child(*(bool *)data);
+    confine_child(*(bool *)data, 0);
     return write(fileno(file), "x", 1) == 1 ? 10 : 11;
 }
 
@@ -68,7 +68,7 @@ static int confine_and_fork(void *data)
     (void)data;
     if (geteuid() == 0 && setuid(65534) == -1)
         return 1;
-    confine_child(false);
+    confine_child(false, 0);
     pid = fork();
     if (pid == 0)
         _exit(0);

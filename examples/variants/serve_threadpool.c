@@ -1,0 +1,109 @@
+/*
+ * serve_threadpool.c: threads that are kept for the next client. What differs from
+ * src/serve_fork.c, and why:
+ *
+ *   start   The main thread accepts and admits, and hands the client to an idle thread
+ *           (worker.h); where none is idle it starts one more. So a client costs a wakeup
+ *           in the place of fork or pthread_create, and there are as many threads as there
+ *           ever were clients at once, which -c bounds. They stay until the server ends.
+ *   end     As in serve_thread.c a thread signs off on the ledger, but it is not joined: from
+ *           then on it is idle. Only the main thread reads that, so it knows the idle ones
+ *           without a lock. The last to become idle is taken first: its stack and buffer
+ *           are the likeliest to be in the processor's caches.
+ *   socket  Closed by the main thread after the sign-off. Were it closed by the session's own,
+ *           a shutdown meant for it could hit the next client with the same number.
+ *   stop    No signal ends one thread. Its socket is shut down, so that whatever it waits for
+ *           returns. Once the last client has ended all are idle, and are ended and joined.
+ *   log     `pid=` is the client's number: a thread has many clients, one after the other.
+ */
+#include "log.h"
+#include "one_process.h"
+#include "serve.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct ledger ledger; /* all threads write to it; the main one reads */
+static struct worker *idle;  /* the main thread's, the last one to become idle first */
+
+static void begin(struct server *server, const struct client *client)
+{
+    struct worker *worker =
+        idle != NULL ? idle : worker_start(&server->options->service, ledger.write_end);
+
+    if (worker == NULL) {
+        server_hold(server, client, "pthread_create");
+        return;
+    }
+    if (worker == idle)
+        idle = worker->next;
+    server_began(server, one_process_number(server), client)->own = worker;
+    worker_give(worker, one_process_number(server), client);
+}
+
+static void heed_sign_offs(struct server *server)
+{
+    struct record record;
+
+    while (ledger_take(&ledger, &record)) {
+        struct child *child = server_signed_off(server, &record);
+        struct worker *worker = child != NULL ? child->own : NULL;
+        if (worker == NULL)
+            continue;
+        close(worker->client.descriptor);
+        server_ended(server, child, child->told);
+        worker->next = idle;
+        idle = worker;
+    }
+}
+
+static void tell_thread(struct server *server, struct child *child, int signal)
+{
+    const struct worker *worker = child->own;
+
+    (void)server;
+    child->told = signal;
+    shutdown(worker->client.descriptor, SHUT_RDWR);
+}
+
+/* All threads are idle by then. */
+static void end_all(void)
+{
+    for (struct worker *worker = idle, *next; worker != NULL; worker = next) {
+        next = worker->next;
+        worker_end(worker);
+    }
+}
+
+static int serve(struct server *server)
+{
+    struct client client;
+    fd_set readable;
+
+    if (ledger_open(&ledger) == -1) {
+        log_error("cannot open the ledger: %s", strerror(errno));
+        return -1;
+    }
+    if (one_process_start(server) == -1)
+        return -1;
+    while (server_running(server)) {
+        FD_ZERO(&readable);
+        FD_SET((unsigned)ledger.read_end, &readable);
+        server_wait(server, 0, &readable, NULL, ledger.read_end + 1);
+        heed_sign_offs(server);
+        one_process_heed(server, tell_thread);
+        while (server_accept(server, &client))
+            begin(server, &client);
+    }
+    end_all();
+    return 0;
+}
+
+const struct serve_model serve_model = {
+    .program = "threadpoolecho",
+    .about = "TCP echo server (RFC 862): a thread for each connection, kept for the next one.",
+    .capacity = (size_t)-1,
+    .serve = serve,
+};

@@ -1,0 +1,151 @@
+/* test_worker.c: a thread that serves one client after the other (worker.h). */
+#include "suite.h"
+
+#include "worker.h"
+
+#include <poll.h>
+#include <sched.h>
+
+static const struct service service; /* plain echo without limits */
+static struct ledger ledger;
+
+static int threads_of_this_process(void)
+{
+    DIR *list = opendir("/proc/self/task");
+    int count = 0;
+
+    if (list == NULL)
+        return -1;
+    for (const struct dirent *entry; (entry = readdir(list)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(list);
+    return count;
+}
+
+static struct worker *new_worker(void)
+{
+    struct worker *worker = worker_start(&service, ledger.write_end);
+
+    ck_assert_msg(worker != NULL, "worker_start: %s", strerror(errno));
+    return worker;
+}
+
+static void open_ledger(void)
+{
+    ck_assert_int_eq(ledger_open(&ledger), 0);
+}
+
+/* Gives a worker one end of a connection. Returns the other. */
+static int give(struct worker *worker, int64_t number, struct client *client)
+{
+    int ends[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    *client = (struct client){ends[0], peer_at("local", 0)};
+    worker_give(worker, number, client);
+    return ends[1];
+}
+
+static void expect_echo(int end, const char *text)
+{
+    char back[64] = "";
+    size_t length = strlen(text);
+
+    ck_assert_int_eq(write(end, text, length), (ssize_t)length);
+    ck_assert_int_eq(recv(end, back, length, MSG_WAITALL), (ssize_t)length);
+    ck_assert_str_eq(back, text);
+}
+
+/* The next that signs off. */
+static struct record await_record(void)
+{
+    struct pollfd readable = {.fd = ledger.read_end, .events = POLLIN};
+    struct record record;
+
+    while (!ledger_take(&ledger, &record))
+        ck_assert_int_eq(poll(&readable, 1, -1), 1);
+    return record;
+}
+
+/* Catches a worker that serves once and is gone, one that serves a client twice, or signs off as
+ * the one before. */
+START_TEST(a_worker_serves_one_client_after_the_other)
+{
+    struct worker *worker;
+    struct client client;
+
+    open_ledger();
+    worker = new_worker();
+    for (int64_t number = 1; number <= 100; number++) {
+        int end = give(worker, number, &client);
+        struct record record;
+        expect_echo(end, "hello");
+        close(end);
+        record = await_record();
+        ck_assert_int_eq(record.id, number);
+        ck_assert_uint_eq(record.in, 5);
+        ck_assert_uint_eq(record.out, 5);
+        ck_assert_int_eq(record.ending, SESSION_EOF);
+        ck_assert_int_eq(worker->client.descriptor, client.descriptor);
+        close(client.descriptor);
+    }
+    worker_end(worker);
+}
+END_TEST
+
+/* Catches a worker that waits for another one's client, or takes it. */
+START_TEST(workers_serve_at_the_same_time_each_its_own)
+{
+    enum { WORKERS = 20 };
+    struct worker *workers[WORKERS];
+    struct client clients[WORKERS];
+    int ends[WORKERS];
+    bool signed_off[WORKERS] = {false};
+
+    open_ledger();
+    for (int i = 0; i < WORKERS; i++)
+        workers[i] = new_worker();
+    for (int i = WORKERS - 1; i >= 0; i--)
+        ends[i] = give(workers[i], i, &clients[i]);
+    for (int i = 0; i < WORKERS; i++)
+        expect_echo(ends[i], "at the same time");
+    for (int i = 0; i < WORKERS; i++)
+        close(ends[i]);
+    for (int i = 0; i < WORKERS; i++) {
+        struct record record = await_record();
+        ck_assert_int_lt(record.id, WORKERS);
+        ck_assert(!signed_off[record.id]);
+        signed_off[record.id] = true;
+        close(clients[record.id].descriptor);
+        worker_end(workers[record.id]);
+    }
+}
+END_TEST
+
+/* Catches a client that is lost since the worker is told to leave just after: what was given is
+ * served. And a thread that is left, or a descriptor. */
+START_TEST(an_end_loses_neither_client_nor_thread)
+{
+    int before_threads = threads_of_this_process(), before_descriptors;
+
+    open_ledger();
+    before_descriptors = open_descriptors();
+    for (int64_t number = 1; number <= 50; number++) {
+        struct worker *worker = new_worker();
+        struct client client;
+        int end = give(worker, number, &client);
+        close(end);
+        ck_assert_int_eq(await_record().id, number);
+        close(client.descriptor);
+        worker_end(worker);
+        worker_end(new_worker()); /* one that never had a client */
+    }
+    ck_assert_int_eq(open_descriptors(), before_descriptors);
+    if (before_threads > 0) /* where there is a /proc; its thread is gone a moment after the join */
+        while (threads_of_this_process() > before_threads)
+            sched_yield();
+}
+END_TEST
+
+SUITE("worker", a_worker_serves_one_client_after_the_other,
+      workers_serve_at_the_same_time_each_its_own, an_end_loses_neither_client_nor_thread)

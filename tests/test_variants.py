@@ -75,7 +75,7 @@ def test_more_clients_than_select_can_name_are_served(server):
 
 
 @only_for('selectecho', 'pollecho', 'epollecho')
-@pytest.mark.parametrize('options', [['-t', '300ms'], ['-T', '300ms'], ['-w', '300ms', '-t', '0']],
+@pytest.mark.parametrize('options', [['-t', '2s'], ['-T', '300ms'], ['-w', '300ms', '-t', '0']],
                          ids=['idle', 'lifetime', 'delay'])
 def test_many_sessions_are_due_at_their_time(server, options):
     """Catches a session that is forgotten when many have times: one that is not looked at again

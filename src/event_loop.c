@@ -10,7 +10,6 @@
 #include "watched.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Sessions that take a step in one turn: enough that the wait is shared, few enough that a
@@ -128,7 +127,7 @@ static void begin_session(struct server *server, const struct client *client)
     wanted = watched->session.wants == SESSION_PAUSE ? READINESS_NONE : READINESS_READ;
     if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, watched) == -1) {
         server_hold(server, client, "watching a client");
-        free(watched);
+        watched_free(watched);
         return;
     }
     watched->wanted = wanted;

@@ -1,7 +1,6 @@
 /* event_loop.c: see event_loop.h. */
 #include "event_loop.h"
 
-#include "clock.h"
 #include "log.h"
 #include "one_process.h"
 #include "readiness.h"
@@ -16,14 +15,10 @@
  * signal and a new client need not wait for long. */
 #define EVENTS_MAX 256
 
-/* While every wait finds something, signals are let in this often. Seconds. */
-#define HEAR_PERIOD 0.01
-
 struct loop {
     struct readiness *readiness; /* owners: a session's struct watched, NULL for a listener */
     struct timers *timers;       /* owners: struct watched */
     double now;                  /* of this turn */
-    double heard;                /* when signals were let in last beside a wait */
     struct readiness_event events[EVENTS_MAX];
 };
 
@@ -149,15 +144,10 @@ static int wait_for_all(struct server *server)
     if (found == 0)
         found = readiness_wait(loop->readiness, loop->events, EVENTS_MAX, waiting.seconds,
                                signals_wait_mask());
-    loop->now = clock_seconds();
-    if (found > 0 && loop->now - loop->heard >= HEAR_PERIOD) {
-        signals_hear();
-        loop->heard = loop->now;
-    }
     for (int i = 0; i < found; i++)
         if (loop->events[i].owner == NULL)
             note_listener(server, loop->events[i].descriptor);
-    server_wait_end(server, &waiting, found);
+    loop->now = server_wait_end(server, &waiting, found);
     return found;
 }
 

@@ -181,10 +181,11 @@ static void turn(struct server *server)
 int event_loop_serve(struct server *server)
 {
     size_t most = server->options->max_connections;
-    struct loop loop = {.readiness = readiness_new(most + EVENT_LOOP_RESERVED),
-                        .timers = timers_new(most)};
+    static struct loop loop; /* a process has one, as long as its server */
     int outcome = -1;
 
+    loop.readiness = readiness_new(most + EVENT_LOOP_RESERVED);
+    loop.timers = timers_new(most);
     if (loop.readiness == NULL || loop.timers == NULL) {
         log_error("cannot set up the wait for %zu clients: %s", most, strerror(errno));
     } else {

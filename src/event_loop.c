@@ -1,7 +1,6 @@
 /* event_loop.c: see event_loop.h. */
 #include "event_loop.h"
 
-#include "clock.h"
 #include "log.h"
 #include "one_process.h"
 #include "readiness.h"
@@ -10,21 +9,16 @@
 #include "watched.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Sessions that take a step in one turn: enough that the wait is shared, few enough that a
  * signal and a new client need not wait for long. */
 #define EVENTS_MAX 256
 
-/* While every wait finds something, signals are let in this often. Seconds. */
-#define HEAR_PERIOD 0.01
-
 struct loop {
     struct readiness *readiness; /* owners: a session's struct watched, NULL for a listener */
     struct timers *timers;       /* owners: struct watched */
     double now;                  /* of this turn */
-    double heard;                /* when signals were let in last beside a wait */
     struct readiness_event events[EVENTS_MAX];
 };
 
@@ -128,7 +122,7 @@ static void begin_session(struct server *server, const struct client *client)
     wanted = watched->session.wants == SESSION_PAUSE ? READINESS_NONE : READINESS_READ;
     if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, watched) == -1) {
         server_hold(server, client, "watching a client");
-        free(watched);
+        watched_free(watched);
         return;
     }
     watched->wanted = wanted;
@@ -150,15 +144,10 @@ static int wait_for_all(struct server *server)
     if (found == 0)
         found = readiness_wait(loop->readiness, loop->events, EVENTS_MAX, waiting.seconds,
                                signals_wait_mask());
-    loop->now = clock_seconds();
-    if (found > 0 && loop->now - loop->heard >= HEAR_PERIOD) {
-        signals_hear();
-        loop->heard = loop->now;
-    }
     for (int i = 0; i < found; i++)
         if (loop->events[i].owner == NULL)
             note_listener(server, loop->events[i].descriptor);
-    server_wait_end(server, &waiting, found);
+    loop->now = server_wait_end(server, &waiting, found);
     return found;
 }
 
@@ -192,10 +181,11 @@ static void turn(struct server *server)
 int event_loop_serve(struct server *server)
 {
     size_t most = server->options->max_connections;
-    struct loop loop = {.readiness = readiness_new(most + EVENT_LOOP_RESERVED),
-                        .timers = timers_new(most)};
+    static struct loop loop; /* a process has one, as long as its server */
     int outcome = -1;
 
+    loop.readiness = readiness_new(most + EVENT_LOOP_RESERVED);
+    loop.timers = timers_new(most);
     if (loop.readiness == NULL || loop.timers == NULL) {
         log_error("cannot set up the wait for %zu clients: %s", most, strerror(errno));
     } else {

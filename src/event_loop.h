@@ -23,7 +23,7 @@
  *
  * A client whose first bytes are not there yet costs one read and one wait more, and a client
  * who does not take what he is sent two epoll_ctl. Signals are let in by the waits that sleep;
- * in a loop that always finds something ready, every HEAR_PERIOD, which is one rt_sigpending.
+ * where a wait finds something, every hundredth of a second, which is one rt_sigpending.
  */
 #ifndef EVENT_LOOP_H
 #define EVENT_LOOP_H

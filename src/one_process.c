@@ -5,8 +5,12 @@
 #include "log.h"
 #include "signals.h"
 
+/* Nothing is reaped here: the signals that come are for a person, who does not notice. Seconds. */
+#define HEAR_PERIOD 0.01
+
 int one_process_start(struct server *server)
 {
+    server->hear_period = HEAR_PERIOD;
     descriptors_raise_limit();
     signals_without_children();
     return server_announce(server);

@@ -10,7 +10,8 @@
 #include "server.h"
 
 /* Once the model is set up: raises the limit of descriptors, leaves to the system what other
- * children this process is handed, and announces the server. Returns 0, or -1 (said). */
+ * children this process is handed, has a busy server hear of signals every hundredth of a second
+ * and not with each wait, and announces the server. Returns 0, or -1 (said). */
 int one_process_start(struct server *server);
 
 /* The number of the client that server_accept has let in last: no other has the same. */

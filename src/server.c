@@ -315,13 +315,18 @@ struct waiting server_wait_begin(struct server *server, double until)
     server->was_closed = !open;
     if (!open)
         server->was_full = children_live(server->children) >= server->options->max_connections;
-    return (struct waiting){.seconds = seconds, .open = open, .just_opened = just_opened};
+    return (struct waiting){now, seconds, open, just_opened};
 }
 
-void server_wait_end(struct server *server, const struct waiting *waiting, int found)
+double server_wait_end(struct server *server, const struct waiting *waiting, int found)
 {
     double now;
 
+    /* A wait that sleeps lets signals in; one that finds something at once may not (signals.h). */
+    if (found > 0 && waiting->now - server->heard >= server->hear_period) {
+        signals_hear();
+        server->heard = waiting->now;
+    }
     if (found == -1) {
         log_error("the wait failed: %s", strerror(errno));
         clock_sleep(PAUSE_FIRST);
@@ -331,6 +336,7 @@ void server_wait_end(struct server *server, const struct waiting *waiting, int f
     stop_heed_signals(server);
     gate_settle(server, now);
     stop_settle(server, now);
+    return now;
 }
 
 void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
@@ -355,9 +361,7 @@ void server_wait(struct server *server, double until, fd_set *readable, fd_set *
             FD_ZERO(writable);
         found = errno == EINTR ? 0 : -1;
     }
-    if (found > 0)
-        signals_hear();
     if (found > 0 && waiting.open)
         note_ready(server, readable);
-    server_wait_end(server, &waiting, found);
+    (void)server_wait_end(server, &waiting, found);
 }

@@ -14,7 +14,7 @@
  *     }
  *
  * server_wait waits by pselect. A model that waits another way does so between
- * server_wait_begin and server_wait_end (event_loop.c); these make no system call.
+ * server_wait_begin and server_wait_end (event_loop.c).
  *
  * The gate is open while fewer than max_connections are live, no failure is being waited
  * out, and nobody has told the server to stop. While it is closed, new clients are
@@ -69,6 +69,8 @@ struct server {
     struct listeners listeners;
     struct children *children;
     struct statistics statistics;
+    double hear_period; /* while no wait sleeps, signals are let in so often; 0: after each wait */
+    double heard;       /* when they were let in last */
     double started; /* when it was announced; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens; the caller's */
     struct pidfile *pidfile; /* the caller's */
@@ -132,6 +134,7 @@ void server_wait(struct server *server, double until, fd_set *readable, fd_set *
 
 /* How a model has to wait that waits its own way. */
 struct waiting {
+    double now;       /* when it begins */
     double seconds;   /* for so long at most; negative: without end */
     bool open;        /* the gate: listeners are waited for as well; else they are not */
     bool just_opened; /* it was closed at the last wait: who is there by now was deferred */
@@ -141,9 +144,9 @@ struct waiting {
  * the model marks those that it finds so (listeners.h). */
 struct waiting server_wait_begin(struct server *server, double until);
 
-/* What it does after that: heeds signals, as far as they were let in, and time. `found` is -1
- * with errno where the wait failed, which is said. */
-void server_wait_end(struct server *server, const struct waiting *waiting, int found);
+/* What it does after that: heeds signals and time. `found` is how many descriptors are ready, or
+ * -1 with errno where the wait failed, which is said. Returns the time: clock.h. */
+double server_wait_end(struct server *server, const struct waiting *waiting, int found);
 
 /* Whether a client that was just accepted may come in. If not it is refused: closed, counted
  * and said. */

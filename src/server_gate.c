@@ -168,11 +168,19 @@ bool server_admit(struct server *server, const struct client *client)
     return false;
 }
 
+static bool any_ready(const struct server *server)
+{
+    for (size_t i = 0; i < server->listeners.count; i++)
+        if (server->listeners.all[i].ready)
+            return true;
+    return false;
+}
+
 bool server_accept(struct server *server, struct client *client)
 {
     if (server->holding)
         return take_held(server, client);
-    while (gate_is_open(server, clock_seconds()) && accept_next(server, client))
+    while (any_ready(server) && gate_is_open(server, clock_seconds()) && accept_next(server, client))
         if (server_admit(server, client))
             return true;
     return false;

@@ -7,10 +7,35 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Sessions that have ended, for the next ones: to take a buffer from the system and give it back
+ * again costs more than all else that is done here for a connection. */
+#define SPARES_MAX 64
+
+static struct watched *spares[SPARES_MAX];
+static size_t spare_count;
+static size_t spare_size; /* of each: a process has one service */
+
+static struct watched *take(size_t size)
+{
+    if (size != spare_size)
+        while (spare_count > 0)
+            free(spares[--spare_count]);
+    spare_size = size;
+    return spare_count > 0 ? spares[--spare_count] : malloc(size);
+}
+
+void watched_free(struct watched *watched)
+{
+    if (spare_count < SPARES_MAX)
+        spares[spare_count++] = watched;
+    else
+        free(watched);
+}
+
 struct watched *watched_open(const struct service *service, int descriptor,
                              const struct peer *peer, double now)
 {
-    struct watched *watched = malloc(sizeof *watched + session_buffer_size(service));
+    struct watched *watched = take(sizeof *watched + session_buffer_size(service));
 
     if (watched == NULL)
         return NULL;
@@ -88,5 +113,5 @@ void watched_close(struct watched *watched)
 {
     session_finish(&watched->session);
     close(watched->session.descriptor);
-    free(watched);
+    watched_free(watched);
 }

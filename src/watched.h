@@ -5,8 +5,8 @@
  * sessions at once must know itself when each is due: at the end of its pause, when it has
  * been idle for too long, or when its lifetime is over.
  *
- * Cost: one allocation a session, with its buffer; one system call, to make the descriptor
- * non-blocking.
+ * Cost: one allocation a session, with its buffer, which is often one that has ended before; one
+ * system call, to make the descriptor non-blocking.
  */
 #ifndef WATCHED_H
 #define WATCHED_H
@@ -45,5 +45,8 @@ double watched_due(const struct watched *watched);
 
 /* Closes the descriptor and frees it. */
 void watched_close(struct watched *watched);
+
+/* Frees it alone: what becomes of the descriptor is the caller's business. */
+void watched_free(struct watched *watched);
 
 #endif

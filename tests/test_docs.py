@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, Event, Server, descriptors,
-                     eventually, forks_only, has_ipv6, ledger_record, open_ledger, run)
+from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, Event, Server,
+                     descriptors, eventually, forks_only, has_ipv6, ledger_record, open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
-VARIANTS = [name for name in ALL_SERVERS if name != 'forkecho']
+VARIANTS = ALL_SERVERS[1:]
 each_program = pytest.mark.parametrize('name', PAGES)
 
 
@@ -446,7 +446,7 @@ def examples(name):
             lines.append(re.sub(r'^\s*[$#] ', '', plain(line)))
     found = []
     for line in '\n'.join(lines).replace('\\\n', ' ').split('\n'):
-        if not re.search(r'(^|[ /])(echo|fork|thread|select)(load|client|echo)\b', line):
+        if not re.search(r'(^|[ /])(echo|fork|iter|thread|select|e?poll)(load|client|echo)\b', line):
             continue
         for words in simple_commands(line):
             names = [Path(word).name for word in words]

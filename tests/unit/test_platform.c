@@ -398,10 +398,10 @@ START_TEST(an_orphan_is_signalled)
     parent = fork();
     if (parent == 0) {
         if (fork() == 0) {
-            platform_signal_when_orphaned(SIGTERM);
+            platform_signal_when_orphaned(SIGUSR1);
             close(ends[0]);
             (void)!write(ends[1], "x", 1);
-            pause(); /* for ever, and the pipe stays open, unless SIGTERM ends it */
+            pause(); /* for ever, and the pipe stays open, unless SIGUSR1 ends it */
         }
         pause();
     }

@@ -70,8 +70,9 @@ struct server {
     struct daemon *starter;  /* who waits to hear that it listens; the caller's */
     struct pidfile *pidfile; /* the caller's */
 
-    void (*recall)(void); /* takes the listeners from children that accept by themselves, so
-                           * that the server itself watches none; NULL: there are no such */
+    /* Takes the listeners from children that accept by themselves, so that the server itself
+     * watches none. NULL: there are no such children. */
+    void (*recall)(struct server *server);
 
     bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
     int ledger_read, ledger_write; /* ... whose children sign off here */

@@ -100,6 +100,7 @@ static void put(pid_t pid, struct record record)
 {
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
+    pool->listens_at = 0;
     pool_heed(pool, server);
 }
 
@@ -182,6 +183,39 @@ START_TEST(a_start_that_fails_is_tried_after_a_pause)
     pool_start_failed(pool, server);
     pool->starts_at = 0;
     ck_assert(!pool_wants(pool, server)); /* at a limit one idle child is enough */
+    close_pool();
+}
+END_TEST
+
+/* Catches a busy parent that wakes for each report, and one that sleeps while it is needed. */
+START_TEST(reports_that_nobody_waits_for_wait)
+{
+    struct record record = {.ending = SESSION_EOF};
+    pid_t pid;
+
+    open_pool(8);
+    pid = add_member();
+    for (size_t i = 0; i < SPARE_LEAST; i++) {
+        ck_assert(pool_listens(pool));
+        add_member();
+    }
+    arrive(pid, "192.0.2.1");
+    ck_assert(!pool_listens(pool));
+    ck_assert_double_gt(pool_due(pool), clock_seconds() - 1);
+    pool->listens_at = clock_seconds() + 100;
+    record.id = pid;
+    ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
+    pool_heed(pool, server);
+    ck_assert_uint_eq(server->statistics.ended, 0);
+    pool->listens_at = clock_seconds();
+    pool_heed(pool, server);
+    ck_assert_uint_eq(server->statistics.ended, 1);
+    pool->listens_at = clock_seconds();
+    pool_heed(pool, server); /* there was nothing more */
+    ck_assert(pool_listens(pool));
+    options.max_per_source = 8;
+    arrive(pid, "192.0.2.1");
+    ck_assert(pool_listens(pool));
     close_pool();
 }
 END_TEST
@@ -387,7 +421,7 @@ START_TEST(the_recall_ends_when_all_have_let_go)
     for (size_t i = 0; i < 5; i++)
         pids[i] = add_member();
     arrive(pids[0], "192.0.2.1");
-    pool_recall(pool);
+    pool_recall(pool, server);
     for (size_t i = 0; i < 5; i++)
         ck_assert_int_eq(await_end(pids[i]), POOL_LEAVE);
     close_pool();
@@ -403,7 +437,7 @@ START_TEST(the_recall_does_not_wait_for_ever)
     open_pool(8);
     pid = add_member();
     kill(pid, SIGSTOP);
-    pool_recall(pool);
+    pool_recall(pool, server);
     ck_assert_double_ge(clock_seconds() - start, 0.9);
     expect_said("not all children have closed the listeners");
     close_pool();
@@ -429,7 +463,7 @@ START_TEST(an_order_goes_to_busy_and_idle)
 END_TEST
 
 SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a_pause,
-      what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends, a_client_keeps_its_zone,
+      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends, a_client_keeps_its_zone,
       reports_that_cannot_be_are_ignored, a_child_that_cannot_accept_is_an_episode,
       who_asks_is_told, a_busy_child_that_dies_ends_its_client,
       the_last_word_of_a_dead_child_counts, an_idle_child_that_dies_is_replaced_after_a_pause,

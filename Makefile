@@ -54,7 +54,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards unit asan tsan
+        clean hazards minimal unit asan tsan bench-variants
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -67,6 +67,7 @@ help:
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
+	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -98,7 +99,8 @@ $(BUILD)/pollecho: $(call object,src/readiness_poll.c)
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
 	$(LINK) -pthread -o $@ $(filter %.o,$^) $(BUILD)/libecho.a $(LDLIBS)
-$(BUILD)/obj/examples/variants/%.o $(call object,src/worker.c): COMPILE += -pthread
+$(BUILD)/obj/examples/variants/%.o $(BUILD)/obj/tests/minimal/%.o \
+$(call object,src/worker.c): COMPILE += -pthread
 
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
@@ -113,6 +115,16 @@ $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -DBUFFER_SIZE=65536 -o $@ $<
+
+# The minimal servers, of the same flags as what is measured against them, and nothing else of it.
+MINIMAL = $(patsubst tests/minimal/%.c,%,$(wildcard tests/minimal/*.c)) fork
+minimal: $(addprefix $(BUILD)/minimal/,$(MINIMAL))
+$(BUILD)/minimal/%: $(BUILD)/obj/tests/minimal/%.o
+	@mkdir -p $(@D)
+	$(LINK) -pthread -o $@ $^
+$(BUILD)/minimal/fork: $(call object,examples/hazards/textbook.c)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^
 
 static:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2 -g' \
@@ -171,6 +183,10 @@ $(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
 bench: STATIC_ALSO = bare_fork
 bench: all static hazards $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 	@BUILD=$(BUILD) tests/bench
+
+bench-variants: STATIC_ALSO = threadecho
+bench-variants: all minimal static
+	@BUILD=$(BUILD) tests/bench-variants
 
 lint:
 	@tests/lint

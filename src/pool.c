@@ -31,6 +31,10 @@
 /* How long the recall waits. Only a child that was stopped takes as much. Seconds. */
 #define RECALL_TIME 1.0
 
+/* How long the parent leaves reports unread that nobody waits for. A pipe holds some hundred, and
+ * a line of the log may come as much late. Seconds. */
+#define NAP 0.002
+
 #define REPORTS_PORTION 2048 /* records read in one turn: more than a pipe of 64 KiB holds */
 
 /* ---- its life ---- */
@@ -125,7 +129,28 @@ void pool_start_failed(struct pool *pool, struct server *server)
 
 double pool_due(const struct pool *pool)
 {
-    return clock_earlier(pool->starts_at, pool->shrinks_at);
+    const double times[] = {pool->starts_at, pool->shrinks_at, pool->listens_at};
+
+    return clock_earliest(times, sizeof times / sizeof times[0]);
+}
+
+bool pool_listens(const struct pool *pool)
+{
+    return pool->listens_at <= 0;
+}
+
+/* After a turn that has read reports, or has not, the parent may nap, or has napped. A growing
+ * pool needs it awake. */
+static void plan_nap(struct pool *pool, const struct server *server, bool has_read)
+{
+    bool needed = server->options->max_per_source > 0 || server->phase != SERVER_SERVING ||
+                  spare(pool, server) < SPARE_LEAST;
+    double now = clock_seconds();
+
+    if (has_read && !needed)
+        pool->listens_at = now + NAP;
+    else if (needed || now >= pool->listens_at)
+        pool->listens_at = 0;
 }
 
 static void tell_to_leave(struct pool *pool, struct child *member)
@@ -202,7 +227,8 @@ static void heed_report(struct pool *pool, struct server *server, const struct r
     }
 }
 
-static void read_reports(struct pool *pool, struct server *server)
+/* Returns whether there were any. */
+static bool read_reports(struct pool *pool, struct server *server)
 {
     struct record record;
     int portion = REPORTS_PORTION;
@@ -212,6 +238,7 @@ static void read_reports(struct pool *pool, struct server *server)
     if (pool->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", pool->ledger.junk);
     pool->ledger.junk = 0;
+    return portion < REPORTS_PORTION - 1;
 }
 
 /* ---- how they end ---- */
@@ -257,12 +284,13 @@ size_t pool_reap(struct pool *pool, struct server *server)
     pid_t pid;
     int status;
 
+    (void)read_reports(pool, server);
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid == -1 && errno == EINTR)) {
         struct child *member = pid > 0 ? children_find(pool->members, pid) : NULL;
         if (member == NULL) /* process 1 is handed the orphans of others */
             continue;
         /* All that it has reported is there by now. */
-        read_reports(pool, server);
+        (void)read_reports(pool, server);
         bury(pool, server, member, status);
         reaped++;
     }
@@ -271,12 +299,13 @@ size_t pool_reap(struct pool *pool, struct server *server)
 
 /* ---- a stop ---- */
 
-void pool_recall(struct pool *pool)
+void pool_recall(struct pool *pool, struct server *server)
 {
     struct pollfd lease = {.fd = pool->lease_read, .events = POLLIN};
     double end = clock_seconds() + RECALL_TIME, left = RECALL_TIME;
     int found = 0;
 
+    (void)read_reports(pool, server);
     close(pool->lease_write);
     pool->lease_write = -1;
     for (struct child *each = children_oldest(pool->members); each != NULL; each = each->younger)
@@ -310,7 +339,9 @@ static void pass_order(struct pool *pool, struct server *server)
 
 void pool_heed(struct pool *pool, struct server *server)
 {
-    read_reports(pool, server);
+    bool has_read = clock_seconds() >= pool->listens_at && read_reports(pool, server);
+
+    plan_nap(pool, server, has_read);
     if (signals_take(SIGCHLD))
         (void)pool_reap(pool, server);
     pass_order(pool, server);

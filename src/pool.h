@@ -35,7 +35,9 @@
  * it can in forkecho (ledger.h), take clients and not tell, and, as it has the listeners, keep
  * them from all others.
  *
- * Cost: a report is constant, and a wakeup of the parent where it sleeps. A death is linear in
+ * Cost: a report is constant, and wakes the parent where it sleeps; but where no child waits for a
+ * verdict and enough are idle, it sleeps on for a moment, so a busy pool wakes it some hundred
+ * times a second, however many clients come (pool_listens). A death is linear in
  * the members (waitpid(-1)), but members die seldom. The table is children.h's: 200 bytes each.
  */
 #ifndef POOL_H
@@ -65,6 +67,7 @@ struct pool {
     int lease_read, lease_write;
     bool at_limit;     /* the last child could not be started */
     double starts_at;  /* none is started before; 0: at any time */
+    double listens_at; /* the ledger is not looked at before; 0: at any time */
     double shrinks_at; /* surplus children are let go; 0: there are none */
 };
 
@@ -85,14 +88,18 @@ void pool_start_failed(struct pool *pool, struct server *server);
  * on what a stop asks (server_pass_order), and lets surplus children go. */
 void pool_heed(struct pool *pool, struct server *server);
 
-/* Reaps those that have died. Returns how many. */
+/* Heeds all that is reported, and reaps those that have died. Returns how many. */
 size_t pool_reap(struct pool *pool, struct server *server);
 
 /* When that is due although nothing happens; 0: no such time. */
 double pool_due(const struct pool *pool);
 
-/* Takes the listeners from all children, before the parent closes its own. */
-void pool_recall(struct pool *pool);
+/* Whether to wait for reports. Where nobody needs them at once they are read some at a time. */
+bool pool_listens(const struct pool *pool);
+
+/* Takes the listeners from all children, before the parent closes its own, once it has heeded
+ * what they have reported so far. */
+void pool_recall(struct pool *pool, struct server *server);
 
 size_t pool_members(const struct pool *pool);
 

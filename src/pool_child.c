@@ -103,6 +103,7 @@ static void heed_signals(void)
 void pool_child_start(struct pool_child *child)
 {
     self = child;
+    child->own = getpid();
     close_others(child);
     heed_signals();
     platform_signal_when_orphaned(POOL_LEAVE);
@@ -119,7 +120,7 @@ static bool report(const struct pool_child *child, struct record *record)
 {
     int written;
 
-    record->id = getpid();
+    record->id = child->own;
     do
         written = ledger_write(child->ledger, record);
     while (written == -1 && errno == EAGAIN);

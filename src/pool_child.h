@@ -39,7 +39,7 @@
 struct pool_child {
     const struct options *options;
     struct listeners listeners; /* copies: the descriptors are its own to close */
-    pid_t parent;
+    pid_t parent, own;
     int ledger, lease; /* the write ends; the ledger's is above all that the parent opened */
 };
 

@@ -17,13 +17,14 @@
 static void enter_phase(struct server *server, enum server_phase phase)
 {
     double now = clock_seconds();
+    enum server_phase before = server->phase;
 
-    if (server->phase == SERVER_SERVING) {
+    server->phase = phase;
+    if (before == SERVER_SERVING) {
         if (server->closing != NULL)
             server->closing(server);
         listeners_close(&server->listeners);
     }
-    server->phase = phase;
     switch (phase) {
     case SERVER_DRAINING:
         server->phase_ends = now + server->options->grace;

@@ -359,7 +359,7 @@ def test_a_stopped_parent_loses_no_client(server):
     for _ in range(500):  # two records each are more than a pipe holds
         client = srv.connect()
         client.sendall(b'x')
-        client.settimeout(0.5)
+        client.settimeout(2)  # longer than a child of forkecho would try
         try:
             assert client.receive(1) == b'x'
         except TimeoutError:

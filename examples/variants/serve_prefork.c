@@ -70,8 +70,7 @@ static void begin_child(struct server *server)
 
 static void recall(struct server *server)
 {
-    (void)server;
-    pool_recall(pool);
+    pool_recall(pool, server);
 }
 
 /* One turn of the loop, after a wait. */
@@ -105,7 +104,8 @@ static int serve(struct server *server)
     turn(server);
     while (server_running(server) || pool_members(pool) > 0) {
         FD_ZERO(&readable);
-        FD_SET((unsigned)pool->ledger.read_end, &readable);
+        if (pool_listens(pool))
+            FD_SET((unsigned)pool->ledger.read_end, &readable);
         server_wait(server, pool_due(pool), &readable, NULL, pool->ledger.read_end + 1);
         turn(server);
     }

@@ -60,6 +60,25 @@ START_TEST(only_a_child_that_logs_can_write_to_a_file)
 }
 END_TEST
 
+static int confine_to_one_more(void *data)
+{
+    int lowest = dup(STDERR_FILENO), one, other;
+
+    (void)data;
+    close(lowest);
+    confine_child(false, lowest + 1);
+    one = dup(STDERR_FILENO);
+    other = dup(STDERR_FILENO);
+    return one == lowest && other == -1 && errno == EMFILE ? 0 : 1;
+}
+
+/* Catches a child that accepts and cannot, or may open any number of others. */
+START_TEST(a_child_that_accepts_has_one_descriptor_more)
+{
+    ck_assert_int_eq(suite_in_child(confine_to_one_more, NULL), 0);
+}
+END_TEST
+
 /* As an ordinary user: the limit does not bind root. */
 static int confine_and_fork(void *data)
 {
@@ -87,4 +106,5 @@ START_TEST(a_child_cannot_fork)
 END_TEST
 
 SUITE("confine", a_child_has_no_descriptors_files_or_cores,
+      a_child_that_accepts_has_one_descriptor_more,
       only_a_child_that_logs_can_write_to_a_file, a_child_cannot_fork)

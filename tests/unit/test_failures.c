@@ -54,5 +54,23 @@ START_TEST(an_unknown_error_is_waited_out)
 }
 END_TEST
 
+/* Catches accepts that fail as fast as they are called, and a gate that one vanished client
+ * closes, or that nobody waits. */
+START_TEST(what_passes_is_waited_out_when_it_does_not)
+{
+    unsigned retries = 0;
+
+    for (int i = 0; i < 1000; i++)
+        ck_assert(!failure_persists(i % 2 ? EAGAIN : EINTR, &retries));
+    for (int i = 0; i < 31; i++)
+        ck_assert(!failure_persists(ECONNABORTED, &retries));
+    ck_assert(failure_persists(ECONNABORTED, &retries));
+    ck_assert(!failure_persists(ECONNABORTED, &retries)); /* counted anew */
+    ck_assert(failure_persists(EMFILE, &retries));
+    ck_assert(failure_persists(EBADF, &retries));
+}
+END_TEST
+
 SUITE("failures", errors_of_one_connection_are_retried, errors_that_others_can_cure_are_waited_out,
-      errors_that_cannot_pass_stop_the_server, an_unknown_error_is_waited_out)
+      errors_that_cannot_pass_stop_the_server, an_unknown_error_is_waited_out,
+      what_passes_is_waited_out_when_it_does_not)

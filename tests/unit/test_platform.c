@@ -4,6 +4,7 @@
 #include "platform.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -386,9 +387,38 @@ END_TEST
 #endif
 
 #ifdef __linux__
+/* Catches a process that outlives its parent without a word, where the system can tell it. */
+START_TEST(an_orphan_is_signalled)
+{
+    int ends[2];
+    char byte;
+    pid_t parent;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    parent = fork();
+    if (parent == 0) {
+        if (fork() == 0) {
+            platform_signal_when_orphaned(SIGUSR1);
+            close(ends[0]);
+            (void)!write(ends[1], "x", 1);
+            pause(); /* for ever, and the pipe stays open, unless SIGUSR1 ends it */
+        }
+        pause();
+    }
+    close(ends[1]);
+    ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+    kill(parent, SIGKILL);
+    ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+    ck_assert_int_eq(read(ends[0], &byte, 1), 0);
+    close(ends[0]);
+}
+END_TEST
+#endif
+
+#ifdef __linux__
 #define ONLY_HERE                                                          \
     a_child_that_touches_private_memory_dies, no_privilege_can_be_gained_any_more, \
-        the_limit_of_the_user_is_the_first,
+        the_limit_of_the_user_is_the_first, an_orphan_is_signalled,
 #else
 #define ONLY_HERE
 #endif

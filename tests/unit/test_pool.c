@@ -1,0 +1,471 @@
+/* test_pool.c: children that accept by themselves, as their parent keeps them (pool.h). */
+#include "suite.h"
+
+#include "clock.h"
+#include "log.h"
+#include "pool.h"
+#include "signals.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#define SPARE_LEAST 4 /* as pool.c has it */
+
+static struct options options;
+static struct daemon starter = {-1, -1};
+static struct pidfile no_pidfile = {.descriptor = -1};
+static struct server *server;
+static struct pool *pool;
+static struct capture errors;
+
+/* A pool of a server without listeners. From here on the log is in `errors`. */
+static void open_pool(size_t most)
+{
+    options.program = "test";
+    options.max_connections = most;
+    options.facility = -1;
+    capture_begin(&errors, STDERR_FILENO);
+    log_open("test", LOG_CLIENTS, -1);
+    signals_open();
+    server = server_open(&options, &starter, &no_pidfile);
+    ck_assert_ptr_nonnull(server);
+    pool = pool_open(server);
+    ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
+}
+
+static void expect_said(const char *what)
+{
+    ssize_t size = pread(fileno(errors.file), errors.text, sizeof errors.text - 1, 0);
+
+    ck_assert_int_ge(size, 0);
+    errors.text[size] = '\0';
+    ck_assert_msg(strstr(errors.text, what) != NULL, "\"%s\" was not said:\n%s", what, errors.text);
+}
+
+/* ---- children that only pretend ---- */
+
+static volatile sig_atomic_t told;
+
+static void note_told(int number)
+{
+    told = number;
+}
+
+/* Waits for one signal of the pool, closes the lease, and exits with the signal's number. */
+static _Noreturn void pretend(int lease)
+{
+    static const int numbers[] = {POOL_LEAVE, POOL_ADMIT, POOL_REFUSE};
+    struct sigaction action = {.sa_handler = note_told};
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < SUITE_LENGTH(numbers); i++)
+        sigaction(numbers[i], &action, NULL);
+    while (told == 0)
+        sigsuspend(&none);
+    close(lease);
+    _exit(told);
+}
+
+/* One more member of the pool. It is told nothing before it listens. */
+static pid_t add_member(void)
+{
+    int lease = pool->lease_write;
+    sigset_t all, before;
+    pid_t pid;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    pid = fork();
+    if (pid == 0)
+        pretend(lease);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    ck_assert_int_ne(pid, -1);
+    pool_add(pool, pid);
+    return pid;
+}
+
+/* Waits until a member has ended, without reaping it. Returns its exit status, or 256 and the
+ * signal that ended it. */
+static int await_end(pid_t pid)
+{
+    siginfo_t info;
+
+    ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    return info.si_code == CLD_EXITED ? info.si_status : 256 + info.si_status;
+}
+
+static void put(pid_t pid, struct record record)
+{
+    record.id = pid;
+    ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
+    pool->listens_at = 0;
+    pool_heed(pool, server);
+}
+
+static void arrive(pid_t pid, const char *address)
+{
+    struct peer peer = peer_at(address, 4242);
+    struct record record = {.ending = POOL_ARRIVED};
+
+    ledger_put_client(&record, &peer);
+    put(pid, record);
+}
+
+static void sign_off(pid_t pid)
+{
+    put(pid, (struct record){.ending = SESSION_EOF, .in = 5, .out = 3});
+}
+
+static bool adds_up(void)
+{
+    const struct statistics *count = &server->statistics;
+    size_t live = children_live(server->children);
+
+    return count->accepted == count->ended + count->refused + live && live <= pool_members(pool);
+}
+
+/* Ends and reaps all. */
+static void close_pool(void)
+{
+    struct child *each = children_oldest(pool->members);
+
+    for (; each != NULL; each = each->younger) {
+        kill((pid_t)each->id, SIGKILL);
+        await_end((pid_t)each->id);
+    }
+    pool_reap(pool, server);
+    ck_assert_uint_eq(pool_members(pool), 0);
+    ck_assert(adds_up());
+    pool_close(pool);
+}
+
+/* ---- how many ---- */
+
+/* Catches a pool without idle children, one that outgrows its bound, and one that counts a busy
+ * child as idle. */
+START_TEST(some_are_idle_up_to_the_bound)
+{
+    pid_t pids[8];
+    size_t count = 0;
+
+    open_pool(8);
+    for (; pool_wants(pool, server); count++)
+        pids[count] = add_member();
+    ck_assert_uint_eq(count, SPARE_LEAST);
+    for (size_t busy = 0; busy < 8; busy++) {
+        arrive(pids[busy], "192.0.2.1");
+        for (; pool_wants(pool, server); count++)
+            pids[count] = add_member();
+        ck_assert_uint_eq(count, busy + 1 + SPARE_LEAST < 8 ? busy + 1 + SPARE_LEAST : 8);
+    }
+    ck_assert_uint_eq(pool_members(pool), 8);
+    sign_off(pids[0]);
+    ck_assert(!pool_wants(pool, server));
+    close_pool();
+}
+END_TEST
+
+/* Catches a fork that is tried at each turn while it fails, and never again once it works. */
+START_TEST(a_start_that_fails_is_tried_after_a_pause)
+{
+    open_pool(8);
+    errno = EAGAIN;
+    pool_start_failed(pool, server);
+    expect_said("fork failed: ");
+    ck_assert(!pool_wants(pool, server));
+    ck_assert_double_gt(pool_due(pool), clock_seconds());
+    pool->starts_at = clock_seconds();
+    ck_assert(pool_wants(pool, server));
+    add_member();
+    errno = EAGAIN;
+    pool_start_failed(pool, server);
+    pool->starts_at = 0;
+    ck_assert(!pool_wants(pool, server)); /* at a limit one idle child is enough */
+    close_pool();
+}
+END_TEST
+
+/* Catches a busy parent that wakes for each report, and one that sleeps while it is needed. */
+START_TEST(reports_that_nobody_waits_for_wait)
+{
+    struct record record = {.ending = SESSION_EOF};
+    pid_t pid;
+
+    open_pool(8);
+    pid = add_member();
+    for (size_t i = 0; i < SPARE_LEAST; i++) {
+        ck_assert(pool_listens(pool));
+        add_member();
+    }
+    arrive(pid, "192.0.2.1");
+    ck_assert(!pool_listens(pool));
+    ck_assert_double_gt(pool_due(pool), clock_seconds() - 1);
+    pool->listens_at = clock_seconds() + 100;
+    record.id = pid;
+    ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
+    pool_heed(pool, server);
+    ck_assert_uint_eq(server->statistics.ended, 0);
+    pool->listens_at = clock_seconds();
+    pool_heed(pool, server);
+    ck_assert_uint_eq(server->statistics.ended, 1);
+    pool->listens_at = clock_seconds();
+    pool_heed(pool, server); /* there was nothing more */
+    ck_assert(pool_listens(pool));
+    options.max_per_source = 8;
+    arrive(pid, "192.0.2.1");
+    ck_assert(pool_listens(pool));
+    close_pool();
+}
+END_TEST
+
+/* Catches a pool that is let go at once, or never. */
+START_TEST(what_is_surplus_is_let_go_slowly)
+{
+    pid_t pids[40];
+    int gone = 0;
+
+    open_pool(40);
+    for (size_t i = 0; i < 40; i++)
+        pids[i] = add_member();
+    arrive(pids[0], "192.0.2.1"); /* the oldest: it is busy, and stays */
+    ck_assert_double_gt(pool->shrinks_at, clock_seconds());
+    pool->shrinks_at = clock_seconds();
+    pool_heed(pool, server);
+    for (size_t i = 1; i <= 3; i++) /* 39 are idle, 16 are kept: a tenth of 23 */
+        gone += await_end(pids[i]) == POOL_LEAVE;
+    ck_assert_int_eq(gone, 3);
+    ck_assert_uint_eq(pool->leaving, 3);
+    pool_reap(pool, server);
+    ck_assert_uint_eq(pool_members(pool), 37);
+    ck_assert_uint_eq(pool->leaving, 0);
+    ck_assert_double_eq(pool->starts_at, 0); /* no accident */
+    close_pool();
+}
+END_TEST
+
+/* ---- what they report ---- */
+
+/* Catches a client that is not registered, or whose bytes or end are another's. */
+START_TEST(a_client_arrives_and_ends)
+{
+    struct child *child;
+    pid_t one, other;
+
+    open_pool(8);
+    one = add_member();
+    other = add_member();
+    arrive(one, "192.0.2.1");
+    arrive(other, "2001:db8::1");
+    ck_assert_ptr_nonnull(child = children_find(server->children, one));
+    ck_assert_int_eq(child->peer.name.any.sa_family, AF_INET);
+    ck_assert_uint_eq(children_live(server->children), 2);
+    sign_off(one);
+    ck_assert_ptr_null(children_find(server->children, one));
+    ck_assert_uint_eq(server->statistics.in, 5);
+    ck_assert_uint_eq(server->statistics.out, 3);
+    arrive(one, "local");
+    ck_assert_uint_eq(server->statistics.accepted, 3);
+    expect_said("how=eof");
+    close_pool();
+}
+END_TEST
+
+/* Catches a link-local client whose zone is lost: it would be another's. */
+START_TEST(a_client_keeps_its_zone)
+{
+    struct record record = {.ending = POOL_ARRIVED, .in = 7};
+    struct peer peer = peer_at("fe80::1", 1);
+    pid_t pid;
+
+    open_pool(2);
+    pid = add_member();
+    ledger_put_client(&record, &peer);
+    put(pid, record);
+    ck_assert_uint_eq(children_oldest(server->children)->peer.name.v6.sin6_scope_id, 7);
+    close_pool();
+}
+END_TEST
+
+/* Catches a parent that a subverted child can move to count what is not, to leave a client
+ * uncounted, or to crash. */
+START_TEST(reports_that_cannot_be_are_ignored)
+{
+    struct record nobody = {.ending = POOL_ARRIVED, .family = 4711};
+    pid_t pid;
+
+    open_pool(4);
+    pid = add_member();
+    arrive(getpid(), "192.0.2.1");
+    expect_said("which is no child");
+    sign_off(pid);
+    expect_said("no live child");
+    put(pid, nobody);
+    expect_said("cannot have it");
+    ck_assert_uint_eq(server->statistics.accepted, 0);
+    arrive(pid, "192.0.2.1");
+    arrive(pid, "192.0.2.2");
+    ck_assert_uint_eq(server->statistics.accepted, 1);
+    put(pid, (struct record){.ending = INT64_MIN});
+    ck_assert_uint_eq(server->statistics.ended, 1);
+    ck_assert_int_eq(write(pool->ledger.write_end, "junk", 4), 4);
+    put(pid, (struct record){.ending = POOL_CANNOT, .problem = INT64_MAX});
+    expect_said("4 bytes on the ledger");
+    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    close_pool();
+}
+END_TEST
+
+/* Catches failures of accept that nobody hears of, and one that cannot pass and is waited for. */
+START_TEST(a_child_that_cannot_accept_is_an_episode)
+{
+    pid_t pid;
+
+    open_pool(4);
+    pid = add_member();
+    put(pid, (struct record){.ending = POOL_CANNOT, .problem = EMFILE});
+    put(pid, (struct record){.ending = POOL_CANNOT, .problem = EMFILE});
+    expect_said("accept failed: ");
+    ck_assert_uint_eq(server->failures, 2);
+    put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
+    ck_assert(server->failed);
+    expect_said("; stopping");
+    close_pool();
+}
+END_TEST
+
+/* Catches a child that waits for ever, one that serves whom it must not, and a cap that is none. */
+START_TEST(who_asks_is_told)
+{
+    pid_t first, second;
+
+    options.max_per_source = 1;
+    open_pool(4);
+    first = add_member();
+    second = add_member();
+    arrive(first, "192.0.2.1");
+    ck_assert_int_eq(await_end(first), POOL_ADMIT);
+    arrive(second, "192.0.2.1");
+    ck_assert_int_eq(await_end(second), POOL_REFUSE);
+    ck_assert_uint_eq(server->statistics.refused, 1);
+    close_pool();
+}
+END_TEST
+
+/* ---- how they end ---- */
+
+/* Catches a slot that is lost with the child, a wrong end, and a crash that is taken for one of an
+ * idle child. */
+START_TEST(a_busy_child_that_dies_ends_its_client)
+{
+    pid_t pid;
+
+    open_pool(4);
+    pid = add_member();
+    arrive(pid, "192.0.2.1");
+    kill(pid, SIGKILL);
+    await_end(pid);
+    ck_assert_uint_eq(pool_reap(pool, server), 1);
+    ck_assert_uint_eq(server->statistics.ended, 1);
+    expect_said("how=signal-9");
+    ck_assert_double_eq(pool->starts_at, 0);
+    close_pool();
+}
+END_TEST
+
+/* Catches an end that is counted as a crash since the last report was not yet read. */
+START_TEST(the_last_word_of_a_dead_child_counts)
+{
+    struct record record = {.ending = SESSION_RESET};
+    pid_t pid;
+
+    open_pool(4);
+    pid = add_member();
+    arrive(pid, "192.0.2.1");
+    record.id = pid;
+    ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
+    kill(pid, SIGKILL);
+    await_end(pid);
+    pool_reap(pool, server);
+    expect_said("how=reset");
+    expect_said("while it was idle");
+    close_pool();
+}
+END_TEST
+
+/* Catches children that die at their start and are replaced as fast as that goes. */
+START_TEST(an_idle_child_that_dies_is_replaced_after_a_pause)
+{
+    pid_t pid;
+
+    open_pool(4);
+    pid = add_member();
+    kill(pid, SIGKILL);
+    await_end(pid);
+    pool_reap(pool, server);
+    expect_said("while it was idle");
+    ck_assert(!pool_wants(pool, server));
+    ck_assert_double_gt(pool_due(pool), clock_seconds());
+    close_pool();
+}
+END_TEST
+
+/* Catches a drain that is announced while a child still has the listeners, and one child that is
+ * not told. */
+START_TEST(the_recall_ends_when_all_have_let_go)
+{
+    pid_t pids[5];
+
+    open_pool(8);
+    for (size_t i = 0; i < 5; i++)
+        pids[i] = add_member();
+    arrive(pids[0], "192.0.2.1");
+    pool_recall(pool, server);
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_int_eq(await_end(pids[i]), POOL_LEAVE);
+    close_pool();
+}
+END_TEST
+
+/* Catches a stop that one stopped child holds up. */
+START_TEST(the_recall_does_not_wait_for_ever)
+{
+    double start = clock_seconds();
+    pid_t pid;
+
+    open_pool(8);
+    pid = add_member();
+    kill(pid, SIGSTOP);
+    pool_recall(pool, server);
+    ck_assert_double_ge(clock_seconds() - start, 0.9);
+    expect_said("not all children have closed the listeners");
+    close_pool();
+}
+END_TEST
+
+/* Catches an order that an idle child does not get: it may have a client that nobody has heard of. */
+START_TEST(an_order_goes_to_busy_and_idle)
+{
+    pid_t busy, idle;
+
+    open_pool(8);
+    busy = add_member();
+    idle = add_member();
+    arrive(busy, "192.0.2.1");
+    server->phase = SERVER_KILLING;
+    server->order = SIGKILL;
+    pool_heed(pool, server);
+    ck_assert_int_eq(await_end(busy), 256 + SIGKILL);
+    ck_assert_int_eq(await_end(idle), 256 + SIGKILL);
+    close_pool();
+}
+END_TEST
+
+SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a_pause,
+      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends, a_client_keeps_its_zone,
+      reports_that_cannot_be_are_ignored, a_child_that_cannot_accept_is_an_episode,
+      who_asks_is_told, a_busy_child_that_dies_ends_its_client,
+      the_last_word_of_a_dead_child_counts, an_idle_child_that_dies_is_replaced_after_a_pause,
+      the_recall_ends_when_all_have_let_go, the_recall_does_not_wait_for_ever,
+      an_order_goes_to_busy_and_idle)

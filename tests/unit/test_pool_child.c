@@ -1,0 +1,255 @@
+/* test_pool_child.c: a child of a pool: how it accepts, reports and leaves (pool_child.h). */
+#include "suite.h"
+
+#include "log.h"
+#include "pool_child.h"
+#include "signals.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static struct options options;
+static struct daemon starter = {-1, -1};
+static struct pidfile no_pidfile = {.descriptor = -1};
+static struct server *server;
+static struct pool *pool;
+static struct pool_child self;
+
+/* Listens on as many addresses as that. */
+static void open_pool(size_t listeners)
+{
+    options.program = "test";
+    options.max_connections = 4;
+    options.backlog = 16;
+    options.facility = -1;
+    options.listen_count = listeners;
+    for (size_t i = 0; i < listeners; i++) {
+        options.listen[i].text = "127.0.0.1:0";
+        strcpy(options.listen[i].endpoint.host, "127.0.0.1");
+        strcpy(options.listen[i].endpoint.port, "0");
+    }
+    log_open("test", LOG_NORMAL, -1);
+    signals_open();
+    server = server_open(&options, &starter, &no_pidfile);
+    ck_assert_ptr_nonnull(server);
+    ck_assert_int_eq(server_listen(server), 0);
+    pool = pool_open(server);
+    ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
+    pool_child_prepare(&self, pool, server);
+}
+
+/* A child that sends each client a byte, and exits with how many it has had. */
+static pid_t start_child(void)
+{
+    pid_t pid = fork();
+    int served = 0;
+
+    ck_assert_int_ne(pid, -1);
+    if (pid != 0)
+        return pid;
+    pool_child_start(&self);
+    for (struct client client; pool_child_accept(&self, &client); served++) {
+        const struct session session = {.in = 1, .ending = SESSION_IDLE};
+        if (write(client.descriptor, "x", 1) != 1)
+            _exit(99);
+        close(client.descriptor);
+        pool_child_signed_off(&self, &session);
+    }
+    _exit(served);
+}
+
+static int connect_to(size_t listener)
+{
+    const struct address *address = &server->listeners.all[listener].address;
+    int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+
+    ck_assert_int_ne(descriptor, -1);
+    ck_assert_int_eq(connect(descriptor, &address->name.any, address->length), 0);
+    return descriptor;
+}
+
+/* Whether a client is served; else it is closed. */
+static bool is_served(int descriptor)
+{
+    char byte = 0;
+    ssize_t size = read(descriptor, &byte, 1);
+
+    close(descriptor);
+    return size == 1 && byte == 'x';
+}
+
+/* The next report. */
+static struct record await_report(void)
+{
+    struct pollfd readable = {.fd = pool->ledger.read_end, .events = POLLIN};
+    struct record record;
+
+    while (!ledger_take(&pool->ledger, &record))
+        ck_assert_int_eq(poll(&readable, 1, -1), 1);
+    return record;
+}
+
+static void expect_arrival(pid_t pid)
+{
+    struct record record = await_report();
+
+    ck_assert_int_eq(record.id, pid);
+    ck_assert_int_eq(record.ending, POOL_ARRIVED);
+    ck_assert_uint_eq(record.family, AF_INET);
+}
+
+/* Tells it to leave. Returns its exit status. */
+static int leave(pid_t pid)
+{
+    int status = 0;
+
+    kill(pid, POOL_LEAVE);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+/* Catches a child that serves one client and is gone, or none of the second listener's; and a
+ * report that is lost, or another's. */
+START_TEST(a_child_serves_one_client_after_the_other)
+{
+    for (size_t listeners = 1; listeners <= 3; listeners++) {
+        pid_t pid;
+        open_pool(listeners);
+        pid = start_child();
+        for (size_t i = 0; i < 12; i++) {
+            struct record record;
+            ck_assert(is_served(connect_to(i % listeners)));
+            expect_arrival(pid);
+            record = await_report();
+            ck_assert_int_eq(record.ending, SESSION_IDLE);
+            ck_assert_uint_eq(record.in, 1);
+        }
+        ck_assert_int_eq(leave(pid), 12);
+    }
+}
+END_TEST
+
+/* Catches a child that waits in accept, or for a verdict, and does not hear that it is to leave: at
+ * any moment, the one just before it waits included. */
+START_TEST(a_child_leaves_whenever_it_is_told)
+{
+    open_pool(1);
+    for (int i = 0; i < 200; i++) {
+        pid_t pid = start_child();
+        if (i % 2) {
+            ck_assert(is_served(connect_to(0)));
+            expect_arrival(pid);
+            await_report();
+        } else {
+            /* Told at its birth it would die of the signal, as nobody has handled it yet. */
+            char path[64];
+            struct stat status;
+            snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)pid, pool->ledger.read_end);
+            while (lstat(path, &status) == 0)
+                sched_yield();
+        }
+        ck_assert_int_ne(leave(pid), 99);
+    }
+}
+END_TEST
+
+/* Catches a listener that outlives its children's leave: the lease is not at its end then. */
+START_TEST(leaving_closes_listeners_and_lease)
+{
+    struct pollfd lease;
+    pid_t pid;
+    int waiting;
+
+    open_pool(2);
+    pid = start_child();
+    ck_assert(is_served(connect_to(0)));
+    lease = (struct pollfd){.fd = pool->lease_read, .events = POLLIN};
+    close(pool->lease_write);
+    ck_assert_int_eq(poll(&lease, 1, 0), 0);
+    ck_assert_int_eq(leave(pid), 1);
+    ck_assert_int_eq(poll(&lease, 1, 0), 1);
+    waiting = connect_to(1);
+    listeners_close(&server->listeners);
+    ck_assert(!is_served(waiting)); /* reset: nobody listens any more */
+}
+END_TEST
+
+/* Catches a client that is served before the parent has said so, or although it has said no; and a
+ * verdict from before that is taken for this one's. */
+START_TEST(a_child_does_what_the_verdict_says)
+{
+    pid_t pid;
+
+    options.max_per_source = 1;
+    open_pool(1);
+    pid = start_child();
+    for (int i = 0; i < 20; i++) {
+        bool yes = i % 3 > 0;
+        int client = connect_to(0);
+        expect_arrival(pid);
+        ck_assert_int_eq(recv(client, &(char){0}, 1, MSG_DONTWAIT), -1);
+        ck_assert_int_eq(errno, EAGAIN);
+        kill(pid, yes ? POOL_ADMIT : POOL_REFUSE);
+        ck_assert_int_eq(is_served(client), yes);
+        if (yes)
+            await_report();
+        kill(pid, yes ? POOL_ADMIT : POOL_REFUSE); /* a stray one */
+    }
+    ck_assert_int_eq(leave(pid), 13);
+}
+END_TEST
+
+/* Catches a denied client that is served, or that is asked for. */
+START_TEST(a_child_reads_the_lists_itself)
+{
+    char problem[BLOCK_PROBLEM_MAX];
+    struct block block;
+    pid_t pid;
+
+    options.max_per_source = 1;
+    ck_assert_int_eq(block_parse("127.0.0.0/8", &block, problem), 0);
+    ck_assert_int_eq(access_add(&options.access, ACCESS_DENY, &block), 0);
+    open_pool(1);
+    pid = start_child();
+    for (int i = 0; i < 5; i++) {
+        ck_assert(!is_served(connect_to(0)));
+        expect_arrival(pid);
+    }
+    ck_assert_int_eq(leave(pid), 0);
+}
+END_TEST
+
+/* Catches a child whose parent is gone, and that waits for the next client, or a verdict, for ever. */
+START_TEST(a_child_does_not_outlive_its_parent_for_long)
+{
+#ifdef __linux__
+    for (int asks = 0; asks < 2; asks++) {
+        struct pollfd lease;
+        pid_t parent;
+        options.max_per_source = (size_t)asks;
+        open_pool(1);
+        lease = (struct pollfd){.fd = pool->lease_read, .events = POLLIN};
+        parent = fork();
+        if (parent == 0) {
+            self.parent = getpid();
+            start_child();
+            pause();
+        }
+        if (asks) {
+            connect_to(0);
+            await_report(); /* and no verdict will come */
+        }
+        kill(parent, SIGKILL);
+        ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+        close(pool->lease_write);
+        ck_assert_int_eq(poll(&lease, 1, -1), 1); /* closed by the child, by then or before */
+    }
+#endif
+}
+END_TEST
+
+SUITE("pool_child", a_child_serves_one_client_after_the_other, a_child_leaves_whenever_it_is_told,
+      leaving_closes_listeners_and_lease, a_child_does_what_the_verdict_says,
+      a_child_reads_the_lists_itself, a_child_does_not_outlive_its_parent_for_long)

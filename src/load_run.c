@@ -5,7 +5,9 @@
 #include "load_loop.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* How many kept connections are being opened at the same time. Half of the smallest usual
  * backlog, 128; more would not be faster on any machine that shares its processors. */
@@ -31,9 +33,11 @@ enum phase { PHASE_OPEN, PHASE_MEASURE, PHASE_FINISH, PHASE_CLOSE };
 struct run {
     const struct load_settings *settings;
     struct load_result *result;
+    struct load_tally *tally; /* of the round, or of the warm-up */
     struct load_loop loop;
     enum phase phase;
     double end;          /* of the measured time */
+    uint64_t pauses;     /* that are in a tally already */
     double last_success; /* when a kept connection last echoed, while opening and closing */
 };
 
@@ -87,7 +91,7 @@ static void count_failure(struct run *run, const struct connection *connection,
         result->first_error = error;
     }
     if (!is_held(run, connection))
-        result->failed[why]++;
+        tally_failure(run->tally, why);
     else if (run->phase == PHASE_OPEN && !echoed)
         result->held_failed++;
     else /* it has been counted as held */
@@ -114,11 +118,11 @@ static bool streams(const struct run *run)
 /* Counts what has come back by `now`. Streamed bytes are counted by the loop. */
 static void count_echo(struct run *run, const struct connection *connection, double now)
 {
-    histogram_record(&run->result->latency, now - connection->started);
+    histogram_record(&run->tally->latency, now - connection->started);
     if (!streams(run) && now <= run->end)
-        run->result->count++;
+        run->tally->count++;
     else if (!streams(run))
-        run->result->late++;
+        run->tally->late++;
 }
 
 /* The next piece of work of a connection of the workload that has none. */
@@ -166,9 +170,9 @@ static void complete_kept(struct run *run, struct connection *connection)
     if (run->phase == PHASE_OPEN && is_held(run, connection))
         run->result->held++;
     else if (run->phase == PHASE_OPEN && counts)
-        histogram_record(&run->result->latency, clock_seconds() - connection->started);
+        histogram_record(&run->tally->latency, clock_seconds() - connection->started);
     else if (counts)
-        run->result->count++;
+        run->tally->count++;
     loop_rest(&run->loop, connection);
 }
 
@@ -241,32 +245,50 @@ static int open_range(struct run *run, size_t first, size_t end, double *seconds
     return result;
 }
 
-static int measure(struct run *run)
+/* Seconds of a processor that this process has had. */
+static double processor_seconds(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+/* Sets all of the workload to work. */
+static void begin_work(struct run *run)
+{
+    for (size_t i = 0; i < run->settings->concurrency; i++) {
+        struct connection *connection = &run->loop.connections[i];
+        if (connection->state == CONNECTION_RESTING ||
+            run->settings->mode->workload == LOAD_CONNECT) {
+            work(run, connection);
+        } else { /* it failed */
+            connection->measured = false;
+            loop_wait(&run->loop, connection, run->settings->size);
+        }
+    }
+}
+
+static int measure(struct run *run, double duration)
 {
     struct load_loop *loop = &run->loop;
-    bool holds = run->settings->mode->workload == LOAD_HOLD;
-    double start;
+    double start, processor = processor_seconds();
 
     run->phase = PHASE_MEASURE;
     loop->busy_first = 0;
     loop->busy_end = run->settings->concurrency;
     loop->received = 0;
     start = loop->now = clock_seconds();
-    run->end = start + (is_interrupted(run) ? 0 : run->settings->duration);
-    for (size_t i = 0; i < run->settings->concurrency && !holds && start < run->end; i++) {
-        struct connection *connection = &loop->connections[i];
-        if (connection->state == CONNECTION_RESTING ||
-            run->settings->mode->workload == LOAD_CONNECT)
-            work(run, connection);
-        else /* it failed to open */
-            loop_wait(loop, connection, run->settings->size);
-    }
+    run->end = start + (is_interrupted(run) ? 0 : duration);
+    if (run->settings->mode->workload != LOAD_HOLD && start < run->end)
+        begin_work(run);
     while (loop->now < run->end && !is_interrupted(run))
         if (loop_turn(loop, run->end) == -1)
             return -1;
     if (loop->now < run->end)
         run->end = loop->now;
-    run->result->seconds = run->end - start;
+    run->tally->seconds = run->end - start;
+    run->tally->processor = processor_seconds() - processor;
     return 0;
 }
 
@@ -292,8 +314,8 @@ static int finish(struct run *run)
         if (loop->connections[i].state != CONNECTION_RESTING)
             loop_close(loop, &loop->connections[i]);
     if (streams(run)) {
-        run->result->count = received;
-        run->result->late = loop->received - received;
+        run->tally->count = received;
+        run->tally->late = loop->received - received;
     }
     return 0;
 }
@@ -312,31 +334,71 @@ static int close_all(struct run *run)
     return result;
 }
 
+/* Measures once, into `tally`. */
+static int run_round(struct run *run, struct load_tally *tally, double duration)
+{
+    run->tally = tally;
+    if (measure(run, duration) == -1 || finish(run) == -1)
+        return -1;
+    tally->pauses = run->loop.pauses - run->pauses;
+    run->pauses = run->loop.pauses;
+    return 0;
+}
+
+/* An interruption leaves out the rounds that are not begun, but there is always one. */
+static int run_rounds(struct run *run)
+{
+    struct load_result *result = run->result;
+
+    do {
+        if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
+            return -1;
+        result->round_count++;
+    } while (result->round_count < run->settings->rounds && !is_interrupted(run));
+    return 0;
+}
+
 static int run_phases(struct run *run)
 {
     size_t concurrency = run->settings->concurrency;
     struct load_result *result = run->result;
+    struct load_tally *not_reported = &result->rounds[run->settings->rounds];
 
+    run->tally = &result->rounds[0];
     if (open_range(run, concurrency, concurrency + run->settings->held,
                    &result->held_opening) == -1)
         return -1;
     if (run->settings->mode->workload != LOAD_CONNECT &&
         open_range(run, 0, concurrency, &result->opening) == -1)
         return -1;
-    if (measure(run) == -1 || finish(run) == -1 || close_all(run) == -1)
+    if (run->settings->warm_up > 0 &&
+        run_round(run, not_reported, run->settings->warm_up) == -1)
         return -1;
-    result->pauses = run->loop.pauses;
-    return 0;
+    if (run_rounds(run) == -1)
+        return -1;
+    return close_all(run);
 }
 
 /* A workload that holds measures how fast it opened. */
-static double rate_of(const struct load_settings *settings, const struct load_result *result)
+static double rate_of(const struct run *run, const struct load_tally *tally)
 {
-    bool holds = settings->mode->workload == LOAD_HOLD;
-    double seconds = holds ? result->opening : result->seconds;
-    uint64_t count = holds ? result->latency.total : result->count;
+    bool holds = run->settings->mode->workload == LOAD_HOLD;
+    double seconds = holds ? run->result->opening : tally->seconds;
+    uint64_t count = holds ? tally->latency.total : tally->count;
 
-    return seconds > 0 ? (double)count / settings->mode->unit / seconds : 0;
+    return seconds > 0 ? (double)count / run->settings->mode->unit / seconds : 0;
+}
+
+static void sum_up(struct run *run)
+{
+    struct load_result *result = run->result;
+
+    for (size_t i = 0; i < result->round_count; i++) {
+        tally_rate(&result->rounds[i], rate_of(run, &result->rounds[i]));
+        tally_add(&result->sum, &result->rounds[i]);
+    }
+    result->spread = tally_spread(result->rounds, result->round_count);
+    tally_rate(&result->sum, result->spread.median);
 }
 
 int load_run(const struct load_settings *settings, struct target *target,
@@ -345,7 +407,9 @@ int load_run(const struct load_settings *settings, struct target *target,
     struct run run = {.settings = settings, .result = result};
     int outcome;
 
-    if (loop_new(&run.loop, target, settings->concurrency + settings->held,
+    result->rounds = calloc(settings->rounds + 1, sizeof *result->rounds); /* 1: the warm-up */
+    if (result->rounds == NULL ||
+        loop_new(&run.loop, target, settings->concurrency + settings->held,
                  (size_t)settings->size, load_descriptors(settings) + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
@@ -353,7 +417,13 @@ int load_run(const struct load_settings *settings, struct target *target,
     run.loop.failed = failed;
     run.loop.owner = &run;
     outcome = run_phases(&run);
-    result->rate = rate_of(settings, result);
+    if (outcome == 0)
+        sum_up(&run);
     loop_free(&run.loop);
     return outcome;
+}
+
+void load_result_free(struct load_result *result)
+{
+    free(result->rounds);
 }

@@ -499,7 +499,7 @@ def as_program(name):
     return lambda _, *options, **settings: Server(name, *options, **settings)
 
 
-SHORTER = {'-d': '100ms', '--duration': '100ms', '-H': '20', '--held': '20', '-c': '8',
+SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
            '--concurrency': '8'}
 
 

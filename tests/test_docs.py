@@ -505,7 +505,7 @@ SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '10
 
 def run_client_example(name, words, address):
     """In a small way, against our own server. echoload takes options behind its mode too."""
-    command, rest = [], words
+    command, rest = ['-d', '100ms'] if name == 'echoload' else [], words
     while rest:
         options, rest = split_options(name, rest)
         for option, value in options:

@@ -25,14 +25,16 @@ enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 #define TIMEOUT_DEFAULT 30.0
 #define CONNECTIONS_MAX 1000000L
 #define ROUNDS_MAX 1000L
+#define RATE_MAX 10000000L
 #define SIZE_MAX_BYTES (1024L * 1024 * 1024)
 
 static const struct argument options[] = {
     {'c', "concurrency", "N", "connections of the workload (8)"},
     {'H', "held", "N", "hold N more open meanwhile (0)"},
     {'d', "duration", "TIME", "measure for so long (5s)"},
-    {'R', "rounds", "N", "measure so often, and tell the median rate (1)"},
-    {'w', "warm-up", "TIME", "work so long before, unmeasured (0)"},
+    {'r', "rate", "N", "begin N a second, answered or not"},
+    {'R', "rounds", "N", "measure N times, and tell the median rate (1)"},
+    {'w', "warm-up", "TIME", "work for so long before, unmeasured (0)"},
     {'s', "size", "BYTES", "size of a message (64; stream: 65536)"},
     {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
     {'o', "output", "FORM", "report as text, csv or json (text)"},
@@ -40,6 +42,9 @@ static const struct argument options[] = {
     {'h', "help", NULL, "print this help"},
     {0, NULL, NULL, NULL},
 };
+
+static const char modes[] =
+    "connect, ping, stream or hold, or reset, halfclose, dribble, deaf or storm";
 
 static volatile sig_atomic_t interrupted;
 
@@ -83,6 +88,10 @@ static int take_option(struct arguments *arguments, int letter, struct command *
         result = arguments_duration(arguments, &settings->timeout);
         if (result == 0 && settings->timeout <= 0)
             result = arguments_reject(arguments, "a duration above 0");
+        break;
+    case 'r':
+        result = arguments_number(arguments, 1, RATE_MAX, &number);
+        settings->rate = (double)number;
         break;
     case 'R':
         result = arguments_number(arguments, 1, ROUNDS_MAX, &number);
@@ -137,13 +146,19 @@ static int take_target(struct arguments *arguments, struct command *command)
 /* Options that this mode can do nothing with. Returns 0, or -1 (said). */
 static int check_mode(struct arguments *arguments, const struct load_settings *settings)
 {
-    if (settings->mode->workload != LOAD_HOLD)
-        return 0;
-    if (settings->rounds > 1)
-        return arguments_misused(arguments, "option -R, --rounds: hold opens its connections once, "
-                                            "so there is one round");
-    if (settings->warm_up > 0)
-        return arguments_misused(arguments, "option -w, --warm-up: hold has no work to warm up with");
+    const struct load_mode *mode = settings->mode;
+
+    if (settings->rate > 0 && mode->kind != LOAD_PIECES)
+        return arguments_misused(arguments, "option -r, --rate: %s has no pieces of work that could "
+                                            "have a schedule; connect and ping have", mode->name);
+    if (settings->rounds > 1 && mode->kind == LOAD_HOLD)
+        return arguments_misused(arguments, "option -R, --rounds: %s opens its connections once, so "
+                                            "there is one round", mode->name);
+    if (settings->warm_up > 0 && mode->kind == LOAD_HOLD)
+        return arguments_misused(arguments, "option -w, --warm-up: %s has no work to warm up with",
+                                 mode->name);
+    if (settings->size > 0 && mode->goal == GOAL_CONNECT)
+        return arguments_misused(arguments, "option -s, --size: %s sends nothing", mode->name);
     return 0;
 }
 
@@ -157,12 +172,11 @@ static int parse(struct arguments *arguments, struct command *command)
     if (command->shows)
         return 0;
     if (optind == arguments->argc)
-        return arguments_misused(arguments, "a mode is missing: connect, ping, stream or hold");
+        return arguments_misused(arguments, "a mode is missing: %s", modes);
     name = arguments->argv[optind++];
     command->settings.mode = load_mode(name);
     if (command->settings.mode == NULL)
-        return arguments_misused(arguments, "'%s' is not a mode: connect, ping, stream or hold",
-                                 name);
+        return arguments_misused(arguments, "'%s' is not a mode: %s", name, modes);
     if (take_options(arguments, command) == -1)
         return -1;
     if (command->shows)
@@ -237,8 +251,10 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {
         .program = "echoload",
-        .synopsis = "connect|ping|stream|hold [options] host:port",
-        .about = "Puts an echo server under load, checks every byte, and reports figures.",
+        .synopsis = "MODE [options] host:port",
+        .about = "Puts an echo server under load, checks every byte, and reports figures.\n"
+                 "MODE is connect, ping, stream or hold; or it misbehaves: reset, halfclose,\n"
+                 "dribble, deaf or storm.",
         .list = options,
         .argc = argc,
         .argv = argv,

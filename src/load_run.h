@@ -11,12 +11,16 @@
  * failed, and then once a round, over the same connections. What fails in the opening is of
  * the first round, what fails in the closing of the last.
  *
- * Every connection ends as served or as failed for one reason, never both. The loop under
- * it is load_loop.h.
+ * Every connection ends as served or as failed for one reason, never both. With a rate, so
+ * does every piece of work that was to begin in a round: what was not begun by its end is
+ * waited for, and has failed if it is not begun within the timeout.
+ *
+ * What becomes of a connection is in load_work.h; the loop under it is load_loop.h.
  */
 #ifndef LOAD_RUN_H
 #define LOAD_RUN_H
 
+#include "load_mode.h"
 #include "load_tally.h"
 #include "load_target.h"
 
@@ -24,21 +28,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum load_workload { LOAD_CONNECT, LOAD_PING, LOAD_STREAM, LOAD_HOLD };
-
-/* A workload as it is called and reported. */
-struct load_mode {
-    enum load_workload workload;
-    const char *name;
-    const char *counted;   /* what `count` counts */
-    const char *rated;     /* what `rate` is measured in ... */
-    double unit;           /* ... and how many of `counted` that is */
-    uint64_t default_size; /* bytes of a message */
-};
-
-/* The mode of that name; NULL when there is none. */
-const struct load_mode *load_mode(const char *name);
 
 struct load_settings {
     const struct load_mode *mode;

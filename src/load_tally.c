@@ -17,6 +17,7 @@ void tally_add(struct load_tally *sum, const struct load_tally *other)
 {
     sum->seconds += other->seconds;
     sum->processor += other->processor;
+    sum->lag += other->lag;
     sum->count += other->count;
     sum->late += other->late;
     sum->pauses += other->pauses;

@@ -18,6 +18,7 @@
 struct load_tally {
     double seconds;   /* measured */
     double processor; /* seconds of a processor that this client used in them */
+    double lag;       /* seconds by which pieces of work began too late though one was free */
     double rate;      /* in the mode's `rated` */
     double busy;      /* the share of a processor that this client used, in percent */
     uint64_t count;   /* done in the measured time */

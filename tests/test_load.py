@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, SANITIZERS, eventually, forks_only, process, program, run
+from harness import DEADLINE, SANITIZERS, eventually, forks_only, program, run
 
 PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
 KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
@@ -45,7 +45,7 @@ def number(report, name):
 def summary(*arguments):
     """What JSON says of a run that has to succeed, all rounds together."""
     result = load('-o', 'json', *arguments)
-    assert (result.returncode, result.stderr) == (0, ''), result
+    assert result.returncode == 0 and 'failure' not in result.stderr, result
     return json.loads(result.stdout)['summary']
 
 
@@ -106,7 +106,7 @@ def test_every_mode_reports_the_same_lines(server, mode):
     """Catches a figure that a mode leaves out: a script would take the one of another run."""
     srv = server(verbose=None)
     first, this = load('connect', '-d', '50ms', srv.address), load(mode, '-d', '50ms', srv.address)
-    assert (this.returncode, this.stderr) == (0, '')
+    assert this.returncode == 0 and 'failure' not in this.stderr
     assert list(text(this)) == list(text(first))
     assert text(this)['mode'] == mode and number(text(this), 'count') > 0
 
@@ -211,7 +211,7 @@ def test_an_interruption_ends_the_rounds(server):
     busy.send_signal(signal.SIGINT)
     out, err = busy.communicate(timeout=DEADLINE)
     whole = json.loads(out)
-    assert (busy.returncode, err, len(whole['rounds'])) == (0, '', 1)
+    assert busy.returncode == 0 and 'failure' not in err and len(whole['rounds']) == 1
     assert whole['summary']['seconds'] < 10
 
 
@@ -453,3 +453,120 @@ def test_no_mode_has_more_under_way_than_asked(peer, mode):
             break
     assert running.wait(DEADLINE) == 0
     assert 3 <= most <= 3 + 5  # the three standard ones, the mechanism's, and one that closes
+
+
+# ---- what it says while it runs, and about itself ------------------------------------------
+
+def on_a_terminal(*arguments):
+    """Runs echoload with standard error on a terminal of its own. Returns the report and all
+    that the terminal was sent."""
+    master, slave = pty.openpty()
+
+    def own_terminal():  # so that it is in the foreground there
+        os.setsid()
+        os.close(os.open(os.ttyname(2), os.O_RDWR))
+
+    running = subprocess.Popen([program('echoload'), *arguments], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=slave, preexec_fn=own_terminal)
+    os.close(slave)
+    shown = b''
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # its last user is gone: EIO
+            break
+        shown += part
+    os.close(master)
+    out = running.communicate(timeout=DEADLINE)[0].decode()
+    assert running.returncode == 0
+    return out, shown.decode()
+
+
+@forks_only
+def test_progress_is_one_line_that_is_erased(server):
+    """Catches lines that scroll, a figure that is missing, and one that is left behind."""
+    srv = server(verbose=None)
+    out, shown = on_a_terminal('ping', '-c', '3', '-H', '2', '-R', '2', '-d', '900ms', srv.address)
+    assert out.startswith('mode ') and 'left' not in out
+    start, *lines, end = shown.split('\r\033[K')
+    assert (start, end) == ('', '') and '\n' not in shown
+    for line in lines:
+        assert re.fullmatch(r'round [12] of 2: [\d.]+ messages/s, 5 live, 0 failed(, [\d.]+ s left)?',
+                            line), line
+    assert {line.split(':')[0] for line in lines} == {'round 1 of 2', 'round 2 of 2'}
+    assert 4 <= len(lines) <= 10  # five times a second, on a machine with little time maybe less
+    assert all(float(re.search(r': ([\d.]+) ', line)[1]) > 0 for line in lines)
+
+
+@forks_only
+def test_there_is_no_progress_in_a_pipe(server):
+    """Catches a log or a script that gets the line."""
+    srv = server(verbose=None)
+    result = load('ping', '-d', '700ms', '-c', '1', srv.address)
+    assert '\r' not in result.stdout + result.stderr and 'left' not in result.stderr
+
+
+def test_client_busy_is_the_processor_that_it_used(peer):
+    """Catches a share that is of something else: of the server, or of all processors. The system
+    counts the same, and the opening and closing besides."""
+    running = subprocess.Popen([program('echoload'), 'ping', '-d', '600ms', peer(echo).address],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, err = running.stdout.read(), running.stderr.read()
+    _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = status
+    report = dict(line.split(None, 1) for line in out.splitlines())
+    used = number(report, 'client-busy') / 100 * number(report, 'seconds')
+    assert status == 0 and 0 < used <= usage.ru_utime + usage.ru_stime
+    assert used >= (usage.ru_utime + usage.ru_stime) / 2 - 0.02
+    assert ('this client was busy' in err) == (number(report, 'client-busy') > 90)
+
+
+# ---- bad input ---------------------------------------------------------------------------
+
+BAD = [
+    (['-R', '0', 'ping', 'HERE'], r"option -R, --rounds: '0' is not a whole number from 1 to 1000"),
+    (['-r', '0', 'ping', 'HERE'], r"option -r, --rate: '0' is not a whole number from 1 to 10000000"),
+    (['-r', '1.5', 'ping', 'HERE'], r"option -r, --rate: '1.5' is not a whole number"),
+    (['-w', 'x', 'ping', 'HERE'], r"option -w, --warm-up: 'x' is not a duration such as 500ms"),
+    (['-o', 'xml', 'ping', 'HERE'],
+     r"option -o, --output: 'xml' is not a form of report: text, csv or json"),
+    (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
+    (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no pieces of work'),
+    (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no pieces of work'),
+    (['deaf', '-r', '5', 'HERE'], r'option -r, --rate: deaf has no pieces of work'),
+    (['hold', '-R', '2', 'HERE'], r'option -R, --rounds: hold opens its connections once'),
+    (['deaf', '-R', '2', 'HERE'], r'option -R, --rounds: deaf opens its connections once'),
+    (['hold', '-w', '1s', 'HERE'], r'option -w, --warm-up: hold has no work to warm up with'),
+    (['storm', '-s', '5', 'HERE'], r'option -s, --size: storm sends nothing'),
+    (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
+     r'halfclose, dribble, deaf or storm'),
+    ([], r'a mode is missing: connect, ping'),
+    (['ping'], r"the server's address is missing: host:port or /path"),
+    (['ping', 'HERE', 'HERE'], r"'\S+' is one operand too many"),
+    (['ping', '127.0.0.1:99999'], r"'127.0.0.1:99999' is not host:port or /path"),
+    (['-c', '0', 'ping', 'HERE'], r"option -c, --concurrency: '0' is not a whole number"),
+    (['-t', '0', 'ping', 'HERE'], r"option -t, --timeout: '0' is not a duration above 0"),
+]
+
+
+@pytest.mark.parametrize('words, expected', BAD, ids=[' '.join(words) for words, _ in BAD])
+def test_bad_input_gets_one_line_that_says_what_is_right(words, expected):
+    """Catches bad input that is taken for something else, or a message that does not help."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        here = f'127.0.0.1:{listener.getsockname()[1]}'
+        result = load(*[here if word == 'HERE' else word for word in words])
+        assert (result.returncode, result.stdout) == (2, '')
+        assert re.match(rf'echoload: {expected}', result.stderr), result.stderr
+        assert result.stderr.count('\n') == 1
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nothing was begun
+            listener.accept()
+
+
+def test_too_few_descriptors_are_said_before_anything_begins(peer):
+    """Catches a run that fails in the middle because it cannot open any more."""
+    result = subprocess.run(['sh', '-c', f'ulimit -n 50; exec {program("echoload")} reset -c 100 '
+                             + peer(echo).address], text=True, capture_output=True,
+                            timeout=DEADLINE, check=False)
+    assert result.returncode == 2
+    assert 'need 116 descriptors; the limit is 50' in result.stderr

@@ -108,7 +108,8 @@ def test_every_mode_reports_the_same_lines(server, mode):
     first, this = load('connect', '-d', '50ms', srv.address), load(mode, '-d', '50ms', srv.address)
     assert this.returncode == 0 and 'failure' not in this.stderr
     assert list(text(this)) == list(text(first))
-    assert text(this)['mode'] == mode and number(text(this), 'count') > 0
+    assert text(this)['mode'] == mode
+    assert number(text(this), 'count') + number(text(this), 'late') > 0
 
 
 @forks_only
@@ -136,13 +137,12 @@ def test_csv_is_for_awk(server):
     srv = server(verbose=None)
     out = load('connect', '-R', '2', '-d', '50ms', '-o', 'csv', srv.address).stdout
     script = ('NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = NF; next }'
-              'NF == n { print $at["mode"], $at["target"], $at["rate"] + 0 }')
+              'NF == n { print $at["mode"], $at["target"], $at["rate"] }')
     rows = subprocess.run(['awk', '-F,', script], input=out, text=True, capture_output=True,
                           timeout=DEADLINE, check=True).stdout.splitlines()
+    assert rows == [f'connect {srv.address} {row["rate"]}'
+                    for row in csv.DictReader(io.StringIO(out))]
     assert len(rows) == 2
-    for row in rows:
-        mode, target, rate = row.split()
-        assert (mode, target) == ('connect', srv.address) and float(rate) > 0
 
 
 @forks_only
@@ -171,17 +171,17 @@ def test_rounds_use_the_same_connections(peer):
 
 
 def test_a_warm_up_is_not_in_the_report(peer):
-    """Catches the slow beginning in the figures: here each message of it takes 50 ms."""
+    """Catches the slow beginning in the figures: here each message of it takes 300 ms."""
     begin = time.monotonic()
 
     def slow_at_first(client):
         while part := client.recv(65536):
             if time.monotonic() - begin < 0.5:
-                time.sleep(0.05)
+                time.sleep(0.3)
             client.sendall(part)
 
     own = peer(slow_at_first)
-    assert summary('ping', '-c', '1', '-w', '600ms', '-d', '100ms', own.address)['max'] < 50000
+    assert summary('ping', '-c', '1', '-w', '600ms', '-d', '100ms', own.address)['max'] < 300000
 
 
 def test_what_fails_in_a_warm_up_is_not_hidden(peer):

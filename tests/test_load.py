@@ -297,7 +297,19 @@ def test_a_schedule_sees_a_stall_that_a_closed_loop_does_not(server):
     assert asked['service-p90'] < 50000
 
 
-def test_what_was_not_begun_in_time_has_failed(peer):
+def test_what_was_not_begun_in_time_is_waited_for(peer):
+    """Catches work that is dropped at the end of a round: what the server kept waiting most."""
+    def slowly(client):
+        while part := client.recv(64):
+            time.sleep(0.02)
+            client.sendall(part)
+
+    got = summary('ping', '-c', '1', '-r', '200', '-d', '100ms', peer(slowly).address)
+    assert (got['count'] + got['late'], got['failed']) == (20, 0)
+    assert got['late'] >= 15 and got['max'] >= 300000
+
+
+def test_what_was_never_begun_has_failed(peer):
     """Catches what silently falls away when the server never answers again."""
     own = peer(lambda client: (client.recv(64), time.sleep(3)))
     result = load('connect', '-r', '20', '-d', '500ms', '-t', '500ms', '-c', '2', own.address)

@@ -321,16 +321,19 @@ def test_what_was_never_begun_has_failed(peer):
 
 def test_a_refused_schedule_fails_piece_by_piece():
     """Catches a spin, or a piece that is lost, when nobody listens any more."""
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        address = f'127.0.0.1:{listener.getsockname()[1]}'
-        running = subprocess.Popen(
-            [program('echoload'), 'connect', '-r', '100', '-d', '1s', '-t', '5s', address],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        listener.accept()  # the one that found the server
-    out, _ = running.communicate(timeout=DEADLINE)
+    with socket.socket() as reserved:  # or another test's server could have the port next
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(('127.0.0.1', 0))
+        with socket.create_server(reserved.getsockname()) as listener:
+            running = subprocess.Popen(
+                [program('echoload'), 'connect', '-r', '100', '-d', '1s', '-t', '5s',
+                 f'127.0.0.1:{listener.getsockname()[1]}'],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            listener.accept()  # the one that found the server
+        out, _ = running.communicate(timeout=DEADLINE)
     report = dict(line.split(None, 1) for line in out.splitlines())
     assert running.returncode == 1
-    assert int(report['failed']) == 100
+    assert int(report['failed']) == 100, out
     assert number(report, 'client-busy') < 50
 
 

@@ -40,7 +40,8 @@ READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Da
 PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
 BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
-            src/platform_$(PLATFORM).c src/platform_confine_$(CONFINE).c \
+            src/platform_$(PLATFORM).c src/platform_timer_$(PLATFORM).c \
+            src/platform_confine_$(CONFINE).c \
             $(wildcard src/readiness_$(READINESS).c)
 VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \
             $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
@@ -53,8 +54,8 @@ TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard exampl
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards minimal unit asan tsan bench-variants
+.PHONY: all help run check check-all check-systemd deps static bench bench-client bench-variants \
+        lint install uninstall dist clean hazards minimal unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -68,6 +69,7 @@ help:
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
+	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -187,6 +189,14 @@ bench: all static hazards $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 bench-variants: STATIC_ALSO = threadecho
 bench-variants: all minimal static
 	@BUILD=$(BUILD) tests/bench-variants
+
+# A second load client, which shares nothing with echoload.
+$(BUILD)/plain_client: tests/plain_client.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
+
+bench-client: all static $(BUILD)/plain_client
+	@BUILD=$(BUILD) tests/bench-client
 
 lint:
 	@tests/lint

@@ -34,13 +34,16 @@ static int ready(int client, short what)
 
 static void echo(int client)
 {
-    char buffer[4096];
-    ssize_t size;
+    char buffer[65536];
+    ssize_t size, written;
 
     fcntl(client, F_SETFL, O_NONBLOCK);
-    while (ready(client, POLLIN) && (size = read(client, buffer, sizeof buffer)) > 0)
-        if (!ready(client, POLLOUT) || write(client, buffer, (size_t)size) == -1)
-            return; /* THE MISTAKE: it may have written less than size */
+    while (ready(client, POLLIN) && (size = read(client, buffer, sizeof buffer)) > 0) {
+        while ((written = write(client, buffer, (size_t)size)) == -1)
+            if (errno != EAGAIN || !ready(client, POLLOUT))
+                return;
+        /* THE MISTAKE: that written may be less than size is not looked at */
+    }
 }
 
 static void reap(int number)

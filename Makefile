@@ -47,13 +47,13 @@ SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
             $(BUILD)/unit/test_readiness_poll
-TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
+HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards unit asan tsan
+        clean hazards hazard-servers unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -66,6 +66,7 @@ help:
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
+	  'make hazards    the famous mistakes, caught, and our servers beside them (three minutes)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -99,16 +100,18 @@ $(BUILD)/obj/examples/variants/%.o: COMPILE += -pthread
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
-# The hazards stand alone, as a student would compile them.
-hazards: $(TEXTBOOK)
+# The hazards stand alone, as a student would compile them; `make lint` wants no warning.
+STUDENT = $(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(filter -Werror,$(CFLAGS))
+hazard-servers: $(HAZARDS)
 $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
+	$(STUDENT) $(THREADS) -o $@ $<
+$(BUILD)/hazards/shared_client: THREADS = -pthread
 
 # Its buffer as large as forkecho's, for the comparison of streams.
 $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -DBUFFER_SIZE=65536 -o $@ $<
+	$(STUDENT) -DBUFFER_SIZE=65536 -o $@ $<
 
 static:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2 -g' \
@@ -153,7 +156,7 @@ deps:
 # `make deps check` installs before it builds, also under -j.
 $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
-check: all unit hazards
+check: all unit hazard-servers
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
 check-systemd: all
@@ -164,8 +167,11 @@ $(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 bench: STATIC_ALSO = bare_fork
-bench: all static hazards $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
+bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 	@BUILD=$(BUILD) tests/bench
+
+hazards: all hazard-servers
+	@BUILD=$(BUILD) examples/hazards/expose
 
 lint:
 	@tests/lint

@@ -45,10 +45,11 @@ static void reap(int number)
 
 static int open_listener(const char *port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
+    address.sin_port = htons((uint16_t)strtoul(port, NULL, 10));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (listener == -1 ||
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1 ||

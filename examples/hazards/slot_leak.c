@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIVE_MAX 4
+#define LIVE_MAX 2
 
 static void echo(int client)
 {

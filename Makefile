@@ -49,13 +49,13 @@ SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
             $(addprefix $(BUILD)/unit/test_readiness_,poll select)
-TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
+HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench bench-client bench-variants \
-        lint install uninstall dist clean hazards minimal unit asan tsan
+        lint install uninstall dist clean hazards hazard-servers minimal unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -70,6 +70,7 @@ help:
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
+	  'make hazards    the famous mistakes, caught, and our servers beside them (three minutes)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -107,16 +108,18 @@ $(call object,src/worker.c): COMPILE += -pthread
 $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
-# The hazards stand alone, as a student would compile them.
-hazards: $(TEXTBOOK)
+# The hazards stand alone, as a student would compile them; `make lint` wants no warning.
+STUDENT = $(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(filter -Werror,$(CFLAGS))
+hazard-servers: $(HAZARDS)
 $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
+	$(STUDENT) $(THREADS) -o $@ $<
+$(BUILD)/hazards/shared_client: THREADS = -pthread
 
 # Its buffer as large as forkecho's, for the comparison of streams.
 $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -DBUFFER_SIZE=65536 -o $@ $<
+	$(STUDENT) -DBUFFER_SIZE=65536 -o $@ $<
 
 # The minimal servers, of the same flags as what is measured against them, and nothing else of it.
 MINIMAL = $(patsubst tests/minimal/%.c,%,$(wildcard tests/minimal/*.c)) fork
@@ -172,7 +175,7 @@ deps:
 # `make deps check` installs before it builds, also under -j.
 $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
-check: all unit hazards
+check: all unit hazard-servers
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
 check-systemd: all
@@ -183,7 +186,7 @@ $(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 bench: STATIC_ALSO = bare_fork
-bench: all static hazards $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
+bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 	@BUILD=$(BUILD) tests/bench
 
 bench-variants: STATIC_ALSO = threadecho
@@ -197,6 +200,9 @@ $(BUILD)/plain_client: tests/plain_client.c Makefile
 
 bench-client: all static $(BUILD)/plain_client
 	@BUILD=$(BUILD) tests/bench-client
+
+hazards: all hazard-servers
+	@BUILD=$(BUILD) examples/hazards/expose
 
 lint:
 	@tests/lint

@@ -80,7 +80,7 @@ static int open_listener(uint16_t port)
 
 int main(int argc, char **argv)
 {
-    int listener = open_listener(argc > 1 ? (uint16_t)atoi(argv[1]) : 0);
+    int listener = open_listener(argc > 1 ? (uint16_t)strtoul(argv[1], NULL, 10) : 0);
     struct sigaction action = {.sa_handler = reap_children, .sa_flags = SA_RESTART};
 
     sigemptyset(&action.sa_mask);

@@ -1,0 +1,161 @@
+"""The hazards: each mistake is caught by its detector, and our servers survive every one."""
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from harness import BUILD, DEADLINE, SANITIZERS, SERVERS, TOP, eventually, marked, program
+
+FOLDER = TOP / 'examples/hazards'
+EXPOSE = FOLDER / 'expose'
+FILES = {path.stem: path for path in sorted(FOLDER.glob('*.c')) if path.stem != 'textbook'}
+each_hazard = pytest.mark.parametrize('hazard', FILES)
+# Programs of the hazards are not built with sanitizers, and need not be tested twice.
+needs_mistakes = pytest.mark.skipif(not (BUILD / 'hazards').is_dir(),
+                                    reason='the hazards are not built here')
+
+
+def expose(*arguments, **options):
+    return subprocess.run([sys.executable, EXPOSE, *arguments], stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, timeout=10 * DEADLINE, check=False, **options)
+
+
+def trials(*arguments):
+    """Two trials: how they ended, and (hazard, server, verdict, how often, counts) of each."""
+    done = expose('-n', '2', '-o', 'csv', '-w', str(DEADLINE), *arguments,
+                  env={**os.environ, **SANITIZERS, 'BUILD': str(BUILD)})
+    assert done.stdout, done
+    return done, [(row['hazard'], row['server'], row['verdict'], row['times'], row['counts'])
+                  for row in csv.DictReader(done.stdout.splitlines())]
+
+
+# ---- caught and survived -----------------------------------------------------------------
+
+@needs_mistakes
+@each_hazard
+def test_the_mistake_is_caught(hazard):
+    """Catches a detector that sees nothing, and a hazard whose mistake somebody has mended."""
+    done, [(name, server, verdict, times, _)] = trials(hazard, '-s')
+    assert (name, server, verdict, times) == (hazard, 'mistake', 'caught', '2'), done
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_our_server_survives_them_all(server_name):
+    """Catches one of the famous mistakes in a server of ours; and a detector that accuses right
+    ones, or a model that it does not fit. (All in one run: to start a run takes as long as a
+    trial.)"""
+    done, rows = trials('-M', '-s', program(server_name))
+    assert [row for row in rows if row[3] != '2'] == []
+    assert sorted(row[0] for row in rows) == sorted(FILES)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+@needs_mistakes
+def test_a_server_with_the_mistake_is_named():
+    """Catches a table that calls everything right that is not named as a mistake."""
+    done, rows = trials('one_wait', 'no_eintr', '-M', '-s', BUILD / 'hazards' / 'one_wait')
+    assert rows == [('one_wait', 'one_wait', 'survived', '0', '7x2'),
+                    ('no_eintr', 'one_wait', 'survived', '2', '0x2')]
+    assert done.returncode == 1
+    assert done.stderr == 'expose: one_wait: one_wait survived only 0/2\n'
+
+
+@needs_mistakes
+def test_a_server_that_ends_does_not_survive():
+    """Catches a detector that finds nothing wrong with a server that is no more: this one ends
+    where descriptors run out, which burns no processor time."""
+    _, rows = trials('emfile_spin', '-M', '-s', BUILD / 'hazards' / 'accept_error_kills')
+    assert [row[3:] for row in rows] == [('0', 'ended x2')]
+
+
+# ---- what is printed ---------------------------------------------------------------------
+
+@needs_mistakes
+def test_the_table_is_for_people():
+    """Catches a summary that lacks a server or a hazard, or that differs from the counts."""
+    done = expose('-n', '1', 'one_wait', 'no_eintr', '-s', program('forkecho'),
+                  env={**os.environ, 'BUILD': str(BUILD)})
+    assert (done.returncode, done.stderr) == (0, ''), done  # no progress where there is no terminal
+    assert re.search(r'^one_wait: zombies\n  mistake +caught 1/1 +7x1\n'
+                     r'  forkecho +survived 1/1 +0x1$', done.stdout, re.M)
+    assert [line.split() for line in done.stdout.splitlines()[-4:]] == [
+        ['caught', 'survived'], ['hazard', 'mistake', 'forkecho'],
+        ['one_wait', '1/1', '1/1'], ['no_eintr', '1/1', '1/1']]
+
+
+def test_help_fits_a_screen():
+    """Catches a help that scrolls away or wraps on a terminal of 24 lines of 80 columns."""
+    lines = expose('--help').stdout.splitlines()
+    assert 10 < len(lines) <= 24
+    assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['no_reapin'], 'did you mean no_reaping?'),
+    (['everything'], 'child_keeps_listener'),
+    (['no_eintr', '-s', 'build/nothing'], 'run make hazards'),
+    (['-s', 'no_eintr'], 'is a hazard'),
+    (['-n', '0'], 'from 1 on'),
+    (['-o', 'xml'], 'csv'),
+    (['-w', 'long'], 'long'),
+])
+def test_what_cannot_be_run_is_said(arguments, words):
+    """Catches a mistyped name that ends in a traceback, or in no trial and exit status 0."""
+    done = expose(*arguments)
+    assert (done.returncode, done.stdout) == (2, ''), done
+    assert words in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_a_program_that_is_no_server_is_said():
+    """Catches trials that wait for ever for an address, or count it as a server."""
+    done = expose('-M', '-n', '1', '-w', '1', 'no_eintr', '-s', '/bin/true')
+    assert done.returncode == 2
+    assert 'printed no address' in done.stderr and 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['INT', 'TERM'])
+def test_nothing_is_left_when_it_is_interrupted(folder, number):
+    """Catches servers, clients' children and folders that stay behind after Ctrl-C."""
+    mark = uuid.uuid4().hex
+    running = subprocess.Popen(
+        [sys.executable, EXPOSE, '-M', '-n', '100', '-s', program(SERVERS[0])],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, 'FORKECHO_TEST': mark, 'TMPDIR': str(folder)})
+    eventually(lambda: len(marked(mark)) > 1, 'trials are running')
+    running.send_signal(number)
+    assert running.communicate(timeout=DEADLINE)[1] == ''
+    assert running.returncode == 130
+    eventually(lambda: not marked(mark), 'nothing runs any more')
+    assert list(folder.iterdir()) == []
+
+
+# ---- the files ---------------------------------------------------------------------------
+
+@each_hazard
+def test_a_hazard_says_what_it_is(hazard):
+    """Catches a hazard without its story, with two mistakes marked or none, and a story that sends
+    the reader to a function which is not there any more."""
+    text = FILES[hazard].read_text()
+    assert len(re.findall(r'/\* THE MISTAKE: ', text)) == 1
+    story = text[:text.index('*/')]
+    for heading in (f'{hazard}.c: ', 'What one sees: ', 'Why: ', 'Who had it: ', 'forkecho: '):
+        assert heading in story, heading
+    ours = re.sub(r'\s+\*\s+', ' ', story[story.index('forkecho: '):])
+    paths = re.findall(r'\b((?:src|examples)/[\w/]+\.[ch])\b', ours)
+    assert paths
+    source = ''.join((TOP / path).read_text() for path in paths)
+    for name in re.findall(r'\b[a-z]+_[a-z_]+\b(?!\.[ch])', ours):
+        assert re.search(rf'\b{name}\(', source), name
+
+
+def test_every_hazard_is_listed():
+    """Catches a hazard without a detector, without a row in README, or the reverse."""
+    listed = expose('--help').stdout.split('Hazards:\n')[-1].split('\n\n')[0].split()
+    heading, *rows = re.findall(r'^  ([a-z_]+)  +\w', (FOLDER / 'README').read_text(), re.M)
+    assert heading == 'hazard'
+    assert sorted(listed) == sorted(rows) == sorted(FILES)

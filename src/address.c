@@ -61,6 +61,16 @@ static int split_host(const char *host, size_t length, struct endpoint *endpoint
     return 0;
 }
 
+/* What stands in brackets has a colon, for which they are there; and is no path, for which an
+ * endpoint that begins with '/' would be taken. */
+static int split_brackets(const char *host, size_t length, struct endpoint *endpoint,
+                          const char **problem)
+{
+    if (length > 0 && (host[0] == '/' || memchr(host, ':', length) == NULL))
+        return refuse_text(problem, "only an IPv6 address is written in brackets");
+    return split_host(host, length, endpoint, problem);
+}
+
 int address_split(const char *text, struct endpoint *endpoint, const char **problem)
 {
     const char *colon = strchr(text, ':');
@@ -70,7 +80,7 @@ int address_split(const char *text, struct endpoint *endpoint, const char **prob
     if (text[0] == '/')
         return split_path(text, endpoint, problem);
     if (text[0] == '[' && close != NULL && close[1] == ':')
-        return split_host(text + 1, (size_t)(close - text - 1), endpoint, problem) == -1
+        return split_brackets(text + 1, (size_t)(close - text - 1), endpoint, problem) == -1
                    ? -1
                    : split_port(close + 2, endpoint, problem);
     if (text[0] == '[' || (colon != NULL && strchr(colon + 1, ':') != NULL))

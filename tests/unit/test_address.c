@@ -41,6 +41,8 @@ START_TEST(what_is_no_address_is_refused_with_the_reason)
         {"", "port is missing"},       {":7", "host is missing"},
         {"host:", "port is missing"},  {"[::1]:", "port is missing"},
         {"[]:7", "host is missing"},   {"::1", "[address]:port"},
+        {"[*]:7", "in brackets"},      {"[localhost]:7", "in brackets"},
+        {"[/a:b]:7", "in brackets"},   {"[/run/echo]:7", "in brackets"},
         {"::1:7", "[address]:port"},   {"[::1]", "[address]:port"},
         {"[::1]7", "[address]:port"},  {"[::1", "[address]:port"},
         {"65536", "0 to 65535"},       {"99999999999999999999", "0 to 65535"},

@@ -165,7 +165,8 @@ static void add_ipv4(struct text *text, const struct in_addr *address)
     }
 }
 
-/* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11). */
+/* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11);
+ * with others getaddrinfo takes no name of one. */
 static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
 {
     char host[INET6_ADDRSTRLEN] = "", name[IF_NAMESIZE];
@@ -173,7 +174,8 @@ static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
     inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof host);
     text_add(text, "[");
     text_add(text, host);
-    if (address->sin6_scope_id != 0 && if_indextoname(address->sin6_scope_id, name) != NULL) {
+    if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) &&
+        if_indextoname(address->sin6_scope_id, name) != NULL) {
         text_add(text, "%");
         text_add(text, name);
     }

@@ -47,13 +47,14 @@ SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
             $(BUILD)/unit/test_readiness_poll
+HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards unit asan tsan
+        clean hazards unit harnesses fuzz asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -64,7 +65,8 @@ help:
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
-	  'make static     build $(BUILD)/static/forkecho with musl, static' \
+	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
+  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
@@ -120,7 +122,7 @@ STATIC_CC ?= musl-gcc
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
-	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit
+	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit harnesses
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
 	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(BUILD)/tsan/threadecho
@@ -147,13 +149,26 @@ $(BUILD)/unit/test_readiness_poll: \
 CHECK_LIBS = $(shell pkg-config --libs check)
 unit: $(SUITES)
 
+# A fuzz harness replays a corpus; linked with libFuzzer instead of replay.o, it fuzzes.
+FUZZ_MAIN = $(call object,tests/fuzz/replay.c)
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(FUZZ_MAIN) $(BUILD)/libecho.a
+	@mkdir -p $(@D)
+	$(LINK) -pthread -o $@ $^ $(LDLIBS)
+harnesses: $(HARNESSES)
+
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/libfuzzer CC=clang HARDEN= HARDEN_LD= \
+	  FEWER_MAPPINGS= FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
+	  CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined' harnesses
+	@BUILD=$(BUILD)/libfuzzer tests/fuzz/run
+
 deps:
 	@tests/deps
 
 # `make deps check` installs before it builds, also under -j.
 $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
-check: all unit hazards
+check: all unit harnesses hazards
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
 check-systemd: all

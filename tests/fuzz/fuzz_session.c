@@ -6,7 +6,8 @@
  * line of acts, each a letter and a digit, and the rest is what the client sends.
  *
  *   kind  m q a: replies by a template (templates[] below); G: a greeting; P: a PROXY header is
- *         due; w: a delay; s: begins with a small buffer; k: small socket buffers;
+ *         due; w: a delay; s: begins with a small buffer; k: small socket buffers; x: the data
+ *         is sent again and again, until it fills all buffers there are;
  *         1 to 9: the message size; B: runs by itself, blocking (session_run), in a thread, and
  *         then as plain echo, for what was one message cannot be seen from outside
  *   acts  cN: the client sends up to so much; rN: reads; tN: the session takes so many steps;
@@ -35,6 +36,11 @@ static const size_t sizes[] = {1, 2, 3, 7, 16, 100, 1000, 4096, 65536, 200000};
 
 static const char *const templates[] = {"<%m>", "%q\n", "%a: %m%m%%"};
 
+/* How much the kind x sends: more than a session's buffer and those of both sockets hold; but
+ * not more messages than that, where they are small. */
+#define MUCH 700000
+#define MANY 2000
+
 /* Turns without a byte moved, after which a run has hung; in a thread, seconds. */
 #define IDLE_TURNS 1000
 #define IDLE_SECONDS 10
@@ -46,7 +52,7 @@ static const char *const templates[] = {"<%m>", "%q\n", "%a: %m%m%%"};
 static struct {
     struct session session;
     const char *template, *greeting;
-    const uint8_t *data;
+    uint8_t *data;
     size_t size, sent;
     struct bytes received, expected;
     int client;      /* -1: it has vanished */
@@ -312,6 +318,17 @@ static struct service service_of(const struct input *kind, bool blocking)
     return service;
 }
 
+/* What the client sends: the rest of the input, once or often. */
+static void set_data(const struct input *kind, struct input rest, size_t message_size)
+{
+    size_t most = run.template != NULL ? MANY * message_size : MUCH;
+
+    run.size = rest.left == 0 || !has(kind, 'x') ? rest.left : most < MUCH ? most : MUCH;
+    run.data = fuzz_memory(run.size);
+    for (size_t i = 0; i < run.size; i++)
+        run.data[i] = rest.at[i % rest.left];
+}
+
 static int open_pair(const struct input *kind, bool blocking)
 {
     struct timeval idle = {.tv_sec = IDLE_SECONDS};
@@ -370,12 +387,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     signal(SIGPIPE, SIG_IGN); /* as in a server */
     memset(&run, 0, sizeof run);
-    run.data = input.at;
-    run.size = input.left;
     kind = input_of((const uint8_t *)kind_line, strlen(kind_line));
     acts = input_of((const uint8_t *)acts_line, strlen(acts_line));
     blocking = has(&kind, 'B');
     service = service_of(&kind, blocking);
+    set_data(&kind, input, service.message_size);
     buffer = fuzz_memory(session_buffer_size(&service));
     begin(&service, &kind, blocking, buffer);
     play(acts, blocking);
@@ -386,6 +402,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply_free((struct reply *)service.reply);
     reply_free((struct reply *)service.greeting);
     access_free(&service.proxies);
+    free(run.data);
     bytes_free(&run.expected);
     bytes_free(&run.received);
     free(buffer);

@@ -19,7 +19,7 @@ struct bytes {
 
 static inline void bytes_add(struct bytes *bytes, const void *more, size_t size)
 {
-    if (size == 0)
+    if (more == NULL || size == 0)
         return;
     if (bytes->size + size > bytes->room) {
         bytes->room = 2 * (bytes->size + size);

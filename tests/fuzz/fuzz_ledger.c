@@ -133,22 +133,29 @@ static void write_torn(struct input *input)
     write_bytes(&record, take_byte(input) % sizeof record);
 }
 
+/* A client that a record names is one that there can be, and the one that it names. */
+static void check_client(const struct record *record, const struct peer *client)
+{
+    sa_family_t family = client->name.any.sa_family;
+    struct peer named = peer_of(family, record->address, (in_port_t)record->port);
+
+    FUZZ_HOLDS(family == AF_INET || family == AF_INET6 || family == AF_UNIX);
+    FUZZ_HOLDS(record->family == family && record->port <= UINT16_MAX);
+    FUZZ_HOLDS(same_bytes(&named, client, sizeof named) && can_be_told(client));
+}
+
 /* Records are taken as they were written; what else looks like one has at least its seal. */
 static void check_taken(const struct record *record)
 {
     struct peer client;
-    sa_family_t family;
 
     FUZZ_HOLDS(record->mark == MARK && record->seal == seal_of(record));
     if (run.taken < run.written && same_bytes(record, &sealed[run.taken], sizeof *record))
         run.taken++;
     else
         run.strangers++;
-    if (!ledger_client(record, &client))
-        return;
-    family = client.name.any.sa_family;
-    FUZZ_HOLDS(family == AF_INET || family == AF_INET6 || family == AF_UNIX);
-    FUZZ_HOLDS(can_be_told(&client));
+    if (ledger_client(record, &client))
+        check_client(record, &client);
 }
 
 /* As the server does it: all there is, and where there is much junk, in several goes. */

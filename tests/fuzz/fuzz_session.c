@@ -38,8 +38,8 @@ static const char *const templates[] = {"<%m>", "%q\n", "%a: %m%m%%"};
 
 /* How much the kind x sends: more than a session's buffer and those of both sockets hold; but
  * not more messages than that, where they are small. */
-#define MUCH 700000
-#define MANY 2000
+#define MUCH 550000
+#define MANY 500
 
 /* Turns without a byte moved, after which a run has hung; in a thread, seconds. */
 #define IDLE_TURNS 1000
@@ -325,8 +325,8 @@ static void set_data(const struct input *kind, struct input rest, size_t message
 
     run.size = rest.left == 0 || !has(kind, 'x') ? rest.left : most < MUCH ? most : MUCH;
     run.data = fuzz_memory(run.size);
-    for (size_t i = 0; i < run.size; i++)
-        run.data[i] = rest.at[i % rest.left];
+    for (size_t at = 0; at < run.size; at += rest.left)
+        memcpy(run.data + at, rest.at, run.size - at < rest.left ? run.size - at : rest.left);
 }
 
 static int open_pair(const struct input *kind, bool blocking)

@@ -50,12 +50,13 @@ TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
             $(addprefix $(BUILD)/unit/test_readiness_,poll select)
 HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
+HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench bench-client bench-variants \
-        lint install uninstall dist clean hazards hazard-servers minimal unit asan tsan
+        lint install uninstall dist clean hazards hazard-servers harnesses fuzz minimal unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -66,6 +67,7 @@ help:
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
+	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
@@ -141,7 +143,7 @@ STATIC_CC ?= musl-gcc
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
-	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit
+	  CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit harnesses
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
 	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(addprefix $(BUILD)/tsan/,threadecho threadpoolecho)
@@ -169,13 +171,26 @@ $(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readi
 CHECK_LIBS = $(shell pkg-config --libs check)
 unit: $(SUITES)
 
+# A fuzz harness replays a corpus; linked with libFuzzer instead of replay.o, it fuzzes.
+FUZZ_MAIN = $(call object,tests/fuzz/replay.c)
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(FUZZ_MAIN) $(BUILD)/libecho.a
+	@mkdir -p $(@D)
+	$(LINK) -pthread -o $@ $^ $(LDLIBS)
+harnesses: $(HARNESSES)
+
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/libfuzzer CC=clang HARDEN= HARDEN_LD= \
+	  FEWER_MAPPINGS= FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
+	  CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined' harnesses
+	@BUILD=$(BUILD)/libfuzzer tests/fuzz/run
+
 deps:
 	@tests/deps
 
 # `make deps check` installs before it builds, also under -j.
 $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
-check: all unit hazard-servers
+check: all unit harnesses hazard-servers
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
 check-systemd: all

@@ -61,6 +61,16 @@ static int split_host(const char *host, size_t length, struct endpoint *endpoint
     return 0;
 }
 
+/* What stands in brackets has a colon, for which they are there; and is no path, for which an
+ * endpoint that begins with '/' would be taken. */
+static int split_brackets(const char *host, size_t length, struct endpoint *endpoint,
+                          const char **problem)
+{
+    if (length > 0 && (host[0] == '/' || memchr(host, ':', length) == NULL))
+        return refuse_text(problem, "only an IPv6 address is written in brackets");
+    return split_host(host, length, endpoint, problem);
+}
+
 int address_split(const char *text, struct endpoint *endpoint, const char **problem)
 {
     const char *colon = strchr(text, ':');
@@ -70,7 +80,7 @@ int address_split(const char *text, struct endpoint *endpoint, const char **prob
     if (text[0] == '/')
         return split_path(text, endpoint, problem);
     if (text[0] == '[' && close != NULL && close[1] == ':')
-        return split_host(text + 1, (size_t)(close - text - 1), endpoint, problem) == -1
+        return split_brackets(text + 1, (size_t)(close - text - 1), endpoint, problem) == -1
                    ? -1
                    : split_port(close + 2, endpoint, problem);
     if (text[0] == '[' || (colon != NULL && strchr(colon + 1, ':') != NULL))
@@ -155,7 +165,8 @@ static void add_ipv4(struct text *text, const struct in_addr *address)
     }
 }
 
-/* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11). */
+/* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11);
+ * with others getaddrinfo takes no name of one. */
 static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
 {
     char host[INET6_ADDRSTRLEN] = "", name[IF_NAMESIZE];
@@ -163,7 +174,8 @@ static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
     inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof host);
     text_add(text, "[");
     text_add(text, host);
-    if (address->sin6_scope_id != 0 && if_indextoname(address->sin6_scope_id, name) != NULL) {
+    if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) &&
+        if_indextoname(address->sin6_scope_id, name) != NULL) {
         text_add(text, "%");
         text_add(text, name);
     }

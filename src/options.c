@@ -122,7 +122,8 @@ static int set_reply(const struct arguments *arguments, bool with_message,
 
     if (compiled == NULL)
         return arguments_reject(arguments, problem);
-    *reply = compiled; /* kept as long as the program runs */
+    reply_free((struct reply *)*reply); /* an earlier one; the last one stays */
+    *reply = compiled;
     return 0;
 }
 

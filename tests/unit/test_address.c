@@ -1,6 +1,8 @@
 /* test_address.c: text to socket addresses and back, and sources (address.h). */
 #include "suite.h"
 
+#include <net/if.h>
+
 /* Catches a form of -l that is split in the wrong place. */
 START_TEST(every_form_is_split_into_host_and_port)
 {
@@ -41,6 +43,8 @@ START_TEST(what_is_no_address_is_refused_with_the_reason)
         {"", "port is missing"},       {":7", "host is missing"},
         {"host:", "port is missing"},  {"[::1]:", "port is missing"},
         {"[]:7", "host is missing"},   {"::1", "[address]:port"},
+        {"[*]:7", "in brackets"},      {"[localhost]:7", "in brackets"},
+        {"[/a:b]:7", "in brackets"},   {"[/run/echo]:7", "in brackets"},
         {"::1:7", "[address]:port"},   {"[::1]", "[address]:port"},
         {"[::1]7", "[address]:port"},  {"[::1", "[address]:port"},
         {"65536", "0 to 65535"},       {"99999999999999999999", "0 to 65535"},
@@ -110,6 +114,23 @@ START_TEST(what_is_printed_can_be_given_again)
         ck_assert_int_eq(resolve(texts[i], true, found, 4, &problem), 1);
         ck_assert_str_eq(address_text(&found[0].name.any, text), texts[i]);
     }
+}
+END_TEST
+
+/* Catches a link-local address without its interface, and an interface's name behind one of
+ * another kind, with which getaddrinfo takes none. */
+START_TEST(only_a_link_local_address_is_printed_with_its_interface)
+{
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(7), .sin6_scope_id = 1};
+    char text[ADDRESS_TEXT_MAX], name[IF_NAMESIZE], expected[64];
+
+    ck_assert_ptr_nonnull(if_indextoname(1, name));
+    ck_assert_int_eq(inet_pton(AF_INET6, "fe80::1", &v6.sin6_addr), 1);
+    snprintf(expected, sizeof expected, "[fe80::1%%%s]:7", name);
+    ck_assert_str_eq(address_text((const struct sockaddr *)(const void *)&v6, text), expected);
+    ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::1", &v6.sin6_addr), 1);
+    ck_assert_str_eq(address_text((const struct sockaddr *)(const void *)&v6, text),
+                     "[2001:db8::1]:7");
 }
 END_TEST
 
@@ -265,7 +286,9 @@ END_TEST
 
 SUITE("address", every_form_is_split_into_host_and_port,
       what_is_no_address_is_refused_with_the_reason, parts_that_are_too_long_are_refused,
-      what_is_printed_can_be_given_again, the_longest_path_fits_an_address_text,
+      what_is_printed_can_be_given_again,
+      only_a_link_local_address_is_printed_with_its_interface,
+      the_longest_path_fits_an_address_text,
       echo_is_port_seven, a_star_is_every_address_to_listen_on_and_localhost_to_connect_to,
       a_name_resolves_to_different_addresses_within_the_limit,
       a_name_that_does_not_resolve_is_refused_with_the_reason,

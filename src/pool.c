@@ -196,7 +196,8 @@ static void heed_arrival(const struct record *record, struct server *server)
     struct client client = {.descriptor = -1};
     bool may_come;
 
-    if (!ledger_client(record, &client.peer) || children_find(server->children, record->id) != NULL) {
+    if (!ledger_client(record, &client.peer) ||
+        children_find(server->children, record->id) != NULL) {
         log_error("ignored a client on the ledger from %lld, which cannot have it",
                   (long long)record->id);
         return;
@@ -310,10 +311,11 @@ void pool_recall(struct pool *pool, struct server *server)
     pool->lease_write = -1;
     for (struct child *each = children_oldest(pool->members); each != NULL; each = each->younger)
         tell_to_leave(pool, each);
-    for (; found == 0 && left > 0; left = end - clock_seconds()) {
+    while (found == 0 && left > 0) {
         found = poll(&lease, 1, clock_milliseconds(left));
         if (found == -1 && errno == EINTR)
             found = 0;
+        left = end - clock_seconds();
     }
     if (found != 1)
         log_error("not all children have closed the listeners in %g s; are some stopped?",

@@ -444,7 +444,8 @@ START_TEST(the_recall_does_not_wait_for_ever)
 }
 END_TEST
 
-/* Catches an order that an idle child does not get: it may have a client that nobody has heard of. */
+/* Catches an order that an idle child does not get: it may have a client of which nobody has
+ * heard. */
 START_TEST(an_order_goes_to_busy_and_idle)
 {
     pid_t busy, idle;
@@ -463,7 +464,8 @@ START_TEST(an_order_goes_to_busy_and_idle)
 END_TEST
 
 SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a_pause,
-      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends, a_client_keeps_its_zone,
+      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends,
+      a_client_keeps_its_zone,
       reports_that_cannot_be_are_ignored, a_child_that_cannot_accept_is_an_episode,
       who_asks_is_told, a_busy_child_that_dies_ends_its_client,
       the_last_word_of_a_dead_child_counts, an_idle_child_that_dies_is_replaced_after_a_pause,

@@ -221,7 +221,8 @@ START_TEST(a_child_reads_the_lists_itself)
 }
 END_TEST
 
-/* Catches a child whose parent is gone, and that waits for the next client, or a verdict, for ever. */
+/* Catches a child whose parent is gone, and that waits for ever for the next client, or for a
+ * verdict. */
 START_TEST(a_child_does_not_outlive_its_parent_for_long)
 {
 #ifdef __linux__

@@ -3,6 +3,7 @@
 Where it has to be known what a client did, the server is one of our own that notes it; else it
 is forkecho, which every other test holds to its promises.
 """
+import contextlib
 import csv
 import io
 import json

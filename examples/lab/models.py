@@ -109,11 +109,18 @@ def main_thread_seconds(pid):
 
 # ---- running -----------------------------------------------------------------------------
 
+def readable(file, seconds):
+    """Whether there is something to read by then. By poll: select has no room beyond 1024."""
+    waiting = select.poll()
+    waiting.register(file, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
+
+
 def wait_end(pid, seconds):
     """Whether a child of ours has ended by then. It is not yet waited for."""
     pidfd = os.pidfd_open(pid)
     try:
-        return bool(select.select([pidfd], [], [], seconds)[0])
+        return readable(pidfd, seconds)
     finally:
         os.close(pidfd)
 
@@ -153,7 +160,7 @@ class Server:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
             start_new_session=True, preexec_fn=no_core)
-        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+        ready = readable(self.process.stdout, START_SECONDS)
         address = self.process.stdout.readline().decode().strip() if ready else ''
         self.process.stdout.close()
         if not address:

@@ -57,8 +57,8 @@ def lines_script(plot, style):
     names = [name for name in plot.series if name not in plot.dashed]
     key_rows = (len(names) + 1) // 2
     script = begin('plot', 330 + 19 * key_rows)
-    script += 'set key bmargin center horizontal maxcols 2 width 1 samplen 2\n'
-    script += f'set xlabel {quoted(plot.x)}\nset ylabel {quoted(plot.y)} offset 1\n'
+    script += 'set key bmargin center horizontal Left reverse maxcols 2 samplen 2\n'
+    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nset ylabel {quoted(plot.y)} offset 1\n'
     script += 'set offsets graph 0.03, graph 0.03, graph 0, graph 0\n'
     if plot.log_x:
         script += logarithmic('x')
@@ -82,9 +82,9 @@ def lines_script(plot, style):
 def dots_script(plot, style):
     models = list(dict.fromkeys(model for marks in plot.series.values() for model in marks))
     script = begin('plot', 110 + 24 * len(models) + 20 * (len(plot.series) + 1) // 2)
-    script += f'set xlabel {quoted(plot.x)}\n{logarithmic("x")}unset grid\n'
+    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\n{logarithmic("x")}unset grid\n'
     script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'
-    script += 'set key bmargin center horizontal samplen 1\n'
+    script += 'set key bmargin center horizontal Left reverse samplen 1\n'
     rows = {model: len(models) - place for place, model in enumerate(models)}
     script += 'set ytics (' + ', '.join(f'{quoted(m)} {row}' for m, row in rows.items()) + ')\n'
     script += f'set yrange [0.3:{len(models) + 0.7}]\n'

@@ -112,9 +112,9 @@ def step_of(rows, wanted):
 
 
 def of_connect(rows):
-    step = step_of(rows, 8)
+    step = step_of(rows, 8) or 0
     rates, work = (column(rows, name, clients=step) for name in ('rate', 'cpu_us'))
-    return [*ranking(rates, True, f'Most connections a second ({step} clients)', '/s'),
+    return [*ranking(rates, True, f'Most connections a second ({number(step)} clients)', '/s'),
             *compare(rates, FORK, TEXTBOOK, ('takes more connections a second than',
                                              'takes fewer connections a second than'), '/s'),
             *compare(work, FORK, THREAD, ('spends more processor time on a connection than',
@@ -123,11 +123,11 @@ def of_connect(rows):
 
 
 def of_ping(rows):
-    step = step_of(rows, 64)
+    step = step_of(rows, 128) or 0
     return ranking(column(rows, 'rate', clients=step), True,
-                   f'Most messages a second ({step} clients)', '/s') + \
+                   f'Most messages a second ({number(step)} clients)', '/s') + \
         ranking(column(rows, 'p99', clients=step), False,
-                f'Shortest wait of 99 in 100 messages ({step} clients)', ' us')
+                f'Shortest wait of 99 in 100 messages ({number(step)} clients)', ' us')
 
 
 def of_held(rows):
@@ -216,6 +216,11 @@ def fates(rows):
     return found
 
 
+MISDEEDS = {'reset': 'Resetting connections', 'halfclose': 'Closing half of a connection',
+            'dribble': 'Dribbling byte by byte', 'deaf': 'Never reading the echo',
+            'storm': 'A storm of connections', 'crash': 'A crash'}
+
+
 def of_misbehaviour(rows):
     kept, found = fates(rows), []
     if not kept:
@@ -227,7 +232,8 @@ def of_misbehaviour(rows):
         for kind in dict.fromkeys(row['kind'] for row in rows):
             harmed = [model for model, words in kept.items() if words.get(kind) == word]
             if harmed and kind != 'none':
-                found.append(Verdict(f'{kind} {claim} the other clients of {listed(harmed)}.', ''))
+                found.append(Verdict(f'{MISDEEDS[kind]} {claim} the other clients of {listed(harmed)}.',
+                                     ''))
     return found
 
 

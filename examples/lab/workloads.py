@@ -31,7 +31,7 @@ OTHERS, WRONGDOERS = 4, 32
 # What a run is: quick or full. `seconds` is the length of one measurement, `clients` the most at
 # once; the lists are the steps of the workloads.
 Settings = namedtuple('Settings', 'name seconds rounds clients calling talking held')
-QUICK = Settings('quick', 0.2, 5, 3000, [1, 8, 64], [1, 8, 64, 256], [0, 1000, 3000])
+QUICK = Settings('quick', 0.2, 5, 2500, [1, 8, 64], [1, 8, 128], [0, 1000, 2500])
 FULL = Settings('full', 1.0, 5, 10000, [1, 8, 64, 256, 1024], [1, 8, 64, 256, 1024, 4096],
                 [0, 1000, 2000, 5000, 10000])
 
@@ -106,7 +106,7 @@ def measure_figure_30_1(lab, model, _):
     """Processor time of the server for Stevens' 5,000 connections. Measured for a time, and scaled
     from the connections that were served in it."""
     with lab.start(model) as server:
-        result = lab.load(server, 'connect', c=CALLERS, s=REQUEST, d=lab.settings.seconds * 2,
+        result = lab.load(server, 'connect', c=CALLERS, s=REQUEST, d=lab.settings.seconds * 1.5,
                           t=PATIENCE * 5)
         served, seconds = result['count'] + result['late'], server.stop()
         return [{'connections': served, 'failed': result['failed'],

@@ -365,7 +365,7 @@ const behind = (e) => { for (; e; e = e.parentElement) { const c = getComputedSt
                         if (!/, 0\)$/.test(c)) return c; } return 'rgb(255, 255, 255)'; };
 const words = (e) => [...e.querySelectorAll('text')].filter((t) => t.textContent.trim())
   .map((t) => ({text: t.textContent.trim(), box: box(t), colour: getComputedStyle(t).fill,
-                size: parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a}));
+                size: parseFloat(getComputedStyle(t).fontSize) * Math.hypot(t.getScreenCTM().a, t.getScreenCTM().b)}));
 return {
   page: [document.documentElement.scrollWidth, document.documentElement.clientWidth],
   plots: [...document.querySelectorAll('figure svg')].map((e) => ({

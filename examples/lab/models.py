@@ -19,6 +19,8 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+from verdicts import DIED
+
 START_SECONDS = 10  # until a server has printed its address
 STOP_SECONDS = 5    # until one that was told to stop is killed
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -187,7 +189,7 @@ class Server:
             status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             how = f'signal {status.si_status}' if status.si_code != os.CLD_EXITED else \
                 f'status {status.si_status}'
-            raise ServerFailed(f'the server died ({how}): {self.last_words()}')
+            raise ServerFailed(f'{DIED} ({how}): {self.last_words()}')
 
     def signal_all(self, number):
         with contextlib.suppress(ProcessLookupError):

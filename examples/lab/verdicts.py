@@ -14,6 +14,7 @@ CLEAR = 1.25  # medians nearer than this are the same, on a machine that does ot
 FLAT = 1.5    # a cost that grows by less than this while thousands of clients are held is flat
 BLIND = 10    # a closed loop that shows a stall so many times smaller does not show it
 STARVED = 0.1  # of what they do alone
+DIED = 'the server died'  # how a note begins that says so
 
 Spread = namedtuple('Spread', 'median low high')
 Verdict = namedtuple('Verdict', 'claim numbers')
@@ -194,12 +195,12 @@ def of_stall(rows):
 
 def fate(row, alone):
     """What became of the other clients, in a word: None where nothing was measured."""
+    if (row.get('note') or '').startswith(DIED):
+        return 'cut'
+    if row.get('note') or row['kind'] is None:
+        return None
     if row['kind'] == 'crash':
-        if row.get('lost') is None:
-            return None
         return 'cut' if row['lost'] or not row['welcome'] else 'served'
-    if row.get('rate') is None:
-        return 'starved' if row.get('note') else None
     if row['rate'] < STARVED * alone:
         return 'starved'
     return 'cut' if row['failed'] else 'served'
@@ -229,9 +230,9 @@ def of_misbehaviour(rows):
     if safe:
         found.append(Verdict(f'Whatever the others do, clients stay served by {listed(safe)}.', ''))
     for word, claim in (('starved', 'starves'), ('cut', 'cuts off')):
-        for kind in dict.fromkeys(row['kind'] for row in rows):
+        for kind in MISDEEDS:
             harmed = [model for model, words in kept.items() if words.get(kind) == word]
-            if harmed and kind != 'none':
+            if harmed:
                 found.append(Verdict(f'{MISDEEDS[kind]} {claim} the other clients of {listed(harmed)}.',
                                      ''))
     return found

@@ -40,7 +40,8 @@ READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,poll)
 PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
 BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
-            src/platform_$(PLATFORM).c src/platform_confine_$(CONFINE).c \
+            src/platform_$(PLATFORM).c src/platform_timer_$(PLATFORM).c \
+            src/platform_confine_$(CONFINE).c \
             $(wildcard src/readiness_$(READINESS).c)
 VARIANTS  = $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c))
 SERVERS   = forkecho $(VARIANTS)

@@ -24,18 +24,27 @@ enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 #define DURATION_DEFAULT 5.0
 #define TIMEOUT_DEFAULT 30.0
 #define CONNECTIONS_MAX 1000000L
+#define ROUNDS_MAX 1000L
+#define RATE_MAX 10000000L
 #define SIZE_MAX_BYTES (1024L * 1024 * 1024)
 
 static const struct argument options[] = {
     {'c', "concurrency", "N", "connections of the workload (8)"},
     {'H', "held", "N", "hold N more open meanwhile (0)"},
     {'d', "duration", "TIME", "measure for so long (5s)"},
+    {'r', "rate", "N", "begin N a second, answered or not"},
+    {'R', "rounds", "N", "measure N times, and tell the median rate (1)"},
+    {'w', "warm-up", "TIME", "work for so long before, unmeasured (0)"},
     {'s', "size", "BYTES", "size of a message (64; stream: 65536)"},
     {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
+    {'o', "output", "FORM", "report as text, csv or json (text)"},
     {'V', "version", NULL, "print the version"},
     {'h', "help", NULL, "print this help"},
     {0, NULL, NULL, NULL},
 };
+
+static const char modes[] =
+    "connect, ping, stream or hold, or reset, halfclose, dribble, deaf or storm";
 
 static volatile sig_atomic_t interrupted;
 
@@ -47,6 +56,7 @@ static void interrupt(int number)
 
 struct command {
     struct load_settings settings;
+    const struct report_form *form;
     struct endpoint endpoint;
     bool shows; /* --help or --version was asked for, and is shown */
 };
@@ -78,6 +88,22 @@ static int take_option(struct arguments *arguments, int letter, struct command *
         result = arguments_duration(arguments, &settings->timeout);
         if (result == 0 && settings->timeout <= 0)
             result = arguments_reject(arguments, "a duration above 0");
+        break;
+    case 'r':
+        result = arguments_number(arguments, 1, RATE_MAX, &number);
+        settings->rate = (double)number;
+        break;
+    case 'R':
+        result = arguments_number(arguments, 1, ROUNDS_MAX, &number);
+        settings->rounds = (size_t)number;
+        break;
+    case 'w':
+        result = arguments_duration(arguments, &settings->warm_up);
+        break;
+    case 'o':
+        command->form = report_form(arguments->value);
+        if (command->form == NULL)
+            result = arguments_reject(arguments, "a form of report: text, csv or json");
         break;
     case 'h':
         arguments_help(arguments);
@@ -117,6 +143,25 @@ static int take_target(struct arguments *arguments, struct command *command)
     return 0;
 }
 
+/* Options that this mode can do nothing with. Returns 0, or -1 (said). */
+static int check_mode(struct arguments *arguments, const struct load_settings *settings)
+{
+    const struct load_mode *mode = settings->mode;
+
+    if (settings->rate > 0 && mode->kind != LOAD_PIECES)
+        return arguments_misused(arguments, "option -r, --rate: %s has no pieces of work that could "
+                                            "have a schedule; connect and ping have", mode->name);
+    if (settings->rounds > 1 && mode->kind == LOAD_HOLD)
+        return arguments_misused(arguments, "option -R, --rounds: %s opens its connections once, so "
+                                            "there is one round", mode->name);
+    if (settings->warm_up > 0 && mode->kind == LOAD_HOLD)
+        return arguments_misused(arguments, "option -w, --warm-up: %s has no work to warm up with",
+                                 mode->name);
+    if (settings->size > 0 && mode->goal == GOAL_CONNECT)
+        return arguments_misused(arguments, "option -s, --size: %s sends nothing", mode->name);
+    return 0;
+}
+
 /* The mode comes first and options follow it; options before it are taken as well. */
 static int parse(struct arguments *arguments, struct command *command)
 {
@@ -127,16 +172,17 @@ static int parse(struct arguments *arguments, struct command *command)
     if (command->shows)
         return 0;
     if (optind == arguments->argc)
-        return arguments_misused(arguments, "a mode is missing: connect, ping, stream or hold");
+        return arguments_misused(arguments, "a mode is missing: %s", modes);
     name = arguments->argv[optind++];
     command->settings.mode = load_mode(name);
     if (command->settings.mode == NULL)
-        return arguments_misused(arguments, "'%s' is not a mode: connect, ping, stream or hold",
-                                 name);
+        return arguments_misused(arguments, "'%s' is not a mode: %s", name, modes);
     if (take_options(arguments, command) == -1)
         return -1;
     if (command->shows)
         return 0;
+    if (check_mode(arguments, &command->settings) == -1)
+        return -1;
     if (command->settings.size == 0)
         command->settings.size = command->settings.mode->default_size;
     return take_target(arguments, command);
@@ -182,38 +228,46 @@ static int find_server(struct command *command, struct target *target)
     return -1;
 }
 
-static int run(const struct load_settings *settings, struct target *target)
+/* Runs and reports into `result`. Returns the exit status. */
+static int run(const struct command *command, struct target *target, struct load_result *result)
 {
-    static struct load_result result; /* too large for a stack */
+    const struct load_settings *settings = &command->settings;
     char text[ADDRESS_TEXT_MAX];
 
-    if (load_run(settings, target, &result) == -1) {
+    if (load_run(settings, target, result) == -1) {
         fprintf(stderr, "echoload: cannot run: %s\n", strerror(errno));
         return EXIT_FAILURES;
     }
-    report_failures("echoload", &result);
-    if (report_print(settings, address_text(&target->address.name.any, text), &result) == -1) {
+    report_failures("echoload", result);
+    address_text(&target->address.name.any, text);
+    if (report_print(command->form, settings, text, result) == -1) {
         fprintf(stderr, "echoload: cannot write the report: %s\n", strerror(errno));
         return EXIT_FAILURES;
     }
-    return result.failures == 0 ? EXIT_WELL : EXIT_FAILURES;
+    return result->failures == 0 ? EXIT_WELL : EXIT_FAILURES;
 }
 
 int main(int argc, char **argv)
 {
     struct arguments arguments = {
         .program = "echoload",
-        .synopsis = "connect|ping|stream|hold [options] host:port",
-        .about = "Puts an echo server under load, checks every byte, and reports figures.",
+        .synopsis = "MODE [options] host:port",
+        .about = "Puts an echo server under load, checks every byte, and reports figures.\n"
+                 "MODE is connect, ping, stream or hold; or it misbehaves: reset, halfclose,\n"
+                 "dribble, deaf or storm.",
         .list = options,
         .argc = argc,
         .argv = argv,
     };
     struct command command = {.settings = {.concurrency = CONCURRENCY_DEFAULT,
+                                           .rounds = 1,
                                            .duration = DURATION_DEFAULT,
                                            .timeout = TIMEOUT_DEFAULT,
-                                           .interrupted = &interrupted}};
+                                           .interrupted = &interrupted},
+                              .form = report_form("text")};
     struct target target = {.connected = -1};
+    static struct load_result result; /* too large for a stack */
+    int status;
 
     if (parse(&arguments, &command) == -1)
         return EXIT_USAGE;
@@ -224,5 +278,7 @@ int main(int argc, char **argv)
     set_signals();
     if (find_server(&command, &target) == -1)
         return EXIT_NO_SERVER;
-    return run(&command.settings, &target);
+    status = run(&command, &target, &result);
+    load_result_free(&result);
+    return status;
 }

@@ -59,6 +59,17 @@ void histogram_record(struct histogram *histogram, double seconds)
         histogram->longest = seconds;
 }
 
+void histogram_add(struct histogram *histogram, const struct histogram *other)
+{
+    if (other->total == 0) /* its buckets may never have been touched */
+        return;
+    for (size_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++)
+        histogram->counts[bucket] += other->counts[bucket];
+    histogram->total += other->total;
+    if (other->longest > histogram->longest)
+        histogram->longest = other->longest;
+}
+
 /* Which of the `total` values, counted from 1, the smallest first: percent rounded up. */
 static uint64_t rank_of(uint64_t total, double percent)
 {

@@ -26,6 +26,9 @@ struct histogram {
 /* Counts one duration; a negative one counts as zero. */
 void histogram_record(struct histogram *histogram, double seconds);
 
+/* Counts all that `other` has counted as well. */
+void histogram_add(struct histogram *histogram, const struct histogram *other);
+
 /*
  * The duration in seconds that `percent` (above 0, to 100) of all do not exceed, by nearest
  * rank; 100 gives the longest, exactly. The histogram must not be empty.

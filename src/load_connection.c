@@ -6,21 +6,42 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 int connection_open(struct connection *connection, struct target *target, uint64_t number)
 {
-    connection->descriptor = target_connect(target);
+    bool stands;
+
+    connection->descriptor = target_connect(target, &stands);
     connection->wanted = READINESS_NONE;
     connection->origin = pattern_origin(number);
     connection->sent = connection->received = 0;
-    connection->state =
-        connection->descriptor == -1 ? CONNECTION_CLOSED : CONNECTION_CONNECTING;
-    return connection->descriptor == -1 ? -1 : 0;
+    connection->finished = connection->ended = false;
+    connection->state = CONNECTION_CLOSED;
+    if (connection->descriptor == -1)
+        return -1;
+    connection->state = stands ? CONNECTION_ECHOING : CONNECTION_CONNECTING;
+    return 0;
+}
+
+static bool reads(const struct connection *connection)
+{
+    return connection->goal != GOAL_SEND && connection->goal != GOAL_NONE;
+}
+
+/* Has the close that follows send a reset, in the place of an end (SO_LINGER with a time of 0). */
+static void prepare_reset(int descriptor)
+{
+    struct linger at_once = {.l_onoff = 1};
+
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 void connection_close(struct connection *connection)
 {
+    if (connection->descriptor != -1 && !reads(connection))
+        prepare_reset(connection->descriptor);
     if (connection->descriptor != -1)
         close(connection->descriptor);
     connection->descriptor = -1;
@@ -33,13 +54,15 @@ unsigned connection_wants(const struct connection *connection)
     case CONNECTION_CONNECTING:
         return READINESS_WRITE;
     case CONNECTION_ECHOING:
-        return READINESS_READ |
+        return (reads(connection) ? (unsigned)READINESS_READ : 0U) |
                (connection->sent < connection->limit ? (unsigned)READINESS_WRITE : 0U);
+    case CONNECTION_WAITING:
     case CONNECTION_RESTING:
-        return READINESS_READ;
-    default:
-        return READINESS_NONE;
+        return connection->descriptor != -1 ? READINESS_READ : READINESS_NONE;
+    case CONNECTION_CLOSED:
+        break;
     }
+    return READINESS_NONE;
 }
 
 static enum connection_outcome fail(enum load_failure *why, enum load_failure reason, int error)
@@ -62,27 +85,36 @@ static enum connection_outcome fail_by_error(const struct connection *connection
                 error);
 }
 
-static bool is_temporary(const struct connection *connection, int error)
+static bool is_temporary(int error)
 {
-    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR ||
-           (connection->state == CONNECTION_CONNECTING && error == ENOTCONN);
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+/* How much the next write may take. */
+static size_t write_size(const struct connection *connection, const struct exchange *exchange)
+{
+    uint64_t left = connection->limit - connection->sent;
+
+    if (connection->goal == GOAL_DRIBBLE)
+        return 1;
+    return left < exchange->write_max ? (size_t)left : exchange->write_max;
 }
 
 static enum connection_outcome send_more(struct connection *connection,
                                          const struct exchange *exchange,
                                          enum load_failure *why)
 {
-    uint64_t left = connection->limit - connection->sent;
-    size_t size = left < exchange->write_max ? (size_t)left : exchange->write_max;
     const unsigned char *bytes =
         pattern_slice(&exchange->pattern, connection->origin, connection->sent);
-    ssize_t count = write(connection->descriptor, bytes, size);
+    ssize_t count = write(connection->descriptor, bytes, write_size(connection, exchange));
 
-    if (count == -1 && !is_temporary(connection, errno))
+    if (count == -1 && !is_temporary(errno))
         return fail_by_error(connection, why, errno);
-    if (count > 0) {
+    if (count > 0)
         connection->sent += (uint64_t)count;
-        connection->state = CONNECTION_ECHOING;
+    if (connection->goal == GOAL_END && connection->sent == connection->limit) {
+        connection->finished = true;
+        shutdown(connection->descriptor, SHUT_WR); /* where it fails, reading tells why */
     }
     return CONNECTION_GOES_ON;
 }
@@ -96,10 +128,11 @@ static enum connection_outcome receive_more(struct connection *connection,
     const unsigned char *expected;
 
     if (count == -1)
-        return is_temporary(connection, errno) ? CONNECTION_GOES_ON
-                                               : fail_by_error(connection, why, errno);
-    if (count == 0)
-        return fail(why, FAILED_EARLY, 0);
+        return is_temporary(errno) ? CONNECTION_GOES_ON : fail_by_error(connection, why, errno);
+    if (count == 0) {
+        connection->ended = connection->finished && connection->received == connection->limit;
+        return connection->ended ? CONNECTION_GOES_ON : fail(why, FAILED_EARLY, 0);
+    }
     if ((uint64_t)count > connection->sent - connection->received)
         return fail(why, FAILED_WRONG, 0);
     expected = pattern_slice(&exchange->pattern, connection->origin, connection->received);
@@ -109,24 +142,52 @@ static enum connection_outcome receive_more(struct connection *connection,
     return CONNECTION_GOES_ON;
 }
 
+static enum connection_outcome establish(struct connection *connection, unsigned ready,
+                                         enum load_failure *why)
+{
+    int error = ready != READINESS_NONE ? connecting_error(connection->descriptor) : EINPROGRESS;
+
+    if (error == EINPROGRESS)
+        return CONNECTION_GOES_ON;
+    if (error != 0)
+        return fail_by_error(connection, why, error);
+    connection->state = CONNECTION_ECHOING;
+    return CONNECTION_GOES_ON;
+}
+
+static bool is_complete(const struct connection *connection)
+{
+    if (connection->state != CONNECTION_ECHOING)
+        return false;
+    switch (connection->goal) {
+    case GOAL_ECHO:
+    case GOAL_DRIBBLE:
+        return connection->received >= connection->mark;
+    case GOAL_CONNECT:
+        return true;
+    case GOAL_SEND:
+        return connection->sent >= connection->mark;
+    case GOAL_END:
+        return connection->ended;
+    case GOAL_NONE:
+        break;
+    }
+    return false;
+}
+
 enum connection_outcome connection_step(struct connection *connection, struct exchange *exchange,
                                         unsigned ready, enum load_failure *why)
 {
     enum connection_outcome outcome = CONNECTION_GOES_ON;
 
-    if (connection->state == CONNECTION_CONNECTING) {
-        /* Watched for writing only, so ready for both is an error. */
-        int error = (ready & READINESS_READ) != 0 ? connecting_error(connection->descriptor) : 0;
-        if (error != 0)
-            return fail_by_error(connection, why, error);
-    } else if ((ready & READINESS_READ) != 0) {
+    if (connection->state == CONNECTION_CONNECTING)
+        outcome = establish(connection, ready, why);
+    else if ((ready & READINESS_READ) != 0 && reads(connection))
         outcome = receive_more(connection, exchange, why);
-    }
-    if (outcome == CONNECTION_GOES_ON && (ready & READINESS_WRITE) != 0 &&
-        connection->sent < connection->limit)
-        outcome = send_more(connection, exchange, why);
     if (outcome == CONNECTION_GOES_ON && connection->state == CONNECTION_ECHOING &&
-        connection->received >= connection->mark)
+        (ready & READINESS_WRITE) != 0 && connection->sent < connection->limit)
+        outcome = send_more(connection, exchange, why);
+    if (outcome == CONNECTION_GOES_ON && is_complete(connection))
         outcome = CONNECTION_COMPLETE;
     return outcome;
 }

@@ -3,12 +3,12 @@
  *
  * It is the client's side of what session.h is in the server: a step that sends what is
  * allowed, takes what has come and checks every byte. All workloads are this one machine;
- * they differ in how far it may send (`limit`) and in what is done once a marked byte is back.
+ * they differ in how far it may send (`limit`) and in when it is complete (its goal).
  * It knows no loop and no clock; read load_loop.h next.
  *
  * System calls for a connection that echoes one message, when nothing has to wait: socket,
- * two for a source of its own, connect, write, read, close, and one to watch it. The write
- * is tried at once: over loopback the handshake is done when connect returns.
+ * two for a source of its own, connect, write, read, close, and one to watch it. Over
+ * loopback the handshake is done when connect returns, and it can write at once.
  */
 #ifndef LOAD_CONNECTION_H
 #define LOAD_CONNECTION_H
@@ -29,9 +29,19 @@ enum load_failure {
     FAILURES
 };
 
+/* When a connection is complete. A message is its bytes up to the mark. */
+enum connection_goal {
+    GOAL_ECHO,    /* the message has come back */
+    GOAL_DRIBBLE, /* the same, but each byte is written by itself */
+    GOAL_CONNECT, /* it stands */
+    GOAL_SEND,    /* the message is sent; nothing is read, and closing resets it */
+    GOAL_END,     /* the message has come back, and behind our end the server's */
+    GOAL_NONE     /* never: it sends what the server takes and reads nothing */
+};
+
 enum connection_state {
     CONNECTION_CLOSED,
-    CONNECTION_WAITING,    /* for its turn to connect */
+    CONNECTION_WAITING,    /* for its turn: to connect, or where it is open to send */
     CONNECTION_CONNECTING,
     CONNECTION_ECHOING,    /* bytes are to be sent or to come back */
     CONNECTION_RESTING     /* open; all has come back */
@@ -39,22 +49,34 @@ enum connection_state {
 
 enum connection_outcome {
     CONNECTION_GOES_ON,
-    CONNECTION_COMPLETE, /* all bytes up to the mark have come back */
+    CONNECTION_COMPLETE, /* its goal is reached */
     CONNECTION_FAILED
+};
+
+/* The times of a piece of work, as the loop enters them; 0 for what there was not. */
+struct connection_times {
+    double intended;   /* when it was to begin */
+    double started;    /* when it began, perhaps to wait for a port */
+    double connecting; /* when it began to connect */
+    double sending;    /* when it stood, or a kept one began to send */
+    double first;      /* when the first byte was back */
 };
 
 struct connection {
     int descriptor;
     enum connection_state state;
+    enum connection_goal goal;
     unsigned wanted;   /* what the loop watches it for (readiness.h) */
     bool measured;     /* what is on its way counts for the measurement */
+    bool finished;     /* has sent its end, which only GOAL_END does ... */
+    bool ended;        /* ... and seen the server's */
     uint32_t origin;   /* where its bytes begin in the pattern */
     uint64_t sent, received, limit; /* bytes since it was opened; limit: may send up to here */
-    uint64_t mark;     /* the byte count whose way there and back is timed ... */
-    double started;    /* ... from this moment */
+    uint64_t mark;     /* the byte count whose way there and back is timed */
+    struct connection_times times;
     double progressed; /* when it last did anything */
-    double due;              /* in the loop's queue of those that wait: not before this ... */
-    struct connection *next; /* ... and behind it */
+    double due;        /* in the loop's queue of those that wait: not before this ... */
+    struct connection *previous, *next; /* ... and its neighbours there */
 };
 
 /* What the steps of all connections work with. */
@@ -64,14 +86,15 @@ struct exchange {
     unsigned char received[PATTERN_SLICE_MAX];
 };
 
-/* Starts to connect, as connection `number`. Returns 0, or -1 with errno and it is closed. */
+/* Starts to connect, as connection `number`; if it stands already, it is ready to send. Returns 0,
+ * or -1 with errno and it is closed. The goal, limit and mark are the caller's to set. */
 int connection_open(struct connection *connection, struct target *target, uint64_t number);
 void connection_close(struct connection *connection);
 
 /*
  * Does what can be done now without waiting: at most one read and one write. `ready` is
- * what the loop said; READINESS_WRITE may be claimed to try at once. On failure `*why`
- * is set, and errno, which is 0 where the system saw no error.
+ * what the loop said; READINESS_WRITE may be claimed for one that stands, to try at once. On
+ * failure `*why` is set, and errno, which is 0 where the system saw no error.
  */
 enum connection_outcome connection_step(struct connection *connection, struct exchange *exchange,
                                         unsigned ready, enum load_failure *why);

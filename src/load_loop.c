@@ -2,10 +2,12 @@
 #include "load_loop.h"
 
 #include "clock.h"
+#include "platform.h"
 #include "readiness.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Events of one turn: enough that the wait is shared, few enough that none gets old. */
 #define EVENTS_MAX 128
@@ -28,9 +30,8 @@
 int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t write_max,
              size_t descriptors)
 {
-    *loop = (struct load_loop){.target = target};
+    *loop = (struct load_loop){.target = target, .timer = -1};
     loop->now = clock_seconds();
-    loop->waiting_end = &loop->waiting;
     loop->connections = calloc(count > 0 ? count : 1, sizeof *loop->connections);
     loop->exchange = malloc(sizeof *loop->exchange);
     loop->readiness = readiness_new(descriptors);
@@ -50,8 +51,21 @@ int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t
 void loop_free(struct load_loop *loop)
 {
     readiness_free(loop->readiness);
+    if (loop->timer != -1)
+        close(loop->timer);
     free(loop->exchange);
     free(loop->connections);
+}
+
+void loop_be_exact(struct load_loop *loop)
+{
+    loop->timer = platform_timer();
+    if (loop->timer == -1)
+        return;
+    if (readiness_watch(loop->readiness, loop->timer, READINESS_NONE, READINESS_READ, NULL) == -1) {
+        close(loop->timer);
+        loop->timer = -1;
+    }
 }
 
 static bool is_busy(const struct connection *connection)
@@ -59,13 +73,53 @@ static bool is_busy(const struct connection *connection)
     return connection->state != CONNECTION_CLOSED && connection->state != CONNECTION_RESTING;
 }
 
+/* ---- the queue of those that wait ---- */
+
+/* Puts one behind `place`; NULL is the front. */
+static void insert(struct load_loop *loop, struct connection *connection, struct connection *place)
+{
+    struct connection *next = place != NULL ? place->next : loop->first;
+
+    connection->state = CONNECTION_WAITING;
+    connection->previous = place;
+    connection->next = next;
+    *(place != NULL ? &place->next : &loop->first) = connection;
+    *(next != NULL ? &next->previous : &loop->last) = connection;
+}
+
+/* Puts one where its time has it, behind those of the same time. */
+static void enqueue(struct load_loop *loop, struct connection *connection, double due)
+{
+    struct connection *place = loop->last;
+
+    while (place != NULL && place->due > due)
+        place = place->previous;
+    connection->due = due;
+    insert(loop, connection, place);
+}
+
+/* Takes one out; its state is the caller's to set. */
+static void dequeue(struct load_loop *loop, struct connection *connection)
+{
+    struct connection *previous = connection->previous, *next = connection->next;
+
+    *(previous != NULL ? &previous->next : &loop->first) = next;
+    *(next != NULL ? &next->previous : &loop->last) = previous;
+}
+
+/* ---- steps ---- */
+
 void loop_close(struct load_loop *loop, struct connection *connection)
 {
+    if (connection->state == CONNECTION_WAITING)
+        dequeue(loop, connection);
     if (is_busy(connection))
         loop->busy--;
-    if (connection->descriptor != -1)
+    if (connection->descriptor != -1) {
         readiness_watch(loop->readiness, connection->descriptor, connection->wanted,
                         READINESS_NONE, NULL);
+        loop->live--;
+    }
     connection_close(connection);
 }
 
@@ -76,19 +130,33 @@ static void fail(struct load_loop *loop, struct connection *connection, enum loa
     loop->failed(loop->owner, connection, why, error);
 }
 
+/* Notes when the step moved something; `before` is when it began, asked while connecting only. */
+static void note_times(struct load_loop *loop, struct connection *connection, uint64_t received,
+                       double before)
+{
+    loop->moment = clock_seconds();
+    if (before > 0 && connection->state == CONNECTION_ECHOING)
+        connection->times.sending = before;
+    if (connection->received > received && connection->times.first <= 0)
+        connection->times.first = loop->moment;
+    loop->received += connection->received - received;
+}
+
 /* Takes a step and watches for what it then wants. */
 static void step(struct load_loop *loop, struct connection *connection, unsigned ready)
 {
     enum load_failure why = FAILED_RESET;
     uint64_t received = connection->received;
+    double before = connection->state == CONNECTION_CONNECTING ? clock_seconds() : 0;
     enum connection_outcome outcome = connection_step(connection, loop->exchange, ready, &why);
     unsigned wanted;
 
-    loop->received += connection->received - received;
     if (outcome == CONNECTION_FAILED) {
         fail(loop, connection, why, errno);
         return;
     }
+    if (connection->received > received || outcome == CONNECTION_COMPLETE || before > 0)
+        note_times(loop, connection, received, before);
     wanted = connection_wants(connection);
     if (wanted != connection->wanted && outcome == CONNECTION_GOES_ON) {
         if (readiness_watch(loop->readiness, connection->descriptor, connection->wanted, wanted,
@@ -102,58 +170,16 @@ static void step(struct load_loop *loop, struct connection *connection, unsigned
         loop->complete(loop->owner, connection);
 }
 
-/* Puts one at the end of the queue, to be opened not before `due`. */
-static void enqueue(struct load_loop *loop, struct connection *connection, double due)
+/* What is done when nothing could connect. While no port is free only one of all looks for one,
+ * and then the gate is shut for a while; that one is first again. */
+static void connect_later(struct load_loop *loop, struct connection *connection, int error)
 {
-    connection->state = CONNECTION_WAITING;
-    connection->due = due;
-    connection->next = NULL;
-    *loop->waiting_end = connection;
-    loop->waiting_end = &connection->next;
-}
-
-/* Puts one that was first there again, to be opened as soon as the gate is. */
-static void return_first(struct load_loop *loop, struct connection *connection)
-{
-    connection->state = CONNECTION_WAITING;
-    connection->due = loop->gate;
-    connection->next = loop->waiting;
-    loop->waiting = connection;
-    if (connection->next == NULL)
-        loop->waiting_end = &connection->next;
-}
-
-static struct connection *dequeue(struct load_loop *loop)
-{
-    struct connection *first = loop->waiting;
-
-    loop->waiting = first->next;
-    if (loop->waiting == NULL)
-        loop->waiting_end = &loop->waiting;
-    return first;
-}
-
-/* Connects one that counts as busy already. While no port is free only one of all looks for
- * one, and then the gate is shut for a while. */
-static void connect_now(struct load_loop *loop, struct connection *connection)
-{
-    int error;
-
-    if (loop->now < loop->gate) {
-        enqueue(loop, connection, loop->gate);
-        return;
-    }
-    if (connection_open(connection, loop->target, loop->opened) == 0) {
-        loop->opened++;
-        step(loop, connection, READINESS_WRITE);
-        return;
-    }
-    error = errno;
     if (target_must_wait(error)) {
         loop->gate = loop->now + (error == EAGAIN ? NO_ROOM_SECONDS : NO_PORT_SECONDS);
         loop->pauses++;
-        if (loop->now - connection->started <= loop->timeout) {
-            return_first(loop, connection);
+        if (loop->now - connection->times.started <= loop->timeout) {
+            connection->due = loop->gate;
+            insert(loop, connection, NULL);
             return;
         }
     }
@@ -161,53 +187,108 @@ static void connect_now(struct load_loop *loop, struct connection *connection)
     loop->failed(loop->owner, connection, FAILED_CONNECT, error);
 }
 
-static void prepare(struct load_loop *loop, struct connection *connection, uint64_t limit)
+/* Connects one that counts as busy already and has begun. */
+static void connect_now(struct load_loop *loop, struct connection *connection)
 {
-    loop->busy++;
-    connection->limit = connection->mark = limit;
-    connection->started = clock_seconds();
-    connection->progressed = connection->started;
+    struct connection_times *times = &connection->times;
+
+    if (loop->now < loop->gate) {
+        enqueue(loop, connection, loop->gate);
+        return;
+    }
+    times->connecting = times->started > loop->now ? times->started : loop->now;
+    if (connection_open(connection, loop->target, loop->opened) == -1) {
+        connect_later(loop, connection, errno);
+        return;
+    }
+    loop->opened++;
+    loop->live++;
+    if (connection->state == CONNECTION_ECHOING) {
+        times->sending = clock_seconds();
+        step(loop, connection, READINESS_WRITE);
+    } else {
+        step(loop, connection, READINESS_NONE);
+    }
 }
 
-void loop_open(struct load_loop *loop, struct connection *connection, uint64_t limit)
+/* Begins a piece of work of one that counts as busy already. */
+static void begin(struct load_loop *loop, struct connection *connection, double now)
 {
-    prepare(loop, connection, limit);
-    connect_now(loop, connection);
+    connection->times.started = connection->progressed = now;
+    if (connection->descriptor == -1) {
+        connect_now(loop, connection);
+    } else {
+        connection->times.sending = now;
+        connection->state = CONNECTION_ECHOING;
+        step(loop, connection, READINESS_WRITE);
+    }
 }
 
-void loop_wait(struct load_loop *loop, struct connection *connection, uint64_t limit)
+/* A goal that needs no answer may be reached before connecting returns. Then the next piece begins
+ * with the next turn: all at once they would go ever deeper. */
+static bool may_be_immediate(const struct connection *connection)
 {
-    prepare(loop, connection, limit);
-    connection->started = loop->now + FAILED_SECONDS; /* the pause is not the server's */
-    enqueue(loop, connection, connection->started);
+    return connection->goal == GOAL_CONNECT || connection->goal == GOAL_SEND;
 }
 
-/* Moves limit and mark of an open connection; the caller sends. */
-static void extend(struct load_loop *loop, struct connection *connection, uint64_t limit,
-                   uint64_t mark)
+/* Begins a piece of work at its time. */
+static void begin_when(struct load_loop *loop, struct connection *connection, double when)
 {
+    double now = clock_seconds();
+
     if (!is_busy(connection))
         loop->busy++;
-    connection->state = CONNECTION_ECHOING;
-    connection->limit = limit;
-    connection->mark = mark;
-    connection->started = clock_seconds();
-    connection->progressed = connection->started;
+    connection->times = (struct connection_times){.intended = when > 0 ? when : now};
+    if (when > now || may_be_immediate(connection))
+        enqueue(loop, connection, when > now ? when : now);
+    else
+        begin(loop, connection, now);
 }
 
-void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more)
+void loop_open(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
+               uint64_t limit, double when)
 {
-    extend(loop, connection, connection->limit + more, connection->limit + more);
-    step(loop, connection, READINESS_WRITE);
+    connection->goal = goal;
+    connection->limit = connection->mark = limit;
+    begin_when(loop, connection, when);
+}
+
+void loop_wait(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
+               uint64_t limit, double when)
+{
+    double pause = clock_seconds() + FAILED_SECONDS;
+
+    loop->busy++;
+    connection->goal = goal;
+    connection->limit = connection->mark = limit;
+    /* The pause is not the server's, unless there is a schedule. */
+    connection->times = (struct connection_times){.intended = when > 0 ? when : pause};
+    enqueue(loop, connection, when > pause ? when : pause);
+}
+
+void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more, double when)
+{
+    connection->limit += more;
+    connection->mark = connection->limit;
+    begin_when(loop, connection, when);
+}
+
+void loop_pour(struct load_loop *loop, struct connection *connection)
+{
+    connection->goal = GOAL_NONE;
+    connection->limit = UINT64_MAX;
+    begin_when(loop, connection, LOAD_NOW);
 }
 
 void loop_stream(struct load_loop *loop, struct connection *connection)
 {
-    bool streams = connection->limit == UINT64_MAX;
-
-    extend(loop, connection, UINT64_MAX, connection->sent + 1);
-    if (!streams)
-        step(loop, connection, READINESS_WRITE);
+    connection->mark = connection->sent + 1;
+    if (connection->limit != UINT64_MAX) {
+        connection->limit = UINT64_MAX;
+        begin_when(loop, connection, LOAD_NOW);
+    } else {
+        connection->times.intended = connection->times.started = clock_seconds();
+    }
 }
 
 void loop_finish(struct load_loop *loop, struct connection *connection)
@@ -228,30 +309,55 @@ void loop_rest(struct load_loop *loop, struct connection *connection)
 
 void loop_forget_waiting(struct load_loop *loop)
 {
-    while (loop->waiting != NULL)
-        loop_close(loop, dequeue(loop));
+    while (loop->first != NULL) {
+        struct connection *connection = loop->first;
+        if (connection->descriptor == -1) {
+            loop_close(loop, connection);
+        } else {
+            dequeue(loop, connection);
+            loop_rest(loop, connection);
+        }
+    }
 }
 
+/* ---- a turn ---- */
+
+/* The gate is for those that connect; those behind them in the queue wait as well. */
 static double next_wake(const struct load_loop *loop)
 {
-    return loop->waiting->due > loop->gate ? loop->waiting->due : loop->gate;
+    double due = loop->first->due;
+
+    return loop->first->descriptor == -1 && loop->gate > due ? loop->gate : due;
 }
 
-/* Ends when one has shut the gate again. */
+/* Wakes those whose time has come. Ends when one has shut the gate again. */
 static void wake_waiting(struct load_loop *loop)
 {
-    while (loop->waiting != NULL && next_wake(loop) <= loop->now)
-        connect_now(loop, dequeue(loop));
+    while (loop->first != NULL && next_wake(loop) <= loop->now) {
+        struct connection *connection = loop->first;
+        dequeue(loop, connection);
+        if (connection->times.started > 0) { /* it waited for a port */
+            connect_now(loop, connection);
+        } else {
+            double now = clock_seconds();
+            loop->lag += now - connection->due;
+            begin(loop, connection, now);
+        }
+    }
+}
+
+/* The deaf are not expected to move. */
+static bool is_overdue(const struct load_loop *loop, const struct connection *connection)
+{
+    return is_busy(connection) && connection->state != CONNECTION_WAITING &&
+           connection->goal != GOAL_NONE && loop->now - connection->progressed > loop->timeout;
 }
 
 static void find_timeouts(struct load_loop *loop)
 {
-    for (size_t i = loop->busy_first; i < loop->busy_end; i++) {
-        struct connection *connection = &loop->connections[i];
-        if (is_busy(connection) && connection->state != CONNECTION_WAITING &&
-            loop->now - connection->progressed > loop->timeout)
-            fail(loop, connection, FAILED_TIMEOUT, 0);
-    }
+    for (size_t i = loop->busy_first; i < loop->busy_end; i++)
+        if (is_overdue(loop, &loop->connections[i]))
+            fail(loop, &loop->connections[i], FAILED_TIMEOUT, 0);
     loop->next_scan = loop->now + loop->timeout / SCANS;
 }
 
@@ -261,16 +367,25 @@ static double turn_end(const struct load_loop *loop, double until)
 
     if (until < end)
         end = until;
-    if (loop->waiting != NULL && next_wake(loop) < end)
+    if (loop->first != NULL && next_wake(loop) < end)
         end = next_wake(loop);
     return loop->next_scan < end ? loop->next_scan : end;
+}
+
+/* Waits until `end` at most. */
+static int await_events(struct load_loop *loop, struct readiness_event *events, double end)
+{
+    double pause = end - (loop->timer != -1 ? clock_seconds() : loop->now);
+
+    if (loop->timer != -1 && pause > 0)
+        platform_timer_set(loop->timer, pause);
+    return readiness_wait(loop->readiness, events, EVENTS_MAX, pause > 0 ? pause : 0);
 }
 
 int loop_turn(struct load_loop *loop, double until)
 {
     struct readiness_event events[EVENTS_MAX];
-    double pause = turn_end(loop, until) - loop->now;
-    int count = readiness_wait(loop->readiness, events, EVENTS_MAX, pause > 0 ? pause : 0);
+    int count = await_events(loop, events, turn_end(loop, until));
 
     if (count == -1)
         return -1;
@@ -278,6 +393,8 @@ int loop_turn(struct load_loop *loop, double until)
     wake_waiting(loop); /* before events make connections that did not wait */
     for (int i = 0; i < count; i++) {
         struct connection *connection = events[i].owner;
+        if (connection == NULL || connection->descriptor != events[i].descriptor)
+            continue; /* the timer, or one that has failed since it woke */
         connection->progressed = loop->now;
         step(loop, connection, events[i].ready);
     }

@@ -1,71 +1,185 @@
 /* load_report.c: see load_report.h. */
 #include "load_report.h"
 
+#include "load_fields.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MICROSECONDS 1e6
-
-/* The word in the report, and how the error line says it. */
-static const struct {
-    const char *name, *phrase;
-} reasons[FAILURES] = {
-    [FAILED_CONNECT] = {"failed-connect", "could not connect"},
-    [FAILED_RESET] = {"failed-reset", "reset by the server"},
-    [FAILED_EARLY] = {"failed-early", "ended before all was echoed"},
-    [FAILED_WRONG] = {"failed-wrong", "wrong bytes"},
-    [FAILED_TIMEOUT] = {"failed-timeout", "no answer in time"},
+/* How the error line says what failed. */
+static const char *const phrases[FAILURES] = {
+    [FAILED_CONNECT] = "could not connect",
+    [FAILED_RESET] = "reset by the server",
+    [FAILED_EARLY] = "ended before all was echoed",
+    [FAILED_WRONG] = "wrong bytes",
+    [FAILED_TIMEOUT] = "no answer in time",
 };
 
-static void print_count(const char *name, uint64_t count, const char *unit)
-{
-    printf("%-15s %" PRIu64 "%s%s\n", name, count, *unit != '\0' ? " " : "", unit);
-}
+/* ---- text ---- */
 
-static void print_latency(const char *name, const struct histogram *latency, double percent)
+static void text_line(void *unused, const char *name, const char *value, bool is_number,
+                      const char *unit)
 {
-    if (latency->total == 0)
+    (void)unused;
+    (void)is_number;
+    if (value == NULL)
         printf("%-15s -\n", name);
     else
-        printf("%-15s %.1f us\n", name, histogram_percentile(latency, percent) * MICROSECONDS);
+        printf("%-15s %s%s%s\n", name, value, *unit != '\0' ? " " : "", unit);
 }
 
-static void print_failures(const struct load_result *result)
+static void print_text(struct load_view *view)
 {
-    uint64_t sum = 0;
-
-    for (int i = 0; i < FAILURES; i++)
-        sum += result->failed[i];
-    print_count("failed", sum, "");
-    for (int i = 0; i < FAILURES; i++)
-        print_count(reasons[i].name, result->failed[i], "");
+    fields_each(view, FIELD_SETTING | FIELD_MEASURED | FIELD_SPREAD | FIELD_RUN, text_line, NULL);
 }
 
-int report_print(const struct load_settings *settings, const char *target,
-                 const struct load_result *result)
-{
-    const struct load_mode *mode = settings->mode;
+/* ---- CSV ---- */
 
-    printf("%-15s %s\n", "mode", mode->name);
-    printf("%-15s %s\n", "target", target);
-    print_count("concurrency", settings->concurrency, "");
-    print_count("size", settings->size, "bytes");
-    printf("%-15s %.3f s\n", "seconds", result->seconds);
-    print_count("count", result->count, mode->counted);
-    printf("%-15s %.1f %s\n", "rate", result->rate, mode->rated);
-    print_count("late", result->late, mode->counted);
-    print_failures(result);
-    print_count("pauses", result->pauses, "");
-    print_latency("p50", &result->latency, 50);
-    print_latency("p90", &result->latency, 90);
-    print_latency("p99", &result->latency, 99);
-    print_latency("max", &result->latency, 100);
-    printf("%-15s %.3f s\n", "opening", result->opening);
-    print_count("held", result->held, "");
-    print_count("held-failed", result->held_failed, "");
-    print_count("held-lost", result->held_lost, "");
-    printf("%-15s %.3f s\n", "held-opening", result->held_opening);
+/* What a value or a member stands behind: nothing where it is the first. */
+static void separate(bool *first)
+{
+    if (!*first)
+        putchar(',');
+    *first = false;
+}
+
+static void csv_name(void *first, const char *name, const char *value, bool is_number,
+                     const char *unit)
+{
+    (void)value;
+    (void)is_number;
+    (void)unit;
+    separate(first);
+    printf("%s", name);
+}
+
+static void csv_value(void *first, const char *name, const char *value, bool is_number,
+                      const char *unit)
+{
+    (void)name;
+    (void)is_number;
+    (void)unit;
+    separate(first);
+    if (value == NULL || strpbrk(value, ",\"\r\n") == NULL) {
+        printf("%s", value != NULL ? value : "");
+        return;
+    }
+    putchar('"'); /* the path of a Unix socket can be anything */
+    for (; *value != '\0'; value++) {
+        if (*value == '"')
+            putchar('"');
+        putchar(*value);
+    }
+    putchar('"');
+}
+
+static void csv_line(const struct load_view *view, field_taker *take)
+{
+    bool first = true;
+
+    fields_each(view, FIELD_SETTING | FIELD_ROUND | FIELD_MEASURED | FIELD_RUN, take, &first);
+    putchar('\n');
+}
+
+/* Has the view show round `number`, from 1. */
+static const struct load_view *at_round(struct load_view *view, size_t number)
+{
+    view->round = number;
+    view->tally = &view->result->rounds[number - 1];
+    return view;
+}
+
+static void print_csv(struct load_view *view)
+{
+    csv_line(view, csv_name);
+    for (size_t i = 1; i <= view->result->round_count; i++)
+        csv_line(at_round(view, i), csv_value);
+}
+
+/* ---- JSON ---- */
+
+/* Bytes that are not ASCII become the characters of the same number: so it is UTF-8, whatever
+ * the path of a Unix socket is. */
+static void json_text(const char *text)
+{
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte < 0x20 || byte > 0x7e || byte == '"' || byte == '\\')
+            printf("\\u%04x", byte);
+        else
+            putchar(byte);
+    }
+    putchar('"');
+}
+
+static void json_member(void *first, const char *name, const char *value, bool is_number,
+                        const char *unit)
+{
+    (void)unit;
+    separate(first);
+    json_text(name);
+    putchar(':');
+    if (value == NULL)
+        printf("null");
+    else if (is_number)
+        printf("%s", value);
+    else
+        json_text(value);
+}
+
+static void json_object(const struct load_view *view, unsigned scopes)
+{
+    bool first = true;
+
+    putchar('{');
+    fields_each(view, scopes, json_member, &first);
+    putchar('}');
+}
+
+static void print_json(struct load_view *view)
+{
+    const struct load_tally *sum = view->tally;
+
+    printf("{\"settings\":");
+    json_object(view, FIELD_SETTING);
+    printf(",\n\"rounds\":[");
+    for (size_t i = 1; i <= view->result->round_count; i++) {
+        printf(i == 1 ? "\n" : ",\n");
+        json_object(at_round(view, i), FIELD_ROUND | FIELD_MEASURED);
+    }
+    printf("],\n\"summary\":");
+    view->tally = sum;
+    json_object(view, FIELD_MEASURED | FIELD_SPREAD | FIELD_RUN);
+    printf("}\n");
+}
+
+/* ---- */
+
+static const struct report_form {
+    const char *name;
+    void (*print)(struct load_view *view);
+} forms[] = {{"text", print_text}, {"csv", print_csv}, {"json", print_json}};
+
+const struct report_form *report_form(const char *name)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(forms[i].name, name) == 0)
+            return &forms[i];
+    return NULL;
+}
+
+int report_print(const struct report_form *form, const struct load_settings *settings,
+                 const char *target, const struct load_result *result)
+{
+    struct load_view view = {.settings = settings,
+                             .result = result,
+                             .tally = &result->sum,
+                             .mode = settings->mode->name,
+                             .target = target};
+
+    form->print(&view);
     return fflush(stdout) == EOF || ferror(stdout) ? -1 : 0;
 }
 
@@ -74,7 +188,7 @@ void report_failures(const char *program, const struct load_result *result)
     if (result->failures == 0)
         return;
     fprintf(stderr, "%s: %" PRIu64 " failure%s, the first: %s%s%s\n", program, result->failures,
-            result->failures == 1 ? "" : "s", reasons[result->first_failure].phrase,
+            result->failures == 1 ? "" : "s", phrases[result->first_failure],
             result->first_error != 0 ? ": " : "",
             result->first_error != 0 ? strerror(result->first_error) : "");
 }

@@ -2,10 +2,11 @@
 #include "load_run.h"
 
 #include "clock.h"
-#include "load_loop.h"
+#include "load_work.h"
 
 #include <stdbool.h>
-#include <string.h>
+#include <stdlib.h>
+#include <time.h>
 
 /* How many kept connections are being opened at the same time. Half of the smallest usual
  * backlog, 128; more would not be faster on any machine that shares its processors. */
@@ -26,36 +27,11 @@
  * stopped moving is found before. */
 #define FINISH_TIMEOUTS 2
 
-enum phase { PHASE_OPEN, PHASE_MEASURE, PHASE_FINISH, PHASE_CLOSE };
-
-struct run {
-    const struct load_settings *settings;
-    struct load_result *result;
-    struct load_loop loop;
-    enum phase phase;
-    double end;          /* of the measured time */
-    double last_success; /* when a kept connection last echoed, while opening and closing */
-};
-
-static const struct load_mode modes[] = {
-    {LOAD_CONNECT, "connect", "connections", "connections/s", 1, 64},
-    {LOAD_PING, "ping", "messages", "messages/s", 1, 64},
-    {LOAD_STREAM, "stream", "bytes", "MB/s", 1e6, 65536},
-    {LOAD_HOLD, "hold", "connections", "connections/s", 1, 64},
-};
-
-const struct load_mode *load_mode(const char *name)
-{
-    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
-        if (strcmp(modes[i].name, name) == 0)
-            return &modes[i];
-    return NULL;
-}
-
 bool load_is_immediate(const struct load_settings *settings)
 {
-    return settings->mode->workload == LOAD_PING ||
-           (settings->mode->workload != LOAD_STREAM && settings->size > SEGMENT);
+    bool follows = settings->mode->kind == LOAD_PIECES && settings->mode->keeps;
+
+    return follows || (settings->mode->kind != LOAD_STREAM && settings->size > SEGMENT);
 }
 
 size_t load_descriptors(const struct load_settings *settings)
@@ -63,135 +39,9 @@ size_t load_descriptors(const struct load_settings *settings)
     return settings->concurrency + settings->held + OTHER_DESCRIPTORS;
 }
 
-/* The connections are in one row: first those of the workload, then the held ones. */
-static bool is_held(const struct run *run, const struct connection *connection)
-{
-    return (size_t)(connection - run->loop.connections) >= run->settings->concurrency;
-}
-
 static bool is_interrupted(const struct run *run)
 {
     return *run->settings->interrupted != 0;
-}
-
-/* ---- what becomes of a connection ---------------------------------------------------- */
-
-static void count_failure(struct run *run, const struct connection *connection,
-                          enum load_failure why, int error)
-{
-    struct load_result *result = run->result;
-    bool echoed = connection->received > 0 && connection->received >= connection->limit;
-
-    if (result->failures++ == 0) {
-        result->first_failure = why;
-        result->first_error = error;
-    }
-    if (!is_held(run, connection))
-        result->failed[why]++;
-    else if (run->phase == PHASE_OPEN && !echoed)
-        result->held_failed++;
-    else /* it has been counted as held */
-        result->held_lost++;
-}
-
-static void failed(void *owner, struct connection *connection, enum load_failure why, int error)
-{
-    struct run *run = owner;
-
-    count_failure(run, connection, why, error);
-    if (run->phase == PHASE_MEASURE && !is_held(run, connection) &&
-        run->settings->mode->workload != LOAD_HOLD) {
-        connection->measured = run->settings->mode->workload == LOAD_CONNECT;
-        loop_wait(&run->loop, connection, run->settings->size);
-    }
-}
-
-static bool streams(const struct run *run)
-{
-    return run->settings->mode->workload == LOAD_STREAM;
-}
-
-/* Counts what has come back by `now`. Streamed bytes are counted by the loop. */
-static void count_echo(struct run *run, const struct connection *connection, double now)
-{
-    histogram_record(&run->result->latency, now - connection->started);
-    if (!streams(run) && now <= run->end)
-        run->result->count++;
-    else if (!streams(run))
-        run->result->late++;
-}
-
-/* The next piece of work of a connection of the workload that has none. */
-static void work(struct run *run, struct connection *connection)
-{
-    connection->measured = true;
-    switch (run->settings->mode->workload) {
-    case LOAD_CONNECT:
-        loop_open(&run->loop, connection, run->settings->size);
-        break;
-    case LOAD_PING:
-        loop_ask(&run->loop, connection, run->settings->size);
-        break;
-    case LOAD_STREAM:
-        loop_stream(&run->loop, connection);
-        break;
-    case LOAD_HOLD:
-        break;
-    }
-}
-
-static void complete_work(struct run *run, struct connection *connection)
-{
-    bool closes = run->settings->mode->workload == LOAD_CONNECT;
-    double now = clock_seconds();
-
-    /* One that was opened again after a failure has only echoed its first message. */
-    if (connection->measured)
-        count_echo(run, connection, now);
-    if (closes)
-        loop_close(&run->loop, connection);
-    /* A stream goes on until it is finished, behind which there is nothing to be late. */
-    if (run->phase == PHASE_MEASURE && (now <= run->end || streams(run)))
-        work(run, connection);
-    else if (!closes)
-        loop_rest(&run->loop, connection);
-}
-
-/* A kept connection has echoed, the first time or the last. */
-static void complete_kept(struct run *run, struct connection *connection)
-{
-    bool counts = run->settings->mode->workload == LOAD_HOLD && !is_held(run, connection);
-
-    run->last_success = run->loop.now;
-    if (run->phase == PHASE_OPEN && is_held(run, connection))
-        run->result->held++;
-    else if (run->phase == PHASE_OPEN && counts)
-        histogram_record(&run->result->latency, clock_seconds() - connection->started);
-    else if (counts)
-        run->result->count++;
-    loop_rest(&run->loop, connection);
-}
-
-static void complete(void *owner, struct connection *connection)
-{
-    struct run *run = owner;
-
-    if (run->phase == PHASE_OPEN || run->phase == PHASE_CLOSE)
-        complete_kept(run, connection);
-    else
-        complete_work(run, connection);
-}
-
-/* ---- the phases ---------------------------------------------------------------------- */
-
-/* Lets one kept connection echo, the first time or the last. */
-static void echo_kept(struct run *run, struct connection *connection)
-{
-    connection->measured = false;
-    if (run->phase == PHASE_OPEN)
-        loop_open(&run->loop, connection, run->settings->size);
-    else if (connection->state == CONNECTION_RESTING)
-        loop_ask(&run->loop, connection, run->settings->size);
 }
 
 /* Those that are never tried because the server is dead have failed, too. */
@@ -200,7 +50,7 @@ static void give_up(struct run *run, size_t first, size_t end)
     for (size_t i = first; i < end; i++) {
         const struct connection *connection = &run->loop.connections[i];
         if (run->phase == PHASE_OPEN || connection->state == CONNECTION_RESTING)
-            count_failure(run, connection, FAILED_TIMEOUT, 0);
+            work_count_failure(run, connection, FAILED_TIMEOUT, 0);
     }
 }
 
@@ -216,7 +66,7 @@ static int echo_range(struct run *run, size_t first, size_t end)
     while (next < end || loop->busy > 0) {
         bool stops = is_interrupted(run) && run->phase == PHASE_OPEN;
         for (; next < end && !stops && loop->busy < OPENING_MAX; next++)
-            echo_kept(run, &loop->connections[next]);
+            work_echo_kept(run, &loop->connections[next]);
         if (stops && loop->busy == 0)
             break;
         if (loop_turn(loop, loop->now + run->settings->timeout) == -1)
@@ -241,59 +91,62 @@ static int open_range(struct run *run, size_t first, size_t end, double *seconds
     return result;
 }
 
-static int measure(struct run *run)
+/* Seconds of a processor that this process has had. */
+static double processor_seconds(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+static int measure(struct run *run, double duration)
 {
     struct load_loop *loop = &run->loop;
-    bool holds = run->settings->mode->workload == LOAD_HOLD;
-    double start;
+    double start, processor = processor_seconds();
 
     run->phase = PHASE_MEASURE;
     loop->busy_first = 0;
     loop->busy_end = run->settings->concurrency;
     loop->received = 0;
     start = loop->now = clock_seconds();
-    run->end = start + (is_interrupted(run) ? 0 : run->settings->duration);
-    for (size_t i = 0; i < run->settings->concurrency && !holds && start < run->end; i++) {
-        struct connection *connection = &loop->connections[i];
-        if (connection->state == CONNECTION_RESTING ||
-            run->settings->mode->workload == LOAD_CONNECT)
-            work(run, connection);
-        else /* it failed to open */
-            loop_wait(loop, connection, run->settings->size);
-    }
+    run->end = start + (is_interrupted(run) ? 0 : duration);
+    if (run->settings->rate > 0)
+        schedule_begin(&run->schedule, start, run->end - start, run->settings->rate);
+    if (start < run->end)
+        work_begin(run);
     while (loop->now < run->end && !is_interrupted(run))
         if (loop_turn(loop, run->end) == -1)
             return -1;
     if (loop->now < run->end)
         run->end = loop->now;
-    run->result->seconds = run->end - start;
+    run->tally->seconds = run->end - start;
+    run->tally->processor = processor_seconds() - processor;
     return 0;
 }
 
-/* Nothing new begins; what is on its way comes back, or fails by the timeout. The bound is
- * for a stream so slow that it still moves: that is cut, and is no failure. */
+/* What is on its way comes back, or fails by the timeout; what a schedule had in the round and
+ * was not begun is begun, for as long as one timeout. The second bound is for what is so slow
+ * that it still moves. */
 static int finish(struct run *run)
 {
     struct load_loop *loop = &run->loop;
     uint64_t received = loop->received;
+    double patience = loop->now + run->settings->timeout;
     double until = loop->now + FINISH_TIMEOUTS * run->settings->timeout;
 
     run->phase = PHASE_FINISH;
-    loop_forget_waiting(loop);
-    for (size_t i = 0; streams(run) && i < run->settings->concurrency; i++)
-        if (loop->connections[i].state == CONNECTION_ECHOING) {
-            loop->connections[i].measured = false; /* its mark is moved, so its time is none */
-            loop_finish(loop, &loop->connections[i]);
-        }
-    while (loop->busy > 0 && loop->now < until)
+    work_end(run, is_interrupted(run));
+    while (loop->busy > 0 && loop->now < until) {
         if (loop_turn(loop, until) == -1)
             return -1;
-    for (size_t i = 0; loop->busy > 0 && i < run->settings->concurrency; i++)
-        if (loop->connections[i].state != CONNECTION_RESTING)
-            loop_close(loop, &loop->connections[i]);
-    if (streams(run)) {
-        run->result->count = received;
-        run->result->late = loop->received - received;
+        if (loop->now >= patience)
+            work_give_up_waiting(run);
+    }
+    work_give_up(run);
+    if (run->settings->mode->kind == LOAD_STREAM) {
+        run->tally->count = received;
+        run->tally->late = loop->received - received;
     }
     return 0;
 }
@@ -301,7 +154,7 @@ static int finish(struct run *run)
 static int close_all(struct run *run)
 {
     size_t concurrency = run->settings->concurrency;
-    size_t first = run->settings->mode->workload == LOAD_HOLD ? 0 : concurrency;
+    size_t first = run->settings->mode->kind == LOAD_HOLD ? 0 : concurrency;
     int result;
 
     run->phase = PHASE_CLOSE;
@@ -312,31 +165,73 @@ static int close_all(struct run *run)
     return result;
 }
 
+/* Measures once, into `tally`. */
+static int run_round(struct run *run, struct load_tally *tally, double duration)
+{
+    run->tally = tally;
+    if (measure(run, duration) == -1 || finish(run) == -1)
+        return -1;
+    tally->pauses = run->loop.pauses - run->pauses;
+    tally->lag = run->loop.lag - run->lag;
+    run->pauses = run->loop.pauses;
+    run->lag = run->loop.lag;
+    return 0;
+}
+
+/* An interruption leaves out the rounds that are not begun, but there is always one. */
+static int run_rounds(struct run *run)
+{
+    struct load_result *result = run->result;
+
+    do {
+        if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
+            return -1;
+        result->round_count++;
+    } while (result->round_count < run->settings->rounds && !is_interrupted(run));
+    return 0;
+}
+
 static int run_phases(struct run *run)
 {
     size_t concurrency = run->settings->concurrency;
     struct load_result *result = run->result;
+    struct load_tally *not_reported = &result->rounds[run->settings->rounds];
 
+    run->tally = &result->rounds[0];
     if (open_range(run, concurrency, concurrency + run->settings->held,
                    &result->held_opening) == -1)
         return -1;
-    if (run->settings->mode->workload != LOAD_CONNECT &&
+    if (run->settings->mode->keeps &&
         open_range(run, 0, concurrency, &result->opening) == -1)
         return -1;
-    if (measure(run) == -1 || finish(run) == -1 || close_all(run) == -1)
+    if (run->settings->warm_up > 0 &&
+        run_round(run, not_reported, run->settings->warm_up) == -1)
         return -1;
-    result->pauses = run->loop.pauses;
-    return 0;
+    if (run_rounds(run) == -1)
+        return -1;
+    return close_all(run);
 }
 
 /* A workload that holds measures how fast it opened. */
-static double rate_of(const struct load_settings *settings, const struct load_result *result)
+static double rate_of(const struct run *run, const struct load_tally *tally)
 {
-    bool holds = settings->mode->workload == LOAD_HOLD;
-    double seconds = holds ? result->opening : result->seconds;
-    uint64_t count = holds ? result->latency.total : result->count;
+    bool holds = run->settings->mode->kind == LOAD_HOLD;
+    double seconds = holds ? run->result->opening : tally->seconds;
+    uint64_t count = holds ? tally->latency.total : tally->count;
 
-    return seconds > 0 ? (double)count / settings->mode->unit / seconds : 0;
+    return seconds > 0 ? (double)count / run->settings->mode->unit / seconds : 0;
+}
+
+static void sum_up(struct run *run)
+{
+    struct load_result *result = run->result;
+
+    for (size_t i = 0; i < result->round_count; i++) {
+        tally_rate(&result->rounds[i], rate_of(run, &result->rounds[i]));
+        tally_add(&result->sum, &result->rounds[i]);
+    }
+    result->spread = tally_spread(result->rounds, result->round_count);
+    tally_rate(&result->sum, result->spread.median);
 }
 
 int load_run(const struct load_settings *settings, struct target *target,
@@ -345,15 +240,25 @@ int load_run(const struct load_settings *settings, struct target *target,
     struct run run = {.settings = settings, .result = result};
     int outcome;
 
-    if (loop_new(&run.loop, target, settings->concurrency + settings->held,
+    result->rounds = calloc(settings->rounds + 1, sizeof *result->rounds); /* 1: the warm-up */
+    if (result->rounds == NULL ||
+        loop_new(&run.loop, target, settings->concurrency + settings->held,
                  (size_t)settings->size, load_descriptors(settings) + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
-    run.loop.complete = complete;
-    run.loop.failed = failed;
+    run.loop.complete = work_complete;
+    run.loop.failed = work_failed;
     run.loop.owner = &run;
+    if (settings->rate > 0)
+        loop_be_exact(&run.loop);
     outcome = run_phases(&run);
-    result->rate = rate_of(settings, result);
+    if (outcome == 0)
+        sum_up(&run);
     loop_free(&run.loop);
     return outcome;
+}
+
+void load_result_free(struct load_result *result)
+{
+    free(result->rounds);
 }

@@ -80,6 +80,16 @@ void platform_set_private(void);
 void platform_confine_child(void);
 
 /*
+ * A descriptor that becomes readable when its time has come, for waits that must end sooner than
+ * the whole millisecond of poll(2): timerfd_create(2) on Linux. The caller closes it. Returns
+ * it, or -1 where there is none.
+ */
+int platform_timer(void);
+
+/* Sets its time, in `seconds` above 0 from now; until then it is not readable. */
+void platform_timer_set(int timer, double seconds);
+
+/*
  * Writes, as one phrase, the limits that may keep fork from working now, the likely one
  * first: "RLIMIT_NPROC 64, pids.max 512". An empty text where the system does not say.
  */

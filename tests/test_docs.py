@@ -499,13 +499,13 @@ def as_program(name):
     return lambda _, *options, **settings: Server(name, *options, **settings)
 
 
-SHORTER = {'-d': '100ms', '--duration': '100ms', '-H': '20', '--held': '20', '-c': '8',
+SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
            '--concurrency': '8'}
 
 
 def run_client_example(name, words, address):
     """In a small way, against our own server. echoload takes options behind its mode too."""
-    command, rest = [], words
+    command, rest = ['-d', '100ms'] if name == 'echoload' else [], words
     while rest:
         options, rest = split_options(name, rest)
         for option, value in options:

@@ -5,6 +5,7 @@
 #include "load_connection.h"
 #include "readiness.h"
 
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 
@@ -14,8 +15,8 @@ static struct exchange exchange = {.write_max = PATTERN_SLICE_MAX};
 static struct connection connection;
 static int server; /* the other end */
 
-/* Opens one that may send `limit` bytes and is complete with the last of them. */
-static void open_connection(uint64_t limit)
+/* Opens one with a goal that may send `limit` bytes. */
+static void open_for(enum connection_goal goal, uint64_t limit)
 {
     struct target target = {.connected = -1};
     int ends[2];
@@ -27,7 +28,14 @@ static void open_connection(uint64_t limit)
     target.connected = ends[0];
     server = ends[1];
     ck_assert_int_eq(connection_open(&connection, &target, NUMBER), 0);
+    connection.goal = goal;
     connection.limit = connection.mark = limit;
+}
+
+/* Opens one that is complete with the last byte that it may send. */
+static void open_connection(uint64_t limit)
+{
+    open_for(GOAL_ECHO, limit);
 }
 
 static const unsigned char *expected(uint64_t position)
@@ -67,8 +75,7 @@ START_TEST(it_sends_its_own_bytes_and_then_waits_for_them)
     unsigned char bytes[8];
 
     open_connection(5);
-    ck_assert_int_eq(connection.state, CONNECTION_CONNECTING);
-    ck_assert_uint_eq(connection_wants(&connection), READINESS_WRITE);
+    ck_assert_uint_eq(connection_wants(&connection), READINESS_READ | READINESS_WRITE);
     ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
     ck_assert_int_eq(read(server, bytes, sizeof bytes), 5);
     ck_assert_mem_eq(bytes, expected(0), 5);
@@ -193,10 +200,143 @@ START_TEST(a_refusal_is_a_failed_connect)
 
     pattern_fill(&exchange.pattern);
     ck_assert_int_eq(connection_open(&connection, &target, NUMBER), 0);
+    ck_assert_int_eq(connection.state, CONNECTION_CONNECTING);
+    connection.goal = GOAL_ECHO;
     connection.limit = connection.mark = 5;
+    ck_assert_uint_eq(connection_wants(&connection), READINESS_WRITE);
+    ck_assert_int_eq(step(READINESS_NONE), CONNECTION_GOES_ON); /* nothing is known yet */
+    ck_assert_int_eq(connection.state, CONNECTION_CONNECTING);
     wait.fd = connection.descriptor;
     ck_assert_int_eq(poll(&wait, 1, -1), 1);
     ck_assert_int_eq(failure(READINESS_READ | READINESS_WRITE, ECONNREFUSED), FAILED_CONNECT);
+}
+END_TEST
+
+/* Catches a byte that travels with its neighbours, and a message that is not whole in the end. */
+START_TEST(a_dribbler_writes_byte_by_byte)
+{
+    unsigned char bytes[8];
+
+    open_for(GOAL_DRIBBLE, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(connection_wants(&connection), READINESS_READ | READINESS_WRITE);
+        ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
+        ck_assert_int_eq(read(server, bytes + i, sizeof bytes), 1);
+    }
+    ck_assert_mem_eq(bytes, expected(0), 3);
+    ck_assert_uint_eq(connection_wants(&connection), READINESS_READ);
+    server_sends(bytes, 3);
+    ck_assert_int_eq(step(READINESS_READ), CONNECTION_COMPLETE);
+}
+END_TEST
+
+/* Catches one that sends all the same, or waits for something. */
+START_TEST(one_that_vanishes_is_complete_when_it_stands)
+{
+    open_for(GOAL_CONNECT, 0);
+    ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_COMPLETE);
+    ck_assert_uint_eq(connection.sent, 0);
+}
+END_TEST
+
+/* Catches an end that is missing, or is not awaited, and a server that ends before all is back. */
+START_TEST(one_that_half_closes_waits_for_the_end)
+{
+    char bytes[8];
+
+    open_for(GOAL_END, 5);
+    ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
+    ck_assert_int_eq(read(server, bytes, sizeof bytes), 5);
+    ck_assert_int_eq(read(server, bytes + 5, 1), 0);
+    server_sends(bytes, 5);
+    ck_assert_int_eq(step(READINESS_READ), CONNECTION_GOES_ON);
+    close(server);
+    ck_assert_int_eq(step(READINESS_READ), CONNECTION_COMPLETE);
+
+    open_for(GOAL_END, 5);
+    step(READINESS_WRITE);
+    ck_assert_int_eq(read(server, bytes, sizeof bytes), 5);
+    server_sends(bytes, 4);
+    ck_assert_int_eq(step(READINESS_READ), CONNECTION_GOES_ON);
+    close(server);
+    ck_assert_int_eq(failure(READINESS_READ, 0), FAILED_EARLY);
+}
+END_TEST
+
+/* Catches a byte too many behind the message, and a change in it. */
+START_TEST(one_that_half_closes_checks_every_byte)
+{
+    open_for(GOAL_END, 5);
+    step(READINESS_WRITE);
+    server_sends(expected(0), 6);
+    ck_assert_int_eq(failure(READINESS_READ, 0), FAILED_WRONG);
+    open_for(GOAL_END, 5);
+    step(READINESS_WRITE);
+    server_sends("wrong", 5);
+    ck_assert_int_eq(failure(READINESS_READ, 0), FAILED_WRONG);
+}
+END_TEST
+
+/* A server on loopback, to which one is connected with a goal. Returns the server's end. */
+static int connect_for(enum connection_goal goal)
+{
+    struct target target = nobody();
+    int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    target.address.name.v4.sin_port = 0;
+    ck_assert_int_eq(bind(listener, &target.address.name.any, target.address.length), 0);
+    ck_assert_int_eq(getsockname(listener, &target.address.name.any, &target.address.length), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    pattern_fill(&exchange.pattern);
+    ck_assert_int_eq(connection_open(&connection, &target, NUMBER), 0);
+    connection.goal = goal;
+    connection.limit = connection.mark = 5;
+    return accept(listener, NULL, NULL);
+}
+
+/* How the server sees the connection end: the errno of its last read, 0 for an end in order. */
+static int ending(enum connection_goal goal)
+{
+    char bytes[8];
+    ssize_t count;
+
+    server = connect_for(goal);
+    while (step(READINESS_WRITE) != CONNECTION_COMPLETE)
+        ck_assert_int_eq(goal, GOAL_ECHO); /* which waits for its echo, in vain */
+    connection_close(&connection);
+    while ((count = read(server, bytes, sizeof bytes)) > 0)
+        ;
+    return count == 0 ? 0 : errno;
+}
+
+/* Catches a close in order where a reset is the workload, or a reset by all others. */
+START_TEST(only_one_that_does_not_read_resets)
+{
+    ck_assert_int_eq(ending(GOAL_SEND), ECONNRESET);
+    ck_assert_int_eq(ending(GOAL_CONNECT), 0);
+}
+END_TEST
+
+/* Catches a deaf one that reads, or that is done at some point. */
+START_TEST(a_deaf_one_sends_until_nothing_is_taken)
+{
+    char byte;
+    uint64_t sent;
+
+    open_for(GOAL_NONE, UINT64_MAX);
+    do {
+        sent = connection.sent;
+        ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
+    } while (connection.sent > sent);
+    ck_assert_uint_gt(sent, PATTERN_SLICE_MAX);
+    ck_assert_uint_eq(connection_wants(&connection), READINESS_WRITE);
+    ck_assert_int_eq(read(server, &byte, 1), 1);
+    server_sends(&byte, 1);
+    ck_assert_int_eq(step(READINESS_READ | READINESS_WRITE), CONNECTION_GOES_ON);
+    ck_assert_uint_eq(connection.received, 0);
+    close(server);
+    ck_assert_int_eq(failure(READINESS_READ | READINESS_WRITE, EPIPE), FAILED_RESET);
 }
 END_TEST
 
@@ -227,4 +367,6 @@ SUITE("load_connection", it_sends_its_own_bytes_and_then_waits_for_them,
       it_is_complete_with_the_marked_byte, a_long_message_goes_on_where_it_was,
       a_false_readiness_changes_nothing, every_wrong_byte_is_found, more_than_was_sent_is_wrong,
       an_early_end_is_told_from_a_reset, a_refusal_is_a_failed_connect,
-      a_closed_one_has_no_descriptor)
+      a_dribbler_writes_byte_by_byte, one_that_vanishes_is_complete_when_it_stands,
+      one_that_half_closes_waits_for_the_end, one_that_half_closes_checks_every_byte,
+      only_one_that_does_not_read_resets, a_deaf_one_sends_until_nothing_is_taken, a_closed_one_has_no_descriptor)

@@ -5,18 +5,25 @@
 
 static struct capture capture;
 static struct load_settings settings;
+static struct load_tally rounds[2];
 static struct load_result result;
+static const char *target = "127.0.0.1:7";
 
 /* The report on the settings and the result as they stand. */
-static const char *report(void)
+static const char *report_as(const char *form)
 {
     int status;
 
     capture_begin(&capture, STDOUT_FILENO);
-    status = report_print(&settings, "127.0.0.1:7", &result);
+    status = report_print(report_form(form), &settings, target, &result);
     capture_end(&capture);
     ck_assert_int_eq(status, 0);
     return capture.text;
+}
+
+static const char *report(void)
+{
+    return report_as("text");
 }
 
 static const char *failures(void)
@@ -26,68 +33,107 @@ static const char *failures(void)
     return capture_end(&capture);
 }
 
+static void fill_times(struct histogram *times, int unit)
+{
+    for (int i = 1; i <= 100; i++)
+        histogram_record(times, i * unit * 1e-6);
+}
+
+/* Figures of which each is another: those of one round, or of all. */
+static void fill_tally(struct load_tally *tally)
+{
+    tally->seconds = 2.5;
+    tally->count = 1000000007;
+    tally->rate = 400000002.84;
+    tally->late = 3;
+    tally->failures = 54321;
+    tally->failed[FAILED_CONNECT] = 1;
+    tally->failed[FAILED_RESET] = 20;
+    tally->failed[FAILED_EARLY] = 300;
+    tally->failed[FAILED_WRONG] = 4000;
+    tally->failed[FAILED_TIMEOUT] = 50000;
+    tally->pauses = 7;
+    tally->busy = 87.65;
+    fill_times(&tally->latency, 1);
+    fill_times(&tally->connect, 10);
+    fill_times(&tally->first, 100);
+    fill_times(&tally->message, 1000);
+    fill_times(&tally->service, 10000);
+}
+
 /* A run in which every figure is another. */
 static void fill_in(void)
 {
     settings.mode = load_mode("ping");
     settings.concurrency = 12;
     settings.size = 64;
+    settings.rate = 1500;
+    settings.rounds = 2;
+    settings.duration = 1.25;
+    settings.warm_up = 0.5;
+    settings.timeout = 30;
     settings.held = 99; /* what was wanted; the report tells what came of it */
-    result.seconds = 2.5;
-    result.count = 1000000007;
-    result.rate = 400000002.84;
-    result.late = 3;
-    result.failed[FAILED_CONNECT] = 1;
-    result.failed[FAILED_RESET] = 20;
-    result.failed[FAILED_EARLY] = 300;
-    result.failed[FAILED_WRONG] = 4000;
-    result.failed[FAILED_TIMEOUT] = 50000;
-    result.pauses = 7;
+    result.rounds = rounds;
+    result.round_count = 2;
+    fill_tally(&result.sum);
+    fill_tally(&rounds[0]);
+    fill_tally(&rounds[1]);
+    rounds[1].rate = 17;
+    result.spread = (struct load_spread){2, 1.06, 300};
     result.opening = 0.125;
     result.held = 80;
     result.held_failed = 15;
     result.held_lost = 4;
     result.held_opening = 1.0625;
-    for (int i = 1; i <= 100; i++)
-        histogram_record(&result.latency, i * 1e-6);
 }
 
-/* Catches a name that changes, a line that is left out or in another place, a figure under the
- * wrong name, and a latency in another unit: all that reads reports by name depends on it. */
+/* The value behind a name in a text. */
+static double latency_of(const char *text, const char *name)
+{
+    char start[64];
+    const char *line;
+
+    snprintf(start, sizeof start, "\n%-15s ", name);
+    line = strstr(text, start);
+    ck_assert_msg(line != NULL, "%s", name);
+    ck_assert_msg(strncmp(line + strlen(start) + strcspn(line + strlen(start), " "), " us\n", 4) == 0,
+                  "%s", name);
+    return strtod(line + strlen(start), NULL);
+}
+
+static const char *const prefixes[] = {"", "connect-", "first-", "message-", "service-"};
+
+/* Catches a name that changes, a line that is left out or in another place, and a figure under
+ * the wrong name: all that reads reports by name depends on it. */
 START_TEST(each_figure_stands_under_its_name)
 {
-    static const char *const latencies[] = {"p50", "p90", "p99"};
-    const char *text;
     char *cut;
 
     fill_in();
-    text = report();
-    ck_assert_ptr_nonnull(strstr(text, "\nmax             100.0 us\n"));
-    for (size_t i = 0; i < SUITE_LENGTH(latencies); i++) {
-        static const double expected[] = {50, 90, 99};
-        char name[8];
-        const char *line;
-        snprintf(name, sizeof name, "\n%s ", latencies[i]);
-        line = strstr(text, name);
-        ck_assert_ptr_nonnull(line);
-        ck_assert_double_eq_tol(strtod(line + strlen(name), NULL), expected[i],
-                                expected[i] / 100);
-    }
+    report();
+    ck_assert_ptr_nonnull(strstr(capture.text, "\nclient-busy     87.7 %\n"
+                                               "opening         0.125 s\n"
+                                               "held            80\n"
+                                               "held-failed     15\n"
+                                               "held-lost       4\n"
+                                               "held-opening    1.062 s\n"));
     cut = strstr(capture.text, "p50 ");
     ck_assert_ptr_nonnull(cut);
-    ck_assert_ptr_nonnull(strstr(cut, "\nopening         0.125 s\n"
-                                      "held            80\n"
-                                      "held-failed     15\n"
-                                      "held-lost       4\n"
-                                      "held-opening    1.062 s\n"));
     *cut = '\0';
     ck_assert_str_eq(capture.text, "mode            ping\n"
                                    "target          127.0.0.1:7\n"
                                    "concurrency     12\n"
                                    "size            64 bytes\n"
+                                   "rate-asked      1500.0 messages/s\n"
+                                   "rounds          2\n"
+                                   "duration        1.250 s\n"
+                                   "warm-up         0.500 s\n"
+                                   "timeout         30.000 s\n"
                                    "seconds         2.500 s\n"
                                    "count           1000000007 messages\n"
                                    "rate            400000002.8 messages/s\n"
+                                   "rate-min        1.1 messages/s\n"
+                                   "rate-max        300.0 messages/s\n"
                                    "late            3 messages\n"
                                    "failed          54321\n"
                                    "failed-connect  1\n"
@@ -99,22 +145,119 @@ START_TEST(each_figure_stands_under_its_name)
 }
 END_TEST
 
+/* Catches a time under the name of another, another percentile, and another unit. */
+START_TEST(each_latency_stands_under_its_name)
+{
+    static const struct {
+        const char *name;
+        double expected;
+    } times[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p99.9", 100}, {"p99.99", 100}, {"max", 100}};
+    double unit = 1;
+
+    fill_in();
+    report();
+    for (size_t i = 0; i < SUITE_LENGTH(prefixes); i++, unit *= 10)
+        for (size_t k = 0; k < SUITE_LENGTH(times); k++) {
+            double expected = times[k].expected * unit;
+            char name[32];
+            snprintf(name, sizeof name, "%s%s", prefixes[i], times[k].name);
+            ck_assert_double_eq_tol(latency_of(capture.text, name), expected, expected / 100);
+        }
+}
+END_TEST
+
 /* Catches a line that is only there when there is something to tell, and a latency of nothing
  * that looks like a very good one. */
 START_TEST(a_run_of_nothing_has_every_line)
 {
-    static const char *const latencies[] = {"p50", "p90", "p99", "max"};
     int lines;
 
     fill_in();
     lines = lines_of(report());
-    memset(&result, 0, sizeof result);
+    memset(&result.sum, 0, sizeof result.sum);
+    settings.rate = 0;
     ck_assert_int_eq(lines_of(report()), lines);
-    for (size_t i = 0; i < SUITE_LENGTH(latencies); i++) {
-        char line[32];
-        snprintf(line, sizeof line, "\n%-15s -\n", latencies[i]);
-        ck_assert_msg(strstr(capture.text, line) != NULL, "%s", latencies[i]);
+    ck_assert_ptr_nonnull(strstr(capture.text, "\nrate-asked      -\n"));
+    for (size_t i = 0; i < SUITE_LENGTH(prefixes); i++) {
+        char name[32], line[48];
+        snprintf(name, sizeof name, "%sp99.9", prefixes[i]);
+        snprintf(line, sizeof line, "\n%-15s -\n", name);
+        ck_assert_msg(strstr(capture.text, line) != NULL, "%s", line);
     }
+}
+END_TEST
+
+/* How many fields a line of CSV has; quotes are looked at. */
+static int fields_of(const char *line)
+{
+    bool quoted = false;
+    int fields = 1;
+
+    for (; *line != '\n' || quoted; line++) {
+        ck_assert(*line != '\0');
+        quoted ^= *line == '"';
+        fields += *line == ',' && !quoted;
+    }
+    return fields;
+}
+
+/* Catches a row that lacks a field or has one that the first line does not name, figures of all
+ * rounds in the row of one, and a target that takes the row apart. */
+START_TEST(each_round_is_a_row_of_csv)
+{
+    const char *text, *first, *second;
+
+    fill_in();
+    target = "/tmp/a, \"b\"";
+    text = report_as("csv");
+    ck_assert_int_eq(lines_of(text), 3);
+    first = strchr(text, '\n') + 1;
+    second = strchr(first, '\n') + 1;
+    ck_assert_int_eq(fields_of(first), fields_of(text));
+    ck_assert_int_eq(fields_of(second), fields_of(text));
+    ck_assert_int_eq(strncmp(text, "mode,target,concurrency,size,rate-asked,", 40), 0);
+    ck_assert_ptr_null(strstr(text, "rate-min"));
+    ck_assert_int_eq(strncmp(first, "ping,\"/tmp/a, \"\"b\"\"\",12,64,1500.0,2,1.250,0.500,30.000,"
+                                    "1,2.500,1000000007,400000002.8,3,54321,1,20,", 92), 0);
+    ck_assert_ptr_nonnull(strstr(second, ",2,2.500,1000000007,17.0,3,"));
+    memset(&rounds[0].first, 0, sizeof rounds[0].first);
+    ck_assert_ptr_nonnull(strstr(report_as("csv"), ",,,,,,"));
+}
+END_TEST
+
+/* Catches JSON that is none, or that has a figure in the wrong part; whole documents are read by
+ * the behaviour tests. */
+START_TEST(json_has_settings_rounds_and_a_summary)
+{
+    const char *text, *list, *summary;
+
+    fill_in();
+    target = "/tmp/\"\\\n\x80";
+    settings.rate = 0;
+    text = report_as("json");
+    ck_assert_int_eq(strncmp(text, "{\"settings\":{\"mode\":\"ping\",\"target\":\"/tmp/\\u0022\\u005c\\u000a"
+                                   "\\u0080\",\"concurrency\":12,", 80), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\"rate-asked\":null,"));
+    list = strstr(text, "\"rounds\":[\n{\"round\":1,\"seconds\":2.500,");
+    ck_assert_ptr_nonnull(list);
+    ck_assert_ptr_nonnull(strstr(list, ",\n{\"round\":2,"));
+    summary = strstr(list, "],\n\"summary\":{\"seconds\":2.500,");
+    ck_assert_ptr_nonnull(summary);
+    ck_assert_ptr_nonnull(strstr(summary, "\"rate-min\":1.1,\"rate-max\":300.0,"));
+    ck_assert_ptr_nonnull(strstr(summary, "\"held-opening\":1.062}}\n"));
+    ck_assert_ptr_null(strstr(list, "\"mode\""));
+}
+END_TEST
+
+/* Catches a form that is taken for another, or for one that there is not. */
+START_TEST(a_form_has_one_name)
+{
+    ck_assert_ptr_nonnull(report_form("text"));
+    ck_assert_ptr_nonnull(report_form("csv"));
+    ck_assert_ptr_ne(report_form("json"), report_form("csv"));
+    ck_assert_ptr_null(report_form("xml"));
+    ck_assert_ptr_null(report_form(""));
+    ck_assert_ptr_null(report_form("texts"));
 }
 END_TEST
 
@@ -134,8 +277,7 @@ END_TEST
 START_TEST(the_largest_counts_are_whole)
 {
     fill_in();
-    memset(result.failed, 0, sizeof result.failed);
-    result.count = result.failed[FAILED_RESET] = UINT64_MAX;
+    result.sum.count = result.sum.failures = UINT64_MAX;
     settings.size = UINT64_MAX - 1;
     ck_assert_ptr_nonnull(strstr(report(), "\ncount           18446744073709551615 messages\n"));
     ck_assert_ptr_nonnull(strstr(capture.text, "\nfailed          18446744073709551615\n"));
@@ -154,7 +296,7 @@ START_TEST(a_report_that_is_not_taken_is_a_failure)
     fflush(stdout);
     saved = dup(STDOUT_FILENO);
     dup2(full, STDOUT_FILENO);
-    status = report_print(&settings, "127.0.0.1:7", &result);
+    status = report_print(report_form("text"), &settings, target, &result);
     dup2(saved, STDOUT_FILENO);
     ck_assert_int_eq(status, -1);
 }
@@ -194,7 +336,8 @@ START_TEST(the_first_failure_is_told_with_its_reason)
 }
 END_TEST
 
-SUITE("load_report", each_figure_stands_under_its_name, a_run_of_nothing_has_every_line,
-      the_units_are_those_of_the_mode, the_largest_counts_are_whole,
-      a_report_that_is_not_taken_is_a_failure, no_failure_is_not_mentioned,
-      the_first_failure_is_told_with_its_reason)
+SUITE("load_report", each_figure_stands_under_its_name, each_latency_stands_under_its_name,
+      a_run_of_nothing_has_every_line, each_round_is_a_row_of_csv,
+      json_has_settings_rounds_and_a_summary, a_form_has_one_name, the_units_are_those_of_the_mode,
+      the_largest_counts_are_whole, a_report_that_is_not_taken_is_a_failure,
+      no_failure_is_not_mentioned, the_first_failure_is_told_with_its_reason)

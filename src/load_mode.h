@@ -1,0 +1,39 @@
+/*
+ * load_mode.h: the workloads of the load generator, as one table.
+ *
+ * They differ in three things: when a connection has done its work (its goal), whether it is
+ * kept for the next piece of work, and whether there are pieces at all. All else is the same
+ * for all of them, so a new one is a row, or a goal more in load_connection.c.
+ */
+#ifndef LOAD_MODE_H
+#define LOAD_MODE_H
+
+#include "load_connection.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum load_kind {
+    LOAD_PIECES, /* piece of work after piece of work, which may have a schedule */
+    LOAD_STREAM, /* bytes without end */
+    LOAD_HOLD    /* opened, and left alone until the end */
+};
+
+struct load_mode {
+    const char *name;
+    enum load_kind kind;
+    enum connection_goal goal; /* of a piece of work */
+    bool keeps;            /* connections are opened before the measuring, and stay */
+    const char *counted;   /* what `count` counts */
+    const char *rated;     /* what `rate` is measured in ... */
+    double unit;           /* ... and how many of `counted` that is */
+    uint64_t default_size; /* bytes of a message */
+};
+
+/* The mode of that name; NULL when there is none. */
+const struct load_mode *load_mode(const char *name);
+
+/* The goal with which a kept connection is opened: one that never reads cannot echo. */
+enum connection_goal load_opening(const struct load_mode *mode);
+
+#endif

@@ -1,0 +1,31 @@
+/* load_schedule.c: see load_schedule.h. */
+#include "load_schedule.h"
+
+/* By multiplication, not by adding up: no error grows with the number. */
+static double time_of(const struct load_schedule *schedule, uint64_t number)
+{
+    return schedule->start + (double)number / schedule->rate;
+}
+
+void schedule_begin(struct load_schedule *schedule, double start, double seconds, double rate)
+{
+    *schedule = (struct load_schedule){.start = start, .rate = rate};
+    schedule->total = seconds > 0 ? (uint64_t)(seconds * rate) : 0;
+    if ((double)schedule->total < seconds * rate)
+        schedule->total++;
+}
+
+uint64_t schedule_left(const struct load_schedule *schedule)
+{
+    return schedule->total - schedule->taken;
+}
+
+double schedule_take(struct load_schedule *schedule)
+{
+    return time_of(schedule, schedule->taken++);
+}
+
+void schedule_cut(struct load_schedule *schedule)
+{
+    schedule->total = schedule->taken;
+}

@@ -183,9 +183,9 @@ class Server:
         """Whether it has ended by then."""
         return wait_end(self.pid, seconds)
 
-    def check(self):
-        """Raises ServerFailed if it has died by itself."""
-        if self.wait_end(0):
+    def check(self, seconds=0):
+        """Raises ServerFailed if it has died by itself, or does so by then."""
+        if self.wait_end(seconds):
             status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             how = f'signal {status.si_status}' if status.si_code != os.CLD_EXITED else \
                 f'status {status.si_status}'

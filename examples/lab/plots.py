@@ -96,7 +96,7 @@ def dots_script(plot, style):
             script += block(name, [(found.median, rows[model], found.low, found.high)])
             drawn.append(f'{name} using 1:2:3:4 with xerrorbars lc rgb "{style.of(model)[0]}"'
                          f' pt {shape} ps 1 lw 2 notitle')
-        drawn.append(f'NaN with points lc rgb "gray" pt {shape} ps 1 title {quoted(measure)}')
+        drawn.append(f'NaN with points lc rgb "#808080" pt {shape} ps 1 title {quoted(measure)}')
     return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
 
 

@@ -80,6 +80,15 @@ def draw_costs_apart(data):
     return Dots('us of processor time of the server', series) if message else None
 
 
+def draw_waits_apart(data):
+    """From the start of connecting to the connection, and from the message to its echo."""
+    rows = data.rows('connect')
+    step = verdicts.step_of(rows, 8)
+    series = {'connecting': data.ordered(column(rows, 'connect-p50', clients=step)),
+              'the message': data.ordered(column(rows, 'message-p50', clients=step))}
+    return Dots('us that half of the clients waited', series) if all(series.values()) else None
+
+
 def draw_stall(data):
     rows, ticks = data.rows('stall'), {}
     marks = [name for name in ('p50', 'p90', 'p99', 'p99.9', 'max')
@@ -123,6 +132,10 @@ SECTIONS = [
                ' processes and threads that it made included: a process costs more than a thread,'
                ' and both more than an entry in a table.',
                lines_of('connect', 'cpu_us', 'us of processor time', False)),
+        Figure('waits-apart', 'Connecting and the message apart', 'The kernel completes a'
+               ' connection before the server knows of it, so connecting is quick everywhere;'
+               ' what making a process or a thread takes is part of the wait for the first echo.',
+               draw_waits_apart),
     ]),
     Section('ping', 'Messages', 'Clients stay connected and send one message of 64 bytes after'
             ' the other, each when the last has come back.', [

@@ -1,7 +1,7 @@
 """The lab: what it measures, what it says of it, and the page that it draws."""
-import contextlib
 import csv
 import os
+import pty
 import re
 import shutil
 import signal
@@ -19,11 +19,11 @@ from harness import BUILD, DEADLINE, TOP, eventually, marked
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
 
-import models  # noqa: E402
-import report  # noqa: E402
-import verdicts  # noqa: E402
-from verdicts import Spread, Verdict  # noqa: E402
-from workloads import QUICK, WORKLOADS  # noqa: E402
+import models
+import report
+import verdicts
+from verdicts import Spread, Verdict
+from workloads import QUICK, WORKLOADS
 
 needs_gnuplot = pytest.mark.skipif(not shutil.which('gnuplot'), reason='gnuplot is missing')
 SMALL = ['--clients', '12', '--rounds', '1', '--seconds', '0.05']
@@ -34,13 +34,14 @@ SMALL = ['--clients', '12', '--rounds', '1', '--seconds', '0.05']
 class Run:
     """A run of the lab, with all that it starts marked."""
 
-    def __init__(self, *arguments, **variables):
+    def __init__(self, *arguments, stderr=subprocess.PIPE, **variables):
         self.mark = uuid.uuid4().hex
         environment = {**os.environ, 'BUILD': str(BUILD), 'FORKECHO_TEST': self.mark, **variables}
-        environment.pop('LAB', None) if 'LAB' not in variables else None
+        if 'LAB' not in variables:
+            environment.pop('LAB', None)
         self.process = subprocess.Popen(
             [sys.executable, LAB / 'run', *map(str, arguments)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
 
     def finish(self, seconds=DEADLINE * 6):
         """Its exit status and what it said; nothing that it started may be left."""
@@ -93,10 +94,14 @@ def read(path):
 
 @needs_gnuplot
 def test_a_run_goes_on_where_it_was_interrupted(folder):
-    """Catches a resumed run that measures again what it has, or leaves out what it lacks."""
-    output = folder / 'lab'
+    """Catches a resumed run that measures again what it has, or leaves out what it lacks; and a
+    terminal that is not told how far it is."""
+    output, (terminal, end) = folder / 'lab', pty.openpty()
     command = ['-o', output, '--models', 'forkecho,threadecho', '--workloads', 'connect', *SMALL]
-    assert Run(*command).finish()[0] == 0
+    assert Run(*command, stderr=end).finish()[0] == 0
+    os.close(end)
+    assert re.search(rb'\d+ %, \d+ s left: connect 8, round 1, threadecho', os.read(terminal, 65536))
+    os.close(terminal)
     whole, path = rows(output, 'connect'), output / 'connect.csv'
     kept = [line for line in path.read_text().splitlines() if not line.startswith('threadecho,8')]
     path.write_text('\n'.join(kept) + '\n')

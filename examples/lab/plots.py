@@ -80,11 +80,14 @@ def lines_script(plot, style):
 
 
 def dots_script(plot, style):
-    models = list(dict.fromkeys(model for marks in plot.series.values() for model in marks))
+    last = list(plot.series.values())[-1]
+    models = sorted(next(iter(plot.series.values())),
+                    key=lambda model: last[model].median if model in last else 0)
     script = begin('plot', 110 + 24 * len(models) + 20 * (len(plot.series) + 1) // 2)
     script += f'set xlabel {quoted(plot.x)} offset 0,0.6\n{logarithmic("x")}unset grid\n'
     script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'
-    script += 'set key bmargin center horizontal Left reverse samplen 1\n'
+    script += 'set key bmargin center horizontal Left reverse samplen 1\n' \
+        if len(plot.series) > 1 else 'unset key\n'
     rows = {model: len(models) - place for place, model in enumerate(models)}
     script += 'set ytics (' + ', '.join(f'{quoted(m)} {row}' for m, row in rows.items()) + ')\n'
     script += f'set yrange [0.3:{len(models) + 0.7}]\n'

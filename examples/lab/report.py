@@ -129,8 +129,8 @@ SECTIONS = [
                ' far above its p50 says that some clients wait for others.',
                lines_of('connect', 'p99', 'us')),
         Figure('connect-cpu', 'Processor time of a connection', 'What the server spends on each,'
-               ' processes and threads that it made included: a process costs more than a thread,'
-               ' and both more than an entry in a table.',
+               ' processes and threads that it made included. Is a process dearer than a thread,'
+               ' and a thread than an entry in a table?',
                lines_of('connect', 'cpu_us', 'us of processor time', False)),
         Figure('waits-apart', 'Connecting and the message apart', 'The kernel completes a'
                ' connection before the server knows of it, so connecting is quick everywhere;'
@@ -139,16 +139,16 @@ SECTIONS = [
     ]),
     Section('ping', 'Messages', 'Clients stay connected and send one message of 64 bytes after'
             ' the other, each when the last has come back.', [
-        Figure('ping-rate', 'Messages a second', 'Once a client has its process or thread, a'
-               ' message costs about the same everywhere: the lines are closer than above.',
+        Figure('ping-rate', 'Messages a second', 'No process or thread is made here, so compare'
+               ' the distance between the lines with that above.',
                lines_of('ping', 'rate', 'messages/s', False)),
         Figure('ping-p50', 'Time of a message, p50', 'Half of the messages were back sooner.',
                lines_of('ping', 'p50', 'us')),
         Figure('ping-p99', 'Time of a message, p99', 'One in a hundred took longer: here a'
                ' scheduler that has many processes to choose from shows.',
                lines_of('ping', 'p99', 'us')),
-        Figure('ping-cpu', 'Processor time of a message', 'A server that serves many at a wakeup'
-               ' spends less on each.', lines_of('ping', 'cpu_us', 'us of processor time', False)),
+        Figure('ping-cpu', 'Processor time of a message', 'A server that serves several clients at'
+               ' one wakeup spends less on each, the more there are.', lines_of('ping', 'cpu_us', 'us of processor time', False)),
         Figure('costs-apart', 'Connection and message apart', 'The distance between the two marks'
                ' of a row is what it costs to begin and end a client; the left mark is what it'
                ' costs to serve one.', draw_costs_apart),
@@ -157,8 +157,8 @@ SECTIONS = [
             ' others are held open and idle. Measured is the processor time of the one thread'
             ' that every new connection has to pass: the parent, or the main thread.', [
         Figure('held-cost', 'Cost of a connection against held ones', 'A flat line: the server'
-               ' knows whom to reap. The textbook rises: its waitpid(-1) walks all live'
-               ' children for each that ends.',
+               ' goes straight to whom a connection concerns. A rising one: it walks all, as the'
+               ' textbook does by waitpid(-1), and poll by its list.',
                lines_of('held', 'main_us', 'us of the main thread', False, log_x=False,
                         x='others held open')),
         Figure('held-rate', 'Connections a second against held ones', 'The same as a client sees'
@@ -169,8 +169,8 @@ SECTIONS = [
             ' Counted from outside, over the whole tree of processes. Memory is PSS: a page that'
             ' processes share counts once; what the kernel itself takes for a process or a'
             ' socket is not in it.', [
-        Figure('memory', 'Memory of the server', 'Thousands of processes share most of their'
-               ' pages, and still take more each than a thread or an entry in a table.',
+        Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is left,'
+               ' for each client, is how steep a line is at its end.',
                lines_of('lifecycle', 'pss_kib', 'MiB (PSS)', True, 0, scale=1 / 1024)),
         Figure('descriptors', 'Open descriptors', 'Where one process serves all, it needs a'
                ' descriptor for each and meets its limit (ulimit -n); where each has a process,'
@@ -181,7 +181,7 @@ SECTIONS = [
             ' ms. A closed loop (dashed) asks again only when it has its answer, so it hardly'
             f' meets the silence; {SCHEDULED:,} messages a second on a fixed schedule (solid)'
             ' count from when each was due.', [
-        Figure('stall', 'The same stall, measured in two ways', 'The dashed lines stay low until'
+        Figure('stall', 'The same stall, measured in two ways', 'Where dashed lines stay low until'
                ' the last point: what the closed loop did not ask, it did not measure. This is'
                ' coordinated omission.', draw_stall),
     ]),
@@ -192,8 +192,8 @@ SECTIONS = [
     Section('figure-30.1', "Stevens' Figure 30.1, made again", '5,000 connections, at most 10 at'
             ' once, 4,000 bytes each. Measured for a moment and scaled to 5,000.', [
         Figure('figure-30-1', 'Processor time for 5,000 connections', 'Read the order, not the'
-               ' seconds: between his machines and this one lie decades, and the order of the'
-               ' designs has hardly changed.', draw_figure_30_1),
+               ' seconds: between his machines and this one lie decades. Is the order of the'
+               ' designs still his?', draw_figure_30_1),
     ]),
 ]
 
@@ -281,10 +281,11 @@ def lifecycle_table(data):
     """What happened when a wave of clients left at once."""
     shown = [[escape(row['model']), number(row['wave']), number(row['zombies_peak']),
               f'{row["zombie_ms"]:.0f} ms', number(row['zombies_left']),
-              'not within 2 s' if row['clean_ms'] is None else f'{row["clean_ms"]:.0f} ms']
+              'keeps some' if row['clean_ms'] is None else f'{row["clean_ms"]:.0f} ms']
              for row in data.rows('lifecycle') if row.get('wave') is not None]
     return table(['model', 'clients that left', 'zombies at most', 'one stayed for', 'left over',
-                  'all cleaned up after'], shown, 'When all leave at once')
+                  'as small as before after'], shown, 'When all leave at once. A pool keeps processes or'
+                 ' threads for the next clients.')
 
 
 EXTRA = {'misbehaviour': misbehaviour_table, 'figure-30.1': figure_30_1_table,

@@ -149,10 +149,13 @@ def hold(lab, server, clients, full):
         return size(server) >= full or holder.process.poll() is not None
 
     holder = Load(lab.build, 'hold', server.address, c=clients, d=600)
-    if not until(all_open, 60) or holder.process.poll() is not None:
+    try:
+        if not until(all_open, 60) or holder.process.poll() is not None:
+            server.check(STALL)
+            raise ServerFailed(f'did not serve {clients} more clients at once')
+    except BaseException:
         holder.__exit__()
-        server.check()
-        raise ServerFailed(f'did not serve {clients} more clients at once')
+        raise
     return holder
 
 
@@ -361,7 +364,7 @@ WORKLOADS = {each_one.name: each_one for each_one in [
     Workload('ping', measure_ping, 'clients', steps_of('talking'), lambda rounds: rounds,
              ['rate', 'failed', 'p50', 'p90', 'p99', 'max', 'cpu_us', 'client-busy'],
              'messages a second on connections that stay'),
-    Workload('held', measure_held, 'clients', once, lambda rounds: (rounds + 1) // 2,
+    Workload('held', measure_held, 'clients', once, lambda rounds: max(rounds // 2, 1),
              ['rate', 'failed', 'p50', 'main_us'],
              'what a connection costs while others are held open'),
     Workload('stall', measure_stall, 'loop', lambda _: ['closed', 'schedule'], lambda rounds: 1,

@@ -53,8 +53,8 @@ TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard exampl
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all check-systemd deps static bench lab lint install uninstall dist \
-        clean hazards unit asan tsan
+.PHONY: all help run check check-all check-systemd deps static bench bench-client lab lint install \
+        uninstall dist clean hazards unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -67,7 +67,8 @@ help:
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
-  'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
+	  'make bench-client   measure echoload against a second client (about a minute)' \
+	'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -168,6 +169,14 @@ $(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
 bench: STATIC_ALSO = bare_fork
 bench: all static hazards $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 	@BUILD=$(BUILD) tests/bench
+
+# A second load client, which shares nothing with echoload.
+$(BUILD)/plain_client: tests/plain_client.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
+
+bench-client: all static $(BUILD)/plain_client
+	@BUILD=$(BUILD) tests/bench-client
 
 # All servers and all hazards: what the lab compares, and what its sheet speaks of.
 lab: all $(TEXTBOOK) $(if $(shell command -v $(STATIC_CC)),static)

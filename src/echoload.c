@@ -239,6 +239,7 @@ static int run(const struct command *command, struct target *target, struct load
         return EXIT_FAILURES;
     }
     report_failures("echoload", result);
+    report_bottleneck("echoload", settings, result);
     address_text(&target->address.name.any, text);
     if (report_print(command->form, settings, text, result) == -1) {
         fprintf(stderr, "echoload: cannot write the report: %s\n", strerror(errno));

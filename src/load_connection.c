@@ -11,18 +11,19 @@
 
 int connection_open(struct connection *connection, struct target *target, uint64_t number)
 {
-    bool stands;
-
-    connection->descriptor = target_connect(target, &stands);
+    connection->descriptor = target_connect(target);
     connection->wanted = READINESS_NONE;
     connection->origin = pattern_origin(number);
     connection->sent = connection->received = 0;
     connection->finished = connection->ended = false;
-    connection->state = CONNECTION_CLOSED;
-    if (connection->descriptor == -1)
-        return -1;
-    connection->state = stands ? CONNECTION_ECHOING : CONNECTION_CONNECTING;
-    return 0;
+    connection->state =
+        connection->descriptor == -1 ? CONNECTION_CLOSED : CONNECTION_CONNECTING;
+    return connection->descriptor == -1 ? -1 : 0;
+}
+
+static bool has_more(const struct connection *connection)
+{
+    return connection->sent < connection->limit && connection->goal != GOAL_CONNECT;
 }
 
 static bool reads(const struct connection *connection)
@@ -55,7 +56,7 @@ unsigned connection_wants(const struct connection *connection)
         return READINESS_WRITE;
     case CONNECTION_ECHOING:
         return (reads(connection) ? (unsigned)READINESS_READ : 0U) |
-               (connection->sent < connection->limit ? (unsigned)READINESS_WRITE : 0U);
+               (has_more(connection) ? (unsigned)READINESS_WRITE : 0U);
     case CONNECTION_WAITING:
     case CONNECTION_RESTING:
         return connection->descriptor != -1 ? READINESS_READ : READINESS_NONE;
@@ -85,9 +86,10 @@ static enum connection_outcome fail_by_error(const struct connection *connection
                 error);
 }
 
-static bool is_temporary(int error)
+static bool is_temporary(const struct connection *connection, int error)
 {
-    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR ||
+           (connection->state == CONNECTION_CONNECTING && error == ENOTCONN);
 }
 
 /* How much the next write may take. */
@@ -108,10 +110,11 @@ static enum connection_outcome send_more(struct connection *connection,
         pattern_slice(&exchange->pattern, connection->origin, connection->sent);
     ssize_t count = write(connection->descriptor, bytes, write_size(connection, exchange));
 
-    if (count == -1 && !is_temporary(errno))
-        return fail_by_error(connection, why, errno);
-    if (count > 0)
-        connection->sent += (uint64_t)count;
+    if (count == -1)
+        return is_temporary(connection, errno) ? CONNECTION_GOES_ON
+                                               : fail_by_error(connection, why, errno);
+    connection->state = CONNECTION_ECHOING;
+    connection->sent += (uint64_t)count;
     if (connection->goal == GOAL_END && connection->sent == connection->limit) {
         connection->finished = true;
         shutdown(connection->descriptor, SHUT_WR); /* where it fails, reading tells why */
@@ -128,7 +131,8 @@ static enum connection_outcome receive_more(struct connection *connection,
     const unsigned char *expected;
 
     if (count == -1)
-        return is_temporary(errno) ? CONNECTION_GOES_ON : fail_by_error(connection, why, errno);
+        return is_temporary(connection, errno) ? CONNECTION_GOES_ON
+                                               : fail_by_error(connection, why, errno);
     if (count == 0) {
         connection->ended = connection->finished && connection->received == connection->limit;
         return connection->ended ? CONNECTION_GOES_ON : fail(why, FAILED_EARLY, 0);
@@ -142,16 +146,21 @@ static enum connection_outcome receive_more(struct connection *connection,
     return CONNECTION_GOES_ON;
 }
 
+/* Whether it stands shows with the first write. One that has nothing to write asks for the peer,
+ * which it has not before (POSIX.1-2008, getpeername). */
 static enum connection_outcome establish(struct connection *connection, unsigned ready,
                                          enum load_failure *why)
 {
-    int error = ready != READINESS_NONE ? connecting_error(connection->descriptor) : EINPROGRESS;
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    /* It is watched for writing only, so ready for both is an error. */
+    int error = (ready & READINESS_READ) != 0 ? connecting_error(connection->descriptor) : 0;
 
-    if (error == EINPROGRESS)
-        return CONNECTION_GOES_ON;
     if (error != 0)
         return fail_by_error(connection, why, error);
-    connection->state = CONNECTION_ECHOING;
+    if (connection->goal == GOAL_CONNECT &&
+        getpeername(connection->descriptor, (struct sockaddr *)&peer, &length) == 0)
+        connection->state = CONNECTION_ECHOING;
     return CONNECTION_GOES_ON;
 }
 
@@ -184,8 +193,7 @@ enum connection_outcome connection_step(struct connection *connection, struct ex
         outcome = establish(connection, ready, why);
     else if ((ready & READINESS_READ) != 0 && reads(connection))
         outcome = receive_more(connection, exchange, why);
-    if (outcome == CONNECTION_GOES_ON && connection->state == CONNECTION_ECHOING &&
-        (ready & READINESS_WRITE) != 0 && connection->sent < connection->limit)
+    if (outcome == CONNECTION_GOES_ON && (ready & READINESS_WRITE) != 0 && has_more(connection))
         outcome = send_more(connection, exchange, why);
     if (outcome == CONNECTION_GOES_ON && is_complete(connection))
         outcome = CONNECTION_COMPLETE;

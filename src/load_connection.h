@@ -7,8 +7,8 @@
  * It knows no loop and no clock; read load_loop.h next.
  *
  * System calls for a connection that echoes one message, when nothing has to wait: socket,
- * two for a source of its own, connect, write, read, close, and one to watch it. Over
- * loopback the handshake is done when connect returns, and it can write at once.
+ * two for a source of its own, connect, write, read, close, and one to watch it. The write
+ * is tried at once: over loopback the handshake is done when connect returns.
  */
 #ifndef LOAD_CONNECTION_H
 #define LOAD_CONNECTION_H
@@ -86,15 +86,15 @@ struct exchange {
     unsigned char received[PATTERN_SLICE_MAX];
 };
 
-/* Starts to connect, as connection `number`; if it stands already, it is ready to send. Returns 0,
- * or -1 with errno and it is closed. The goal, limit and mark are the caller's to set. */
+/* Starts to connect, as connection `number`. Returns 0, or -1 with errno and it is closed. Its
+ * goal, limit and mark are the caller's to set. */
 int connection_open(struct connection *connection, struct target *target, uint64_t number);
 void connection_close(struct connection *connection);
 
 /*
  * Does what can be done now without waiting: at most one read and one write. `ready` is
- * what the loop said; READINESS_WRITE may be claimed for one that stands, to try at once. On
- * failure `*why` is set, and errno, which is 0 where the system saw no error.
+ * what the loop said; READINESS_WRITE may be claimed to try at once. On failure `*why`
+ * is set, and errno, which is 0 where the system saw no error.
  */
 enum connection_outcome connection_step(struct connection *connection, struct exchange *exchange,
                                         unsigned ready, enum load_failure *why);

@@ -203,12 +203,7 @@ static void connect_now(struct load_loop *loop, struct connection *connection)
     }
     loop->opened++;
     loop->live++;
-    if (connection->state == CONNECTION_ECHOING) {
-        times->sending = clock_seconds();
-        step(loop, connection, READINESS_WRITE);
-    } else {
-        step(loop, connection, READINESS_NONE);
-    }
+    step(loop, connection, READINESS_WRITE);
 }
 
 /* Begins a piece of work of one that counts as busy already. */

@@ -7,6 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* From this share of a processor on, in percent, the loop hardly ever waited for the server. */
+#define BUSY_MAX 90
+
+/* Waking up takes a system that is not overloaded less than this. */
+#define LAG_MIN 0.0002
+
 /* How the error line says what failed. */
 static const char *const phrases[FAILURES] = {
     [FAILED_CONNECT] = "could not connect",
@@ -191,4 +197,31 @@ void report_failures(const char *program, const struct load_result *result)
             result->failures == 1 ? "" : "s", phrases[result->first_failure],
             result->first_error != 0 ? ": " : "",
             result->first_error != 0 ? strerror(result->first_error) : "");
+}
+
+/* By how much a piece of work began too late, in seconds, on average. */
+static double mean_lag(const struct load_tally *tally)
+{
+    uint64_t pieces = tally->count + tally->late;
+
+    return pieces > 0 ? tally->lag / (double)pieces : 0;
+}
+
+void report_bottleneck(const char *program, const struct load_settings *settings,
+                       const struct load_result *result)
+{
+    const struct load_tally *sum = &result->sum;
+    double lag = mean_lag(sum);
+
+    if (sum->busy > BUSY_MAX)
+        fprintf(stderr,
+                "%s: this client was busy for %.0f %% of the time, so it may be what limited the "
+                "figures: run two at once and add up their rates\n",
+                program, sum->busy);
+    else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
+             lag > histogram_percentile(&sum->latency, 50) / 2)
+        fprintf(stderr,
+                "%s: work began %.1f ms late on average though a connection was free, which is most "
+                "of the latency: ask for a lower rate, or measure on a machine with more time\n",
+                program, lag * 1e3);
 }

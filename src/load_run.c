@@ -5,6 +5,7 @@
 #include "load_work.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -44,6 +45,61 @@ static bool is_interrupted(const struct run *run)
     return *run->settings->interrupted != 0;
 }
 
+/* ---- a turn of the loop, and the line that shows it ---- */
+
+static void name_phase(const struct run *run, char *text, size_t size)
+{
+    const struct load_result *result = run->result;
+
+    if (run->phase == PHASE_OPEN)
+        snprintf(text, size, "opening");
+    else if (run->phase == PHASE_CLOSE)
+        snprintf(text, size, "closing");
+    else if (run->tally == &result->rounds[run->settings->rounds])
+        snprintf(text, size, "warm-up");
+    else
+        snprintf(text, size, "round %zu of %zu", result->round_count + 1, run->settings->rounds);
+}
+
+/* What the rate on the terminal is of: in the opening, connections. */
+static double done_so_far(const struct run *run)
+{
+    const struct load_mode *mode = run->settings->mode;
+
+    if (run->phase == PHASE_OPEN)
+        return (double)run->loop.opened;
+    if (mode->kind == LOAD_STREAM)
+        return (double)run->loop.received / mode->unit;
+    return (double)(run->tally->count + run->tally->late);
+}
+
+static void show(struct run *run)
+{
+    char what[64];
+    struct load_standing standing = {
+        .what = what,
+        .done = done_so_far(run),
+        .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
+        .live = run->loop.live,
+        .failures = run->result->failures,
+        .left = run->phase == PHASE_MEASURE ? run->end - run->loop.now : -1,
+    };
+
+    name_phase(run, what, sizeof what);
+    progress_show(&run->progress, run->loop.now, &standing);
+}
+
+static int turn(struct run *run, double until)
+{
+    if (loop_turn(&run->loop, until) == -1)
+        return -1;
+    if (progress_is_due(&run->progress, run->loop.now))
+        show(run);
+    return 0;
+}
+
+/* ---- the phases ---- */
+
 /* Those that are never tried because the server is dead have failed, too. */
 static void give_up(struct run *run, size_t first, size_t end)
 {
@@ -69,7 +125,7 @@ static int echo_range(struct run *run, size_t first, size_t end)
             work_echo_kept(run, &loop->connections[next]);
         if (stops && loop->busy == 0)
             break;
-        if (loop_turn(loop, loop->now + run->settings->timeout) == -1)
+        if (turn(run, loop->now + run->settings->timeout) == -1)
             return -1;
         if (next < end && loop->now - run->last_success > run->settings->timeout) {
             give_up(run, next, end);
@@ -116,7 +172,7 @@ static int measure(struct run *run, double duration)
     if (start < run->end)
         work_begin(run);
     while (loop->now < run->end && !is_interrupted(run))
-        if (loop_turn(loop, run->end) == -1)
+        if (turn(run, run->end) == -1)
             return -1;
     if (loop->now < run->end)
         run->end = loop->now;
@@ -138,7 +194,7 @@ static int finish(struct run *run)
     run->phase = PHASE_FINISH;
     work_end(run, is_interrupted(run));
     while (loop->busy > 0 && loop->now < until) {
-        if (loop_turn(loop, until) == -1)
+        if (turn(run, until) == -1)
             return -1;
         if (loop->now >= patience)
             work_give_up_waiting(run);
@@ -251,7 +307,9 @@ int load_run(const struct load_settings *settings, struct target *target,
     run.loop.owner = &run;
     if (settings->rate > 0)
         loop_be_exact(&run.loop);
+    progress_begin(&run.progress, run.loop.now);
     outcome = run_phases(&run);
+    progress_end(&run.progress);
     if (outcome == 0)
         sum_up(&run);
     loop_free(&run.loop);

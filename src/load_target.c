@@ -68,7 +68,7 @@ static void bind_source(struct target *target, int descriptor)
         target->spread = false;
 }
 
-static int start_connect(struct target *target, bool *stands)
+static int start_connect(struct target *target)
 {
     int on = 1;
     int descriptor = open_socket(target->address.name.any.sa_family);
@@ -79,8 +79,8 @@ static int start_connect(struct target *target, bool *stands)
         bind_source(target, descriptor);
     if (target->immediate && target->address.name.any.sa_family != AF_UNIX)
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    *stands = connect(descriptor, &target->address.name.any, target->address.length) == 0;
-    if (!*stands && errno != EINPROGRESS && errno != EINTR) {
+    if (connect(descriptor, &target->address.name.any, target->address.length) == -1 &&
+        errno != EINPROGRESS && errno != EINTR) {
         int error = errno;
         close(descriptor);
         errno = error;
@@ -89,13 +89,12 @@ static int start_connect(struct target *target, bool *stands)
     return descriptor;
 }
 
-int target_connect(struct target *target, bool *stands)
+int target_connect(struct target *target)
 {
     int descriptor = target->connected;
 
     if (descriptor == -1)
-        return start_connect(target, stands);
-    *stands = true;
+        return start_connect(target);
     target->connected = -1;
     return descriptor;
 }
@@ -119,10 +118,9 @@ static int await_connection(int descriptor, double until)
 static int try_candidate(struct target *target, double seconds)
 {
     double until = clock_seconds() + seconds;
-    bool stands;
     int error;
 
-    while ((target->connected = start_connect(target, &stands)) == -1) {
+    while ((target->connected = start_connect(target)) == -1) {
         if (!target_must_wait(errno) || clock_seconds() >= until)
             return -1;
         clock_sleep(RETRY_SECONDS);

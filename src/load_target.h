@@ -33,9 +33,9 @@ struct target {
 int target_find(struct target *target, const struct endpoint *endpoint, double seconds,
                 char *text, const char **problem);
 
-/* A new non-blocking socket on its way to the server; `*stands` is whether it is connected
- * already. The caller closes it. Returns it, or -1 with errno. */
-int target_connect(struct target *target, bool *stands);
+/* A new non-blocking socket on its way to the server, perhaps not connected yet. The caller
+ * closes it. Returns it, or -1 with errno. */
+int target_connect(struct target *target);
 
 /* Whether an error of target_connect passes by itself: no port is free just now, or a Unix
  * socket's backlog is full (connect(2) tells that apart from a refusal by EAGAIN). */

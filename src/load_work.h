@@ -9,6 +9,7 @@
 #define LOAD_WORK_H
 
 #include "load_loop.h"
+#include "load_progress.h"
 #include "load_run.h"
 #include "load_schedule.h"
 
@@ -20,6 +21,7 @@ struct run {
     struct load_tally *tally; /* of the round, or of the warm-up */
     struct load_schedule schedule; /* of the round, if there is one */
     struct load_loop loop;
+    struct load_progress progress;
     enum load_phase phase;
     double end;          /* of the measured time */
     double last_success; /* when a kept connection last echoed, while opening and closing */

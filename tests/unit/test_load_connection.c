@@ -75,7 +75,8 @@ START_TEST(it_sends_its_own_bytes_and_then_waits_for_them)
     unsigned char bytes[8];
 
     open_connection(5);
-    ck_assert_uint_eq(connection_wants(&connection), READINESS_READ | READINESS_WRITE);
+    ck_assert_int_eq(connection.state, CONNECTION_CONNECTING);
+    ck_assert_uint_eq(connection_wants(&connection), READINESS_WRITE);
     ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
     ck_assert_int_eq(read(server, bytes, sizeof bytes), 5);
     ck_assert_mem_eq(bytes, expected(0), 5);
@@ -219,7 +220,7 @@ START_TEST(a_dribbler_writes_byte_by_byte)
 
     open_for(GOAL_DRIBBLE, 3);
     for (int i = 0; i < 3; i++) {
-        ck_assert_uint_eq(connection_wants(&connection), READINESS_READ | READINESS_WRITE);
+        ck_assert_uint_ne(connection_wants(&connection) & READINESS_WRITE, 0);
         ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
         ck_assert_int_eq(read(server, bytes + i, sizeof bytes), 1);
     }
@@ -233,7 +234,7 @@ END_TEST
 /* Catches one that sends all the same, or waits for something. */
 START_TEST(one_that_vanishes_is_complete_when_it_stands)
 {
-    open_for(GOAL_CONNECT, 0);
+    open_for(GOAL_CONNECT, 5);
     ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_COMPLETE);
     ck_assert_uint_eq(connection.sent, 0);
 }

@@ -336,8 +336,53 @@ START_TEST(the_first_failure_is_told_with_its_reason)
 }
 END_TEST
 
+/* The warning about the client itself, for a run of a hundred pieces of a millisecond each. */
+static const char *bottleneck(double busy, double lag, double rate)
+{
+    memset(&result.sum, 0, sizeof result.sum);
+    fill_times(&result.sum.latency, 10);
+    result.sum.count = 60;
+    result.sum.late = 40;
+    result.sum.busy = busy;
+    result.sum.lag = lag * 100;
+    settings.rate = rate;
+    capture_begin(&capture, STDERR_FILENO);
+    report_bottleneck("echoload", &settings, &result);
+    return capture_end(&capture);
+}
+
+/* Catches figures of the client that pass for the server's, and a warning when all is well. The
+ * median here is 500 us. */
+START_TEST(a_client_that_was_the_bottleneck_says_so)
+{
+    ck_assert_str_eq(bottleneck(90, 0, 0), "");
+    ck_assert_str_eq(bottleneck(97.3, 0, 0),
+                     "echoload: this client was busy for 97 % of the time, so it may be what limited "
+                     "the figures: run two at once and add up their rates\n");
+    ck_assert_str_eq(bottleneck(10, 240e-6, 1000), "");
+    ck_assert_str_eq(bottleneck(10, 300e-6, 1000),
+                     "echoload: work began 0.3 ms late on average though a connection was free, "
+                     "which is most of the latency: ask for a lower rate, or measure on a machine "
+                     "with more time\n");
+    ck_assert_str_eq(bottleneck(10, 300e-6, 0), ""); /* there was no schedule to be late for */
+    ck_assert_int_eq(lines_of(bottleneck(99, 300e-6, 1000)), 1);
+}
+END_TEST
+
+/* Catches a division by the pieces of a run that had none. */
+START_TEST(a_run_of_nothing_is_no_bottleneck)
+{
+    memset(&result.sum, 0, sizeof result.sum);
+    settings.rate = 1000;
+    capture_begin(&capture, STDERR_FILENO);
+    report_bottleneck("echoload", &settings, &result);
+    ck_assert_str_eq(capture_end(&capture), "");
+}
+END_TEST
+
 SUITE("load_report", each_figure_stands_under_its_name, each_latency_stands_under_its_name,
       a_run_of_nothing_has_every_line, each_round_is_a_row_of_csv,
       json_has_settings_rounds_and_a_summary, a_form_has_one_name, the_units_are_those_of_the_mode,
       the_largest_counts_are_whole, a_report_that_is_not_taken_is_a_failure,
+      a_client_that_was_the_bottleneck_says_so, a_run_of_nothing_is_no_bottleneck,
       no_failure_is_not_mentioned, the_first_failure_is_told_with_its_reason)

@@ -1,0 +1,66 @@
+/* load_progress.c: see load_progress.h. */
+#include "load_progress.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Seconds from one line to the next. */
+#define INTERVAL 0.2
+
+/* To the start of the line, and erase it (ECMA-48, EL). */
+#define ERASE "\r\033[K"
+
+/* A narrower terminal would have a line wrapped, and only its last part erased. */
+#define COLUMNS 79
+
+void progress_begin(struct load_progress *progress, double now)
+{
+    *progress = (struct load_progress){.is_terminal = isatty(STDERR_FILENO) == 1, .last = now};
+}
+
+bool progress_is_due(const struct load_progress *progress, double now)
+{
+    return progress->is_terminal && now - progress->last >= INTERVAL;
+}
+
+/* What has been begun anew since counts from 0. */
+static double rate_since(const struct load_progress *progress, double now, double done)
+{
+    double more = done >= progress->done ? done - progress->done : done;
+
+    return more / (now - progress->last);
+}
+
+/* Whether the line can be written now, without waiting and without a stop by SIGTTOU. */
+static bool can_write(void)
+{
+    struct pollfd terminal = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    return tcgetpgrp(STDERR_FILENO) == getpgrp() && poll(&terminal, 1, 0) == 1 &&
+           (terminal.revents & POLLOUT) != 0;
+}
+
+void progress_show(struct load_progress *progress, double now, const struct load_standing *standing)
+{
+    char line[sizeof ERASE + COLUMNS] = ERASE;
+    char left[32] = "";
+
+    if (standing->left >= 0)
+        snprintf(left, sizeof left, ", %.1f s left", standing->left);
+    snprintf(line + sizeof ERASE - 1, COLUMNS + 1, "%s: %.1f %s, %zu live, %" PRIu64 " failed%s",
+             standing->what, rate_since(progress, now, standing->done), standing->rated,
+             standing->live, standing->failures, left);
+    progress->last = now;
+    progress->done = standing->done;
+    if (can_write() && write(STDERR_FILENO, line, strlen(line)) > 0)
+        progress->is_shown = true;
+}
+
+void progress_end(struct load_progress *progress)
+{
+    if (progress->is_shown && can_write() && write(STDERR_FILENO, ERASE, sizeof ERASE - 1) > 0)
+        progress->is_shown = false;
+}

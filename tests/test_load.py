@@ -1,0 +1,572 @@
+"""echoload(1): what it counts, what it times, and what it says about itself.
+
+Where it has to be known what a client did, the server is one of our own that notes it; else it
+is forkecho, which every other test holds to its promises.
+"""
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from harness import DEADLINE, SANITIZERS, eventually, forks_only, program, run
+
+PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
+KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
+MODES = ['connect', 'ping', 'stream', 'hold', 'reset', 'halfclose', 'dribble', 'deaf', 'storm']
+TIMES = ['p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max']
+KINDS = ['', 'connect-', 'first-', 'message-', 'service-']
+FAILURES = ['connect', 'reset', 'early', 'wrong', 'timeout']
+
+
+def load(*arguments):
+    return run('echoload', *map(str, arguments), env={**os.environ, **SANITIZERS})
+
+
+def text(result):
+    """A report as text: {name: value}."""
+    return dict(line.split(None, 1) for line in result.stdout.splitlines())
+
+
+def number(report, name):
+    return float(report[name].split()[0])
+
+
+def summary(*arguments):
+    """What JSON says of a run that has to succeed, all rounds together."""
+    result = load('-o', 'json', *arguments)
+    assert result.returncode == 0 and 'failure' not in result.stderr, result
+    return json.loads(result.stdout)['summary']
+
+
+class Peer:
+    """A server of our own: calls `serve(socket)` in a thread for each connection."""
+
+    def __init__(self, serve):
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=1000)
+        self.serve, self.served = serve, []
+        self.address = f'127.0.0.1:{self.listener.getsockname()[1]}'
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.run, args=(client,), daemon=True).start()
+
+    def run(self, client):
+        client.settimeout(DEADLINE)
+        with client:
+            self.served.append(self.serve(client))
+
+
+@pytest.fixture
+def peer():
+    started = []
+
+    def start(serve):
+        started.append(Peer(serve))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        each.listener.close()
+
+
+def echo(client):
+    """Echoes to the end. Returns what came, and how it ended: '' or an error's name."""
+    parts = []
+    try:
+        while part := client.recv(65536):
+            parts.append(part)
+            client.sendall(part)
+        return parts, ''
+    except OSError as error:
+        return parts, type(error).__name__
+
+
+# ---- rounds and reports ------------------------------------------------------------------
+
+@forks_only
+@pytest.mark.parametrize('mode', MODES)
+def test_every_mode_reports_the_same_lines(server, mode):
+    """Catches a figure that a mode leaves out: a script would take the one of another run."""
+    srv = server(verbose=None)
+    first, this = load('connect', '-d', '50ms', srv.address), load(mode, '-d', '50ms', srv.address)
+    assert this.returncode == 0 and 'failure' not in this.stderr
+    assert list(text(this)) == list(text(first))
+    assert text(this)['mode'] == mode and number(text(this), 'count') > 0
+
+
+@forks_only
+def test_text_csv_and_json_name_the_same_figures(server):
+    """Catches a figure that one of them lacks, or calls otherwise; and a round too few."""
+    srv = server(verbose=None)
+    command = ['ping', '-R', '3', '-d', '50ms', '-w', '20ms', srv.address]
+    names = list(text(load(*command)))
+    rows = list(csv.DictReader(io.StringIO(load('-o', 'csv', *command).stdout)))
+    whole = json.loads(load('-o', 'json', *command).stdout)
+    assert [row['round'] for row in rows] == ['1', '2', '3']
+    assert [each['round'] for each in whole['rounds']] == [1, 2, 3]
+    assert all(None not in row and None not in row.values() for row in rows)
+    spread = {'rate-min', 'rate-max'}
+    assert [name for name in rows[0] if name != 'round'] == \
+        [name for name in names if name not in spread]
+    assert [*whole['settings'], *whole['summary']] == names
+    assert set(whole['rounds'][0]) == set(whole['summary']) - spread - \
+        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening'} | {'round'}
+
+
+@forks_only
+def test_csv_is_for_awk(server):
+    """Catches a row that `awk -F,` takes apart wrongly."""
+    srv = server(verbose=None)
+    out = load('connect', '-R', '2', '-d', '50ms', '-o', 'csv', srv.address).stdout
+    script = ('NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = NF; next }'
+              'NF == n { print $at["mode"], $at["target"], $at["rate"] + 0 }')
+    rows = subprocess.run(['awk', '-F,', script], input=out, text=True, capture_output=True,
+                          timeout=DEADLINE, check=True).stdout.splitlines()
+    assert len(rows) == 2
+    for row in rows:
+        mode, target, rate = row.split()
+        assert (mode, target) == ('connect', srv.address) and float(rate) > 0
+
+
+@forks_only
+def test_a_summary_is_of_all_rounds(server):
+    """Catches a sum that leaves a round out, and a rate that is not the median."""
+    srv = server(verbose=None)
+    whole = json.loads(load('ping', '-R', '4', '-d', '60ms', '-o', 'json', srv.address).stdout)
+    rounds, total = whole['rounds'], whole['summary']
+    rates = sorted(each['rate'] for each in rounds)
+    assert total['count'] == sum(each['count'] for each in rounds)
+    assert total['late'] == sum(each['late'] for each in rounds)
+    assert total['seconds'] == pytest.approx(0.24, abs=0.05)
+    assert total['rate'] == pytest.approx((rates[1] + rates[2]) / 2, abs=0.11)
+    assert (total['rate-min'], total['rate-max']) == (rates[0], rates[3])
+    assert total['max'] == max(each['max'] for each in rounds)
+    assert min(each['p50'] for each in rounds) <= total['p50'] <= \
+        max(each['p50'] for each in rounds)
+
+
+def test_rounds_use_the_same_connections(peer):
+    """Catches connections that are opened anew for each round: they would be measured cold."""
+    own = peer(echo)
+    result = load('ping', '-c', '3', '-R', '3', '-d', '40ms', '-w', '40ms', own.address)
+    assert result.returncode == 0, result
+    eventually(lambda: len(own.served) == 3, 'three connections have ended')
+
+
+def test_a_warm_up_is_not_in_the_report(peer):
+    """Catches the slow beginning in the figures: here each message of it takes 50 ms."""
+    begin = time.monotonic()
+
+    def slow_at_first(client):
+        while part := client.recv(65536):
+            if time.monotonic() - begin < 0.5:
+                time.sleep(0.05)
+            client.sendall(part)
+
+    own = peer(slow_at_first)
+    assert summary('ping', '-c', '1', '-w', '600ms', '-d', '100ms', own.address)['max'] < 50000
+
+
+def test_what_fails_in_a_warm_up_is_not_hidden(peer):
+    """Catches wrong bytes that nobody hears of, as the round had none."""
+    broken = threading.Event()
+
+    def wrong_once(client):
+        client.sendall(client.recv(64))
+        while part := client.recv(64):
+            client.sendall(part if broken.is_set() else b'?' * len(part))
+            broken.set()
+
+    own = peer(wrong_once)
+    result = load('ping', '-c', '1', '-w', '200ms', '-d', '50ms', own.address)
+    assert result.returncode == 1 and result.stderr.endswith('the first: wrong bytes\n')
+    assert text(result)['failed'] == '0' and number(text(result), 'count') > 0
+
+
+@forks_only
+def test_an_interruption_ends_the_rounds(server):
+    """Catches a SIGINT after which the other rounds are measured all the same."""
+    srv = server(verbose=None)
+    busy = subprocess.Popen([program('echoload'), 'ping', '-R', '100', '-d', '10s', '-o', 'json',
+                             srv.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env={**os.environ, **SANITIZERS})
+    eventually(lambda: srv.status().number('live') == 8, 'it is connected')
+    busy.send_signal(signal.SIGINT)
+    out, err = busy.communicate(timeout=DEADLINE)
+    whole = json.loads(out)
+    assert busy.returncode == 0 and 'failure' not in err and len(whole['rounds']) == 1
+    assert whole['summary']['seconds'] < 10
+
+
+# ---- times -------------------------------------------------------------------------------
+
+def test_each_time_is_of_its_part(peer):
+    """Catches a time that is taken between other events than its name says."""
+    def in_parts(client):
+        message = b''
+        while len(message) < 64:
+            message += client.recv(64)
+        time.sleep(0.1)
+        client.sendall(message[:1])
+        time.sleep(0.2)
+        client.sendall(message[1:])
+        client.recv(1)
+
+    took = summary('connect', '-c', '1', '-d', '10ms', peer(in_parts).address)
+    assert took['connect-max'] < 100000
+    assert 100000 <= took['first-max'] < 300000
+    assert 300000 <= took['message-max'] <= took['max'] < 600000
+    assert took['service-max'] is None
+    # From the start of connecting: the parts add up to the whole.
+    assert took['connect-max'] + took['message-max'] == pytest.approx(took['max'], abs=1)
+
+
+@forks_only
+def test_times_are_where_the_mode_has_them(server):
+    """Catches a time that is invented, or lost, for a mode."""
+    srv = server(verbose=None)
+    expected = {'connect': ['', 'connect-', 'first-', 'message-'],
+                'ping': ['', 'first-', 'message-'], 'stream': [''],
+                'hold': ['', 'connect-', 'first-', 'message-'], 'reset': ['', 'connect-'],
+                'halfclose': ['', 'connect-', 'first-', 'message-'],
+                'dribble': ['', 'first-', 'message-'], 'deaf': ['', 'connect-'],
+                'storm': ['', 'connect-']}
+    for mode in MODES:
+        took = summary(mode, '-d', '50ms', srv.address)
+        given = [kind for kind in KINDS if took[f'{kind}p50'] is not None]
+        assert given == expected[mode], mode
+        for kind in given:
+            times = [took[f'{kind}{each}'] for each in TIMES]
+            assert times == sorted(times) and times[0] > 0, (mode, kind)
+
+
+# ---- the schedule ------------------------------------------------------------------------
+
+@forks_only
+@pytest.mark.parametrize('mode', PIECES)
+def test_a_schedule_begins_all_that_it_has(server, mode):
+    """Catches a piece of work that is skipped, or begun twice."""
+    srv = server(verbose=None)
+    got = summary(mode, '-r', '400', '-d', '250ms', '-R', '2', '-c', '4', '-s', '8', srv.address) \
+        if mode != 'storm' else summary(mode, '-r', '400', '-d', '250ms', '-R', '2', srv.address)
+    assert got['count'] + got['late'] == 200
+    assert got['failed'] == 0 and got['service-p50'] is not None
+    assert got['p50'] >= got['service-p50'] * 0.98
+
+
+def stalled(srv, *arguments, stall=0.5):
+    """The summary of a run in the middle of which the server is stopped for a while."""
+    running = subprocess.Popen([program('echoload'), *arguments, '-o', 'json', srv.address],
+                               stdout=subprocess.PIPE, text=True)
+    eventually(lambda: srv.find('^accept '), 'it is connected')
+    time.sleep(0.3)  # in the midst of it
+    os.killpg(srv.pid, signal.SIGSTOP)
+    time.sleep(stall)
+    os.killpg(srv.pid, signal.SIGCONT)
+    out, _ = running.communicate(timeout=DEADLINE)
+    assert running.returncode == 0
+    return json.loads(out)['summary']
+
+
+@forks_only
+def test_a_schedule_sees_a_stall_that_a_closed_loop_does_not(server):
+    """Catches latency that is counted from the send: coordinated omission."""
+    closed = stalled(server(), 'ping', '-c', '2', '-d', '1500ms')
+    assert closed['max'] >= 400000 and closed['p99'] < 50000
+    asked = stalled(server(), 'ping', '-c', '2', '-d', '1500ms', '-r', '400')
+    assert asked['count'] + asked['late'] == 600
+    # A third of all was to begin while it stood.
+    assert asked['max'] >= 400000 and asked['p99'] >= 350000 and asked['p90'] >= 100000
+    assert asked['service-p90'] < 50000
+
+
+def test_what_was_not_begun_in_time_has_failed(peer):
+    """Catches what silently falls away when the server never answers again."""
+    own = peer(lambda client: (client.recv(64), time.sleep(3)))
+    result = load('connect', '-r', '20', '-d', '500ms', '-t', '500ms', '-c', '2', own.address)
+    report = text(result)
+    assert result.returncode == 1
+    assert report['failed'] == report['failed-timeout'] == '10'
+    assert number(report, 'count') == number(report, 'late') == 0
+
+
+def test_a_refused_schedule_fails_piece_by_piece():
+    """Catches a spin, or a piece that is lost, when nobody listens any more."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        address = f'127.0.0.1:{listener.getsockname()[1]}'
+        running = subprocess.Popen(
+            [program('echoload'), 'connect', '-r', '100', '-d', '1s', '-t', '5s', address],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        listener.accept()  # the one that found the server
+    out, _ = running.communicate(timeout=DEADLINE)
+    report = dict(line.split(None, 1) for line in out.splitlines())
+    assert running.returncode == 1
+    assert int(report['failed']) == 100
+    assert number(report, 'client-busy') < 50
+
+
+@forks_only
+def test_an_interrupted_schedule_ends(server):
+    """Catches a SIGINT that waits for all that the schedule has left."""
+    srv = server()
+    running = subprocess.Popen([program('echoload'), 'ping', '-r', '10', '-d', '1h', '-o', 'json',
+                                srv.address], stdout=subprocess.PIPE, text=True)
+    srv.wait_lines('^accept ', 8)
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=DEADLINE)
+    got = json.loads(out)['summary']
+    assert running.returncode == 0 and got['failed'] == 0
+    assert got['count'] + got['late'] <= got['seconds'] * 10 + 1
+
+
+# ---- clients that misbehave --------------------------------------------------------------
+
+def test_reset_sends_and_resets(peer):
+    """Catches an end in order, or a message that is not sent."""
+    def read_slowly(client):
+        time.sleep(0.01)  # the reset has come by then
+        return echo(client)
+
+    own = peer(read_slowly)
+    got = summary('reset', '-d', '100ms', '-c', '2', own.address)
+    eventually(lambda: len(own.served) >= got['count'] + got['late'], 'all have ended')
+    assert {how for _, how in own.served} == {'ConnectionResetError'}
+
+
+def test_halfclose_takes_all_back_and_waits_for_the_end(peer):
+    """Catches an end that is not sent, and one that comes back too early and counts as well."""
+    def after_the_end(client):
+        message = b''
+        while part := client.recv(65536):
+            message += part
+        client.sendall(message)
+        return message
+
+    own = peer(after_the_end)
+    got = summary('halfclose', '-s', '100000', '-c', '2', '-d', '100ms', own.address)
+    assert got['count'] > 0 and {len(message) for message in own.served} == {100000}
+    cut = load('halfclose', '-s', '1000', '-c', '1', '-d', '50ms',
+               peer(lambda client: client.sendall(client.recv(1000)[:-1])).address)
+    assert cut.returncode == 1 and number(text(cut), 'failed-early') > 0
+
+
+def segments(client):
+    """How many segments with data have come: tcpi_data_segs_in of <linux/tcp.h>."""
+    info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int.from_bytes(info[152:156], sys.byteorder)
+
+
+def test_dribble_sends_byte_by_byte(peer):
+    """Catches bytes that travel together: so a server's read would have them at once."""
+    own = peer(lambda client: (echo(client), segments(client)))
+    assert summary('dribble', '-s', '20', '-c', '1', '-d', '200ms', own.address)['count'] > 0
+    ((parts, how), came), = eventually(lambda: own.served, 'it has ended')
+    bytes_sent = sum(map(len, parts))
+    assert how == '' and bytes_sent % 20 == 0
+    assert came >= 0.9 * bytes_sent
+
+
+def test_deaf_never_reads_and_stays(peer):
+    """Catches one that reads, so that the server never notices; and one that leaves early."""
+    filled = []
+
+    def fill(client):
+        client.settimeout(0.2)
+        sent = 0
+        try:
+            while part := client.recv(65536):
+                client.sendall(part)
+                sent += len(part)
+        except TimeoutError:
+            filled.append(sent)
+        client.settimeout(DEADLINE)
+        try:
+            while client.recv(65536):
+                pass
+            return 'end'
+        except OSError as error:
+            return type(error).__name__
+
+    own = peer(fill)
+    got = summary('deaf', '-c', '3', '-d', '1s', own.address)
+    assert (got['count'], got['failed']) == (3, 0)
+    assert len(filled) == 3 and min(filled) > 65536
+    assert eventually(lambda: len(own.served) == 3 and own.served, 'all have ended') \
+        == ['ConnectionResetError'] * 3
+
+
+def test_a_server_that_cuts_the_deaf_is_noticed(peer):
+    """Catches one that counts as having stayed although the server has thrown it out."""
+    result = load('deaf', '-c', '2', '-d', '300ms', peer(lambda client: client.recv(10)).address)
+    assert result.returncode == 1
+    assert text(result)['failed-reset'] == '2' and number(text(result), 'count') == 0
+
+
+def test_storm_sends_nothing_and_vanishes(peer):
+    """Catches a byte that is sent, or an end that is none."""
+    own = peer(echo)
+    got = summary('storm', '-c', '4', '-d', '100ms', own.address)
+    eventually(lambda: len(own.served) >= got['count'] + got['late'], 'all have ended')
+    assert all(parts == [] and how == '' for parts, how in own.served)
+
+
+@pytest.mark.parametrize('mode', ['connect', 'ping', 'stream', 'hold', 'halfclose', 'dribble'])
+def test_every_mode_that_reads_checks_every_byte(peer, mode):
+    """Catches a wrong last byte that counts as an echo."""
+    def wrong(client):
+        while part := client.recv(65536):
+            client.sendall(part[:-1] + bytes([part[-1] ^ 1]))
+
+    result = load(mode, '-c', '2', '-d', '100ms', peer(wrong).address)
+    assert result.returncode == 1
+    assert number(text(result), 'failed-wrong') >= 2 and number(text(result), 'count') == 0
+
+
+@pytest.mark.parametrize('mode', ['reset', 'storm', 'connect'])
+def test_no_mode_has_more_under_way_than_asked(peer, mode):
+    """Catches clients that are not bounded: descriptors would be gone in no time."""
+    own = peer(echo)
+    running = subprocess.Popen([program('echoload'), mode, '-c', '3', '-d', '500ms', own.address],
+                               stdout=subprocess.DEVNULL)
+    most = 0
+    while running.poll() is None:
+        try:
+            most = max(most, len(os.listdir(f'/proc/{running.pid}/fd')))
+        except OSError:
+            break
+    assert running.wait(DEADLINE) == 0
+    assert 3 <= most <= 3 + 5  # the three standard ones, the mechanism's, and one that closes
+
+
+# ---- what it says while it runs, and about itself ------------------------------------------
+
+def on_a_terminal(*arguments):
+    """Runs echoload with standard error on a terminal of its own. Returns the report and all
+    that the terminal was sent."""
+    master, slave = pty.openpty()
+
+    def own_terminal():  # so that it is in the foreground there
+        os.setsid()
+        os.close(os.open(os.ttyname(2), os.O_RDWR))
+
+    running = subprocess.Popen([program('echoload'), *arguments], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=slave, preexec_fn=own_terminal)
+    os.close(slave)
+    shown = b''
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # its last user is gone: EIO
+            break
+        shown += part
+    os.close(master)
+    out = running.communicate(timeout=DEADLINE)[0].decode()
+    assert running.returncode == 0
+    return out, shown.decode()
+
+
+@forks_only
+def test_progress_is_one_line_that_is_erased(server):
+    """Catches lines that scroll, a figure that is missing, and one that is left behind."""
+    srv = server(verbose=None)
+    out, shown = on_a_terminal('ping', '-c', '3', '-H', '2', '-R', '2', '-d', '900ms', srv.address)
+    assert out.startswith('mode ') and 'left' not in out
+    start, *lines, end = shown.split('\r\033[K')
+    assert (start, end) == ('', '') and '\n' not in shown
+    for line in lines:
+        assert re.fullmatch(r'round [12] of 2: [\d.]+ messages/s, 5 live, 0 failed(, [\d.]+ s left)?',
+                            line), line
+    assert {line.split(':')[0] for line in lines} == {'round 1 of 2', 'round 2 of 2'}
+    assert 4 <= len(lines) <= 10  # five times a second, on a machine with little time maybe less
+    assert all(float(re.search(r': ([\d.]+) ', line)[1]) > 0 for line in lines)
+
+
+@forks_only
+def test_there_is_no_progress_in_a_pipe(server):
+    """Catches a log or a script that gets the line."""
+    srv = server(verbose=None)
+    result = load('ping', '-d', '700ms', '-c', '1', srv.address)
+    assert '\r' not in result.stdout + result.stderr and 'left' not in result.stderr
+
+
+def test_client_busy_is_the_processor_that_it_used(peer):
+    """Catches a share that is of something else: of the server, or of all processors. The system
+    counts the same, and the opening and closing besides."""
+    running = subprocess.Popen([program('echoload'), 'ping', '-d', '600ms', peer(echo).address],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, err = running.stdout.read(), running.stderr.read()
+    _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = status
+    report = dict(line.split(None, 1) for line in out.splitlines())
+    used = number(report, 'client-busy') / 100 * number(report, 'seconds')
+    assert status == 0 and 0 < used <= usage.ru_utime + usage.ru_stime
+    assert used >= (usage.ru_utime + usage.ru_stime) / 2 - 0.02
+    assert ('this client was busy' in err) == (number(report, 'client-busy') > 90)
+
+
+# ---- bad input ---------------------------------------------------------------------------
+
+BAD = [
+    (['-R', '0', 'ping', 'HERE'], r"option -R, --rounds: '0' is not a whole number from 1 to 1000"),
+    (['-r', '0', 'ping', 'HERE'], r"option -r, --rate: '0' is not a whole number from 1 to 10000000"),
+    (['-r', '1.5', 'ping', 'HERE'], r"option -r, --rate: '1.5' is not a whole number"),
+    (['-w', 'x', 'ping', 'HERE'], r"option -w, --warm-up: 'x' is not a duration such as 500ms"),
+    (['-o', 'xml', 'ping', 'HERE'],
+     r"option -o, --output: 'xml' is not a form of report: text, csv or json"),
+    (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
+    (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no pieces of work'),
+    (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no pieces of work'),
+    (['deaf', '-r', '5', 'HERE'], r'option -r, --rate: deaf has no pieces of work'),
+    (['hold', '-R', '2', 'HERE'], r'option -R, --rounds: hold opens its connections once'),
+    (['deaf', '-R', '2', 'HERE'], r'option -R, --rounds: deaf opens its connections once'),
+    (['hold', '-w', '1s', 'HERE'], r'option -w, --warm-up: hold has no work to warm up with'),
+    (['storm', '-s', '5', 'HERE'], r'option -s, --size: storm sends nothing'),
+    (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
+     r'halfclose, dribble, deaf or storm'),
+    ([], r'a mode is missing: connect, ping'),
+    (['ping'], r"the server's address is missing: host:port or /path"),
+    (['ping', 'HERE', 'HERE'], r"'\S+' is one operand too many"),
+    (['ping', '127.0.0.1:99999'], r"'127.0.0.1:99999' is not host:port or /path"),
+    (['-c', '0', 'ping', 'HERE'], r"option -c, --concurrency: '0' is not a whole number"),
+    (['-t', '0', 'ping', 'HERE'], r"option -t, --timeout: '0' is not a duration above 0"),
+]
+
+
+@pytest.mark.parametrize('words, expected', BAD, ids=[' '.join(words) for words, _ in BAD])
+def test_bad_input_gets_one_line_that_says_what_is_right(words, expected):
+    """Catches bad input that is taken for something else, or a message that does not help."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        here = f'127.0.0.1:{listener.getsockname()[1]}'
+        result = load(*[here if word == 'HERE' else word for word in words])
+        assert (result.returncode, result.stdout) == (2, '')
+        assert re.match(rf'echoload: {expected}', result.stderr), result.stderr
+        assert result.stderr.count('\n') == 1
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nothing was begun
+            listener.accept()
+
+
+def test_too_few_descriptors_are_said_before_anything_begins(peer):
+    """Catches a run that fails in the middle because it cannot open any more."""
+    result = subprocess.run(['sh', '-c', f'ulimit -n 50; exec {program("echoload")} reset -c 100 '
+                             + peer(echo).address], text=True, capture_output=True,
+                            timeout=DEADLINE, check=False)
+    assert result.returncode == 2
+    assert 'need 116 descriptors; the limit is 50' in result.stderr

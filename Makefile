@@ -68,7 +68,7 @@ help:
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
-	'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
+	  'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \

@@ -297,20 +297,38 @@ def test_the_best_group_holds_all_that_do_not_differ_from_the_best():
 
 def test_a_verdict_tells_numbers_spread_and_ratio():
     """Catches a claim without the numbers that it is drawn from, or with wrong ones."""
-    found = verdicts.compare(verdicts.column(connect_rows(
-        forkecho=[9100, 8700, 9400], textbook=[3000, 3033, 3100]), 'rate'),
-        'forkecho', 'textbook', ('is faster than', 'is slower than'), '/s')
-    assert found == [Verdict('forkecho is faster than textbook.', 'forkecho 9,100/s (8,700-9,400),'
-                             ' textbook 3,030/s (3,000-3,100): 3 times')]
+    rates = verdicts.column(connect_rows(forkecho=[9100, 8700, 9400], textbook=[3000, 3033, 3100]),
+                            'rate')
+    words = ('is faster than', 'is slower than')
+    assert verdicts.compare(rates, 'forkecho', 'textbook', words, '/s') == [Verdict(
+        'forkecho is faster than textbook.',
+        'forkecho 9,100/s (8,700-9,400), textbook 3,030/s (3,000-3,100): 3 times')]
+    assert verdicts.compare(rates, 'textbook', 'forkecho', words, '/s')[0].claim == \
+        'textbook is slower than forkecho.'
+    assert verdicts.compare(rates, 'forkecho', 'iterecho', words, '/s') == []
 
 
 def test_the_claims_of_two_noisy_runs_are_the_same():
-    """Catches a claim that holds a number."""
+    """Catches a claim that holds a number, or that noise turns round."""
     one = connect_rows(forkecho=[7000, 7100, 7200], threadecho=[18000, 18100, 17000])
     two = connect_rows(forkecho=[6100, 8100, 7700], threadecho=[16000, 18900, 19000])
     claims = [[verdict.claim for verdict in verdicts.of_connect(each)] for each in (one, two)]
     assert claims[0] == claims[1]
-    assert any('no difference' not in claim for claim in claims[0])
+    assert 'forkecho spends more processor time on a connection than threadecho.' in claims[0]
+
+
+def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
+    """Catches a verdict that takes the noise of one round, or a few clients, for growth."""
+    def held(model, turn, *costs):
+        return [{'model': model, 'clients': step, 'round': turn, 'main_us': cost}
+                for step, cost in zip((0, 800, 2500), costs)]
+    rows = [*held('flat', 1, 60, 61, 250), *held('flat', 2, 59, 62, 63),
+            *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
+    assert [verdict.claim for verdict in verdicts.of_held(rows)] == [
+        'The cost of a connection stays flat, however many are held open: flat.',
+        'Each connection that is held open makes the next one dearer: rising.']
+    assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
+                             for step in (0, 12)]) == []
 
 
 def test_every_workload_has_verdicts_also_of_nothing():

@@ -21,6 +21,7 @@ SILENCE = 1.0    # seconds without any answer until waiting clients count as not
 BATCH = 64       # clients that connect at the same time
 STALL = 0.2      # seconds for which a server is stopped, to see who notices
 PATIENCE = 1.0   # seconds after which echoload gives a connection up, beside misbehaving ones
+CLEANING = 2.0   # seconds that a server has to clean up behind clients: no zombie outlives one
 WAVE = 200       # clients that leave at once, to see how the server cleans up behind them
 CONNECTIONS = 5000  # Stevens, Figure 30.1: so many, at most CALLERS at once, of REQUEST bytes
 CALLERS, REQUEST = 10, 4000
@@ -226,8 +227,8 @@ class Clients:
 def watch_cleaning(server, idle):
     """After all clients have left at once: the most zombies seen, the longest that one was seen,
     and when the server had as few processes, threads and descriptors as `idle`, all in
-    milliseconds; None if not within two seconds. A look takes some milliseconds, so what is
-    shorter than that may be missed."""
+    milliseconds; None if not within CLEANING. Left is what was a zombie for half of that. A look
+    takes some milliseconds, so what is shorter than that may be missed."""
     start, seen, peak = time.monotonic(), {}, 0
     while True:
         now = time.monotonic()
@@ -236,10 +237,11 @@ def watch_cleaning(server, idle):
         for pid in zombies:
             seen.setdefault(pid, [now, now])[1] = now
         clean = size(server) <= idle
-        if clean or now - start > 2:
-            return {'zombies_peak': peak, 'zombies_left': 0 if clean else len(zombies),
-                    'zombie_ms': max((last - first for first, last in seen.values()), default=0)
-                    * 1000, 'clean_ms': (now - start) * 1000 if clean else None}
+        if clean or now - start > CLEANING:
+            ages = [last - first for first, last in seen.values()]
+            return {'zombies_peak': peak, 'zombies_left': sum(age > CLEANING / 2 for age in ages),
+                    'zombie_ms': max(ages, default=0) * 1000,
+                    'clean_ms': (now - start) * 1000 if clean else None}
 
 
 def size(server):

@@ -148,7 +148,8 @@ SECTIONS = [
                ' scheduler that has many processes to choose from shows.',
                lines_of('ping', 'p99', 'us')),
         Figure('ping-cpu', 'Processor time of a message', 'A server that serves several clients at'
-               ' one wakeup spends less on each, the more there are.', lines_of('ping', 'cpu_us', 'us of processor time', False)),
+               ' one wakeup spends less on each, the more there are.',
+               lines_of('ping', 'cpu_us', 'us of processor time', False)),
         Figure('costs-apart', 'Connection and message apart', 'The distance between the two marks'
                ' of a row is what it costs to begin and end a client; the left mark is what it'
                ' costs to serve one.', draw_costs_apart),
@@ -169,8 +170,8 @@ SECTIONS = [
             ' Counted from outside, over the whole tree of processes. Memory is PSS: a page that'
             ' processes share counts once; what the kernel itself takes for a process or a'
             ' socket is not in it.', [
-        Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is left,'
-               ' for each client, is how steep a line is at its end.',
+        Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is'
+               ' left, for each client, is how steep a line is at its end.',
                lines_of('lifecycle', 'pss_kib', 'MiB (PSS)', True, 0, scale=1 / 1024)),
         Figure('descriptors', 'Open descriptors', 'Where one process serves all, it needs a'
                ' descriptor for each and meets its limit (ulimit -n); where each has a process,'
@@ -284,8 +285,8 @@ def lifecycle_table(data):
               'keeps some' if row['clean_ms'] is None else f'{row["clean_ms"]:.0f} ms']
              for row in data.rows('lifecycle') if row.get('wave') is not None]
     return table(['model', 'clients that left', 'zombies at most', 'one stayed for', 'left over',
-                  'as small as before after'], shown, 'When all leave at once. A pool keeps processes or'
-                 ' threads for the next clients.')
+                  'as small as before after'], shown,
+                 'When all leave at once. A pool keeps processes or threads for the next clients.')
 
 
 EXTRA = {'misbehaviour': misbehaviour_table, 'figure-30.1': figure_30_1_table,

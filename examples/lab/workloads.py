@@ -14,8 +14,8 @@ import socket
 import time
 from collections import namedtuple
 
-from models import (Load, LoadFailed, Server, ServerFailed, children, is_zombie, load, main_thread_seconds,
-                    open_descriptors, pss_kib, summed, threads, tree, until)
+from models import (Load, LoadFailed, Server, ServerFailed, children, is_zombie, load,
+                    main_thread_seconds, open_descriptors, pss_kib, summed, threads, tree, until)
 
 SILENCE = 1.0    # seconds without any answer until waiting clients count as not served
 BATCH = 64       # clients that connect at the same time
@@ -32,7 +32,7 @@ OTHERS, WRONGDOERS = 4, 32
 # What a run is: quick or full. `seconds` is the length of one measurement, `clients` the most at
 # once; the lists are the steps of the workloads.
 Settings = namedtuple('Settings', 'name seconds rounds clients calling talking held')
-QUICK = Settings('quick', 0.2, 5, 2500, [1, 8, 64], [1, 8, 128], [0, 800, 2500])
+QUICK = Settings('quick', 0.15, 5, 2500, [1, 8, 64], [1, 8, 128], [0, 800, 2500])
 FULL = Settings('full', 1.0, 5, 10000, [1, 8, 64, 256, 1024], [1, 8, 64, 256, 1024, 4096],
                 [0, 800, 2000, 5000, 10000])
 

@@ -48,7 +48,7 @@ SERVERS   = forkecho $(VARIANTS)
 TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
             $(BUILD)/unit/test_readiness_poll
-TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
+HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -103,7 +103,7 @@ $(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/lib
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them.
-hazards: $(TEXTBOOK)
+hazards: $(HAZARDS)
 $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
@@ -179,7 +179,7 @@ bench-client: all static $(BUILD)/plain_client
 	@BUILD=$(BUILD) tests/bench-client
 
 # All servers and all hazards: what the lab compares, and what its sheet speaks of.
-lab: all $(TEXTBOOK) $(if $(shell command -v $(STATIC_CC)),static)
+lab: all $(HAZARDS) $(if $(shell command -v $(STATIC_CC)),static)
 	@BUILD=$(BUILD) examples/lab/run
 
 lint:

@@ -61,49 +61,51 @@ struct command {
     bool shows; /* --help or --version was asked for, and is shown */
 };
 
+static int take_count(const struct arguments *arguments, long lowest, long highest, size_t *count)
+{
+    long number;
+
+    if (arguments_number(arguments, lowest, highest, &number) == -1)
+        return -1;
+    *count = (size_t)number;
+    return 0;
+}
+
+static int take_form(const struct arguments *arguments, const struct report_form **form)
+{
+    *form = report_form(arguments->value);
+    return *form != NULL ? 0 : arguments_reject(arguments, "a form of report: text, csv or json");
+}
+
+static int take_timeout(const struct arguments *arguments, double *timeout)
+{
+    if (arguments_duration(arguments, timeout) == -1)
+        return -1;
+    return *timeout > 0 ? 0 : arguments_reject(arguments, "a duration above 0");
+}
+
 /* Takes one option. Returns 0, or -1 (said). */
 static int take_option(struct arguments *arguments, int letter, struct command *command)
 {
     struct load_settings *settings = &command->settings;
-    long number = 0;
+    size_t number = 0;
     int result = 0;
 
     switch (letter) {
-    case 'c':
-        result = arguments_number(arguments, 1, CONNECTIONS_MAX, &number);
-        settings->concurrency = (size_t)number;
-        break;
-    case 'H':
-        result = arguments_number(arguments, 0, CONNECTIONS_MAX, &number);
-        settings->held = (size_t)number;
-        break;
+    case 'c': return take_count(arguments, 1, CONNECTIONS_MAX, &settings->concurrency);
+    case 'H': return take_count(arguments, 0, CONNECTIONS_MAX, &settings->held);
+    case 'R': return take_count(arguments, 1, ROUNDS_MAX, &settings->rounds);
+    case 'd': return arguments_duration(arguments, &settings->duration);
+    case 'w': return arguments_duration(arguments, &settings->warm_up);
+    case 't': return take_timeout(arguments, &settings->timeout);
+    case 'o': return take_form(arguments, &command->form);
     case 's':
-        result = arguments_number(arguments, 1, SIZE_MAX_BYTES, &number);
-        settings->size = (uint64_t)number;
-        break;
-    case 'd':
-        result = arguments_duration(arguments, &settings->duration);
-        break;
-    case 't':
-        result = arguments_duration(arguments, &settings->timeout);
-        if (result == 0 && settings->timeout <= 0)
-            result = arguments_reject(arguments, "a duration above 0");
+        result = take_count(arguments, 1, SIZE_MAX_BYTES, &number);
+        settings->size = number;
         break;
     case 'r':
-        result = arguments_number(arguments, 1, RATE_MAX, &number);
+        result = take_count(arguments, 1, RATE_MAX, &number);
         settings->rate = (double)number;
-        break;
-    case 'R':
-        result = arguments_number(arguments, 1, ROUNDS_MAX, &number);
-        settings->rounds = (size_t)number;
-        break;
-    case 'w':
-        result = arguments_duration(arguments, &settings->warm_up);
-        break;
-    case 'o':
-        command->form = report_form(arguments->value);
-        if (command->form == NULL)
-            result = arguments_reject(arguments, "a form of report: text, csv or json");
         break;
     case 'h':
         arguments_help(arguments);

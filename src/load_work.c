@@ -162,8 +162,9 @@ void work_give_up_waiting(struct run *run)
         if (connection->state == CONNECTION_WAITING && connection->measured)
             work_count_failure(run, connection, FAILED_TIMEOUT, 0);
     }
-    for (; schedule_left(&run->schedule) > 0; schedule_take(&run->schedule))
+    for (uint64_t left = schedule_left(&run->schedule); left > 0; left--)
         work_count_failure(run, &run->loop.connections[0], FAILED_TIMEOUT, 0); /* of any */
+    schedule_cut(&run->schedule);
     loop_forget_waiting(&run->loop);
 }
 

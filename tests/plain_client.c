@@ -103,33 +103,53 @@ static unsigned long work(const struct sockaddr_in *server, double until, size_t
     return done;
 }
 
+/* A process that works until then, and writes how many it did. */
+static void start(const struct sockaddr_in *server, double until, size_t size, int result)
+{
+    unsigned long done;
+    pid_t child = fork();
+
+    if (child == -1)
+        quit("plain_client: fork");
+    if (child != 0)
+        return;
+    done = work(server, until, size);
+    _exit(write(result, &done, sizeof done) == (ssize_t)sizeof done ? 0 : 1);
+}
+
+/* An argument as a number of this range. */
+static double number(const char *text, double lowest, double highest)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(value >= lowest && value <= highest)) {
+        fprintf(stderr, "plain_client: '%s' is not a number from %g to %g\n", text, lowest, highest);
+        exit(2);
+    }
+    return value;
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_in server = {.sin_family = AF_INET};
-    size_t size = argc > 4 ? (size_t)atol(argv[4]) : 64;
     unsigned long sum = 0, done;
-    int processes, failed = 0, status, ends[2];
-    double start = now(), seconds;
+    int failed = 0, status, ends[2];
+    double begun = now(), seconds;
+    size_t size;
 
-    if (argc < 4 || argc > 5 || size < 1 || size > BYTES_MAX) {
+    if (argc < 4 || argc > 5) {
         fputs("usage: plain_client PORT PROCESSES SECONDS [BYTES]\n", stderr);
         return 2;
     }
-    server.sin_port = htons((uint16_t)atoi(argv[1]));
+    server.sin_port = htons((uint16_t)number(argv[1], 1, 65535));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    processes = atoi(argv[2]);
-    seconds = atof(argv[3]);
+    seconds = number(argv[3], 0, 3600);
+    size = argc > 4 ? (size_t)number(argv[4], 1, BYTES_MAX) : 64;
     if (pipe(ends) == -1)
         quit("plain_client: pipe");
-    for (int i = 0; i < processes; i++)
-        switch (fork()) {
-        case -1:
-            quit("plain_client: fork");
-            break;
-        case 0:
-            done = work(&server, start + seconds, size);
-            _exit(write(ends[1], &done, sizeof done) == (ssize_t)sizeof done ? 0 : 1);
-        }
+    for (int left = (int)number(argv[2], 1, 1000); left > 0; left--)
+        start(&server, begun + seconds, size, ends[1]);
     close(ends[1]);
     while (read(ends[0], &done, sizeof done) == (ssize_t)sizeof done)
         sum += done;
@@ -137,6 +157,6 @@ int main(int argc, char **argv)
         failed += status != 0;
     if (failed > 0)
         return EXIT_FAILURE;
-    printf("%.1f\n", (double)sum / (now() - start));
+    printf("%.1f\n", (double)sum / (now() - begun));
     return EXIT_SUCCESS;
 }

@@ -108,7 +108,8 @@ def test_every_mode_reports_the_same_lines(server, mode):
     first, this = load('connect', '-d', '50ms', srv.address), load(mode, '-d', '50ms', srv.address)
     assert this.returncode == 0 and 'failure' not in this.stderr
     assert list(text(this)) == list(text(first))
-    assert text(this)['mode'] == mode and number(text(this), 'count') > 0
+    assert text(this)['mode'] == mode
+    assert number(text(this), 'count') + number(text(this), 'late') > 0
 
 
 @forks_only
@@ -136,13 +137,12 @@ def test_csv_is_for_awk(server):
     srv = server(verbose=None)
     out = load('connect', '-R', '2', '-d', '50ms', '-o', 'csv', srv.address).stdout
     script = ('NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = NF; next }'
-              'NF == n { print $at["mode"], $at["target"], $at["rate"] + 0 }')
+              'NF == n { print $at["mode"], $at["target"], $at["rate"] }')
     rows = subprocess.run(['awk', '-F,', script], input=out, text=True, capture_output=True,
                           timeout=DEADLINE, check=True).stdout.splitlines()
+    assert rows == [f'connect {srv.address} {row["rate"]}'
+                    for row in csv.DictReader(io.StringIO(out))]
     assert len(rows) == 2
-    for row in rows:
-        mode, target, rate = row.split()
-        assert (mode, target) == ('connect', srv.address) and float(rate) > 0
 
 
 @forks_only
@@ -171,17 +171,17 @@ def test_rounds_use_the_same_connections(peer):
 
 
 def test_a_warm_up_is_not_in_the_report(peer):
-    """Catches the slow beginning in the figures: here each message of it takes 50 ms."""
+    """Catches the slow beginning in the figures: here each message of it takes 300 ms."""
     begin = time.monotonic()
 
     def slow_at_first(client):
         while part := client.recv(65536):
             if time.monotonic() - begin < 0.5:
-                time.sleep(0.05)
+                time.sleep(0.3)
             client.sendall(part)
 
     own = peer(slow_at_first)
-    assert summary('ping', '-c', '1', '-w', '600ms', '-d', '100ms', own.address)['max'] < 50000
+    assert summary('ping', '-c', '1', '-w', '600ms', '-d', '100ms', own.address)['max'] < 300000
 
 
 def test_what_fails_in_a_warm_up_is_not_hidden(peer):
@@ -297,7 +297,19 @@ def test_a_schedule_sees_a_stall_that_a_closed_loop_does_not(server):
     assert asked['service-p90'] < 50000
 
 
-def test_what_was_not_begun_in_time_has_failed(peer):
+def test_what_was_not_begun_in_time_is_waited_for(peer):
+    """Catches work that is dropped at the end of a round: what the server kept waiting most."""
+    def slowly(client):
+        while part := client.recv(64):
+            time.sleep(0.02)
+            client.sendall(part)
+
+    got = summary('ping', '-c', '1', '-r', '200', '-d', '100ms', peer(slowly).address)
+    assert (got['count'] + got['late'], got['failed']) == (20, 0)
+    assert got['late'] >= 15 and got['max'] >= 300000
+
+
+def test_what_was_never_begun_has_failed(peer):
     """Catches what silently falls away when the server never answers again."""
     own = peer(lambda client: (client.recv(64), time.sleep(3)))
     result = load('connect', '-r', '20', '-d', '500ms', '-t', '500ms', '-c', '2', own.address)
@@ -309,16 +321,19 @@ def test_what_was_not_begun_in_time_has_failed(peer):
 
 def test_a_refused_schedule_fails_piece_by_piece():
     """Catches a spin, or a piece that is lost, when nobody listens any more."""
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        address = f'127.0.0.1:{listener.getsockname()[1]}'
-        running = subprocess.Popen(
-            [program('echoload'), 'connect', '-r', '100', '-d', '1s', '-t', '5s', address],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        listener.accept()  # the one that found the server
-    out, _ = running.communicate(timeout=DEADLINE)
+    with socket.socket() as reserved:  # or another test's server could have the port next
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(('127.0.0.1', 0))
+        with socket.create_server(reserved.getsockname()) as listener:
+            running = subprocess.Popen(
+                [program('echoload'), 'connect', '-r', '100', '-d', '1s', '-t', '5s',
+                 f'127.0.0.1:{listener.getsockname()[1]}'],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            listener.accept()  # the one that found the server
+        out, _ = running.communicate(timeout=DEADLINE)
     report = dict(line.split(None, 1) for line in out.splitlines())
     assert running.returncode == 1
-    assert int(report['failed']) == 100
+    assert int(report['failed']) == 100, out
     assert number(report, 'client-busy') < 50
 
 

@@ -237,6 +237,7 @@ START_TEST(only_what_should_move_times_out)
 {
     begin();
     loop.timeout = 0.05;
+    loop.exchange->write_max = PATTERN_SLICE_MAX; /* so the deaf one soon cannot move */
     opened(&connections[2]); /* rests: nothing is expected of it either */
     opened(&connections[1]);
     loop_pour(&loop, &connections[1]);
@@ -289,6 +290,30 @@ START_TEST(a_server_that_ends_one_which_waits_is_a_failure)
     ck_assert_int_eq(failures, 1);
     ck_assert_int_eq(connections[0].state, CONNECTION_CLOSED);
     ck_assert_uint_eq(connections[0].sent, SIZE);
+}
+END_TEST
+
+/* Catches an event of before its failure that is taken for another failure: here its time comes,
+ * and the news of its end, in the same turn. */
+START_TEST(one_fails_once_in_a_turn)
+{
+    struct linger at_once = {.l_onoff = 1};
+    double when;
+    int server;
+
+    begin();
+    server = opened(&connections[0]);
+    when = clock_seconds() + 0.01;
+    loop_ask(&loop, &connections[0], SIZE, when);
+    setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(server);
+    while (clock_seconds() <= when)
+        ;
+    for (int turn = 0; turn < 3; turn++)
+        ck_assert_int_eq(loop_turn(&loop, loop.now), 0);
+    ck_assert_int_eq(failures, 1);
+    ck_assert_int_eq(why, FAILED_RESET);
+    ck_assert_uint_eq(loop.busy, 0);
 }
 END_TEST
 
@@ -347,4 +372,4 @@ SUITE("load_loop", times_are_in_the_order_of_events, each_message_has_times_of_i
       work_begins_at_its_time, work_whose_time_has_passed_is_timed_from_then, waits_can_be_exact,
       each_begins_once_a_turn, only_what_should_move_times_out,
       one_that_failed_is_opened_after_a_pause, a_server_that_ends_one_which_waits_is_a_failure,
-      those_that_wait_can_be_forgotten, a_refusal_is_told_once, nothing_stays_open)
+      one_fails_once_in_a_turn, those_that_wait_can_be_forgotten, a_refusal_is_told_once, nothing_stays_open)

@@ -156,13 +156,15 @@ START_TEST(each_latency_stands_under_its_name)
 
     fill_in();
     report();
-    for (size_t i = 0; i < SUITE_LENGTH(prefixes); i++, unit *= 10)
+    for (size_t i = 0; i < SUITE_LENGTH(prefixes); i++) {
         for (size_t k = 0; k < SUITE_LENGTH(times); k++) {
             double expected = times[k].expected * unit;
             char name[32];
             snprintf(name, sizeof name, "%s%s", prefixes[i], times[k].name);
             ck_assert_double_eq_tol(latency_of(capture.text, name), expected, expected / 100);
         }
+        unit *= 10;
+    }
 }
 END_TEST
 

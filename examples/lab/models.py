@@ -40,7 +40,9 @@ def about(path):
         return 'The forking server as it is taught: a handler that loops over waitpid(-1).'
     lines = subprocess.run([path, '--help'], stdin=subprocess.DEVNULL, capture_output=True,
                            text=True, timeout=START_SECONDS, check=False).stdout.splitlines()
-    return next((line for line in lines if line.endswith('.')), '').split(': ', 1)[-1]
+    said = next((line for line in lines if line.endswith('.')), '').split(': ', 1)[-1]
+    static = ' Linked statically, with musl.' if path.parent.name == 'static' else ''
+    return said[:1].upper() + said[1:] + static
 
 
 def find(build):

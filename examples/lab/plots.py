@@ -53,20 +53,29 @@ def logarithmic(axis):
     return f'set logscale {axis} 10\nset format {axis} "%.10g"\n'
 
 
+def x_axis(plot):
+    """A tick at each point that was measured, and a little room at both ends."""
+    points = sorted({x for line in plot.series.values() for x, _ in line})
+    labels = plot.ticks or {x: f'{x:g}' for x in points}
+    ticks = ', '.join(f'"{label}" {x}' for x, label in labels.items())
+    low, high = points[0], points[-1]
+    if plot.log_x:
+        room = (high / low) ** 0.04 if high > low else 2
+        low, high = low / room, high * room
+    else:
+        room = (high - low) * 0.04 or 1
+        low, high = low - room, high + room
+    return (logarithmic('x') if plot.log_x else '') + \
+        f'set xtics ({ticks})\nset xrange [{low}:{high}]\n'
+
+
 def lines_script(plot, style):
     names = [name for name in plot.series if name not in plot.dashed]
     key_rows = (len(names) + 1) // 2
     script = begin('plot', 330 + 19 * key_rows)
     script += 'set key bmargin center horizontal Left reverse maxcols 2 samplen 2\n'
     script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nset ylabel {quoted(plot.y)} offset 1\n'
-    script += 'set offsets graph 0.03, graph 0.03, graph 0, graph 0\n'
-    if plot.log_x:
-        script += logarithmic('x')
-        points = sorted({x for line in plot.series.values() for x, _ in line})
-        script += 'set xtics (' + ', '.join(f'"{x:g}" {x:g}' for x in points) + ')\n'
-    if plot.ticks:
-        script += 'set xtics (' + ', '.join(f'"{label}" {x}' for x, label in plot.ticks.items())
-        script += ')\n'
+    script += x_axis(plot)
     script += logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'
     drawn = []
     for place, (name, line) in enumerate(plot.series.items()):

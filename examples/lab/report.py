@@ -243,7 +243,8 @@ def misbehaviour_table(data):
                 cells.append(escape(row.get('note') or 'not measured'))
                 continue
             if kind == 'crash':
-                detail = f'{number(row["lost"])} of {number(row["others"])} others lost'
+                detail = f'{number(row["lost"])} of {number(row["others"])} others lost' + \
+                    ('' if row['welcome'] else ', and all that come later')
             elif row.get('p99'):
                 detail = f'p99 {number(row["p99"])} us'
             else:

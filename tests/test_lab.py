@@ -328,8 +328,8 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
             *held('flat', 3, 60, 61, 240),
             *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
     assert [verdict.claim for verdict in verdicts.of_held(rows)] == [
-        'One held open adds less than 50 ns to a new connection: flat.',
-        'Each held open adds 50 ns or more to a new connection: rising.']
+        'One held open adds less than 40 ns to a new connection: flat.',
+        'Each held open adds 40 ns or more to a new connection: rising.']
     assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
                              for step in (0, 12)]) == []
 

@@ -14,7 +14,7 @@ import statistics
 from collections import namedtuple
 
 CLEAR = 1.4  # medians nearer than this are the same, on a machine that does other things, too
-WALK_NS = 50  # what a held connection adds to a new one where the server walks over all of them,
+WALK_NS = 40  # what a held connection adds to a new one where the server walks over all of them,
 MANY = 500    # at the least; seen when so many are held
 BLIND = 5     # a closed loop that shows a stall so many times smaller does not show it
 DIED = 'the server died'  # how a note begins that says so

@@ -135,6 +135,17 @@ def adopt_orphans():
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def end_all():
+    """Ends whatever still runs of all that we started, and what that had started: a Ctrl-C may
+    have come between the start of a process and the line that would have remembered it."""
+    while left := children(os.getpid()):
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
 def no_core():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -55,7 +55,7 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all check-systemd deps static bench bench-client bench-variants \
+.PHONY: all help run check check-all check-systemd deps static bench bench-client bench-variants lab \
         lint install uninstall dist clean hazards hazard-servers harnesses fuzz minimal unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
@@ -73,6 +73,7 @@ help:
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (three minutes)' \
+	  'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
 	  'make lint       static checks of C, shell and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -218,6 +219,10 @@ bench-client: all static $(BUILD)/plain_client
 
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose
+
+# All servers and all hazards: what the lab compares, and what its sheet speaks of.
+lab: all hazard-servers $(if $(shell command -v $(STATIC_CC)),static)
+	@BUILD=$(BUILD) examples/lab/run
 
 lint:
 	@tests/lint

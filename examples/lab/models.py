@@ -1,0 +1,298 @@
+"""models.py: the servers that the lab compares: found in build/, started, watched, stopped.
+
+A model is any build/*echo, the same from build/static/, and the textbook's server: what is not
+built is not compared, and a new one needs no entry anywhere. Each measurement starts a server of
+its own and stops it, so none inherits what another left behind.
+
+What is seen of a server is seen from outside, in /proc, and over its whole tree of processes.
+"""
+import contextlib
+import ctypes
+import os
+import re
+import resource
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections import namedtuple
+from pathlib import Path
+
+from verdicts import DIED
+
+START_SECONDS = 10  # until a server has printed its address
+STOP_SECONDS = 5    # until one that was told to stop is killed
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+Model = namedtuple('Model', 'name path about')
+
+
+class ServerFailed(Exception):
+    """A server that did not start, or died: why, in a few words."""
+
+
+# ---- finding -----------------------------------------------------------------------------
+
+def about(path):
+    """The sentence in which a server's --help says what it is; the textbook's has none."""
+    if path.name == 'textbook':
+        return 'The forking server as it is taught: a handler that loops over waitpid(-1).'
+    lines = subprocess.run([path, '--help'], stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=START_SECONDS, check=False).stdout.splitlines()
+    said = next((line for line in lines if line.endswith('.')), '').split(': ', 1)[-1]
+    static = ' Linked statically, with musl.' if path.parent.name == 'static' else ''
+    return said[:1].upper() + said[1:] + static
+
+
+def find(build):
+    """{name: Model}, those of the family by name, the textbook last."""
+    paths = sorted(build.glob('*echo')) + sorted(build.glob('static/*echo'))
+    found = {}
+    for path in [*paths, build / 'hazards' / 'textbook']:
+        if os.access(path, os.X_OK) and path.is_file():
+            name = path.name + ('-static' if path.parent.name == 'static' else '')
+            found[name] = Model(name, path, about(path))
+    names = sorted(found, key=lambda name: (name == 'textbook', name))
+    return {name: found[name] for name in names}
+
+
+# ---- /proc -------------------------------------------------------------------------------
+
+def children(pid):
+    """The processes that its main thread has forked and not yet waited for, zombies among them."""
+    try:
+        return [int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def tree(pid):
+    """The process and all below it."""
+    found = [pid]
+    for each in found:
+        found += children(each)
+    return found
+
+
+def is_zombie(pid):
+    try:
+        with open(f'/proc/{pid}/stat', 'rb') as file:
+            return file.read().rpartition(b') ')[2][:1] == b'Z'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def summed(pids, value):
+    """The sum of value(pid); a process that has gone meanwhile counts as nothing."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            total += value(pid)
+    return total
+
+
+def pss_kib(pid):
+    """Its memory, with each page that several processes share counted in parts: proc(5)."""
+    text = Path(f'/proc/{pid}/smaps_rollup').read_text()
+    return int(re.search(r'^Pss: +(\d+)', text, re.M).group(1))
+
+
+def open_descriptors(pid):
+    return len(os.listdir(f'/proc/{pid}/fd'))
+
+
+def threads(pid):
+    return len(os.listdir(f'/proc/{pid}/task'))
+
+
+def main_thread_seconds(pid):
+    """Processor time of its main thread, to the nanosecond: schedstat."""
+    return int(Path(f'/proc/{pid}/schedstat').read_text().split()[0]) / 1e9
+
+
+# ---- running -----------------------------------------------------------------------------
+
+def readable(file, seconds):
+    """Whether there is something to read by then. By poll: select has no room beyond 1024."""
+    waiting = select.poll()
+    waiting.register(file, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
+
+
+def wait_end(pid, seconds):
+    """Whether a child of ours has ended by then. It is not yet waited for."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        return readable(pidfd, seconds)
+    finally:
+        os.close(pidfd)
+
+
+def adopt_orphans():
+    """Makes the children of a server that dies ours, so that none is lost, nor its time."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_all():
+    """Ends whatever still runs of all that we started, and what that had started: a Ctrl-C may
+    have come between the start of a process and the line that would have remembered it."""
+    while left := children(os.getpid()):
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Server:
+    """A running server. Use it in `with`: it does not outlive the block, nor do its children."""
+
+    def __init__(self, model, clients, port=0):
+        """`clients` is how many it should serve at once; one that refuses the number is asked
+        for what it serves of itself."""
+        self.model, self.log = model, tempfile.TemporaryFile()
+        self.process = None
+        options = [str(port)] if model.name == 'textbook' else \
+            ['-q', '-1', '-l', f'127.0.0.1:{port}']
+        limit = [] if model.name == 'textbook' else ['-c', str(max(clients, 1) + 100)]
+        try:
+            self.address = self.begin([model.path, *options, *limit]) or \
+                self.begin([model.path, *options])
+            if not self.address:
+                raise ServerFailed(f'did not start: {self.last_words()}')
+        except BaseException:
+            self.stop()
+            raise
+
+    def begin(self, command):
+        """Starts it. Returns its address, or '' if it ended instead."""
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
+            start_new_session=True, preexec_fn=no_core)
+        ready = readable(self.process.stdout, START_SECONDS)
+        address = self.process.stdout.readline().decode().strip() if ready else ''
+        self.process.stdout.close()
+        if not address:
+            self.stop()
+        return address
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def last_words(self):
+        """The last line that it wrote to standard error."""
+        self.log.seek(0)
+        lines = self.log.read().decode(errors='replace').splitlines()
+        return lines[-1] if lines else 'it said nothing'
+
+    def wait_end(self, seconds):
+        """Whether it has ended by then."""
+        return wait_end(self.pid, seconds)
+
+    def check(self, seconds=0):
+        """Raises ServerFailed if it has died by itself, or does so by then."""
+        if self.wait_end(seconds):
+            status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            how = f'signal {status.si_status}' if status.si_code != os.CLD_EXITED else \
+                f'status {status.si_status}'
+            raise ServerFailed(f'{DIED} ({how}): {self.last_words()}')
+
+    def signal_all(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def stop(self):
+        """Ends it and all that it forked. Returns the seconds of processor time of them all,
+        from its start on: its own, its children's that it waited for, and its orphans'."""
+        if self.process is None or self.process.returncode is not None:
+            return 0.0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGQUIT)
+            self.wait_end(STOP_SECONDS)
+        self.signal_all(signal.SIGKILL)
+        usages = [os.wait4(self.pid, 0)[2]]
+        self.process.returncode = 0  # so that Popen does not wait for it again
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                usages.append(os.wait4(-self.pid, 0)[2])
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.log.close()
+
+
+# ---- putting under load ------------------------------------------------------------------
+
+class LoadFailed(Exception):
+    """echoload could not do what it was asked."""
+
+
+class Load:
+    """echoload, running. Use it in `with`: it does not outlive the block."""
+
+    def __init__(self, build, mode, address, **options):
+        command = [build / 'echoload', mode]
+        for letter, value in options.items():
+            command += [f'-{letter}', f'{value:.3f}' if letter in 'dt' else str(value)]
+        self.patience = options.get('d', 0) + 20
+        self.process = subprocess.Popen([*command, address], stdin=subprocess.DEVNULL, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def result(self):
+        """Waits for its end. Its report as {name: number}; '-' is None."""
+        try:
+            out, err = self.process.communicate(timeout=self.patience)
+        except subprocess.TimeoutExpired:
+            raise LoadFailed('the load did not end in time') from None
+        if self.process.returncode not in (0, 1) or not out:
+            raise LoadFailed(err.strip().split('\n')[-1].removeprefix('echoload: '))
+        return report(out)
+
+    def wait_end(self, seconds):
+        """Whether it has ended by then."""
+        return wait_end(self.process.pid, seconds)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def report(text):
+    """echoload's report as {name: number}: its lines are a name, a value and perhaps a unit."""
+    found = {}
+    for line in text.splitlines():
+        name, value = (line.split() + ['', ''])[:2]
+        with contextlib.suppress(ValueError):
+            found[name] = float(value)
+    return found
+
+
+def load(build, mode, address, **options):
+    """Runs echoload to its end: load(build, 'ping', address, c=8, d=0.2)['p50']."""
+    with Load(build, mode, address, **options) as running:
+        return running.result()
+
+
+def until(condition, seconds):
+    """Polls until the condition holds; returns whether it did in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True

@@ -1,0 +1,147 @@
+"""plots.py: the plots, drawn by gnuplot as SVG that fits into a page.
+
+A plot is a namedtuple below; svg() draws it. The same model has the same colour and shape in all of
+them. The colours are told apart by the colour-blind as far as ten can be, the shapes by all, and
+they stand out on white and on black alike: axes and words take the colour of the page.
+
+A plot is 480 units wide with words of 14, so that on a phone, 343 pixels wide, they are still 10.
+"""
+import re
+import subprocess
+from collections import namedtuple
+from xml.sax.saxutils import escape
+
+WIDTH, LETTERS = 480, 14
+COLOURS = ['#0072b2', '#d55e00', '#009e73', '#c0659a', '#a87900', '#3b8fcb', '#808080', '#c03b3b',
+           '#8060d0', '#6b8e23']
+SHAPES = [7, 5, 9, 13, 11, 6, 4, 8, 12, 10]  # gnuplot's numbers, full ones first
+
+# series: {model: [(x, Spread)]}. A line a model. dashed: {series: model}, drawn so, which have no
+# entry of their own in the key. ticks: {x: label} where x is not a number of anything.
+Lines = namedtuple('Lines', 'x y log_x log_y series dashed ticks', defaults=({}, None))
+# A row a model and a mark a measure. series: {measure: {model: Spread}}.
+Dots = namedtuple('Dots', 'x series')
+
+
+class Style:
+    """Which colour and shape a model has: by its place among all models that are known."""
+
+    def __init__(self, models):
+        self.place = {model: place for place, model in enumerate(models)}
+
+    def of(self, model):
+        place = self.place[model]
+        return COLOURS[place % len(COLOURS)], SHAPES[place % len(SHAPES)]
+
+
+def quoted(text):
+    return '"' + text.replace('\\', '\\\\').replace('"', '\\"').replace('_', '\\\\_') + '"'
+
+
+def block(name, lines):
+    return f'{name} << EOD\n' + ''.join(' '.join(map(str, line)) + '\n' for line in lines) + 'EOD\n'
+
+
+def begin(plot_id, height):
+    return (f'set terminal svg size {WIDTH},{height} dynamic enhanced font "sans-serif,{LETTERS}"'
+            f' name "{plot_id}"\nset encoding utf8\n'
+            'set grid ytics lc rgb "gray" dt 3 lw 0.5\nset border 3\nset tics nomirror\n')
+
+
+def logarithmic(axis):
+    """Ticks at whole powers of ten, written in full."""
+    return f'set logscale {axis} 10\nset format {axis} "%.10g"\n'
+
+
+def x_axis(plot):
+    """A tick at each point that was measured, and a little room at both ends."""
+    points = sorted({x for line in plot.series.values() for x, _ in line})
+    labels = plot.ticks or {x: f'{x:g}' for x in points}
+    ticks = ', '.join(f'"{label}" {x}' for x, label in labels.items())
+    low, high = points[0], points[-1]
+    if plot.log_x:
+        room = (high / low) ** 0.04 if high > low else 2
+        low, high = low / room, high * room
+    else:
+        room = (high - low) * 0.04 or 1
+        low, high = low - room, high + room
+    return (logarithmic('x') if plot.log_x else '') + \
+        f'set xtics ({ticks})\nset xrange [{low}:{high}]\n'
+
+
+def lines_script(plot, style):
+    names = [name for name in plot.series if name not in plot.dashed]
+    key_rows = (len(names) + 1) // 2
+    script = begin('plot', 330 + 19 * key_rows)
+    script += 'set key bmargin center horizontal Left reverse maxcols 2 samplen 2\n'
+    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nset ylabel {quoted(plot.y)} offset 1\n'
+    script += x_axis(plot)
+    script += logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'
+    drawn = []
+    for place, (name, line) in enumerate(plot.series.items()):
+        script += block(f'$line{place}', [(x, *found) for x, found in line])
+        colour, shape = style.of(plot.dashed.get(name, name))
+        title = f'title {quoted(name)}' if name in names else 'notitle'
+        drawn.append(f'$line{place} using 1:2:3:4 with yerrorlines lc rgb "{colour}" pt {shape}'
+                     f' ps 0.7 lw {1 if name in plot.dashed else 2}'
+                     f' dt {"(6,4)" if name in plot.dashed else 1} {title}')
+    return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
+
+
+def dots_script(plot, style):
+    last = list(plot.series.values())[-1]
+    models = sorted(next(iter(plot.series.values())),
+                    key=lambda model: last[model].median if model in last else 0)
+    script = begin('plot', 110 + 24 * len(models) + 20 * (len(plot.series) + 1) // 2)
+    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\n{logarithmic("x")}unset grid\n'
+    script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'
+    script += 'set key bmargin center horizontal Left reverse samplen 1\n' \
+        if len(plot.series) > 1 else 'unset key\n'
+    rows = {model: len(models) - place for place, model in enumerate(models)}
+    script += 'set ytics (' + ', '.join(f'{quoted(m)} {row}' for m, row in rows.items()) + ')\n'
+    script += f'set yrange [0.3:{len(models) + 0.7}]\n'
+    drawn = []
+    for place, (measure, marks) in enumerate(plot.series.items()):
+        shape = SHAPES[place]
+        for model, found in marks.items():
+            name = f'$mark{place}_{rows[model]}'
+            script += block(name, [(found.median, rows[model], found.low, found.high)])
+            drawn.append(f'{name} using 1:2:3:4 with xerrorbars lc rgb "{style.of(model)[0]}"'
+                         f' pt {shape} ps 1 lw 2 notitle')
+        drawn.append(f'NaN with points lc rgb "#808080" pt {shape} ps 1 title {quoted(measure)}')
+    return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
+
+
+def svg(plot_id, plot, style, title, text):
+    """Draws it, for a page: with a title and a text for those who do not see it, without names
+    that another plot of the page has, and in the page's own colour. ValueError if gnuplot
+    cannot."""
+    script = (lines_script if isinstance(plot, Lines) else dots_script)(plot, style)
+    drawn = subprocess.run(['gnuplot'], input=script, capture_output=True, text=True, timeout=60,
+                           check=False)
+    if drawn.returncode != 0 or '</svg>' not in drawn.stdout:
+        raise ValueError(f'gnuplot: {drawn.stderr.strip()}')
+    return for_a_page(plot_id, drawn.stdout, title, text)
+
+
+def for_a_page(plot_id, drawn, title, text):
+    drawn = drawn[drawn.index('<svg'):]
+    drawn = re.sub(r'<title>plot</title>\s*<desc>.*?</desc>',
+                   f'<title>{escape(title)}</title><desc>{escape(text)}</desc>', drawn, count=1,
+                   flags=re.S)
+    label = escape(f'{title}. {text}', {'"': '&quot;'})
+    drawn = re.sub(r'<svg\b', f'<svg id="{plot_id}" role="img" aria-label="{label}"', drawn,
+                   count=1)
+    drawn = re.sub(r'\sxmlns(:xlink)?="[^"]*"', '', drawn).replace('xlink:href', 'href')
+    drawn = re.sub(r'''(\bid=['"]|#)(?=gp|gnuplot|textbox|greybox|plot_)''', rf'\g<1>{plot_id}-',
+                   drawn)
+    drawn = re.sub(r'''\scolor=(['"])black\1''', '', drawn)
+    drawn = re.sub(r'''\b(fill|stroke)=(['"])black\2''', r'\1="currentColor"', drawn)
+    drawn = re.sub(r'<filter\b.*?</filter>\s*', '', drawn, flags=re.S)
+    drawn = re.sub(r'<g [^>]*>\s*</g>\s*', '', drawn)  # gnuplot's groups with nothing in them
+    return re.sub(r'\n\s+', '\n', drawn).strip()
+
+
+def as_file(drawn):
+    """The same as a file of its own, which has to say what it is."""
+    return drawn.replace('<svg', '<svg xmlns="http://www.w3.org/2000/svg"', 1)

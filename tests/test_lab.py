@@ -1,0 +1,542 @@
+"""The lab: what it measures, what it says of it, and the page that it draws."""
+import csv
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from browser import INSTALLED, Browser
+from harness import BUILD, DEADLINE, TOP, eventually, marked
+
+LAB = TOP / 'examples' / 'lab'
+sys.path.insert(0, str(LAB))
+
+import models
+import report
+import verdicts
+from verdicts import Spread, Verdict
+from workloads import QUICK, WORKLOADS
+
+needs_gnuplot = pytest.mark.skipif(not shutil.which('gnuplot'), reason='gnuplot is missing')
+SMALL = ['--clients', '12', '--rounds', '1', '--seconds', '0.05']
+
+
+# ---- running it --------------------------------------------------------------------------
+
+class Run:
+    """A run of the lab, with all that it starts marked."""
+
+    def __init__(self, *arguments, stderr=subprocess.PIPE, **variables):
+        self.mark = uuid.uuid4().hex
+        environment = {**os.environ, 'BUILD': str(BUILD), 'FORKECHO_TEST': self.mark, **variables}
+        if 'LAB' not in variables:
+            environment.pop('LAB', None)
+        self.process = subprocess.Popen(
+            [sys.executable, LAB / 'run', *map(str, arguments)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+
+    def finish(self, seconds=DEADLINE * 6):
+        """Its exit status and what it said; nothing that it started may be left."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        finally:
+            self.process.kill()
+        eventually(lambda: not marked(self.mark), 'nothing that the lab started is left')
+        return self.process.returncode, out, err
+
+
+def rows(folder, workload):
+    with open(folder / f'{workload}.csv', newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def measured(folder, workload):
+    return {(row['model'], row[WORKLOADS[workload].step], row['round'])
+            for row in rows(folder, workload)}
+
+
+@needs_gnuplot
+def test_a_small_run_measures_every_workload_and_draws_it(folder):
+    """Catches a workload that measures nothing, a plot that the page lacks, a page that fetches,
+    and anything that is left running."""
+    output = folder / 'lab'
+    status, out, err = Run('-o', output, '--models', 'forkecho,selectecho', *SMALL).finish()
+    assert status == 0, err
+    for name, workload in WORKLOADS.items():
+        found = rows(output, name)
+        assert {row['model'] for row in found} == {'forkecho', 'selectecho'}, name
+        assert [row for row in found if row['note']] == [], name
+        assert all(any(row[column] for row in found) for column in workload.columns
+                   if column != 'p99.9' and column != 'p99.99'), name
+    page = (output / 'report.html').read_text()
+    assert len(page) < 2_000_000
+    assert not re.findall(r'https?://|@import|url\((?!#)|<script|<link|<img|\bsrc=', page)
+    for section in report.SECTIONS:
+        for figure in section.figures:
+            assert f'<svg id="{figure.name}" role="img" aria-label="' in page, figure.name
+            assert (output / f'{figure.name}.svg').read_text().startswith('<svg ')
+    for claim in (row['claim'] for row in read(output / 'verdicts.csv')):
+        assert claim in out and claim.replace("'", '&#x27;') in page
+
+
+def read(path):
+    with open(path, newline='') as file:
+        return list(csv.DictReader(file))
+
+
+@needs_gnuplot
+def test_a_run_goes_on_where_it_was_interrupted(folder):
+    """Catches a resumed run that measures again what it has, or leaves out what it lacks; and a
+    terminal that is not told how far it is."""
+    output, (terminal, end) = folder / 'lab', pty.openpty()
+    command = ['-o', output, '--models', 'forkecho,threadecho', '--workloads', 'connect', *SMALL]
+    assert Run(*command, stderr=end).finish()[0] == 0
+    os.close(end)
+    told = os.read(terminal, 65536)
+    assert re.search(rb'\d+ %, \d+ s left: connect 8, round 1, threadecho', told)
+    os.close(terminal)
+    whole, path = rows(output, 'connect'), output / 'connect.csv'
+    kept = [line for line in path.read_text().splitlines() if not line.startswith('threadecho,8')]
+    path.write_text('\n'.join(kept) + '\n')
+    status, _, err = Run(*command, '--resume').finish()
+    assert status == 0, err
+    assert path.read_text().splitlines()[:len(kept)] == kept
+    assert len(rows(output, 'connect')) == len(whole)
+    assert {('threadecho', '8', '1')} <= measured(output, 'connect')
+
+
+@needs_gnuplot
+def test_an_interrupted_run_leaves_a_report_and_nothing_else(folder):
+    """Catches servers and clients that outlive a Ctrl-C, and results that it throws away."""
+    output = folder / 'lab'
+    run = Run('-o', output, '--models', 'forkecho', '--clients', '200', '--rounds', '50')
+    eventually(lambda: (output / 'connect.csv').exists()
+               and (output / 'connect.csv').read_text().count('\n') > 2, 'it measures')
+    run.process.send_signal(signal.SIGINT)
+    status, _, err = run.finish()
+    assert status == 130
+    assert '--resume' in err
+    page = (output / 'report.html').read_text()
+    assert 'Connections a second' in page and 'Not measured' in page
+
+
+# ---- bad input ---------------------------------------------------------------------------
+
+def refused(*arguments, **variables):
+    """What a run says that ends before it has begun."""
+    status, out, err = Run(*arguments, **variables).finish()
+    assert status != 0 and out == ''
+    return err
+
+
+def test_what_is_not_there_is_said_at_the_start(folder):
+    """Catches a misspelt name that costs minutes, or a message without what to do."""
+    output = folder / 'lab'
+    err = refused('-o', output, '--models', 'forkecho,thredecho')
+    assert "unknown model 'thredecho'; did you mean 'threadecho'?" in err
+    assert 'forkecho, ' in err and 'textbook' in err
+    err = refused('-o', output, '--workloads', 'conect')
+    assert "unknown workload 'conect'; did you mean 'connect'?" in err
+    assert 'lifecycle, connect, ping' in err
+    assert 'no model is named' in refused('-o', output, '--models', ',')
+    assert 'quick or full' in refused('-o', output, LAB='half')
+    assert '--seconds' in refused('-o', output, '--seconds', '0')
+    assert not output.exists()
+
+
+def test_what_is_missing_is_said_at_the_start(folder):
+    """Catches a run that measures for minutes and cannot draw, or has no server to measure."""
+    tools = folder / 'tools'
+    tools.mkdir()
+    err = refused('-o', folder / 'lab', PATH=str(tools))
+    assert 'gnuplot' in err and 'make deps' in err
+    err = refused('-o', folder / 'lab', BUILD=str(tools))
+    assert 'make lab' in err
+
+
+@needs_gnuplot
+def test_a_port_in_use_is_said_at_the_start(folder):
+    """Catches servers that fail one after the other for a reason known before."""
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        err = refused('-o', folder / 'lab', '--port', port)
+    assert f'port {port} cannot be used: address already in use' in err
+    assert 'leave --port away' in err
+
+
+@needs_gnuplot
+def test_too_few_descriptors_are_said_at_the_start(folder):
+    """Catches a run that fails at its largest step, minutes later."""
+    command = ['prlimit', '--nofile=500:500', sys.executable, LAB / 'run', '-o', folder / 'lab',
+               '--clients', '1000']
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False,
+                            env={**os.environ, 'BUILD': str(BUILD)})
+    assert result.returncode != 0
+    assert '1000 clients need 1120 open files, allowed are 500' in result.stderr
+    assert '--clients 380' in result.stderr
+
+
+@needs_gnuplot
+def test_other_settings_are_not_mixed_into_a_folder(folder):
+    """Catches a resumed run whose medians mix two kinds of measurement."""
+    output = folder / 'lab'
+    output.mkdir()
+    (output / 'machine.txt').write_text('run: full: 5 rounds of 1 s, at most 10000 clients\n')
+    assert 'other settings' in refused('-o', output, '--resume')
+
+
+# ---- servers that fail -------------------------------------------------------------------
+
+def build_with(folder, name, script):
+    """A build folder with the load generator, forkecho, and a server of our own."""
+    build = folder / 'build'
+    (build / 'hazards').mkdir(parents=True)
+    for each in ('echoload', 'forkecho'):
+        (build / each).symlink_to(BUILD / each)
+    server = build / name
+    server.write_text(f'#!{sys.executable}\n{script}')
+    server.chmod(0o755)
+    return str(build)
+
+
+BEGIN = '''import os, socket, sys
+if '--help' in sys.argv:
+    sys.exit()
+listener = socket.create_server(('127.0.0.1', 0), backlog=100)
+print('127.0.0.1:%d' % listener.getsockname()[1], flush=True)
+'''
+
+
+@needs_gnuplot
+@pytest.mark.parametrize('script, note', [
+    ("import sys\nsys.exit('no luck today')\n", 'did not start: no luck today'),
+    (BEGIN + "listener.accept()\nsys.exit('had enough')\n",
+     'the server died (status 1): had enough'),
+    (BEGIN + 'while True:\n    listener.accept()[0].close()\n', 'answers nobody'),
+], ids=['refuses', 'dies', 'answers nobody'])
+def test_a_server_that_fails_is_a_row(folder, script, note):
+    """Catches a server that stops the comparison of all others, or hangs it."""
+    build = build_with(folder, 'badecho', script)
+    output = folder / 'lab'
+    status, _, err = Run('-o', output, '--workloads', 'connect', *SMALL, BUILD=build).finish()
+    assert status == 0, err
+    found = rows(output, 'connect')
+    assert {row['note'] for row in found if row['model'] == 'badecho'} == {note}
+    assert {row['note'] for row in found if row['model'] == 'forkecho'} == {''}
+    assert note in err
+    assert f'badecho: {note}' in (output / 'report.html').read_text()
+
+
+ONE_AT_A_TIME = BEGIN + '''while True:
+    client = listener.accept()[0]
+    while data := client.recv(4096):
+        client.sendall(data)
+    client.close()
+'''
+
+
+@needs_gnuplot
+def test_a_server_of_one_client_is_no_hang(folder):
+    """Catches a comparison that waits for a server that never serves two clients at once."""
+    build = build_with(folder, 'slowecho', ONE_AT_A_TIME)
+    output = folder / 'lab'
+    status, _, err = Run('-o', output, *SMALL, BUILD=build, **{}).finish()
+    assert status == 0, err
+    own = [row for row in rows(output, 'ping') if row['model'] == 'slowecho']
+    assert [(row['clients'], bool(row['rate']), row['note']) for row in own] == \
+        [('1', True, ''), ('8', False, 'serves 1 at a time'), ('12', False, 'serves 1 at a time')]
+    words = verdicts.fates([report.numeric(row) for row in rows(output, 'misbehaviour')])
+    assert words['slowecho']['deaf'] == 'starved'
+    assert words['forkecho']['deaf'] == words['forkecho']['crash'] == 'served'
+
+
+# ---- verdicts ----------------------------------------------------------------------------
+
+def connect_rows(**rates):
+    """Rows of the workload connect: each model's rates, a round each."""
+    return [{'model': model, 'clients': 8, 'round': turn, 'rate': rate, 'cpu_us': 1e6 / rate}
+            for model, values in rates.items() for turn, rate in enumerate(values)]
+
+
+def test_spreads_that_overlap_are_no_difference():
+    """Catches a verdict that is drawn from noise."""
+    assert not verdicts.differ(Spread(100, 80, 120), Spread(200, 119, 230))
+    assert not verdicts.differ(Spread(200, 119, 230), Spread(100, 80, 119))
+
+
+def test_a_small_difference_is_no_difference():
+    """Catches a verdict that the next run takes back."""
+    near = 100 * (verdicts.CLEAR - 0.01)
+    assert not verdicts.differ(Spread(100, 99, 101), Spread(near, near - 1, near + 1))
+    far = 100 * (verdicts.CLEAR + 0.01)
+    assert verdicts.differ(Spread(100, 99, 101), Spread(far, far - 1, far + 1))
+    assert verdicts.differ(Spread(far, far - 1, far + 1), Spread(100, 99, 101))
+
+
+def test_one_bad_round_of_five_changes_nothing():
+    """Catches a spread that one slow moment of the machine widens over all others."""
+    assert verdicts.spread([100, 101, 99, 5, 102]) == Spread(100, 99, 101)
+    assert verdicts.spread([None, 3]) == Spread(3, 3, 3)
+    assert verdicts.spread([None]) is None
+
+
+def test_the_best_group_holds_all_that_do_not_differ_from_the_best():
+    """Catches a winner that is none, and a winner of the wrong end."""
+    spreads = {'a': Spread(100, 90, 110), 'b': Spread(95, 85, 105), 'c': Spread(10, 9, 11)}
+    assert verdicts.best_group(spreads, True) == ['a', 'b']
+    assert verdicts.best_group(spreads, False) == ['c']
+
+
+def test_a_verdict_tells_numbers_spread_and_ratio():
+    """Catches a claim without the numbers that it is drawn from, or with wrong ones."""
+    rates = verdicts.column(connect_rows(forkecho=[9100, 8700, 9400], textbook=[3000, 3033, 3100]),
+                            'rate')
+    words = ('is faster than', 'is slower than')
+    assert verdicts.compare(rates, 'forkecho', 'textbook', words, '/s') == [Verdict(
+        'forkecho is faster than textbook.',
+        'forkecho 9,100/s (8,700-9,400), textbook 3,030/s (3,000-3,100): 3 times')]
+    assert verdicts.compare(rates, 'textbook', 'forkecho', words, '/s')[0].claim == \
+        'textbook is slower than forkecho.'
+    assert verdicts.compare(rates, 'forkecho', 'iterecho', words, '/s') == []
+
+
+def test_the_claims_of_two_noisy_runs_are_the_same():
+    """Catches a claim that holds a number, or that noise turns round."""
+    one = connect_rows(forkecho=[7000, 7100, 7200], threadecho=[18000, 18100, 17000])
+    two = connect_rows(forkecho=[6100, 8100, 7700], threadecho=[16000, 18900, 19000])
+    claims = [[verdict.claim for verdict in verdicts.of_connect(each)] for each in (one, two)]
+    assert claims[0] == claims[1]
+    assert 'forkecho spends more processor time on a connection than threadecho.' in claims[0]
+
+
+def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
+    """Catches a verdict that takes the noise of one round, or a few clients, for growth."""
+    def held(model, turn, *costs):
+        return [{'model': model, 'clients': step, 'round': turn, 'main_us': cost}
+                for step, cost in zip((0, 800, 2500), costs)]
+    rows = [*held('flat', 1, 60, 61, 250), *held('flat', 2, 59, 62, 63),
+            *held('flat', 3, 60, 61, 240),
+            *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
+    assert [verdict.claim for verdict in verdicts.of_held(rows)] == [
+        'One held open adds less than 40 ns to a new connection: flat.',
+        'Each held open adds 40 ns or more to a new connection: rising.']
+    assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
+                             for step in (0, 12)]) == []
+
+
+def test_every_workload_has_verdicts_also_of_nothing():
+    """Catches a report that an empty or failed workload breaks."""
+    for name in WORKLOADS:
+        failed = {'model': 'forkecho', 'note': 'died', WORKLOADS[name].step: None,
+                  **dict.fromkeys(WORKLOADS[name].columns)}
+        assert verdicts.OF[name]([]) == []
+        verdicts.OF[name]([failed])
+
+
+# ---- the page in a browser ---------------------------------------------------------------
+
+NAMES = ['epollecho', 'forkecho', 'forkecho-static', 'iterecho', 'pollecho', 'preforkecho',
+         'selectecho', 'threadecho', 'threadpoolecho', 'textbook']
+
+
+class Rows:
+    """Made-up results of one workload: what a run of ten models has, in full width."""
+
+    def __init__(self, workload):
+        steps = {'connect': QUICK.calling, 'ping': QUICK.talking, 'held': QUICK.held,
+                 'lifecycle': [0, 1, 10, 100, 1000, 2500]}.get(workload.name) \
+            or workload.steps(QUICK)
+        self.rows = [
+            {'model': model, workload.step: str(step), 'round': str(turn), 'note': '',
+             **{column: str(1234.56 * (place + 1 + turn / 9)) for column in workload.columns}}
+            for place, model in enumerate(NAMES) for turn in (1, 2, 3) for step in steps]
+        self.rows.append({**dict.fromkeys(self.rows[0], ''), 'model': 'iterecho', 'note':
+                          'the server died (status 1): a long story about what went wrong in it'})
+
+
+@pytest.fixture(scope='module')
+def page(tmp_path_factory):
+    """A report of ten models with every plot."""
+    output = tmp_path_factory.mktemp('lab')
+    known = {name: models.Model(name, None, 'What it is, in one sentence.') for name in NAMES}
+    machine = {'when': '2026-01-01', 'processor': 'A Processor With A Long Name', 'cores': '2',
+               'kernel': 'Linux', 'run': 'quick', 'took': '180 s'}
+    report.write(output, machine, known, known, {name: Rows(each)
+                                                 for name, each in WORKLOADS.items()})
+    return output / 'report.html'
+
+
+@pytest.fixture(scope='module')
+def browser():
+    with Browser() as running:
+        yield running
+
+
+# All that the tests ask of the page, in one answer.
+LOOK = r'''
+const box = (e) => { const r = e.getBoundingClientRect();
+                     return {left: r.left, right: r.right, top: r.top, bottom: r.bottom,
+                             width: r.width, height: r.height}; };
+const behind = (e) => { const c = e ? getComputedStyle(e).backgroundColor : 'rgb(255, 255, 255)';
+                        return /, 0\)$/.test(c) ? behind(e.parentElement) : c; };
+const scale = (e) => { const m = e.getScreenCTM(); return Math.hypot(m.a, m.b); };
+const words = (e) => [...e.querySelectorAll('text')].filter((t) => t.textContent.trim())
+  .map((t) => ({text: t.textContent.trim(), box: box(t), colour: getComputedStyle(t).fill,
+                size: parseFloat(getComputedStyle(t).fontSize) * scale(t)}));
+const prose = 'h1, h2, p, li, dd, figcaption, th, td, caption, small, span, a';
+return {
+  page: [document.documentElement.scrollWidth, document.documentElement.clientWidth],
+  plots: [...document.querySelectorAll('figure svg')].map((e) => ({
+    name: e.id, box: box(e), behind: behind(e), words: words(e),
+    lines: [...new Set([...e.querySelectorAll('use')].map((u) => getComputedStyle(u).color))]})),
+  prose: [...document.querySelectorAll(prose)]
+    .map((e) => ({text: e.textContent.slice(0, 40), colour: getComputedStyle(e).color,
+                  behind: behind(e), size: parseFloat(getComputedStyle(e).fontSize)}))};
+'''
+
+
+def luminance(colour):
+    parts = [float(part) / 255 for part in re.findall(r'[\d.]+', colour)[:3]]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
+              for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """WCAG 2: 4.5 is asked for text, 3 for marks."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def inside(word, frame):
+    return word['left'] >= frame['left'] - 1 and word['right'] <= frame['right'] + 1 and \
+        word['top'] >= frame['top'] - 1 and word['bottom'] <= frame['bottom'] + 1
+
+
+def overlap(one, other):
+    return min(one['right'], other['right']) - max(one['left'], other['left']) > 1 and \
+        min(one['bottom'], other['bottom']) - max(one['top'], other['top']) > 3
+
+
+@needs_gnuplot
+@pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [375, 1280])
+def test_every_plot_can_be_read(page, browser, width, scheme):
+    """Catches a plot that is missing, cut off, too small, or drawn over itself, and words or lines
+    that do not stand out, on a phone and on a desk, by day and by night."""
+    browser.show(page, width, scheme)
+    seen = browser.run(LOOK)
+    assert seen['page'][0] <= seen['page'][1], 'the page is wider than the screen'
+    names = [figure.name for section in report.SECTIONS for figure in section.figures]
+    assert [plot['name'] for plot in seen['plots']] == names
+    for plot in seen['plots']:
+        frame = plot['box']
+        assert frame['width'] > 250 and frame['height'] > 150, plot['name']
+        assert frame['left'] >= 0 and frame['right'] <= seen['page'][1], plot['name']
+        assert len(plot['words']) > 5, plot['name']
+        for word in plot['words']:
+            assert inside(word['box'], frame), (plot['name'], word)
+            assert word['size'] >= 9.5, (plot['name'], word)
+            assert contrast(word['colour'], plot['behind']) >= 4.5, (plot['name'], word)
+        pairs = [(one['text'], other['text']) for place, one in enumerate(plot['words'])
+                 for other in plot['words'][place + 1:] if overlap(one['box'], other['box'])]
+        assert pairs == [], plot['name']
+        assert plot['lines'], plot['name']
+        for colour in plot['lines']:
+            assert contrast(colour, plot['behind']) >= 3, (plot['name'], colour)
+    for text in seen['prose']:
+        assert text['size'] >= 12, text
+        assert contrast(text['colour'], text['behind']) >= 4.5, text
+
+
+@needs_gnuplot
+def test_a_model_has_one_colour_in_all_plots(page):
+    """Catches a reader who follows the wrong line from one plot to the next."""
+    colours = {}
+    for name, colour in re.findall(r'<title>([a-z-]*echo(?:-static)?|textbook)</title>.*?'
+                                   r"stroke='(rgb[^']*)'", page.read_text(), re.S):
+        colours.setdefault(name, set()).add(re.sub(r'\s', '', colour))
+    assert set(colours) == set(NAMES)
+    assert all(len(found) == 1 for found in colours.values()), colours
+    assert len(set.union(*colours.values())) == len(NAMES)
+
+
+# ---- the lab sheet -----------------------------------------------------------------------
+
+def sheet_commands():
+    lines = (LAB / 'README').read_text().splitlines()
+    return [line.strip() for line in lines if re.match(
+        r'    (make|build|examples|cp|sed|SERVERS|for|ps|ls|kill|wait)\b', line)]
+
+
+def test_the_sheet_has_six_exercises_with_blanks():
+    """Catches an exercise without a command, a prediction, a place to look, or a blank."""
+    parts = re.split(r'^\d\. .*\n-+$', (LAB / 'README').read_text(), flags=re.M)[1:]
+    assert len(parts) == 6
+    for part in parts:
+        for word in ('\n    ', 'Predict:', 'Look at:', 'I saw:', '____'):
+            assert word in part
+
+
+@needs_gnuplot
+def test_the_runs_of_the_sheet_work(folder):
+    """Catches a command of the sheet that the runner refuses; each is run in a small way, with
+    two of its servers."""
+    commands = [line.split()[1:] for line in sheet_commands()
+                if line.startswith('examples/lab/run ')]
+    assert len(commands) >= 5
+    known = models.find(BUILD)
+    for number, words in enumerate(commands):
+        given = dict(zip(words[::2], words[1::2]))
+        assert given.pop('-o').startswith('build/lab-')
+        some = [name for name in given.pop('--models', 'forkecho').split(',') if name in known][:2]
+        given.pop('--clients', None)
+        command = [part for pair in given.items() for part in pair]
+        status, _, err = Run('-o', folder / str(number), '--models', ','.join(some), *command,
+                             *SMALL).finish()
+        assert status == 0, (words, err)
+
+
+@pytest.mark.skipif(not (TOP / 'examples' / 'hazards' / 'expose').exists(),
+                    reason='the hazards are not here')
+def test_the_sheet_names_what_there_is():
+    """Catches a hazard, server or file that was renamed and is still on the sheet."""
+    text = '\n'.join(sheet_commands())
+    assert '(' not in text
+    for name in re.findall(r'build/hazards/(\w+)', text) + [
+            name for line in re.findall(r'hazards/expose(?: -n \d+)? (.*)', text)
+            for name in line.split()]:
+        assert (TOP / 'examples' / 'hazards' / f'{name}.c').exists(), name
+    for name in re.findall(r'build/(\w+echo|echo\w+)\b', text):
+        source = TOP / 'examples' / 'variants' / f'serve_{name[:-4]}.c'
+        assert name == 'mineecho' or source.exists() or (TOP / 'src' / f'{name}.c').exists() \
+            or name == 'forkecho', name
+    for path in re.findall(r'(?:src|tests|examples)/[\w./]+\w', (LAB / 'README').read_text()):
+        assert (TOP / path).exists() or 'mine' in path, path
+
+
+def test_a_copied_serve_becomes_a_server(folder):
+    """Catches a last exercise that does not build from a fresh checkout."""
+    for part in ('src', 'examples'):
+        shutil.copytree(TOP / part, folder / part)
+    shutil.copy2(TOP / 'Makefile', folder)
+    shutil.copytree(BUILD / 'obj', folder / 'build' / 'obj')  # the library is compiled already
+    shutil.copy2(BUILD / 'libecho.a', folder / 'build')
+    for line in sheet_commands():
+        if line.startswith(('cp ', 'sed ', 'make build/mineecho', 'build/mineecho')):
+            result = subprocess.run(['sh', '-ec', line], cwd=folder, capture_output=True, text=True,
+                                    timeout=DEADLINE * 6, check=False,
+                                    env={**os.environ, 'MAKEFLAGS': ''})
+            assert result.returncode == 0, (line, result.stderr)
+    assert 'usage: mineecho' in result.stdout

@@ -17,9 +17,13 @@ _Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(u
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-/* How long a child tries to sign off on a full ledger, and how often it looks. */
+/* How long a child tries to sign off, on a full ledger above all, and how often it looks. */
 #define SIGN_OFF_TRIES 100
 #define SIGN_OFF_PAUSE 0.01
+
+/* After a read that fails for no reason of its own: a server that watches the ledger would find
+ * it readable at once, again and again. Seconds. */
+#define READ_PAUSE 0.01
 
 static int set_flags(int descriptor)
 {
@@ -121,10 +125,10 @@ void ledger_sign_off(int write_end, int64_t id, const struct session *session)
     for (int tries = 0; tries < SIGN_OFF_TRIES; tries++) {
         if (write(write_end, &record, sizeof record) != -1)
             return;
-        if (errno == EAGAIN)
+        if (errno == EPIPE)
+            return; /* the parent is gone, and with it whoever would read this */
+        if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
             clock_sleep(SIGN_OFF_PAUSE);
-        else if (errno != EINTR)
-            return; /* EPIPE: the parent is gone, and with it whoever would read this */
     }
 }
 
@@ -153,6 +157,8 @@ static int fill(struct ledger *ledger)
         ledger->held += (size_t)size;
         /* Where that was no whole record, this very call has said that there is none. */
         ledger->emptied = (size_t)size < room && ledger->held >= sizeof(struct record);
+    } else if (size == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        clock_sleep(READ_PAUSE);
     }
     return ledger->held >= sizeof(struct record);
 }

@@ -52,8 +52,8 @@ TEXTBOOK  = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard exampl
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards unit asan tsan
+.PHONY: all help run check check-all check-faults check-systemd deps static bench lint install \
+        uninstall dist clean hazards unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -63,6 +63,7 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
+	  'make check-faults    run the servers while their system calls fail (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
@@ -155,6 +156,15 @@ $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/
 
 check: all unit hazards
 	@BUILD=$(BUILD) tests/run $(TESTS)
+
+# What stands between a server and its libc there; see tests/faults.
+$(BUILD)/faults/shim.so: tests/faults/shim.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
+
+check-faults: all $(BUILD)/faults/shim.so
+	@BUILD=$(BUILD) WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) * 4 )) \
+	  tests/run $(or $(TESTS),tests/faults)
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

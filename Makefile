@@ -55,8 +55,9 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all check-systemd deps static bench bench-client bench-variants lab \
-        lint install uninstall dist clean hazards hazard-servers harnesses fuzz minimal unit asan tsan
+.PHONY: all help run check check-all check-faults check-systemd deps static bench bench-client \
+        bench-variants lab lint install uninstall dist clean hazards hazard-servers harnesses fuzz \
+        minimal unit asan tsan
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -66,6 +67,7 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
+	  'make check-faults    run the servers while their system calls fail (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
@@ -193,6 +195,15 @@ $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/
 
 check: all unit harnesses hazard-servers
 	@BUILD=$(BUILD) tests/run $(TESTS)
+
+# What stands between a server and its libc there; see tests/faults.
+$(BUILD)/faults/shim.so: tests/faults/shim.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
+
+check-faults: all $(BUILD)/faults/shim.so
+	@BUILD=$(BUILD) WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) * 4 )) \
+	  tests/run $(or $(TESTS),tests/faults)
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

@@ -14,6 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static int refuse(const char *what)
+{
+    log_error("cannot detach (-d): %s: %s", what, strerror(errno));
+    return -1;
+}
+
 /* How the server ended, as the starter's exit status. */
 static int status_of(pid_t server)
 {
@@ -39,13 +45,12 @@ static _Noreturn void wait_for(int lifeline, pid_t server)
     do
         got = read(lifeline, &byte, sizeof byte);
     while (got == -1 && errno == EINTR);
+    if (got == -1) { /* whether it listens will not be known, so it had better not */
+        (void)refuse("the server's answer");
+        kill(server, SIGTERM);
+        _exit(EXIT_FAILURE);
+    }
     _exit(got == sizeof byte ? EXIT_SUCCESS : status_of(server));
-}
-
-static int refuse(const char *what)
-{
-    log_error("cannot detach (-d): %s: %s", what, strerror(errno));
-    return -1;
 }
 
 static void close_both(int one, int other)

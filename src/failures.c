@@ -21,6 +21,7 @@ static const struct {
     /* Errors of the new connection's network, which Linux reports here. */
     {ENETDOWN, FAILURE_RETRY},
     {ENOPROTOOPT, FAILURE_RETRY},
+    {EOPNOTSUPP, FAILURE_RETRY},
     {EHOSTUNREACH, FAILURE_RETRY},
     {ENETUNREACH, FAILURE_RETRY},
     {ETIMEDOUT, FAILURE_RETRY},

@@ -249,10 +249,10 @@ static int change(const struct identity *identity)
 
     if (!stays && platform_set_groups(0, NULL) == -1)
         return refuse_step(identity, "give up the supplementary groups");
-    if (enter_root(identity->root) == -1)
-        return -1;
     if (!stays && setgid(identity->group) == -1)
         return refuse_step(identity, "change the group");
+    if (enter_root(identity->root) == -1)
+        return -1;
     if (!stays && setuid(identity->user) == -1)
         return refuse_step(identity, "change the user");
     return 0;

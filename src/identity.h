@@ -4,8 +4,10 @@
  * A server started as root binds its ports, and then becomes somebody else for good. Names
  * are looked up first (identity_find), while /etc and the network are within reach; after
  * binding, identity_take gives up everything in the one order that works: supplementary
- * groups, root directory, group, user. Each of them needs the privilege that the last one
- * ends. Then it tries to take each of them back, and fails if any attempt succeeds.
+ * groups, group, root directory, user. Each of them needs the privilege that the last one
+ * ends, and where a group cannot be had the sockets' files can still be removed: the root
+ * has not been left. Then it tries to take each of them back, and fails if any attempt
+ * succeeds.
  *
  * The rules:
  *   started as root, no -u     becomes `nobody`, with the group of that entry
@@ -48,7 +50,7 @@ struct identity {
 int identity_find(struct identity *identity, const char *user, const char *root);
 
 /*
- * Becomes that: supplementary groups, chroot and chdir("/"), group, user; then proves that
+ * Becomes that: supplementary groups, group, chroot and chdir("/"), user; then proves that
  * none of it can be taken back. Does nothing where identity_find found nothing to change.
  * Returns 0, or -1 (said). After -1 the process may be half changed: it must end.
  */

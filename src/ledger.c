@@ -17,9 +17,13 @@ _Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(u
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-/* How long a child tries to write on a full ledger, and how often it looks. */
+/* How long a child tries to write, on a full ledger above all, and how often it looks. */
 #define WRITE_TRIES 100
 #define WRITE_PAUSE 0.01
+
+/* After a read that fails for no reason of its own: a server that watches the ledger would find
+ * it readable at once, again and again. Seconds. */
+#define READ_PAUSE 0.01
 
 static int set_flags(int descriptor)
 {
@@ -118,12 +122,11 @@ int ledger_write(int write_end, struct record *record)
     for (int tries = 0; tries < WRITE_TRIES; tries++) {
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
-        if (errno == EAGAIN)
+        if (errno == EPIPE)
+            return -1; /* the parent is gone, and with it whoever would read this */
+        if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
             clock_sleep(WRITE_PAUSE);
-        else if (errno != EINTR)
-            return -1;
     }
-    errno = EAGAIN;
     return -1;
 }
 
@@ -159,6 +162,8 @@ static int fill(struct ledger *ledger)
         ledger->held += (size_t)size;
         /* Where that was no whole record, this very call has said that there is none. */
         ledger->emptied = (size_t)size < room && ledger->held >= sizeof(struct record);
+    } else if (size == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        clock_sleep(READ_PAUSE);
     }
     return ledger->held >= sizeof(struct record);
 }

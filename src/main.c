@@ -66,6 +66,14 @@ static int tidy_descriptors(void)
     return -1;
 }
 
+static int hear_signals(void)
+{
+    if (signals_open() == 0)
+        return 0;
+    log_error("cannot hear signals: %s", strerror(errno));
+    return -1;
+}
+
 /* All that has to be done before the server can serve. Returns it, or NULL (said). */
 static struct server *set_up(const struct options *options, struct daemon *starter,
                              struct pidfile *pidfile)
@@ -80,7 +88,8 @@ static struct server *set_up(const struct options *options, struct daemon *start
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (options->daemon && daemon_detach(starter) == -1)
         return NULL;
-    signals_open();
+    if (hear_signals() == -1)
+        return NULL;
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
@@ -104,13 +113,15 @@ static struct server *take_over(const struct options *options, int state, struct
 
     (void)manager_open();
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
-    signals_open();
     manager_connect();
     server = server_open(options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, false) == -1)
         return NULL;
     close(state);
-    return server;
+    if (hear_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
+        return server;
+    server_close(server);
+    return NULL;
 }
 
 /* Whether that could be done, which is all that is asked. Touches nothing. */

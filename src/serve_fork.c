@@ -233,7 +233,7 @@ static void forget_leaving(struct reaper *reaper, pid_t pid)
 static bool sweep(struct server *server, struct reaper *reaper)
 {
     size_t swept = 0;
-    pid_t pid;
+    pid_t pid = 0;
     int status;
 
     while (swept < SWEEP_PORTION && (pid = try_wait(-1, &status)) > 0) {
@@ -253,6 +253,9 @@ static bool sweep(struct server *server, struct reaper *reaper)
         swept++;
     }
     reaper->sweep_at = swept == SWEEP_PORTION ? clock_seconds() : 0;
+    /* Whose children cannot be waited for tries again: no SIGCHLD will tell of them once more. */
+    if (pid == -1 && children_live(server->children) > 0)
+        plan_sweep(reaper, clock_seconds());
     return swept == SWEEP_PORTION;
 }
 
@@ -266,12 +269,13 @@ static size_t sweep_all(struct server *server, struct reaper *reaper)
     return reaper->reaped - before;
 }
 
-/* The one child that is not a client's: it would wait for a sweep otherwise. */
+/* The one child that is not a client's: it would wait for a sweep otherwise. One that cannot be
+ * waited for (-1) is gone all the same, and its answer says the rest: no upgrade is on for ever. */
 static void reap_tester(struct upgrade *upgrade)
 {
-    int status;
+    int status = 0;
 
-    if (upgrade->tester != 0 && !upgrade->ended && try_wait(upgrade->tester, &status) > 0)
+    if (upgrade->tester != 0 && !upgrade->ended && try_wait(upgrade->tester, &status) != 0)
         (void)upgrade_reaped(upgrade, upgrade->tester, status);
 }
 

@@ -17,7 +17,7 @@ static void record(int number)
             seen[i] = 1;
 }
 
-void signals_open(void)
+int signals_open(void)
 {
     struct sigaction action = {.sa_handler = record};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -26,7 +26,8 @@ void signals_open(void)
     sigemptyset(&blocked);
     for (size_t i = 0; i < HEEDED; i++)
         sigaddset(&blocked, heeded[i]);
-    sigprocmask(SIG_BLOCK, &blocked, &wait_mask);
+    if (sigprocmask(SIG_BLOCK, &blocked, &wait_mask) == -1)
+        return -1;
     /* Whoever started us may have blocked or ignored some of them; we mean to hear them. */
     for (size_t i = 0; i < HEEDED; i++)
         sigdelset(&wait_mask, heeded[i]);
@@ -34,8 +35,9 @@ void signals_open(void)
      * heard in one wait. */
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < HEEDED; i++)
-        sigaction(heeded[i], &action, NULL);
-    sigaction(SIGPIPE, &ignore, NULL);
+        if (sigaction(heeded[i], &action, NULL) == -1)
+            return -1;
+    return sigaction(SIGPIPE, &ignore, NULL);
 }
 
 void signals_without_children(void)

@@ -18,8 +18,9 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Installs the handlers for TERM, INT, QUIT, HUP, USR1 and CHLD, ignores PIPE and blocks them. */
-void signals_open(void);
+/* Installs the handlers for TERM, INT, QUIT, HUP, USR1 and CHLD, ignores PIPE and blocks them.
+ * Returns 0, or -1 with errno: a server that is deaf to one of them must not serve. */
+int signals_open(void);
 
 /* The mask to wait with: what the caller of signals_open had, with our signals open. */
 const sigset_t *signals_wait_mask(void);

@@ -10,7 +10,7 @@ from harness import BUILD, SERVERS, Server, raise_descriptor_limit
 
 # A build of one server alone has neither unit suites nor clients, and the documents are tested
 # once, with a whole build.
-collect_ignore = ['systemd']  # tests/systemd/run runs these
+collect_ignore = ['systemd', 'faults']  # for targets of their own (Makefile)
 if not (BUILD / 'unit').is_dir():
     collect_ignore += ['test_units.py', 'test_fuzz.py']
 if not (BUILD / 'echoclient').exists():

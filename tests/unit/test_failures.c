@@ -14,7 +14,7 @@ START_TEST(errors_of_one_connection_are_retried)
 {
     static const int errors[] = {EINTR,      EAGAIN,      EWOULDBLOCK, ECONNABORTED, EPROTO,
                                  ECONNRESET, ENETDOWN,    ENOPROTOOPT, EHOSTUNREACH, ENETUNREACH,
-                                 ETIMEDOUT,  EPERM,
+                                 ETIMEDOUT,  EPERM,       EOPNOTSUPP,
 #ifdef EHOSTDOWN
                                  EHOSTDOWN,
 #endif

@@ -1,0 +1,193 @@
+"""The cells of the fault matrix: which call may fail with what, and what has to happen then.
+
+ERRNOS names each error with its source. RULES says what has to happen; the first rule that
+speaks of a cell counts, and a cell that no rule speaks of fails. Outcomes:
+
+    serves    every client is served, while the fault is there
+    waits     clients wait until it is over, and are served then
+    cuts      the clients whose own call failed are ended early; all others are served
+    refuses   an upgrade is refused with one line; the running program goes on
+    ends      a stop that was asked for is done, with exit 0
+    stops     the server says why in one line and ends with exit 1
+
+Two outcomes in one rule: the models differ there by what they are. A session that blocks takes
+EAGAIN for the end of its time (SO_RCVTIMEO), one in an event loop for "not now".
+"""
+import errno
+
+# The clauses of POSIX.1-2008 (System Interfaces) and Linux's manual pages (man-pages 6.03). What
+# Linux adds is behind the bar. Left out are errors of options that nobody here gives (O_DIRECT),
+# and EPIPE on a pipe: that the parent or the starter has gone, which cannot be said for it while it is
+# there (tests/unit/test_ledger.c and tests/test_daemon.py end them).
+ERRNOS = {
+    'ACCEPT': 'EAGAIN EBADF ECONNABORTED EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM ENOTSOCK '
+              'EOPNOTSUPP EPROTO | EFAULT EPERM ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET '
+              'EHOSTUNREACH ENETUNREACH ENOSR ESOCKTNOSUPPORT EPROTONOSUPPORT ETIMEDOUT',
+    'FORK': 'EAGAIN ENOMEM | ENOSYS',
+    'THREAD': 'EAGAIN EINVAL EPERM',
+    'PSELECT': 'EBADF EINTR EINVAL | ENOMEM',
+    'POLL': 'EAGAIN EINTR EINVAL | EFAULT ENOMEM',
+    'EPOLL_WAIT': '| EBADF EFAULT EINTR EINVAL',
+    'READ_CLIENT': 'EAGAIN EBADF ECONNRESET EINTR EINVAL EIO ENOBUFS ENOMEM ENOTCONN ENOTSOCK '
+                   'EOPNOTSUPP ETIMEDOUT ENXIO | ECONNREFUSED EFAULT EISDIR',
+    'READ_PIPE': 'EAGAIN EBADF EINTR EINVAL EIO | EFAULT EISDIR',
+    'WRITE_CLIENT': 'EACCES EAGAIN EBADF ECONNRESET EINTR EINVAL EIO ENETDOWN ENETUNREACH ENOBUFS '
+                    'ENOSPC ENXIO EPIPE EFBIG ERANGE | EDESTADDRREQ EDQUOT EFAULT EPERM',
+    'WRITE_PIPE': 'EAGAIN EBADF EINTR EINVAL EIO | EFAULT EPERM',
+    'WRITE_LOG': 'EAGAIN EBADF EFBIG EINTR EINVAL EIO ENOSPC ENXIO EPIPE ERANGE | EDQUOT EFAULT '
+                 'EPERM',
+    'WAITPID': 'ECHILD EINTR EINVAL | ESRCH',
+    'CLOSE': 'EBADF EINTR EIO | EDQUOT ENOSPC',
+    'SHUTDOWN': 'EBADF EINVAL ENOBUFS ENOTCONN ENOTSOCK',
+    'SETSOCKOPT': 'EBADF EDOM EINVAL EISCONN ENOBUFS ENOMEM ENOPROTOOPT ENOTSOCK | EFAULT',
+    'PIPE': 'EMFILE ENFILE | EFAULT EINVAL',
+    'SOCKET': 'EACCES EAFNOSUPPORT EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT '
+              'EPROTOTYPE | EINVAL',
+    'BIND': 'EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EALREADY EBADF EDESTADDRREQ EINPROGRESS '
+            'EINVAL EIO EISCONN EISDIR ELOOP ENAMETOOLONG ENOBUFS ENOENT ENOTDIR ENOTSOCK '
+            'EOPNOTSUPP EROFS | EFAULT ENOMEM',
+    'LISTEN': 'EACCES EBADF EDESTADDRREQ EINVAL ENOBUFS ENOTSOCK EOPNOTSUPP | EADDRINUSE',
+    'SIGACTION': 'EINVAL ENOTSUP | EFAULT',
+    'SETRLIMIT': 'EINVAL EPERM | EFAULT',
+    'SETUID': 'EINVAL EPERM | EAGAIN',
+    'SETGID': 'EINVAL EPERM',
+    'SETGROUPS': '| EFAULT EINVAL ENOMEM EPERM',
+    'CHROOT': '| EACCES EFAULT EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EPERM',
+    'EXEC': 'E2BIG EACCES EINVAL ELOOP ENAMETOOLONG ENOENT ENOEXEC ENOMEM ENOTDIR ETXTBSY | '
+            'EAGAIN EFAULT EIO EISDIR ELIBBAD EMFILE ENFILE EPERM',
+}
+
+# The calls that fail: the first of them, one more each `period`.
+WHENS = {'first': (1, 0), 'fifth': (5, 0), 'tenth': (10, 10), 'always': (1, 1)}
+
+# What says that something else came first, and is no state that lasts: a signal, or somebody who
+# took the client, the bytes or the room that there were when the wait ended. Nine of ten calls
+# fail so where the column is "always"; that all do for ever cannot be.
+MOMENTARY = {'EINTR': '*', 'EAGAIN': 'ACCEPT READ_CLIENT READ_PIPE WRITE_CLIENT'.split()}
+
+WAITS = 'PSELECT POLL EPOLL_WAIT'
+
+# What is tried in which phase of a server's life; trials.py has a function for each.
+PHASES = {
+    'start': 'SOCKET BIND LISTEN SETSOCKOPT SIGACTION SETRLIMIT SETUID SETGID SETGROUPS CHROOT '
+             'PIPE FORK THREAD CLOSE',
+    'detach': 'PIPE FORK READ_PIPE WRITE_PIPE CLOSE',
+    'serve': f'ACCEPT FORK THREAD {WAITS} READ_CLIENT READ_PIPE WRITE_CLIENT WRITE_PIPE WRITE_LOG '
+             'WAITPID CLOSE SHUTDOWN SETSOCKOPT SIGACTION SETRLIMIT SOCKET PIPE',
+    'idle': f'SHUTDOWN {WAITS}',
+    'upgrade': f'EXEC SIGACTION PIPE CLOSE WAITPID READ_PIPE WRITE_LOG FORK {WAITS}',
+    'stop': f'{WAITS} READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN SIGACTION',
+}
+
+# What has to be called at least, else the cell is a failure and no "not called": by every server,
+# or by forkecho, whose calls are known.
+REACHED = {
+    'start': ('SOCKET BIND LISTEN SETSOCKOPT SIGACTION SETUID SETGID SETGROUPS CHROOT CLOSE',
+              'PIPE'),
+    'detach': ('PIPE FORK READ_PIPE WRITE_PIPE CLOSE', ''),
+    'serve': ('ACCEPT READ_CLIENT WRITE_CLIENT WRITE_LOG CLOSE SETSOCKOPT',
+              'FORK PSELECT READ_PIPE WRITE_PIPE WAITPID SIGACTION SETRLIMIT'),
+    'idle': ('SHUTDOWN', ''),
+    'upgrade': ('', 'EXEC SIGACTION WAITPID CLOSE PSELECT'),
+    'stop': ('WRITE_LOG CLOSE', 'PSELECT READ_PIPE WAITPID'),
+}
+
+# Phase, call, errors, when, outcomes; '*' is any.
+RULES = [
+    # Listening: each problem is said, and the start fails. A port that the kernel has chosen and
+    # somebody took meanwhile is chosen again, up to 16 times.
+    ('start', 'BIND', 'EADDRINUSE', 'first fifth tenth', 'serves'),
+    ('start', 'LISTEN', 'EADDRINUSE', 'first fifth tenth', 'serves'),
+    ('start', 'SOCKET BIND LISTEN', '*', '*', 'stops'),
+    # Of the options of a listener only SO_REUSEADDR, the first of five, is indispensable.
+    ('start', 'SETSOCKOPT', '*', 'first always', 'stops'),
+    ('start', 'SETSOCKOPT', '*', 'fifth tenth', 'serves'),
+    # A server that would not hear its signals, or keeps a power it was to give up, does not serve.
+    ('start', 'SIGACTION SETUID SETGID SETGROUPS CHROOT PIPE', '*', '*', 'stops'),
+    ('start', 'FORK THREAD', '*', 'always', 'stops waits'),
+    ('start', 'FORK THREAD', '*', '*', 'stops serves'),
+    # Limits that cannot be raised and descriptors that are gone anyway.
+    ('start', 'SETRLIMIT CLOSE', '*', '*', 'serves'),
+
+    # Who started it learns that it does not run.
+    ('detach', 'READ_PIPE WRITE_PIPE', 'EINTR', '*', 'serves'),
+    ('detach', 'CLOSE', '*', '*', 'serves'),
+    ('detach', '*', '*', '*', 'stops'),
+
+    # accept: what went wrong with the new connection alone costs nothing; what somebody else has
+    # to cure is waited for; what says that our listener is none ends the server (failures.h).
+    ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'stops'),
+    ('serve', 'ACCEPT', 'EINTR EAGAIN', '*', 'serves'),
+    ('serve', 'ACCEPT FORK THREAD', '*', 'always', 'waits'),
+    ('serve', 'ACCEPT FORK THREAD', '*', '*', 'serves'),
+    ('serve', WAITS, 'EINTR', '*', 'serves'),
+    ('serve', WAITS, '*', 'always', 'waits'),
+    ('serve', WAITS, '*', '*', 'serves'),
+    # A session's own calls are its own affair.
+    ('serve', 'READ_CLIENT WRITE_CLIENT', 'EINTR', '*', 'serves'),
+    ('serve', 'READ_CLIENT WRITE_CLIENT', 'EAGAIN', '*', 'serves cuts'),
+    # The fifth and the tenth read may be one that finds the end: all is echoed by then.
+    ('serve', 'READ_CLIENT', '*', 'fifth tenth', 'cuts serves'),
+    ('serve', 'READ_CLIENT WRITE_CLIENT', '*', '*', 'cuts'),
+    # Where threads sign off their clients are closed once that has been read.
+    ('serve', 'READ_PIPE WRITE_PIPE', '*', 'always', 'serves waits'),
+    # The ledger, the log, and what is asked of the kernel in passing: no client notices.
+    ('serve', 'READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN', '*', '*', 'serves'),
+    ('serve', 'SETSOCKOPT SIGACTION SETRLIMIT', '*', '*', 'serves'),
+
+    # Whoever has been idle for too long is ended, by shutdown or by close.
+    ('idle', WAITS, 'EINTR', '*', 'serves'),
+    # Where one loop has all clients, none is read from meanwhile, and all are idle for too long.
+    ('idle', WAITS, '*', 'always', 'serves waits cuts'),
+    ('idle', '*', '*', '*', 'serves'),
+
+    ('upgrade', 'EXEC', '*', '*', 'refuses'),
+    # The new program may find that it does not hear its signals.
+    ('upgrade', 'SIGACTION', '*', '*', 'stops serves'),
+    # What does not wait hears no signal.
+    ('upgrade', WAITS, 'EINTR', '*', 'serves'),
+    ('upgrade', WAITS, '*', 'always', 'waits'),
+    ('upgrade', '*', '*', '*', 'serves'),
+
+    ('stop', '*', '*', '*', 'ends'),
+]
+
+
+# One connection's trouble is no line in a log: a port scanner could fill it (accept(2), "Error
+# handling", names those of TCP).
+SILENT = ('EAGAIN EINTR ECONNABORTED EPROTO EPERM ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET '
+          'EHOSTUNREACH EOPNOTSUPP ENETUNREACH ETIMEDOUT')
+
+
+def is_silent(phase, point, error, when):
+    return (phase, point) == ('serve', 'ACCEPT') and when != 'always' and error in SILENT.split()
+
+
+def errors_of(point):
+    return [name for name in ERRNOS[point].split() if name != '|']
+
+
+def calls_that_fail(point, error, when):
+    """From which call on, each how many, and of how many one is spared: shim.c."""
+    momentary = MOMENTARY.get(error, '')
+    spared = when == 'always' and (momentary == '*' or point in momentary)
+    return (*WHENS[when], 10 if spared else 0)
+
+
+def number_of(error):
+    return getattr(errno, error)
+
+
+def expected(phase, point, error, when):
+    """The outcomes that the first rule allows; none when there is no rule."""
+    for *rule, outcomes in RULES:
+        if all(words == '*' or word in words.split()
+               for words, word in zip(rule, (phase, point, error, when))):
+            return outcomes.split()
+    return []
+
+
+def has_to_be_reached(server, phase, point, when):
+    everywhere, here = REACHED[phase]
+    return when in ('first', 'always') and (
+        point in everywhere.split() or (server == 'forkecho' and point in here.split()))

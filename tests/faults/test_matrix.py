@@ -1,0 +1,141 @@
+"""The fault matrix: each server of the family while its system calls fail.
+
+    make check-faults                                             all, about five minutes
+    make check-faults TESTS='tests/faults/test_matrix.py -k "forkecho and ACCEPT"'
+
+A cell of the matrix is: one server, one phase of its life, one call, one error that POSIX or Linux
+names for this call, and which of the calls fail: the first, the fifth, every tenth, or all. The
+phases are its start (as root, with -u and -r, eleven listeners), its start with -d, twelve clients
+at once, clients that are idle for too long, six upgrades one after the other, and its stop.
+
+For each cell a server is started whose calls go through a shim (shim.c: a shared object between the
+server and libc, which test and server tell each other about in a page of shared memory). The fault
+is armed, clients come, the fault ends after 0.3 s or as soon as all have been served, and then
+(trials.py):
+
+    - a server that stopped has said why in exactly one line, ended with 1, and left nothing behind;
+      every client that it had accepted was served to the end;
+    - one that goes on serves the next client; its status line counts no live client, it has as
+      many children, threads and descriptors as before, no zombie among them, and each accepted
+      client is counted once and has one `end` line;
+    - no client got a wrong byte; who is cut had a call of its own fail, and the log says so;
+    - nothing spun: CPU time and the number of failed calls are bounded.
+
+That holds in every cell. What has to happen beyond that (serve, let wait, cut, refuse an upgrade,
+stop) is told by rules (cells.py), written from the documents and not from what happens; a cell for
+which there is no rule fails. Who never makes a call in a phase has "not called" there: from a life
+without faults in which the shim counts, and strace says the same. For calls that a server cannot do
+without (cells.REACHED) that is a failure.
+
+What "always" cannot mean: EINTR says that a signal came, EAGAIN from accept or a socket that was
+ready that somebody else was faster. Signals do not come for ever; so there nine of ten calls fail.
+
+The table of what happened comes at the end, and in full in build/faults.txt.
+"""
+import functools
+import itertools
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import cells
+import trials
+from test_costs import Trace
+
+
+WRONG_MAX = 8  # more cells of one call need not be tried: each that fails waits for a deadline
+
+
+@functools.cache
+def usual_calls(server_name, phase):
+    with tempfile.TemporaryDirectory(prefix='forkecho-') as folder:
+        os.chmod(folder, 0o777)
+        return trials.usual_calls(server_name, phase, Path(folder))
+
+
+@pytest.mark.parametrize('phase, point', [(phase, point) for phase, points in cells.PHASES.items()
+                                          for point in points.split()])
+def test_faults(server_name, folder, phase, point, record_property):
+    """Catches a fault that nobody survives who should, or that leaves something behind."""
+    usual = usual_calls(server_name, phase)
+    # Who executes no program refuses a SIGHUP, and has no upgrade in which calls could fail.
+    calls = 0 if phase == 'upgrade' and usual['EXEC'] == 0 else usual[point]
+    seen, wrong = [], []
+    for error, when in itertools.product(cells.errors_of(point), cells.WHENS):
+        if len(wrong) > WRONG_MAX:
+            break
+        if calls < cells.WHENS[when][0]:
+            word = 'not called' if calls == 0 else 'not reached'
+            problems = [f'{calls} calls'] if cells.has_to_be_reached(server_name, phase, point,
+                                                                     when) else []
+        else:
+            word, problems = cell(server_name, folder / f'{error}-{when}', phase, point, error,
+                                  when)
+        seen.append([server_name, phase, point, error, when, word, bool(problems)])
+        wrong += [f'{phase} {point} {error} {when}: {word}: {problem}' for problem in problems]
+    record_property('cells', seen)
+    assert not wrong, '\n'.join(wrong)
+
+
+# What is not libc's own: a pattern of strace's lines for each call that the shim counts.
+TRACED = {'ACCEPT': r'accept4?\(', 'FORK': r'(clone3?|v?fork)\((?!.*CLONE_THREAD)',
+          'THREAD': r'clone3?\(.*CLONE_THREAD', 'PSELECT': r'p?select6?\(', 'POLL': r'p?poll\(',
+          'EPOLL_WAIT': r'epoll_p?wait2?\(', 'READ': r'(read|readv|recvfrom|recvmsg)\(',
+          'WRITE': r'(write|writev|sendto|sendmsg)\(', 'WAITPID': r'(wait4|waitid)\(',
+          'CLOSE': r'close\(', 'SHUTDOWN': r'shutdown\(', 'SETSOCKOPT': r'setsockopt\(',
+          'SIGACTION': r'rt_sigaction\((?!SIGRT)',  # libc's own, for its threads
+          'SETRLIMIT': r'prlimit64\(0, \w+, \{'}
+
+
+def test_the_shim_misses_no_call(server, folder):
+    """Catches a call that passes the shim by: its cells would say "not called"."""
+    faults = trials.Faults(folder)
+    srv = server(env=faults.environment())
+    srv.status()
+    trace = Trace(srv, folder)
+    faults.arm('ACCEPT', 0, 1 << 30, 0)
+    for number in range(10):
+        with srv.connect() as client:
+            assert client.echo(b'%d' % number) == b'%d' % number
+    srv.wait_lines('^end ', 10)
+    srv.status()
+    trace.tracer.terminate()
+    trace.tracer.wait()
+    traced = re.sub(r'^\d+ +', '', trace.file.read_text(), flags=re.M)
+    seen = {point: len(re.findall('^' + pattern, traced, re.M))
+            for point, pattern in TRACED.items()}
+    counted = {point: sum(faults.calls(each) for each in trials.POINTS if each.startswith(point))
+               for point in TRACED}
+    # What waits while strace comes or goes is begun before the one, or ends after the other: the
+    # server in its loop, and each child or thread of a pool in whatever it waits by.
+    others = len(trials.children(srv.pid)) + len(trials.threads(srv.pid)) - 1
+    slack = {**dict.fromkeys(TRACED, 0), 'ACCEPT': others, 'READ': others,
+             **dict.fromkeys(cells.WAITS.split(), 1 + others)}
+    far = {point: (seen[point], counted[point]) for point in TRACED
+           if abs(seen[point] - counted[point]) > slack[point]}
+    assert not far, f'strace and the shim count: {far}'
+    assert seen['ACCEPT'] >= 10 and seen['READ'] >= 20
+
+
+def cell(server_name, folder, phase, point, error, when):
+    """What happened, and what is wrong with that."""
+    folder.mkdir()
+    folder.chmod(0o777)
+    allowed = cells.expected(phase, point, error, when)
+    outcome = trials.run(server_name, phase, folder, point, cells.number_of(error),
+                         cells.calls_that_fail(point, error, when), 'waits' in allowed)
+    problems = outcome.problems
+    if outcome.failed == 0 and not cells.has_to_be_reached(server_name, phase, point, when):
+        return 'not reached', problems  # how many reads there are differs by one or two
+    if outcome.failed == 0:
+        problems.append(f'it did not come to that in {outcome.calls} calls')
+    if cells.is_silent(phase, point, error, when) and outcome.errors:
+        problems.append(f'it said: {outcome.errors}')
+    if not allowed:
+        problems.append('there is no expectation')
+    elif outcome.word not in allowed:
+        problems.append(f'expected: {" or ".join(allowed)}')
+    return outcome.word, problems

@@ -53,7 +53,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards unit asan tsan
+        clean hazards unit asan tsan coverage
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -63,7 +63,8 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
-	  'make check-systemd   run the tests that boot a small Debian (root)' \
+	  'make coverage   run them with lines of src/ counted, and report' \
+  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
 	  'make lint       static checks of C, shell and man pages' \
@@ -124,6 +125,16 @@ asan:
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
 	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(BUILD)/tsan/threadecho
+
+# Each program counts in a file of its own, whatever becomes of its processes: tests/counters.c.
+COUNTED = BUILD=$(BUILD)/coverage HARDEN= HARDEN_LD= FEWER_MAPPINGS= CC=gcc \
+  CFLAGS='-O0 -g --coverage -fprofile-update=atomic -fprofile-info-section=gcov_info \
+    -fdata-sections -DCOUNTERS=\"$(abspath $(BUILD)/coverage/counters)\"'
+COUNTERS = $(BUILD)/coverage/obj/tests/counters.o
+coverage:
+	@$(MAKE) --no-print-directory $(COUNTED) $(COUNTERS)
+	@$(MAKE) --no-print-directory $(COUNTED) LDLIBS='-Wl,-T,tests/counters.ld $(COUNTERS)' all unit
+	@BUILD=$(BUILD)/coverage tests/coverage $(TESTS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

@@ -53,7 +53,8 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-systemd deps static bench lint install uninstall dist \
-        clean hazards unit asan tsan coverage
+        clean hazards unit asan tsan coverage memcheck \
+        instructions
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -64,6 +65,8 @@ help:
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
 	  'make coverage   run them with lines of src/ counted, and report' \
+  'make memcheck   run unit suites and some behaviours under valgrind' \
+  'make instructions   count what a connection costs in instructions (valgrind)' \
   'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
@@ -166,6 +169,12 @@ $(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/
 
 check: all unit hazards
 	@BUILD=$(BUILD) tests/run $(TESTS)
+
+# Under valgrind: for uses of what was not set, and for a figure that load does not move.
+memcheck: all unit
+	@BUILD=$(BUILD) tests/memcheck $(TESTS)
+instructions: all
+	@BUILD=$(BUILD) tests/instructions
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

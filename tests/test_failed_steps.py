@@ -181,8 +181,8 @@ def test_a_pidfile_that_stays_is_told(server_name, folder):
     """Catches a pid that is left in the file of a server that has gone, without a word."""
     result = attempt(server_name, folder, '-l', str(folder / 'missing/s'), '-P',
                      str(folder / 'pid'), wrap=[
-                         *inject('ftruncate', 'error=EIO:when=2', folder / 'pid')[:-2],
-                         '-e', 'trace=/^(ftruncate|unlink)', '-e', 'inject=unlink:error=EROFS'])
+                         *inject('ftruncate', 'error=EIO:when=2', folder / 'pid'), '-e',
+                         'trace=/^(ftruncate|unlink)', '-e', 'inject=unlink:error=EROFS'])
     assert result.returncode == 1
     assert 'cannot remove or empty the pidfile' in result.stderr.splitlines()[-1]
 
@@ -235,6 +235,20 @@ def test_without_syslog_standard_error_is_the_log(server):
                  wrap=inject('socket', 'error=EMFILE:when=1'))
     srv.wait_line(r'cannot log to syslogd \(-s\)')
     srv.wait_line('^start ')
+
+
+@forks_only
+@pytest.mark.parametrize('calls, outcome, named', [
+    ('/^accept4?$', 'error=ECONNABORTED:when=1..200', 'accept'),
+    ('pselect6', 'error=ENOMEM:when=4..7', 'pselect failed')])
+def test_a_loop_whose_call_fails_goes_on(server, calls, outcome, named):
+    """Catches a server that ends, or spins, where a client has gone before it was accepted, again
+    and again, or the wait itself fails: it says so, and the next client is served."""
+    srv = server(kind=TracedServer, wrap=inject(calls, outcome))
+    for _ in range(3):
+        assert srv.connect().echo(b'x') == b'x'
+    srv.wait_line(f'^{srv.name}: .*{named}')
+    assert len(srv.find(f'^{srv.name}: ')) <= 2
 
 
 # ---- the client --------------------------------------------------------------------------

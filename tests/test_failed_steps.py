@@ -136,11 +136,12 @@ def test_without_memory_for_the_connections(server_name, folder):
     assert_nothing(result, status, server_name, folder, named)
 
 
-def test_what_a_message_quotes_is_one_line(server_name, folder):
+@pytest.mark.parametrize('status, option', [(1, '-l'), (2, '-c')])
+def test_what_a_message_quotes_is_one_line(server_name, folder, status, option):
     """Catches a line of the log that somebody else has written: by a line feed in a name."""
     (folder / 'file').write_text('not a pid\n')
-    result = attempt(server_name, folder, '-l', 'a\nstop\033[2J.invalid:0')
-    assert_nothing(result, 1, server_name, folder, 'a?stop?[2J.invalid')
+    result = attempt(server_name, folder, option, 'a\nstop\033[2J.invalid:0')
+    assert_nothing(result, status, server_name, folder, 'a?stop?[2J.invalid')
 
 
 # ---- the pidfile -------------------------------------------------------------------------
@@ -273,11 +274,12 @@ def test_a_parallel_client_that_is_killed(server):
     assert result.returncode != 0
 
 
+@pytest.mark.parametrize('first', [1, 2])
 @pytest.mark.parametrize('options', [['hello'], [], ['-j', '2', 'hello']])
-def test_a_client_that_cannot_wait(server, options):
+def test_a_client_that_cannot_wait(server, options, first):
     """Catches a client that spins, or ends as if all was well, where poll fails."""
     srv = server()
-    result = subprocess.run([*inject('/^p?poll', 'error=ENOMEM'), program('echoclient'),
+    result = subprocess.run([*inject('/^p?poll', f'error=ENOMEM:when={first}+'), program('echoclient'),
                              *options[:-1], srv.address, *options[-1:]], stdin=subprocess.DEVNULL,
                             capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert 'Cannot allocate memory' in result.stderr

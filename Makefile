@@ -57,7 +57,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-faults check-systemd deps static bench bench-client \
         bench-variants lab lint install uninstall dist clean hazards hazard-servers harnesses fuzz \
-        minimal unit asan tsan
+        minimal unit asan tsan coverage memcheck instructions
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -68,6 +68,9 @@ help:
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
 	  'make check-faults    run the servers while their system calls fail (about five minutes)' \
+	  'make coverage   run them with lines of src/ counted, and report' \
+	  'make memcheck   run unit suites and some behaviours under valgrind' \
+	  'make instructions   count what a connection costs in instructions (valgrind)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
@@ -151,6 +154,16 @@ tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
 	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(addprefix $(BUILD)/tsan/,threadecho threadpoolecho)
 
+# Each program counts in a file of its own, whatever becomes of its processes: tests/counters.c.
+COUNTED = BUILD=$(BUILD)/coverage HARDEN= HARDEN_LD= FEWER_MAPPINGS= CC=gcc \
+  CFLAGS='-O0 -g --coverage -fprofile-update=atomic -fprofile-info-section=gcov_info \
+    -fdata-sections -DCOUNTERS=\"$(abspath $(BUILD)/coverage/counters)\"'
+COUNTERS = $(BUILD)/coverage/obj/tests/counters.o
+coverage:
+	@$(MAKE) --no-print-directory $(COUNTED) $(COUNTERS)
+	@$(MAKE) --no-print-directory $(COUNTED) LDLIBS='-Wl,-T,tests/counters.ld $(COUNTERS)' all unit
+	@BUILD=$(BUILD)/coverage tests/coverage $(TESTS)
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # ---- using -------------------------------------------------------------------------------
@@ -204,6 +217,12 @@ $(BUILD)/faults/shim.so: tests/faults/shim.c Makefile
 check-faults: all $(BUILD)/faults/shim.so
 	@BUILD=$(BUILD) WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) * 4 )) \
 	  tests/run $(or $(TESTS),tests/faults)
+
+# Under valgrind: for uses of what was not set, and for a figure that load does not move.
+memcheck: all unit
+	@BUILD=$(BUILD) tests/memcheck $(TESTS)
+instructions: all
+	@BUILD=$(BUILD) tests/instructions
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

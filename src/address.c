@@ -191,6 +191,7 @@ static void add_port(struct text *text, const struct sockaddr *address)
 char *address_text(const struct sockaddr *address, char *buffer)
 {
     const struct sockaddr_un *local = (const void *)address;
+    char path[sizeof local->sun_path + 1] = "";
     struct text text = text_in(buffer, ADDRESS_TEXT_MAX);
 
     switch (address->sa_family) {
@@ -203,10 +204,12 @@ char *address_text(const struct sockaddr *address, char *buffer)
         add_port(&text, address);
         break;
     case AF_UNIX:
-        /* An abstract one (unix(7)) begins with a NUL, which is shown as @. */
-        if (local->sun_path[0] == '\0')
+        /* One that was handed over may fill its room, and then has no NUL at its end. An abstract
+         * one (unix(7)) begins with a NUL, which is shown as @. */
+        memcpy(path, local->sun_path, sizeof local->sun_path);
+        if (path[0] == '\0')
             text_add(&text, "@");
-        text_add(&text, local->sun_path + (local->sun_path[0] == '\0'));
+        text_add(&text, path + (path[0] == '\0'));
         break;
     default:
         text_add(&text, "unknown");

@@ -140,9 +140,9 @@ int arguments_next(struct arguments *arguments)
     letter = getopt_long(arguments->argc, arguments->argv, letters, names, NULL);
     if (letter == -1)
         return 0;
-    if (letter == '?')
-        return reject_unknown(arguments, arguments->argv[optind - 1]);
     arguments->current = find_letter(arguments, letter == ':' ? optopt : letter);
+    if (arguments->current == NULL) /* as for '?', which is no option's letter */
+        return reject_unknown(arguments, arguments->argv[optind - 1]);
     arguments->value = optarg;
     if (letter == ':' || (arguments->current->value != NULL && *optarg == '\0'))
         return reject_missing(arguments);

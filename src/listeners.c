@@ -92,6 +92,7 @@ int listeners_accept(struct listener *listener, double idle, struct peer *peer)
     socklen_t length = sizeof peer->name;
     int descriptor;
 
+    memset(peer, 0, sizeof *peer); /* an upgrade passes on all of it (takeover.h) */
     peer->name.any.sa_family = AF_UNIX; /* stays so where a Unix client has no name at all */
     descriptor = accept(listener->descriptor, &peer->name.any, &length);
     if (descriptor == -1)

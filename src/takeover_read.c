@@ -297,14 +297,25 @@ static bool is_ours(const char *line, const char *program)
     return strcmp(line, expected) == 0;
 }
 
+/* The state from its beginning, on a descriptor of its own. Returns NULL with errno. */
+static FILE *open_state(int file)
+{
+    int own = lseek(file, 0, SEEK_SET) == -1 ? -1 : dup(file);
+    FILE *stream = own != -1 ? fdopen(own, "r") : NULL;
+
+    if (stream == NULL && own != -1)
+        close(own);
+    return stream;
+}
+
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool only_test)
 {
     char line[LINE_SIZE];
-    int own = dup(file), number = 0;
-    FILE *stream = own != -1 ? fdopen(own, "r") : NULL;
+    int number = 0;
+    FILE *stream = open_state(file);
     enum reading reading = READING_ON;
 
-    if (stream == NULL || fseek(stream, 0, SEEK_SET) == -1) {
+    if (stream == NULL) {
         log_error("cannot take over: cannot read the state: %s", strerror(errno));
         return -1;
     }

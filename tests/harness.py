@@ -33,6 +33,9 @@ SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))
 
+# What each server and suite is run under, such as valgrind (tests/memcheck).
+UNDER = os.environ.get('UNDER', '').split()
+
 # Another user's limits can be changed from outside only with CAP_SYS_RESOURCE.
 AS_OURSELVES = ['-u', str(os.geteuid())]
 
@@ -279,7 +282,7 @@ def run(name, *arguments, **options):
                           capture_output=True, timeout=DEADLINE, check=False, **options)
 
 
-SANITIZER = re.compile(r'(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:')
+SANITIZER = re.compile(r'(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|^==\d+==')
 # A report ends the program with a status that no test expects.
 SANITIZERS = {
     'ASAN_OPTIONS': 'exitcode=99',
@@ -319,7 +322,7 @@ class Server:
             identity = {'user': as_user, 'group': as_user, 'extra_groups': []}
             copy = True
         self.path = path = self.public_copy(path) if copy else path  # a copy may be replaced
-        command = [*wrap, path, '-1', *([verbose] if verbose else []), *options]
+        command = [*wrap, *UNDER, path, '-1', *([verbose] if verbose else []), *options]
         for address in listen:
             command += ['-l', str(address)]
 

@@ -9,8 +9,8 @@ import pytest
 from harness import BUILD, TOP, Client, children, descriptors, eventually, forks_only, only_for
 
 STATIC = BUILD.name == 'static'
-plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan'),
-                                 reason='a sanitizer has costs of its own')
+plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan', 'coverage'),
+                                 reason='what counts or sanitizes has costs of its own')
 CONNECTIONS = 40
 
 

@@ -608,3 +608,15 @@ def test_paths_in_readme_exist():
                and not (path.startswith('build/') and (path in built or f'$(BUILD){path[5:]}'
                                                        in (TOP / 'Makefile').read_text()))]
     assert missing == []
+
+
+def test_each_check_of_what_reaches_the_parent_is_there():
+    """Catches a check that SECURITY promises, and that was renamed or removed."""
+    source = '\n'.join(path.read_text() for path in sorted((TOP / 'src').glob('*.c')))
+    named = [word.strip(',:.') for line in section('forkecho', 'SECURITY')
+             for words in re.findall(r'\bFn ([^:.]*)', line) for word in words.split()]
+    named = [word for word in named if re.fullmatch(r'[a-z_]+', word)]
+    assert len(named) > 30
+    missing = [name for name in named
+               if not re.search(rf'^[a-z][\w *]*\b{name}\([^;]*\)\n?{{?$', source, re.M)]
+    assert missing == []

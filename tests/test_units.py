@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from harness import BUILD, DEADLINE, SANITIZERS, TOP
+from harness import BUILD, DEADLINE, SANITIZERS, TOP, UNDER
 
 SUITES = [*sorted(path.stem for path in (TOP / 'tests' / 'unit').glob('test_*.c')),
           'test_readiness_poll', 'test_readiness_select']  # the same suite, other backends
@@ -13,7 +13,7 @@ SUITES = [*sorted(path.stem for path in (TOP / 'tests' / 'unit').glob('test_*.c'
 @pytest.mark.parametrize('suite', SUITES)
 def test_unit(suite):
     """Catches what a module promises in its header and does not keep."""
-    result = subprocess.run([BUILD / 'unit' / suite], stdin=subprocess.DEVNULL, text=True,
+    result = subprocess.run([*UNDER, BUILD / 'unit' / suite], stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * DEADLINE,
                             env={**os.environ, **SANITIZERS}, cwd=TOP, check=False)
     assert result.returncode == 0, result.stdout

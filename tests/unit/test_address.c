@@ -284,7 +284,29 @@ START_TEST(sources_are_counted_as_specified)
 }
 END_TEST
 
-SUITE("address", every_form_is_split_into_host_and_port,
+/* Catches a path that fills its room, as a socket that was handed over may have it, and is read on
+ * behind its end; and one of the abstract name space, where the NUL is at the front. */
+START_TEST(a_path_may_fill_its_room)
+{
+    struct {
+        struct address address;
+        char beyond[8];
+    } given;
+    char text[ADDRESS_TEXT_MAX];
+
+    memset(&given, 'x', sizeof given);
+    given.beyond[sizeof given.beyond - 1] = '\0';
+    given.address.name.any.sa_family = AF_UNIX;
+    address_text(&given.address.name.any, text);
+    ck_assert_uint_eq(strlen(text), sizeof given.address.name.local.sun_path);
+    given.address.name.local.sun_path[0] = '\0';
+    address_text(&given.address.name.any, text);
+    ck_assert_uint_eq(strlen(text), sizeof given.address.name.local.sun_path);
+    ck_assert_int_eq(text[0], '@');
+}
+END_TEST
+
+SUITE("address", a_path_may_fill_its_room, every_form_is_split_into_host_and_port,
       what_is_no_address_is_refused_with_the_reason, parts_that_are_too_long_are_refused,
       what_is_printed_can_be_given_again,
       only_a_link_local_address_is_printed_with_its_interface,

@@ -274,9 +274,11 @@ START_TEST(no_idle_limit_takes_an_earlier_one_away)
 }
 END_TEST
 
-/* Catches a client that is logged, or counted, under another address than its own. */
+/* Catches a client that is logged, or counted, under another address than its own; and what lay
+ * in memory before, behind the address, which an upgrade would pass on. */
 START_TEST(the_peer_is_the_clients_own_address)
 {
+    static const char nothing[sizeof(struct peer)];
     struct address name = {.length = sizeof name.name};
     struct peer peer;
     int client, accepted;
@@ -292,6 +294,9 @@ START_TEST(the_peer_is_the_clients_own_address)
         ck_assert_int_eq(getsockname(client, &name.name.any, &name.length), 0);
         ck_assert_str_eq(peer_text(&peer, told),
                          i == 0 ? address_text(&name.name.any, ours) : "local");
+        if (i == 0)
+            ck_assert_mem_eq((char *)&peer + sizeof peer.name.v4, nothing,
+                             sizeof peer - sizeof peer.name.v4);
         close(accepted);
         close(client);
     }

@@ -726,17 +726,28 @@ START_TEST(a_pidfile_that_cannot_be_taken_over_ends_no_server)
 }
 END_TEST
 
-/* Catches a file that is no file any more, which would be read as an empty state. */
+/* Catches a file that is no file any more, or never was, which would be read as an empty state;
+ * and a descriptor that is left open then. */
 START_TEST(a_state_that_cannot_be_read_is_said)
 {
     struct capture *capture = malloc(sizeof *capture);
     const char *said;
+    int ends[2], files[] = {-1, -1}, open;
 
     set_up();
-    capture_begin(capture, STDERR_FILENO);
-    ck_assert_int_eq(takeover_read(-1, server_open(&options, NULL, NULL), NULL, true), -1);
-    said = capture_end(capture);
-    ck_assert_msg(lines_of(said) == 1 && strstr(said, "cannot read the state") != NULL, "'%s'", said);
+    ck_assert_int_eq(pipe(ends), 0);
+    files[1] = ends[0];
+    for (size_t i = 0; i < SUITE_LENGTH(files); i++) {
+        capture_begin(capture, STDERR_FILENO);
+        open = open_descriptors();
+        ck_assert_int_eq(takeover_read(files[i], server_open(&options, NULL, NULL), NULL, true), -1);
+        ck_assert_int_eq(open_descriptors(), open);
+        said = capture_end(capture);
+        ck_assert_msg(lines_of(said) == 1 && strstr(said, "cannot read the state") != NULL, "'%s'",
+                      said);
+    }
+    close(ends[0]);
+    close(ends[1]);
     free(capture);
     tear_down();
 }

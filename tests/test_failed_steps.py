@@ -1,0 +1,333 @@
+"""Each step of a start, and of an upgrade, that the system refuses: one line says which, and
+nothing goes on half done. strace(1) makes the system call fail, or lie that it was done."""
+import fcntl
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import BUILD, DEADLINE, TOP, Server, eventually, forks_only, needs_root, new_user, program
+from test_bad_start import assert_nothing, attempt
+
+# LeakSanitizer cannot work in a process that is traced.
+pytestmark = pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='strace and a sanitizer')
+glibc_calls = pytest.mark.skipif(BUILD.name == 'static', reason='the calls are counted for glibc')
+
+FORK = '/^(clone3?|v?fork)$'
+PIPE = '/^pipe2?$'
+
+
+def inject(calls, outcome, *paths):
+    """A command that runs another in which `calls` come out otherwise, on `paths` alone if given:
+    inject= of strace(1)."""
+    return ['strace', '-f', '-qq', '-o', '/dev/null', '-e', f'trace={calls}', '-e',
+            f'inject={calls}:{outcome}', *(word for path in paths for word in ('-P', str(path)))]
+
+
+# The calls and what they come out as; options; what the one line has to say.
+IDENTITY = {
+    'groups': ('setgroups', 'error=EPERM', [], 'cannot give up the supplementary groups (-u nobody'),
+    'group': ('setgid', 'error=EPERM', [], 'cannot change the group (-u nobody'),
+    'user': ('setuid', 'error=EAGAIN', [], 'cannot change the user (-u nobody'),
+    'root': ('chroot', 'error=EPERM', ['-r', '/'], "cannot make '/' the root (-r)"),
+    'user-lie': ('setuid', 'retval=0', [], "did not become 'nobody' (-u)"),
+    'groups-lie': ('setgroups', 'retval=0', [], "other groups than that of 'nobody' (-u)"),
+    'group-back': ('setresgid', 'retval=0', [], 'could still take the group of root again'),
+    'user-back': ('setresuid', 'retval=0', [], 'could still become root again'),
+    'groups-back': ('setgroups', 'retval=0:when=2', [], 'could still change its supplementary'),
+    'root-back': ('chroot', 'retval=0', [], 'could still change its root'),
+}
+SYSTEM = {
+    'detach-pipe': (PIPE, 'error=EMFILE', ['-d'], 'cannot detach (-d): pipe'),
+    'detach-fork': (FORK, 'error=EAGAIN', ['-d'], 'cannot detach (-d): fork'),
+    'ledger': (PIPE, 'error=EMFILE', [], 'cannot set up the ledger'),
+    'socket': ('socket', 'error=EMFILE', [], 'cannot listen on '),
+    'option': ('setsockopt', 'error=ENOBUFS', ['-l', '127.0.0.1:0'], 'cannot listen on '),
+    'bind': ('bind', 'error=ENOSPC', [], 'cannot listen on '),
+    'listen': ('listen', 'error=EADDRINUSE', [], 'cannot listen on '),
+}
+
+
+@needs_root
+@pytest.mark.parametrize('case', IDENTITY)
+def test_a_server_that_cannot_change_is_not_one(server_name, folder, case):
+    """Catches a server that goes on as root where a step of giving that up fails, or a system
+    that says it was done and did not: each is seen, said, and what was bound is removed."""
+    calls, outcome, options, named = IDENTITY[case]
+    (folder / 'file').write_text('not a pid\n')
+    result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'),
+                     *options, wrap=inject(calls, outcome), extra_groups=[4242])
+    assert_nothing(result, 1, server_name, folder, named)
+
+
+@forks_only
+@pytest.mark.parametrize('case', SYSTEM)
+def test_a_server_that_is_refused_what_it_needs(server_name, folder, case):
+    """Catches a failure that is passed over, told twice or as another's, or found out after
+    something is left in the way of the next start."""
+    calls, outcome, options, named = SYSTEM[case]
+    (folder / 'file').write_text('not a pid\n')
+    result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'),
+                     *options, wrap=inject(calls, outcome))
+    assert_nothing(result, 1, server_name, folder, named)
+
+
+@forks_only
+@pytest.mark.parametrize('options, named', [(['-d'], 'cannot detach (-d): /dev/null'),
+                                            ([], 'cannot open /dev/null')])
+def test_without_the_null_device(server_name, folder, options, named):
+    """Catches standard descriptors that stay closed, so that a socket becomes one of them."""
+    (folder / 'file').write_text('not a pid\n')
+    closed = [] if options else ['sh', '-c', 'exec "$@" <&-', 'sh']
+    result = attempt(server_name, folder, *options, '-l', str(folder / 's'),
+                     wrap=[*inject('/^open(at)?$', 'error=EMFILE' + (':when=2' if options else ''),
+                                '/dev/null'), *closed])
+    assert_nothing(result, 1, server_name, folder, named)
+
+
+@forks_only
+@pytest.mark.parametrize('calls, outcome', [('/^open(at)?$', 'error=EMFILE'), ('setgroups', 'error=EPERM')])
+@needs_root
+def test_the_one_client_of_inetd_is_let_go(server_name, calls, outcome):
+    """Catches -i that serves a client with less than it should have given up."""
+    ours, its = socket.socketpair()
+    with ours, its:
+        paths = ['/dev/null'] if 'open' in calls else []
+        result = subprocess.run([*inject(calls, outcome, *paths), program(server_name), '-i'],
+                                stdin=its, stderr=subprocess.PIPE, text=True, timeout=DEADLINE,
+                                check=False)
+        its.close()
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+        assert ours.recv(1) == b''
+
+
+@needs_root
+@forks_only
+@glibc_calls
+@pytest.mark.parametrize('error, options, named', [
+    ('EMFILE', ['-u', 'daemon'], "cannot look up the user 'daemon' (-u): Too many open files"),
+    ('ENOENT', [], "there is no user 'nobody' to become")])
+def test_without_the_list_of_users(server_name, folder, error, options, named):
+    """Catches a user that cannot be looked up now and is said not to exist, and root that stays root
+    where there is nobody else."""
+    (folder / 'file').write_text('not a pid\n')
+    result = attempt(server_name, folder, *options, '-l', str(folder / 's'),
+                     wrap=inject('/^open(at)?$', f'error={error}', '/etc/passwd',
+                                 '/etc/nsswitch.conf'))
+    assert_nothing(result, 1, server_name, folder, named)
+
+
+def test_without_memory_for_the_connections(server_name, folder):
+    """Catches a table that is believed to be there (-c a million, and 64 MB to have)."""
+    (folder / 'file').write_text('not a pid\n')
+    room = 64 << 20
+    result = attempt(server_name, folder, '-c', '1000000', '-l', str(folder / 's'), preexec_fn=lambda:
+                     resource.setrlimit(resource.RLIMIT_AS, (room, room)))
+    status, named = (2, 'clients that selectecho can serve') if server_name == 'selectecho' else \
+        (1, 'no memory for 1000000 connections (-c)')
+    assert_nothing(result, status, server_name, folder, named)
+
+
+@pytest.mark.parametrize('status, option', [(1, '-l'), (2, '-c')])
+def test_what_a_message_quotes_is_one_line(server_name, folder, status, option):
+    """Catches a line of the log that somebody else has written: by a line feed in a name."""
+    (folder / 'file').write_text('not a pid\n')
+    result = attempt(server_name, folder, option, 'a\nstop\033[2J.invalid:0')
+    assert_nothing(result, status, server_name, folder, 'a?stop?[2J.invalid')
+
+
+# ---- the pidfile -------------------------------------------------------------------------
+
+PIDFILE = {
+    'no-locks': ('fcntl', 'error=ENOLCK', 'cannot lock the pidfile'),
+    'disk-full': ('pwrite64', 'error=ENOSPC', 'cannot write the pidfile'),
+    'short-write': ('pwrite64', 'retval=1', 'cannot write the pidfile'),
+}
+
+
+@forks_only
+@pytest.mark.parametrize('case', PIDFILE)
+def test_a_pidfile_that_cannot_be_had(server_name, folder, case):
+    """Catches a server that runs without the lock it was asked to hold, or leaves half a pid."""
+    calls, outcome, named = PIDFILE[case]
+    (folder / 'pid').touch()
+    result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'),
+                     wrap=inject(calls, outcome, folder / 'pid'))
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result
+    assert named in result.stderr
+    assert not (folder / 's').exists()
+    assert not (folder / 'pid').exists() or (folder / 'pid').read_text() == ''
+
+
+@forks_only
+@glibc_calls
+def test_a_pidfile_that_others_keep_replacing(server_name, folder):
+    """Catches an endless race for the lock of a file that is removed each time."""
+    result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'),
+                     wrap=inject('newfstatat', 'error=ENOENT:when=2+2', folder / 'pid'))
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result
+    assert 'others keep replacing it' in result.stderr
+
+
+@forks_only
+def test_a_pidfile_that_stays_is_told(server_name, folder):
+    """Catches a pid that is left in the file of a server that has gone, without a word."""
+    result = attempt(server_name, folder, '-l', str(folder / 'missing/s'), '-P',
+                     str(folder / 'pid'), wrap=[
+                         *inject('ftruncate', 'error=EIO:when=2', folder / 'pid'), '-e',
+                         'trace=/^(ftruncate|unlink)', '-e', 'inject=unlink:error=EROFS'])
+    assert result.returncode == 1
+    assert 'cannot remove or empty the pidfile' in result.stderr.splitlines()[-1]
+
+
+@forks_only
+def test_a_pidfile_that_nobody_in_sight_holds(server_name, folder):
+    """Catches a pid that is made up where the lock has none (an open file description's, as
+    another machine's), and the file is empty."""
+    with open(folder / 'pid', 'w', encoding='ascii') as held:
+        fcntl.fcntl(held, 37, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+        result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'))
+    assert result.returncode == 1
+    assert 'another process holds' in result.stderr
+
+
+# ---- what need not fail ------------------------------------------------------------------
+
+@forks_only
+def test_a_family_that_is_missing_is_done_without(server):
+    """Catches a name with IPv6 and IPv4 that is not served where one of them cannot be had."""
+    hosts = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
+    names = Path(f'/tmp/forkecho-hosts-{os.getpid()}')
+    names.write_text('127.0.0.1 both.test\n::1 both.test\n')
+    try:
+        srv = server(listen=['both.test:0'], kind=TracedServer, wrap=[
+            'unshare', *([] if os.geteuid() == 0 else ['--user', '--map-root-user']), '--mount',
+            'sh', '-c', hosts, 'sh', str(names),
+            *inject('setsockopt', 'error=EADDRNOTAVAIL:when=1')])
+        assert len(srv.addresses) == 1
+        assert srv.connect().echo(b'x') == b'x'
+    finally:
+        names.unlink()
+
+
+class TracedServer(Server):
+    """A server that is a child of strace(1)."""
+
+    @property
+    def pid(self):
+        found = [int(child) for child in Path(
+            f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split()]
+        return found[0]
+
+
+@needs_root
+@forks_only
+def test_without_syslog_standard_error_is_the_log(server):
+    """Catches lines that go nowhere where no socket to syslogd(8) can be had."""
+    srv = server('-s', 'daemon', kind=TracedServer, as_user=new_user(),
+                 wrap=inject('socket', 'error=EMFILE:when=1'))
+    srv.wait_line(r'cannot log to syslogd \(-s\)')
+    srv.wait_line('^start ')
+
+
+@forks_only
+@pytest.mark.parametrize('calls, outcome, named', [
+    ('/^accept4?$', 'error=ECONNABORTED:when=1..200', 'accept'),
+    ('pselect6', 'error=ENOMEM:when=4..7', 'pselect failed')])
+def test_a_loop_whose_call_fails_goes_on(server, calls, outcome, named):
+    """Catches a server that ends, or spins, where a client has gone before it was accepted, again
+    and again, or the wait itself fails: it says so, and the next client is served."""
+    srv = server(kind=TracedServer, wrap=inject(calls, outcome))
+    for _ in range(3):
+        assert srv.connect().echo(b'x') == b'x'
+    srv.wait_line(f'^{srv.name}: .*{named}')
+    assert len(srv.find(f'^{srv.name}: ')) <= 2
+
+
+# ---- the client --------------------------------------------------------------------------
+
+def test_a_parallel_client_that_cannot_be_started(server):
+    """Catches clients that are waited for and were never there."""
+    srv = server()
+    result = subprocess.run([*inject(FORK, 'error=EAGAIN:when=3'), program('echoclient'), '-j', '4',
+                             srv.address, 'hello'], stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True, timeout=DEADLINE, check=False)
+    assert 'cannot start client 3 of 4: Resource temporarily unavailable' in result.stderr
+    assert (result.returncode, result.stdout) == (1, 'hello\n' * 2)
+
+
+def test_a_parallel_client_that_is_killed(server):
+    """Catches a client that came to nothing and is taken for one that succeeded."""
+    srv = server()
+    result = subprocess.run([*inject('connect', 'signal=KILL'), program('echoclient'),
+                             '-j', '2', srv.address, 'hello'], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert 'client 1 was ended by signal 9' in result.stderr
+    assert result.returncode != 0
+
+
+@pytest.mark.parametrize('first', [1, 2])
+@pytest.mark.parametrize('options', [['hello'], [], ['-j', '2', 'hello']])
+def test_a_client_that_cannot_wait(server, options, first):
+    """Catches a client that spins, or ends as if all was well, where poll fails."""
+    srv = server()
+    result = subprocess.run([*inject('/^p?poll', f'error=ENOMEM:when={first}+'), program('echoclient'),
+                             *options[:-1], srv.address, *options[-1:]], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert 'Cannot allocate memory' in result.stderr
+    assert result.returncode not in (0, -9)
+
+
+# ---- upgrades ----------------------------------------------------------------------------
+
+UPGRADE = {
+    'exec': ('execve', 'error=ENOEXEC', 'Exec format error'),
+    'state': ('ftruncate', 'error=ENOSPC:when=2', 'No space left'),
+}
+
+
+@forks_only
+@pytest.mark.parametrize('case', UPGRADE)
+def test_an_upgrade_that_fails_at_the_last_step(server, folder, case):
+    """Catches a server that is lost, or keeps descriptors, when the new program has passed its test
+    and yet cannot take over: it serves on, and the next upgrade succeeds."""
+    calls, outcome, why = UPGRADE[case]
+    srv = server(copy=True)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    with open(folder / 'trace', 'w', encoding='ascii') as said:
+        tracer = subprocess.Popen(['strace', '-e', f'trace={calls}', '-e', f'inject={calls}:{outcome}',
+                                   '-o', '/dev/null', '-p', str(srv.pid)], stderr=said)
+    status = Path(f'/proc/{srv.pid}/status')
+    eventually(lambda: re.search(r'TracerPid:\t[1-9]', status.read_text()), 'strace is there')
+    before = len(os.listdir(f'/proc/{srv.pid}/fd'))
+    srv.send_signal(signal.SIGHUP)
+    assert why in srv.wait_line(r'cannot|upgrade.*(fail|refuse)').line
+    tracer.terminate()
+    tracer.wait()
+    assert client.echo(b'y') == b'y'
+    assert len(os.listdir(f'/proc/{srv.pid}/fd')) == before
+    mark = srv.mark()
+    srv.send_signal(signal.SIGHUP)
+    srv.wait_line('^takeover ', after=mark)
+    assert client.echo(b'z') == b'z'
+
+
+PLACELESS = 'import os, sys; os.execv(sys.argv[1], ["forkecho-nowhere", *sys.argv[2:]])'
+
+
+@forks_only
+def test_a_program_whose_place_is_unknown_is_not_upgraded(server):
+    """Catches a program of the same name elsewhere that is taken for it."""
+    srv = server(wrap=[sys.executable, '-c', PLACELESS])
+    srv.send_signal(signal.SIGHUP)
+    assert 'start it by its path' in srv.wait_line('start it by its path').line
+    assert srv.connect().echo(b'x') == b'x'

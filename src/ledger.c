@@ -130,11 +130,11 @@ int ledger_write(int write_end, struct record *record)
     return -1;
 }
 
-void ledger_sign_off(int write_end, int64_t id, const struct session *session)
+int ledger_sign_off(int write_end, int64_t id, const struct session *session)
 {
     struct record record = ledger_record(id, session);
 
-    (void)ledger_write(write_end, &record);
+    return ledger_write(write_end, &record);
 }
 
 /* Drops the first `size` bytes held. */

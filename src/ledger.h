@@ -74,8 +74,9 @@ void ledger_put_client(struct record *record, const struct peer *client);
  * left who would read it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 
-/* A child's last act before _exit: the record of `id`'s session, if that can be written. */
-void ledger_sign_off(int write_end, int64_t id, const struct session *session);
+/* A child's last act before _exit: the record of `id`'s session. Returns 0, or -1 as ledger_write
+ * does: a process can leave all the same, a thread has to try again, or nobody joins it. */
+int ledger_sign_off(int write_end, int64_t id, const struct session *session);
 
 /* Takes the next record. Returns 1, or 0 when there is none now, or so much junk that the
  * caller should do something else first, and reset `junk`. */

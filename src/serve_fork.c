@@ -124,7 +124,7 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
     session_begin_small(&session, first, sizeof first);
     session_run(&session);
     close(client->descriptor);
-    ledger_sign_off(birth->ledger, getpid(), &session);
+    (void)ledger_sign_off(birth->ledger, getpid(), &session);
     _exit((int)session.ending);
 }
 

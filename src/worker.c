@@ -48,7 +48,8 @@ static void *live(void *argument)
     while (take(thread, &number, &client) == TASK_SERVE) {
         session_open(&session, thread->service, client.descriptor, &client.peer, thread->buffer);
         session_run(&session);
-        ledger_sign_off(thread->ledger, number, &session);
+        while (ledger_sign_off(thread->ledger, number, &session) == -1)
+            continue; /* the main thread is held up, and gives nothing to one that is busy */
     }
     return NULL;
 }

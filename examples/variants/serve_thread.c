@@ -40,7 +40,8 @@ static void *live(void *argument)
     struct worker *worker = argument;
 
     session_run(&worker->session);
-    ledger_sign_off(ledger.write_end, worker->number, &worker->session);
+    while (ledger_sign_off(ledger.write_end, worker->number, &worker->session) == -1)
+        continue; /* the main thread is held up, and joins nobody that it has not heard of */
     return NULL;
 }
 

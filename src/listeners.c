@@ -332,7 +332,8 @@ static int take_handed(struct listeners *listeners, const struct options *option
 int listeners_open(struct listeners *listeners, const struct options *options)
 {
     listeners->count = 0;
-    if (take_handed(listeners, options) > 0)
+    listeners->handed_over = take_handed(listeners, options) > 0;
+    if (listeners->handed_over)
         return 0;
     for (size_t i = 0; i < options->listen_count; i++)
         if (open_endpoint(listeners, options, &options->listen[i].endpoint,
@@ -341,6 +342,14 @@ int listeners_open(struct listeners *listeners, const struct options *options)
             return -1;
         }
     return 0;
+}
+
+bool listeners_accepting(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (descriptors_option(listeners->all[i].descriptor, SOL_SOCKET, SO_ACCEPTCONN) <= 0)
+            return false;
+    return true;
 }
 
 void listeners_prepare(int descriptor, const struct peer *peer, double idle)

@@ -48,6 +48,7 @@ struct listener {
 struct listeners {
     struct listener all[LISTENERS_MAX];
     size_t count;
+    bool handed_over; /* by the service manager, who has them open as well */
 };
 
 /*
@@ -67,6 +68,9 @@ void listeners_close(struct listeners *listeners);
  * to close. Returns it, or -1 with errno.
  */
 int listeners_accept(struct listener *listener, double idle, struct peer *peer);
+
+/* Whether all are listening sockets still: an error of accept that cannot pass may be untrue. */
+bool listeners_accepting(const struct listeners *listeners);
 
 /* Sets the options above on the one connection of a server that has no listener. */
 void listeners_prepare(int descriptor, const struct peer *peer, double idle);

@@ -226,10 +226,13 @@ void work_complete(void *owner, struct connection *connection)
 void work_failed(void *owner, struct connection *connection, enum load_failure why, int error)
 {
     struct run *run = owner;
+    bool works = run->phase != PHASE_OPEN && run->phase != PHASE_CLOSE && !is_held(run, connection);
+    bool piece = connection->measured || !is_scheduled(run);
 
-    work_count_failure(run, connection, why, error);
-    if (run->phase != PHASE_OPEN && run->phase != PHASE_CLOSE && !is_held(run, connection) &&
-        !is_kind(run, LOAD_HOLD) && has_next(run, run->loop.now))
+    /* On a schedule each piece of work is known, and to open a kept connection again is none. */
+    if (piece || !works)
+        work_count_failure(run, connection, why, error);
+    if (works && !is_kind(run, LOAD_HOLD) && has_next(run, run->loop.now))
         begin_again(run, connection);
 }
 

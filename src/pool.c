@@ -56,6 +56,11 @@ static int open_pipes(struct pool *pool)
     return -1;
 }
 
+bool pool_blocks(const struct listeners *listeners)
+{
+    return listeners->count == 1 && !listeners->handed_over;
+}
+
 struct pool *pool_open(struct server *server)
 {
     const struct listeners *listeners = &server->listeners;
@@ -66,7 +71,7 @@ struct pool *pool_open(struct server *server)
     pool->members = children_new(server->options->max_connections);
     if (pool->members == NULL || open_pipes(pool) == -1)
         return NULL;
-    if (listeners->count == 1) {
+    if (pool_blocks(listeners)) {
         int descriptor = listeners->all[0].descriptor;
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
     }
@@ -194,13 +199,18 @@ static void shrink(struct pool *pool, const struct server *server)
 static void heed_arrival(const struct record *record, struct server *server)
 {
     struct client client = {.descriptor = -1};
+    struct child *earlier = children_find(server->children, record->id);
     bool may_come;
 
-    if (!ledger_client(record, &client.peer) ||
-        children_find(server->children, record->id) != NULL) {
-        log_error("ignored a client on the ledger from %lld, which cannot have it",
+    if (!ledger_client(record, &client.peer)) {
+        log_error("ignored a client on the ledger from %lld, who has no address",
                   (long long)record->id);
         return;
+    }
+    /* It has one at a time, so the earlier one is gone, however that went unsaid. */
+    if (earlier != NULL) {
+        earlier->ending = SESSION_ERROR;
+        server_ended(server, earlier, 0);
     }
     if (client.peer.name.any.sa_family == AF_INET6)
         client.peer.name.v6.sin6_scope_id = (uint32_t)record->in;

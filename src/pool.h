@@ -71,8 +71,12 @@ struct pool {
     double shrinks_at; /* surplus children are let go; 0: there are none */
 };
 
+/* Whether idle children wait in accept itself: there is one listener, and it is nobody's but ours,
+ * so that it can be made blocking. */
+bool pool_blocks(const struct listeners *listeners);
+
 /* A pool without children, for the listeners of `server`: they are blocking from now on where
- * there is one. In memory that children do not inherit. NULL with errno. */
+ * pool_blocks. In memory that children do not inherit. NULL with errno. */
 struct pool *pool_open(struct server *server);
 
 /* Whether one more child is to be started. */

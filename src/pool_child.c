@@ -20,6 +20,7 @@
 /* The one child that this process is, for the handler. */
 static struct pool_child *self;
 static volatile sig_atomic_t leaving;
+static volatile sig_atomic_t verdict; /* POOL_ADMIT or POOL_REFUSE; 0: none yet */
 
 void pool_child_prepare(struct pool_child *child, const struct pool *pool,
                         const struct server *server)
@@ -69,11 +70,12 @@ static void close_others(const struct pool_child *child)
             close(descriptor);
 }
 
-/* Never called: a verdict stays blocked until it is waited for, but one that would be ignored
- * might be dropped instead (POSIX.1-2008, 2.4.1). */
-static void keep(int number)
+/* The word of the parent, and of nobody else. */
+static void heed_verdict(int number, siginfo_t *from, void *context)
 {
-    (void)number;
+    (void)context;
+    if (from->si_pid == self->parent)
+        verdict = number;
 }
 
 static sigset_t verdicts(void)
@@ -86,18 +88,23 @@ static sigset_t verdicts(void)
     return signals;
 }
 
+/* Verdicts stay blocked until they are waited for. Whoever started us may have blocked POOL_LEAVE. */
 static void heed_signals(void)
 {
-    struct sigaction heed = {.sa_handler = heed_leave}, wait = {.sa_handler = keep};
-    sigset_t signals = verdicts();
+    struct sigaction leave_at_once = {.sa_handler = heed_leave};
+    struct sigaction take_verdict = {.sa_sigaction = heed_verdict, .sa_flags = SA_SIGINFO};
+    sigset_t waited_for = verdicts(), told;
 
     signals_child();
-    sigemptyset(&heed.sa_mask);
-    sigemptyset(&wait.sa_mask);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    sigaction(POOL_LEAVE, &heed, NULL);
-    sigaction(POOL_ADMIT, &wait, NULL);
-    sigaction(POOL_REFUSE, &wait, NULL);
+    sigprocmask(SIG_BLOCK, &waited_for, NULL);
+    sigemptyset(&leave_at_once.sa_mask);
+    sigemptyset(&take_verdict.sa_mask);
+    sigaction(POOL_LEAVE, &leave_at_once, NULL);
+    sigaction(POOL_ADMIT, &take_verdict, NULL);
+    sigaction(POOL_REFUSE, &take_verdict, NULL);
+    sigemptyset(&told);
+    sigaddset(&told, POOL_LEAVE);
+    sigprocmask(SIG_UNBLOCK, &told, NULL);
 }
 
 void pool_child_start(struct pool_child *child)
@@ -138,29 +145,30 @@ void pool_child_signed_off(const struct pool_child *child, const struct session 
 /* What the parent decides. False also when it is gone. */
 static bool await_verdict(const struct pool_child *child)
 {
-    sigset_t signals = verdicts(), before;
-    int number = 0;
+    sigset_t told, before, waiting;
 
-    sigaddset(&signals, POOL_LEAVE);
-    sigprocmask(SIG_BLOCK, &signals, &before);
-    while (number != POOL_ADMIT && number != POOL_REFUSE && getppid() == child->parent) {
-        sigwait(&signals, &number);
-        if (number == POOL_LEAVE)
-            leave();
-    }
+    sigemptyset(&told);
+    sigaddset(&told, POOL_LEAVE);
+    sigprocmask(SIG_BLOCK, &told, &before);
+    waiting = before;
+    sigdelset(&waiting, POOL_LEAVE);
+    sigdelset(&waiting, POOL_ADMIT);
+    sigdelset(&waiting, POOL_REFUSE);
+    while (verdict == 0 && getppid() == child->parent)
+        sigsuspend(&waiting);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    return number == POOL_ADMIT;
+    return verdict == POOL_ADMIT;
 }
 
-/* Takes verdicts that nobody has asked for: somebody's stray signals. */
+/* Lets in what is pending: with somebody's stray signal the parent's would be one (POSIX.1-2008,
+ * 2.4.1), and would count as his. */
 static void forget_verdicts(void)
 {
-    sigset_t signals = verdicts(), pending;
-    int number;
+    sigset_t signals = verdicts();
 
-    while (sigpending(&pending) == 0 && (sigismember(&pending, POOL_ADMIT) == 1 ||
-                                         sigismember(&pending, POOL_REFUSE) == 1))
-        sigwait(&signals, &number);
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    verdict = 0;
 }
 
 /* Says whom it has accepted. Returns whether that client may come in. */
@@ -193,7 +201,7 @@ static struct listener *ready_listener(struct pool_child *child)
     int limit = 0;
     fd_set ready;
 
-    if (listeners->count == 1)
+    if (pool_blocks(listeners))
         return &listeners->all[0];
     FD_ZERO(&ready);
     for (size_t i = 0; i < listeners->count; i++) {
@@ -212,13 +220,12 @@ static struct listener *ready_listener(struct pool_child *child)
 }
 
 /* The parent tells who reads the log; the child tries again, but not at once. */
-static void heed_failure(const struct pool_child *child, int error)
+static void heed_failure(struct pool_child *child, int error)
 {
-    static unsigned retries;
     const struct timespec pause = clock_timespec(ACCEPT_PAUSE);
     struct record record = {.ending = POOL_CANNOT, .problem = error};
 
-    if (leaving || !failure_persists(error, &retries))
+    if (leaving || !failure_persists(error, &child->retries))
         return;
     if (!report(child, &record))
         leave();
@@ -238,6 +245,7 @@ bool pool_child_accept(struct pool_child *child, struct client *client)
             heed_failure(child, errno);
             continue;
         }
+        child->retries = 0;
         if (may_come(child, client))
             return true;
         close(client->descriptor);

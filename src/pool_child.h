@@ -5,8 +5,9 @@
  *                  ^                                                                  |
  *                  +------------------------------------------------------------------+
  *
- * With one listener a child waits in accept itself, which Linux lets one of many wake from.
- * With several it waits in pselect, which wakes all idle children for each client, of whom
+ * With one listener of its own a child waits in accept itself, which Linux lets one of many wake
+ * from. With several, or one that the service manager shares, whose flags are not ours to
+ * change, it waits in select, which wakes all idle children for each client, of whom
  * one finds it: idle children are few (pool.c), and a client so costs a call more, and that.
  *
  * Handlers elsewhere only record (signals.h). The one for POOL_LEAVE closes the listeners and
@@ -41,6 +42,7 @@ struct pool_child {
     struct listeners listeners; /* copies: the descriptors are its own to close */
     pid_t parent, own;
     int ledger, lease; /* the write ends; the ledger's is above all that the parent opened */
+    unsigned retries;  /* accepts in a row that failed and are to be tried again (failures.h) */
 };
 
 /* In the parent: fills it in. */

@@ -307,7 +307,8 @@ struct waiting server_wait_begin(struct server *server, double until)
     double now = clock_seconds(), wake = wake_time(server, until, now);
     bool open = !server->children_accept && gate_is_open(server, now);
     bool just_opened = open && server->was_closed;
-    double seconds = just_opened || (wake > 0 && wake <= now) ? 0 : wake > 0 ? wake - now : -1;
+    bool at_once = just_opened || server->order != 0 || (wake > 0 && wake <= now);
+    double seconds = at_once ? 0 : wake > 0 ? wake - now : -1;
 
     update_title(server);
     for (size_t i = 0; i < server->listeners.count; i++)
@@ -322,14 +323,17 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
 {
     double now;
 
-    /* A wait that sleeps lets signals in; one that finds something at once may not (signals.h). */
-    if (found > 0 && waiting->now - server->heard >= server->hear_period) {
+    if (found == -1) {
+        gate_pause(server, "the wait", "");
+        clock_sleep(PAUSE_FIRST);
+    }
+    /* A wait that sleeps lets signals in; one that does not may not (signals.h). */
+    if ((found > 0 || waiting->seconds == 0) &&
+        waiting->now - server->heard >= server->hear_period) {
         signals_hear();
         server->heard = waiting->now;
-    }
-    if (found == -1) {
-        log_error("the wait failed: %s", strerror(errno));
-        clock_sleep(PAUSE_FIRST);
+    } else if (found == -1) {
+        signals_hear();
     }
     note_late(server, waiting->just_opened);
     now = clock_seconds(); /* ThreadSanitizer runs a handler that came in the wait here */

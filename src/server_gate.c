@@ -26,8 +26,7 @@
 
 /* ---- failures ---- */
 
-/* Closes the gate for a while. Says so at the start of an episode, with `hint`. */
-static void pause_gate(struct server *server, const char *what, const char *hint)
+void gate_pause(struct server *server, const char *what, const char *hint)
 {
     int error = errno;
     double now = clock_seconds();
@@ -69,7 +68,7 @@ void server_start_failed(struct server *server, const char *what)
 
     platform_process_limits(limits, sizeof limits);
     errno = error;
-    pause_gate(server, what, limits);
+    gate_pause(server, what, limits);
 }
 
 void server_hold(struct server *server, const struct client *client, const char *what)
@@ -79,12 +78,23 @@ void server_hold(struct server *server, const struct client *client, const char 
     server_start_failed(server, what);
 }
 
+/* Where a child has accepted, its error is only as true as the child: our own copies tell. */
+static bool is_hopeless(const struct server *server, int error)
+{
+    if (failure_action(error) != FAILURE_STOP)
+        return false;
+    return !server->children_accept || !listeners_accepting(&server->listeners);
+}
+
 void server_accept_failed(struct server *server)
 {
-    if (failure_action(errno) != FAILURE_STOP) {
-        pause_gate(server, "accept", errno == EMFILE ? "RLIMIT_NOFILE (ulimit -n)" : "");
+    const char *what = server->children_accept ? "a child's accept" : "accept";
+    bool ours = errno == EMFILE && !server->children_accept;
+
+    if (!is_hopeless(server, errno)) {
+        gate_pause(server, what, ours ? "RLIMIT_NOFILE (ulimit -n)" : "");
     } else if (server->phase == SERVER_SERVING) {
-        log_error("accept failed: %s; stopping", strerror(errno));
+        log_error("%s failed: %s; stopping", what, strerror(errno));
         stop_for_failure(server);
     }
 }

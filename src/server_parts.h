@@ -18,6 +18,10 @@ bool gate_is_open(const struct server *server, double now);
 /* When the gate has to be looked at again although nothing happens; 0: no such time. */
 double gate_wakes(const struct server *server, double now);
 
+/* `what` has failed with errno: closes the gate for a while. Says so at the start of an episode of
+ * failures, with `hint`. */
+void gate_pause(struct server *server, const char *what, const char *hint);
+
 /* Ends an episode of failures that is over at `now`. */
 void gate_settle(struct server *server, double now);
 

@@ -304,6 +304,24 @@ def test_a_server_ends_with_its_terminal(server):
     assert srv.wait() == 0
 
 
+@with_processes
+def test_the_second_hang_up_asks_before_it_kills(server):
+    """Catches an order to end that is passed on only after the next wait: by then it is to kill."""
+    master, slave = os.openpty()
+    srv = server(stderr=slave)
+    os.close(slave)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    os.close(master)
+    srv.send_signal(signal.SIGHUP)
+    eventually(lambda: not listens(srv), 'the listener is closed')
+    start = time.monotonic()
+    srv.send_signal(signal.SIGHUP)
+    assert srv.wait() == 0
+    assert time.monotonic() - start < 0.9  # SIGKILL follows SIGTERM after a second
+    client.close()
+
+
 def listens(srv):
     try:
         srv.connect().close()

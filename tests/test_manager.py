@@ -1,4 +1,5 @@
 """The service manager's protocol: what it is told, and the sockets that it hands over."""
+import fcntl
 import os
 import re
 import signal
@@ -303,6 +304,24 @@ def test_clients_wait_for_the_next_server(server):
     second = server(**handed([listener]))
     assert waiting.receive(1) == b'y'
     assert second.status()['accepted'] == '1'
+    listener.close()
+
+
+def test_the_flags_of_a_shared_listener_are_left_alone(server):
+    """Catches a server that makes the manager's socket blocking, or is upset by one that is not:
+    whoever has it open as well, such as its successor, would sleep in accept."""
+    listener = listening(socket.AF_INET, ('127.0.0.1', 0))
+    listener.setblocking(False)
+    srv = server(**handed([listener]))
+    with srv.connect() as client:
+        assert client.echo(b'x') == b'x'
+    assert fcntl.fcntl(listener, fcntl.F_GETFL) & os.O_NONBLOCK
+    idle = [each.pid for each in children(srv.pid)]
+    before = sum(process(pid).cpu for pid in [srv.pid, *idle])
+    for _ in range(20):
+        with srv.connect() as client:
+            assert client.echo(b'x') == b'x'
+    assert sum(process(pid).cpu for pid in [srv.pid, *idle] if process(pid)) - before < 0.5
     listener.close()
 
 

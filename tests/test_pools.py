@@ -44,6 +44,28 @@ def served(srv, count):
 
 # ---- threads -----------------------------------------------------------------------------
 
+@pytest.mark.only('threadecho', 'threadpoolecho')
+def test_a_stop_of_more_threads_than_the_ledger_holds(server):
+    """Catches threads that give up signing off on a full ledger: nobody sweeps for them, so the
+    server never ends. 64 KiB hold some 740 records, and all clients end at once."""
+    srv = server('-q', '-c', '1500', '-t', '0', verbose=None)
+    clients = served(srv, 1200)
+    srv.send_signal(signal.SIGTERM)
+    eventually(lambda: refused(srv), 'the listener is closed')
+    srv.send_signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    for client in clients:
+        client.close()
+
+
+def refused(srv):
+    try:
+        srv.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @threads_kept
 def test_a_thread_serves_the_next_client(server):
     """Catches a pool that starts a thread for each client all the same."""
@@ -290,7 +312,7 @@ def test_children_without_descriptors_wait_and_do_not_spin(server):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[pid][1]))
     for client in served(srv, 3):  # Linux has taken the number when accept begins to wait
         client.close()
-    srv.wait_line('accept failed: .*RLIMIT_NOFILE')
+    srv.wait_line("a child's accept failed: Too many open files")
     waiting = srv.connect()
     waiting.sendall(b'w')
     before = sum(process(pid).cpu for pid in [srv.pid, *limits])
@@ -392,3 +414,39 @@ def test_children_that_come_and_go_are_counted_right(server):
     assert status.number('accepted') == status.number('ended') > 0
     served(srv, 30)
     assert len(pool(srv)) == 30
+
+
+@children_kept
+def test_what_was_blocked_at_the_start_does_not_keep_children(server):
+    """Catches children that do not hear that they are to leave, as whoever started the server had
+    that signal blocked: they would keep the address."""
+    srv = server('-t', '0', before=lambda: signal.pthread_sigmask(
+        signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGURG, signal.SIGALRM]))
+    idle = eventually(lambda: len(children(srv.pid)) >= SPARE_LEAST and children(srv.pid), 'idle')
+    srv.send_signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.find('not all children') == []
+    eventually(lambda: all(process(each.pid) is None for each in idle), 'they have left')
+
+
+@children_kept
+def test_a_stray_verdict_is_nobodys_word(server):
+    """Catches a child that takes somebody's signal for its parent's: the client would be counted
+    for ever, and his source locked out."""
+    srv = server('-C', '1')
+    eventually(lambda: len(children(srv.pid)) >= SPARE_LEAST, 'the pool is there')
+    srv.send_signal(signal.SIGSTOP)
+    client = srv.connect()
+    for each in children(srv.pid):
+        os.kill(each.pid, signal.SIGALRM)
+        os.kill(each.pid, signal.SIGURG)
+    srv.send_signal(signal.SIGCONT)
+    assert client.echo(b'x') == b'x'
+    client.close()
+    idle_again(srv)
+    for _ in range(8):
+        with srv.connect() as again:
+            assert again.echo(b'y') == b'y'
+        idle_again(srv)
+    status = srv.status()
+    assert (status['accepted'], status['ended'], status['refused']) == ('9', '9', '0')

@@ -33,7 +33,8 @@
  *
  * What the parent hears is only as true as the child: one that was subverted can, beyond what
  * it can in forkecho (ledger.h), take clients and not tell, and, as it has the listeners, keep
- * them from all others.
+ * them from all others. That accept cannot work any more the parent believes its own copies of
+ * the listeners only.
  *
  * Cost: a report is constant, and wakes the parent where it sleeps; but where no child waits for a
  * verdict and enough are idle, it sleeps on for a moment, so a busy pool wakes it some hundred
@@ -49,7 +50,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* None of them is sent by a terminal or asked of a server by a person, so a stray one is rare. */
+/* None of them is sent by a terminal or asked of a server by a person. A stray POOL_LEAVE costs a
+ * child, which is replaced; a verdict is believed from the parent only. */
 #define POOL_LEAVE SIGUSR2
 #define POOL_ADMIT SIGURG
 #define POOL_REFUSE SIGALRM

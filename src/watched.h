@@ -3,7 +3,8 @@
  *
  * A blocking server lets the kernel time its reads and writes; one that waits for all
  * sessions at once must know itself when each is due: at the end of its pause, when it has
- * been idle for too long, or when its lifetime is over.
+ * been idle for too long, or when its lifetime is over. In a pause (-w) its descriptor is not
+ * watched: that the client has gone is found when the pause is over.
  *
  * Cost: one allocation a session, with its buffer, which is often one that has ended before; one
  * system call, to make the descriptor non-blocking.

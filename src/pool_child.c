@@ -27,6 +27,7 @@ void pool_child_prepare(struct pool_child *child, const struct pool *pool,
 {
     child->options = server->options;
     child->listeners = server->listeners;
+    child->blocks = pool_blocks(&server->listeners);
     child->parent = getpid();
     child->ledger = pool->ledger.write_end;
     child->lease = pool->lease_write;
@@ -201,7 +202,7 @@ static struct listener *ready_listener(struct pool_child *child)
     int limit = 0;
     fd_set ready;
 
-    if (pool_blocks(listeners))
+    if (child->blocks)
         return &listeners->all[0];
     FD_ZERO(&ready);
     for (size_t i = 0; i < listeners->count; i++) {

@@ -40,6 +40,7 @@
 struct pool_child {
     const struct options *options;
     struct listeners listeners; /* copies: the descriptors are its own to close */
+    bool blocks; /* it waits in accept (pool_blocks) */
     pid_t parent, own;
     int ledger, lease; /* the write ends; the ledger's is above all that the parent opened */
     unsigned retries;  /* accepts in a row that failed and are to be tried again (failures.h) */

@@ -1,4 +1,5 @@
 """The lab: what it measures, what it says of it, and the page that it draws."""
+import contextlib
 import csv
 import os
 import pty
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from browser import INSTALLED, Browser
+from daemons import free_port
 from harness import BUILD, DEADLINE, TOP, eventually, marked
 
 LAB = TOP / 'examples' / 'lab'
@@ -25,8 +27,11 @@ import report
 import results
 import verdicts
 from verdicts import Spread, Verdict
-from workloads import QUICK, WORKLOADS
+from workloads import FULL, QUICK, WAVE, WORKLOADS
 
+# Programs of the hazards are not built with sanitizers, and need not be tested twice.
+needs_mistakes = pytest.mark.skipif(not (BUILD / 'hazards').is_dir(),
+                                    reason='the hazards are not built here')
 needs_gnuplot = pytest.mark.skipif(not shutil.which('gnuplot'), reason='gnuplot is missing')
 SMALL = ['--clients', '12', '--rounds', '1', '--seconds', '0.05']
 
@@ -668,7 +673,72 @@ def test_a_model_has_one_colour_in_all_plots(page):
 def sheet_commands():
     lines = (LAB / 'README').read_text().splitlines()
     return [line.strip() for line in lines if re.match(
-        r'    (make|build|examples|cp|sed|SERVERS|for|ps|ls|kill|wait)\b', line)]
+        r'    (make|build|examples|cp|sed|SERVERS|for|until|rm|ps|ls|kill|wait)\b', line)]
+
+
+def block_with(command, folder):
+    """The block of the sheet that has this command, for ports and files of the test."""
+    blocks = re.findall(r'(?:^    .*\n)+', (LAB / 'README').read_text(), re.M)
+    [block] = [block for block in blocks if command in block]
+    for port in set(re.findall(r'\b70\d\d\b', block)):
+        block = block.replace(port, str(free_port()))
+    return re.sub(r'build/(?=log|deaf)', f'{folder}/', block).replace(' build/', f' {BUILD}/')
+
+
+def paste(block):
+    """What a shell prints that reads the block, as if it was typed; nothing of it is left."""
+    mark = uuid.uuid4().hex
+    shell = subprocess.Popen(['sh'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                             env={**os.environ, 'FORKECHO_TEST': mark})
+    try:
+        out, _ = shell.communicate(block, timeout=DEADLINE * 3)
+        eventually(lambda: not marked(mark), 'nothing of the block runs any more')
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+    return out
+
+
+@needs_mistakes
+def test_the_zombies_of_the_sheet_are_seen(folder):
+    """Catches a block whose clients come before the server listens, and an exercise with nothing
+    to watch."""
+    out = paste(block_with('hazards/no_reaping', folder))
+    assert out.splitlines()[:5] == ['hello'] * 5, out
+    assert len(re.findall(r'^ *\d+ +\d+ Z', out, re.M)) == 5, out
+
+
+@needs_mistakes
+def test_the_leak_of_the_sheet_is_found(folder):
+    """Catches the same, and descriptors that were counted before the server had its own."""
+    before, *hellos, after = paste(block_with('hazards/parent_keeps', folder)).splitlines()
+    assert hellos == ['hello'] * 5
+    assert int(after) - int(before) == 5 and int(before) == 4
+
+
+@pytest.mark.parametrize('name, starves', [('iterecho', True), ('forkecho', False)])
+def test_the_starving_of_the_sheet_is_seen(folder, name, starves):
+    """Catches an honest client that is there before the deaf one, or before the server."""
+    if not (BUILD / 'iterecho').exists():
+        pytest.skip('the variants are not built here')
+    out = paste(block_with('echoload deaf', folder).replace('iterecho', name))
+    assert 'refused' not in out and 'deaf' not in out
+    assert (re.search(r'^count +0 messages$', out, re.M) is not None) == starves, out
+
+
+def test_the_sheet_asks_for_what_is_measured():
+    """Catches a question to which the report has no answer: a number of clients that is no step of
+    the quick run."""
+    text = (LAB / 'README').read_text()
+    callers = re.findall(r'connections a second from (\d+) clients', text)
+    talkers = re.findall(r'messages a second on (\d+) open connections', text)
+    leavers = re.findall(r'when (\d+) clients leave at once', text)
+    assert callers and set(map(int, callers)) <= set(QUICK.calling)
+    assert talkers and set(map(int, talkers)) <= set(QUICK.talking)
+    assert leavers and set(map(int, leavers)) == {WAVE}
+    assert f'--clients {WAVE} ' in text
+    assert f'goes on to {FULL.clients:,} clients' in text
 
 
 def test_the_sheet_has_six_exercises_with_blanks():
@@ -706,7 +776,7 @@ def test_the_sheet_names_what_there_is():
     text = '\n'.join(sheet_commands())
     assert '(' not in text
     for name in re.findall(r'build/hazards/(\w+)', text) + [
-            name for line in re.findall(r'hazards/expose(?: -n \d+)? (.*)', text)
+            name for line in re.findall(r'hazards/expose(?: -u)?(?: -n \d+)?(?: -s --)? (.*)', text)
             for name in line.split()]:
         assert (TOP / 'examples' / 'hazards' / f'{name}.c').exists(), name
     for name in re.findall(r'build/(\w+echo|echo\w+)\b', text):

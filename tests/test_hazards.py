@@ -223,16 +223,19 @@ def test_a_program_that_is_no_server_is_said():
     assert 'printed no address' in done.stderr and 'Traceback' not in done.stderr
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['INT', 'TERM'])
-def test_nothing_is_left_when_it_is_interrupted(folder, number):
-    """Catches servers, clients' children and folders that stay behind after Ctrl-C."""
+@pytest.mark.parametrize('tell, number', [
+    (os.kill, signal.SIGINT), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)],
+    ids=['INT', 'TERM', 'Ctrl-C'])
+def test_nothing_is_left_when_it_is_interrupted(folder, tell, number):
+    """Catches servers, clients' children and folders that stay behind, also when the whole
+    foreground group is told, as by Ctrl-C."""
     mark = uuid.uuid4().hex
     running = subprocess.Popen(
         [sys.executable, EXPOSE, '-M', '-n', '100', '-s', program(SERVERS[0])],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, 'FORKECHO_TEST': mark, 'TMPDIR': str(folder)})
     eventually(lambda: len(marked(mark)) > 1, 'trials are running')
-    running.send_signal(number)
+    tell(running.pid, number)
     assert running.communicate(timeout=DEADLINE)[1] == ''
     assert running.returncode == 130
     eventually(lambda: not marked(mark), 'nothing runs any more')

@@ -48,7 +48,8 @@ class Run:
             environment.pop('LAB', None)
         self.process = subprocess.Popen(
             [sys.executable, LAB / 'run', *map(str, arguments)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment,
+            start_new_session=True)
 
     def finish(self, seconds=DEADLINE * 6):
         """Its exit status and what it said; nothing that it started may be left."""
@@ -182,15 +183,18 @@ def test_a_new_run_leaves_nothing_of_an_old_one(folder):
 
 
 @needs_gnuplot
-def test_an_interrupted_run_leaves_a_report_and_nothing_else(folder):
-    """Catches servers and clients that outlive a Ctrl-C, and results that it throws away."""
+@pytest.mark.parametrize('tell', [os.kill, os.killpg], ids=['alone', 'Ctrl-C'])
+def test_an_interrupted_run_leaves_a_report_and_nothing_else(folder, tell):
+    """Catches servers and clients that outlive an interrupt, and results that it throws away. From
+    a terminal all of the foreground group has it: the load that is running, too."""
     output = folder / 'lab'
     run = Run('-o', output, '--models', 'forkecho', '--clients', '200', '--rounds', '50')
     eventually(lambda: (output / 'connect.csv').exists()
                and (output / 'connect.csv').read_text().count('\n') > 2, 'it measures')
-    run.process.send_signal(signal.SIGINT)
+    tell(run.process.pid, signal.SIGINT)
     status, _, err = run.finish()
-    assert status == 130
+    assert status == 130 and 'Traceback' not in err, err
+    assert not [row for row in rows(output, 'connect') if row['note']]
     assert '--resume' in err
     page = (output / 'report.html').read_text()
     assert 'Connections a second' in page and 'Not measured' in page

@@ -154,7 +154,8 @@ def test_a_measurement_is_kept_whole_or_not_at_all(folder):
     """Catches half of the rows of a measurement that count as all of it, and a truth about a model
     that is taken for a failure."""
     kept = results.Results(folder, WORKLOADS['held'], False)
-    kept.add('one', '', 1, [{'clients': 0, 'rate': 5}, {'clients': 9, 'note': 'serves 1 at a time'}])
+    kept.add('one', '', 1, [{'clients': 0, 'rate': 5},
+                            {'clients': 9, 'note': 'serves 1 at a time'}])
     kept.add('two', '', 1, [{'clients': 0, 'rate': 5}, {'clients': 9, 'rate': 5}])
     kept.add('bad', '', 1, [{'note': 'serves 0 at a time'}])
     again = results.Results(folder, WORKLOADS['held'], True)

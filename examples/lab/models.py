@@ -189,7 +189,7 @@ class Server:
         return self.process.pid
 
     def words(self):
-        """What it wrote to standard error. It shares the place in the file, and writes at the end."""
+        """What it wrote to standard error. It shares the place in the file, so none is sought."""
         size = os.fstat(self.log.fileno()).st_size
         return os.pread(self.log.fileno(), size, 0).decode(errors='replace')
 

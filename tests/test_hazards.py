@@ -25,6 +25,10 @@ def expose(*arguments, **options):
                           capture_output=True, timeout=10 * DEADLINE, check=False, **options)
 
 
+# textbook.c is what forkecho is measured against; these tell why it is not what to run.
+TEXTBOOK_LACKS = {'accept_error_kills', 'slot_leak', 'emfile_spin'}
+
+
 def trials(*arguments):
     """Two trials: how they ended, and (hazard, server, verdict, how often, counts) of each."""
     done = expose('-n', '2', '-o', 'csv', '-w', str(DEADLINE), *arguments,
@@ -66,11 +70,112 @@ def test_a_server_with_the_mistake_is_named():
 
 
 @needs_mistakes
+def test_the_textbook_is_caught_as_readme_says():
+    """Catches a README that calls the server right that is taught; or wrong where it is not."""
+    _, rows = trials('-M', '-s', BUILD / 'hazards' / 'textbook')
+    assert {row[0] for row in rows if row[3] != '2'} == TEXTBOOK_LACKS
+    said = (FOLDER / 'README').read_text().split('textbook.c ')[1]
+    assert {name for name in FILES if re.search(rf'\b{name}\b', said)} == TEXTBOOK_LACKS
+
+
+@needs_mistakes
 def test_a_server_that_ends_does_not_survive():
     """Catches a detector that finds nothing wrong with a server that is no more: this one ends
     where descriptors run out, which burns no processor time."""
     _, rows = trials('emfile_spin', '-M', '-s', BUILD / 'hazards' / 'accept_error_kills')
     assert [row[3:] for row in rows] == [('0', 'ended x2')]
+
+
+# A right server: a log line for each client when it comes and one when it goes, all the same.
+SAME_LINES = f'''#!{sys.executable}
+import socket
+listener = socket.create_server(('127.0.0.1', 0), backlog=100)
+print('127.0.0.1:%d' % listener.getsockname()[1], flush=True)
+while True:
+    client = listener.accept()[0]
+    print('client')
+    while data := client.recv(4096):
+        client.sendall(data)
+    print('client', flush=True)
+    client.close()
+'''
+
+
+def test_a_log_of_equal_lines_is_no_log_written_twice(folder):
+    """Catches a detector that accuses a right server, which does not number its clients."""
+    server = folder / 'same_lines'
+    server.write_text(SAME_LINES)
+    server.chmod(0o755)
+    done, rows = trials('exit_flushes', '-M', '-s', server)
+    assert [row[2:] for row in rows] == [('survived', '2', '0x2')], done
+
+
+# ---- trials that show nothing ------------------------------------------------------------
+
+# expose, of which the tests replace parts.
+LOAD = f'''import importlib.machinery, sys, types
+sys.dont_write_bytecode = True
+expose = types.ModuleType('expose')
+expose.__file__ = {str(EXPOSE)!r}
+exec(compile(open(expose.__file__).read(), expose.__file__, 'exec'), vars(expose))
+'''
+
+
+def changed_expose(change, *arguments):
+    """expose with a part that a test has changed."""
+    return subprocess.run(
+        [sys.executable, '-c', f'{LOAD}{change}\nsys.exit(expose.main())', *map(str, arguments)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10 * DEADLINE,
+        check=False, env={**os.environ, **SANITIZERS, 'BUILD': str(BUILD)})
+
+
+def test_an_undecided_trial_does_not_lose_the_others():
+    """Catches a busy moment that costs the whole run, or that counts as survived or caught."""
+    done = changed_expose('''
+detect = expose.HAZARDS['no_eintr'].detect
+turns = []
+def detect_sometimes(server):
+    turns.append(server)
+    if len(turns) == 2:
+        raise expose.Undecided('too busy')
+    if len(turns) == 3:
+        raise BrokenPipeError('the pipe has broken')
+    return detect(server)
+expose.HAZARDS['no_eintr'] = expose.HAZARDS['no_eintr']._replace(detect=detect_sometimes)
+''', '-n', '4', '-j', '1', '-M', 'no_eintr', 'no_reaping', '-s', program(SERVERS[0]))
+    assert done.returncode == 2, done
+    assert re.search(r'survived 2/4 2\?  +0x2 undecided x2\n', done.stdout)
+    assert [line.split() for line in done.stdout.splitlines()[-2:]] == \
+        [['no_eintr', '2/4', '2?'], ['no_reaping', '4/4']]
+    assert done.stderr == f'expose: no_eintr: {SERVERS[0]} undecided 2/4: too busy, ' \
+        'the pipe has broken\n'
+
+
+@needs_mistakes
+def test_a_window_that_was_missed_is_looked_for_again():
+    """Catches a round that takes what strace told of the last one for its own, so that each is too
+    late as soon as one was."""
+    done = changed_expose('''
+await_window = expose.await_window
+turns = []
+def await_late(server):
+    opened = await_window(server)
+    turns.append(server)
+    return opened - 1 if opened is not None and len(turns) == 1 else opened
+expose.await_window = await_late
+''', '-n', '1', '-M', '-w', str(DEADLINE), 'clear_after', '-s', BUILD / 'hazards' / 'textbook')
+    assert (done.returncode, done.stderr) == (0, ''), done
+    assert 'survived 1/1' in done.stdout
+
+
+@needs_mistakes
+def test_unforced_is_left_to_chance():
+    """Catches trials that are all the same where chance is to be seen; or an exit status that
+    chance decides."""
+    done = expose('-u', '-n', '20', '-s', '--', 'one_wait',
+                  env={**os.environ, 'BUILD': str(BUILD)})
+    assert (done.returncode, done.stderr) == (0, ''), done
+    assert 'caught' in done.stdout and ' 7x20' not in done.stdout
 
 
 # ---- what is printed ---------------------------------------------------------------------
@@ -118,16 +223,19 @@ def test_a_program_that_is_no_server_is_said():
     assert 'printed no address' in done.stderr and 'Traceback' not in done.stderr
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['INT', 'TERM'])
-def test_nothing_is_left_when_it_is_interrupted(folder, number):
-    """Catches servers, clients' children and folders that stay behind after Ctrl-C."""
+@pytest.mark.parametrize('tell, number', [
+    (os.kill, signal.SIGINT), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)],
+    ids=['INT', 'TERM', 'Ctrl-C'])
+def test_nothing_is_left_when_it_is_interrupted(folder, tell, number):
+    """Catches servers, clients' children and folders that stay behind, also when the whole
+    foreground group is told, as by Ctrl-C."""
     mark = uuid.uuid4().hex
     running = subprocess.Popen(
         [sys.executable, EXPOSE, '-M', '-n', '100', '-s', program(SERVERS[0])],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, 'FORKECHO_TEST': mark, 'TMPDIR': str(folder)})
     eventually(lambda: len(marked(mark)) > 1, 'trials are running')
-    running.send_signal(number)
+    tell(running.pid, number)
     assert running.communicate(timeout=DEADLINE)[1] == ''
     assert running.returncode == 130
     eventually(lambda: not marked(mark), 'nothing runs any more')

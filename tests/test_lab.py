@@ -1,4 +1,5 @@
 """The lab: what it measures, what it says of it, and the page that it draws."""
+import contextlib
 import csv
 import os
 import pty
@@ -14,17 +15,23 @@ from pathlib import Path
 import pytest
 
 from browser import INSTALLED, Browser
+from daemons import free_port
 from harness import BUILD, DEADLINE, TOP, eventually, marked
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
 
+import checks
 import models
 import report
+import results
 import verdicts
 from verdicts import Spread, Verdict
-from workloads import QUICK, WORKLOADS
+from workloads import FULL, QUICK, WAVE, WORKLOADS
 
+# Programs of the hazards are not built with sanitizers, and need not be tested twice.
+needs_mistakes = pytest.mark.skipif(not (BUILD / 'hazards').is_dir(),
+                                    reason='the hazards are not built here')
 needs_gnuplot = pytest.mark.skipif(not shutil.which('gnuplot'), reason='gnuplot is missing')
 SMALL = ['--clients', '12', '--rounds', '1', '--seconds', '0.05']
 
@@ -41,7 +48,8 @@ class Run:
             environment.pop('LAB', None)
         self.process = subprocess.Popen(
             [sys.executable, LAB / 'run', *map(str, arguments)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment,
+            start_new_session=True)
 
     def finish(self, seconds=DEADLINE * 6):
         """Its exit status and what it said; nothing that it started may be left."""
@@ -113,19 +121,86 @@ def test_a_run_goes_on_where_it_was_interrupted(folder):
     assert {('threadecho', '8', '1')} <= measured(output, 'connect')
 
 
+CONNECT = ['--models', 'forkecho,threadecho', '--workloads', 'connect', *SMALL]
+
+
 @needs_gnuplot
-def test_an_interrupted_run_leaves_a_report_and_nothing_else(folder):
-    """Catches servers and clients that outlive a Ctrl-C, and results that it throws away."""
+def test_what_failed_or_was_torn_is_measured_again(folder):
+    """Catches a failure that --resume keeps for ever, a line that a full disk or a kill has cut, a
+    run whose time is that of its last part, and programs that were built anew meanwhile."""
+    output = folder / 'lab'
+    command = ['-o', output, *CONNECT]
+    assert Run(*command).finish()[0] == 0
+    path, about, whole = output / 'connect.csv', output / 'machine.txt', rows(output, 'connect')
+    lines = path.read_text().splitlines(keepends=True)
+    failed = f'forkecho,8,1{"," * (lines[0].count(",") - 3)},did not start: no luck\n'
+    lines = [failed if line.startswith('forkecho,8,') else line for line in lines]
+    path.write_text(''.join(lines)[:-20])
+    text = re.sub('took: .*', 'took: 1000 s', about.read_text())
+    about.write_text(re.sub('build: .*', 'build: of yesterday', text))
+    status, _, err = Run(*command, '--resume').finish()
+    assert status == 0, err
+    assert 'measured with another build: of yesterday; now' in err
+    assert measured(output, 'connect') == {(row['model'], row['clients'], row['round'])
+                                           for row in whole}
+    assert [row for row in rows(output, 'connect') if row['note'] or not row['rate']] == []
+    assert len(rows(output, 'connect')) == len(whole)
+    told = about.read_text()
+    assert re.search('^build: of yesterday, then ', told, re.M)
+    assert int(re.search(r'^took: (\d+) s$', told, re.M)[1]) >= 1000
+
+
+def test_a_measurement_is_kept_whole_or_not_at_all(folder):
+    """Catches half of the rows of a measurement that count as all of it, and a truth about a model
+    that is taken for a failure."""
+    kept = results.Results(folder, WORKLOADS['held'], False)
+    kept.add('one', '', 1, [{'clients': 0, 'rate': 5},
+                            {'clients': 9, 'note': 'serves 1 at a time'}])
+    kept.add('two', '', 1, [{'clients': 0, 'rate': 5}, {'clients': 9, 'rate': 5}])
+    kept.add('bad', '', 1, [{'note': 'serves 0 at a time'}])
+    again = results.Results(folder, WORKLOADS['held'], True)
+    assert [row['model'] for row in again.rows] == ['one', 'one', 'two', 'two']
+    text = again.path.read_text()
+    again.path.write_text(text[:-4])
+    assert [row['model'] for row in results.Results(folder, WORKLOADS['held'], True).rows] == \
+        ['one', 'one']
+
+
+@needs_gnuplot
+def test_a_new_run_leaves_nothing_of_an_old_one(folder):
+    """Catches plots and numbers of yesterday beside those of today; and a run that removes what is
+    not its own."""
+    output = folder / 'lab'
+    output.mkdir()
+    (output / 'ping.csv').write_text('of somebody else')
+    assert Run('-o', output, *CONNECT).finish()[0] == 0
+    assert (output / 'ping.csv').exists() and (output / 'connect-rate.svg').exists()
+    (output / 'notes').touch()
+    status, _, err = Run('-o', output, '--models', 'forkecho', '--workloads', 'stall',
+                         *SMALL).finish()
+    assert status == 0, err
+    assert not (output / 'connect.csv').exists() and not (output / 'connect-rate.svg').exists()
+    assert not (output / 'ping.csv').exists() and (output / 'notes').exists()
+
+
+@needs_gnuplot
+@pytest.mark.parametrize('tell', [os.kill, os.killpg], ids=['alone', 'Ctrl-C'])
+def test_an_interrupted_run_leaves_a_report_and_nothing_else(folder, tell):
+    """Catches servers and clients that outlive an interrupt, and results that it throws away. From
+    a terminal all of the foreground group has it: the load that is running, too."""
     output = folder / 'lab'
     run = Run('-o', output, '--models', 'forkecho', '--clients', '200', '--rounds', '50')
     eventually(lambda: (output / 'connect.csv').exists()
                and (output / 'connect.csv').read_text().count('\n') > 2, 'it measures')
-    run.process.send_signal(signal.SIGINT)
+    tell(run.process.pid, signal.SIGINT)
     status, _, err = run.finish()
-    assert status == 130
+    assert status == 130 and 'Traceback' not in err, err
+    assert not [row for row in rows(output, 'connect') if row['note']]
     assert '--resume' in err
     page = (output / 'report.html').read_text()
     assert 'Connections a second' in page and 'Not measured' in page
+    assert re.search(r'it took \d+ s until it was interrupted: not all was measured', page)
+    assert 'until it was interrupted' in (output / 'machine.txt').read_text()
 
 
 # ---- bad input ---------------------------------------------------------------------------
@@ -172,6 +247,115 @@ def test_a_port_in_use_is_said_at_the_start(folder):
         err = refused('-o', folder / 'lab', '--port', port)
     assert f'port {port} cannot be used: address already in use' in err
     assert 'leave --port away' in err
+
+
+@needs_gnuplot
+@pytest.mark.parametrize('script, words', [
+    ('echo "cannot open display" >&2; exit 1', 'draws no SVG: cannot open display'),
+    ('exit 0', 'draws no SVG: it ends with status 0')], ids=['fails', 'draws nothing'])
+def test_a_gnuplot_that_does_not_draw_is_said_at_the_start(folder, script, words):
+    """Catches minutes of measuring that end in a traceback of the first plot."""
+    broken = folder / 'gnuplot'
+    broken.write_text(f'#!/bin/sh\n{script}\n')
+    broken.chmod(0o755)
+    err = refused('-o', folder / 'lab', PATH=f'{folder}:{os.environ["PATH"]}')
+    assert words in err and 'make deps' in err and 'Traceback' not in err
+    assert not (folder / 'lab').exists()
+
+
+# A user whom limits bind; where root runs the tests, one of whom nothing else runs.
+ORDINARY = os.getuid() or 100000 + os.getpid()
+
+
+@pytest.fixture(name='ordinary')
+def fixture_ordinary(folder):
+    """Runs a copy of the lab as a user whom limits bind: ordinary(*run's, limits=prlimit's)."""
+    shutil.copytree(LAB, folder / 'examples' / 'lab')
+    build = folder / 'build'
+    build.mkdir()
+    for each in ('echoload', 'forkecho'):
+        shutil.copy2(BUILD / each, build)
+    user = ['setpriv', f'--reuid={ORDINARY}', f'--regid={ORDINARY}', '--clear-groups'] \
+        if os.geteuid() == 0 else []
+
+    def ordinary(*arguments, limits=()):
+        result = subprocess.run(
+            [*user, 'prlimit', *limits, sys.executable, folder / 'examples' / 'lab' / 'run',
+             *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE * 6,
+            check=False, cwd='/', env={**os.environ, 'BUILD': str(build), 'HOME': str(folder)})
+        assert 'Traceback' not in result.stderr
+        return result
+    return ordinary
+
+
+@needs_gnuplot
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(ordinary, folder):
+    """Catches a traceback, or one that comes when all is measured."""
+    (folder / 'file').touch()
+    (folder / 'closed').mkdir(mode=0o500)
+    for output in ('/etc/passwd', '/proc/nope', folder / 'file', folder / 'file' / 'below',
+                   folder / 'closed', folder / 'closed' / 'below', '/root/x'):
+        done = ordinary('-o', output)
+        if Path('/root').owner() == 'root' or output != '/root/x':
+            assert done.returncode == 1 and done.stdout == '', output
+            assert f'lab: {output} cannot be written to: ' in done.stderr
+            assert 'another folder with -o' in done.stderr
+
+
+@needs_gnuplot
+def test_a_port_of_root_is_said_at_the_start(ordinary, folder):
+    """Catches advice to stop a listener that does not exist."""
+    first = int(Path('/proc/sys/net/ipv4/ip_unprivileged_port_start').read_text())
+    if first < 2:
+        pytest.skip('all ports are free here')
+    done = ordinary('-o', folder / 'lab', '--port', first - 1)
+    assert f'port {first - 1} cannot be used: permission denied' in done.stderr
+    assert f'from {first} on' in done.stderr and 'stop what listens' not in done.stderr
+
+
+@needs_gnuplot
+def test_too_few_processes_are_said_at_the_start(ordinary, folder):
+    """Catches a limit that is compared with what is needed as if the user ran nothing yet."""
+    user = ['setpriv', f'--reuid={ORDINARY}'] if os.geteuid() == 0 else []
+    others = [subprocess.Popen([*user, 'cat'], stdin=subprocess.PIPE) for _ in range(10)]
+    try:
+        eventually(lambda: checks.tasks_of(ORDINARY, Path('/proc')) >= 10, 'they are there')
+        allowed = checks.tasks_of(ORDINARY, Path('/proc')) + 125
+        done = ordinary('-o', folder / 'lab', '--clients', 12,
+                        limits=[f'--nproc={allowed}:{allowed}'])
+    finally:
+        for each in others:
+            each.communicate()
+    assert done.returncode == 1 and done.stdout == ''
+    found = re.search(rf'12 clients need 132 processes, (\d+) are left of the {allowed} that'
+                      r' ulimit -u allows: (\d+) are there', done.stderr)
+    assert found, done.stderr
+    assert int(found[1]) + int(found[2]) == allowed
+    assert int(found[2]) >= 10
+    assert not (folder / 'lab').exists()
+
+
+def test_every_limit_on_processes_is_seen(folder):
+    """Catches a control group, ours or one above it, or a limit of the kernel that is left out."""
+    files = {'proc/loadavg': '0.1 0.2 0.3 2/345 6789', 'proc/sys/kernel/pid_max': '32768',
+             'proc/sys/kernel/threads-max': '1000',
+             'proc/self/cgroup': '8:pids:/box\n1:name=systemd:/x\n0::/user/me',
+             'cg/user/me/pids.max': 'max', 'cg/user/me/pids.current': '3',
+             'cg/user/pids.max': '77', 'cg/user/pids.current': '5',
+             'cg/pids/box/pids.max': '99', 'cg/pids/box/pids.current': '9'}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text + '\n')
+    found = {str(name).removeprefix(str(folder)): (allowed, used) for name, allowed, used
+             in checks.task_limits(folder / 'proc', folder / 'cg')}
+    found.pop('ulimit -u', None)
+    assert found == {'kernel.pid_max': (32768, 345), 'kernel.threads-max': (1000, 345),
+                     '/cg/user/pids.max': (77, 5), '/cg/pids/box/pids.max': (99, 9)}
+    with pytest.raises(SystemExit, match='--clients 80'):
+        checks.check_tasks(100, [checks.TaskLimit('it', 300, 100)])
+    with pytest.raises(SystemExit, match='raise it, end some$'):
+        checks.check_tasks(100, [checks.TaskLimit('it', 300, 200)])
+    checks.check_tasks(80, [checks.TaskLimit('it', 300, 100)])
 
 
 @needs_gnuplot
@@ -229,7 +413,8 @@ def test_a_server_that_fails_is_a_row(folder, script, note):
     build = build_with(folder, 'badecho', script)
     output = folder / 'lab'
     status, _, err = Run('-o', output, '--workloads', 'connect', *SMALL, BUILD=build).finish()
-    assert status == 0, err
+    assert status == 1
+    assert err.endswith('measurements failed, see above; --resume tries them again\n')
     found = rows(output, 'connect')
     assert {row['note'] for row in found if row['model'] == 'badecho'} == {note}
     assert {row['note'] for row in found if row['model'] == 'forkecho'} == {''}
@@ -237,10 +422,26 @@ def test_a_server_that_fails_is_a_row(folder, script, note):
     assert f'badecho: {note}' in (output / 'report.html').read_text()
 
 
+@pytest.mark.parametrize('words', ['fork: Resource temporarily unavailable',
+                                   'mineecho: pthread_create failed: Resource temporarily ...'])
+def test_a_server_that_is_short_of_processes_is_a_failed_row(folder, words):
+    """Catches a limit of the machine that is told as a truth about the model."""
+    build = build_with(folder, 'badecho', BEGIN + f"print('{words}', file=sys.stderr, flush=True)\n"
+                       'listener.accept()\nlistener.accept()\n')
+    with models.Server(models.find(Path(build))['badecho'], 1) as server:
+        eventually(lambda: words in server.words(), 'it has said so')
+        with pytest.raises(models.ServerFailed, match='^too few processes allowed: '):
+            server.check()
+        assert results.failed({'note': 'too few processes allowed: fork: '})
+
+
 ONE_AT_A_TIME = BEGIN + '''while True:
     client = listener.accept()[0]
-    while data := client.recv(4096):
-        client.sendall(data)
+    try:
+        while data := client.recv(4096):
+            client.sendall(data)
+    except ConnectionError:
+        pass
     client.close()
 '''
 
@@ -477,7 +678,72 @@ def test_a_model_has_one_colour_in_all_plots(page):
 def sheet_commands():
     lines = (LAB / 'README').read_text().splitlines()
     return [line.strip() for line in lines if re.match(
-        r'    (make|build|examples|cp|sed|SERVERS|for|ps|ls|kill|wait)\b', line)]
+        r'    (make|build|examples|cp|sed|SERVERS|for|until|rm|ps|ls|kill|wait)\b', line)]
+
+
+def block_with(command, folder):
+    """The block of the sheet that has this command, for ports and files of the test."""
+    blocks = re.findall(r'(?:^    .*\n)+', (LAB / 'README').read_text(), re.M)
+    [block] = [block for block in blocks if command in block]
+    for port in set(re.findall(r'\b70\d\d\b', block)):
+        block = block.replace(port, str(free_port()))
+    return re.sub(r'build/(?=log|deaf)', f'{folder}/', block).replace(' build/', f' {BUILD}/')
+
+
+def paste(block):
+    """What a shell prints that reads the block, as if it was typed; nothing of it is left."""
+    mark = uuid.uuid4().hex
+    shell = subprocess.Popen(['sh'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                             env={**os.environ, 'FORKECHO_TEST': mark})
+    try:
+        out, _ = shell.communicate(block, timeout=DEADLINE * 3)
+        eventually(lambda: not marked(mark), 'nothing of the block runs any more')
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+    return out
+
+
+@needs_mistakes
+def test_the_zombies_of_the_sheet_are_seen(folder):
+    """Catches a block whose clients come before the server listens, and an exercise with nothing
+    to watch."""
+    out = paste(block_with('hazards/no_reaping', folder))
+    assert out.splitlines()[:5] == ['hello'] * 5, out
+    assert len(re.findall(r'^ *\d+ +\d+ Z', out, re.M)) == 5, out
+
+
+@needs_mistakes
+def test_the_leak_of_the_sheet_is_found(folder):
+    """Catches the same, and descriptors that were counted before the server had its own."""
+    before, *hellos, after = paste(block_with('hazards/parent_keeps', folder)).splitlines()
+    assert hellos == ['hello'] * 5
+    assert int(after) - int(before) == 5 and int(before) == 4
+
+
+@pytest.mark.parametrize('name, starves', [('iterecho', True), ('forkecho', False)])
+def test_the_starving_of_the_sheet_is_seen(folder, name, starves):
+    """Catches an honest client that is there before the deaf one, or before the server."""
+    if not (BUILD / 'iterecho').exists():
+        pytest.skip('the variants are not built here')
+    out = paste(block_with('echoload deaf', folder).replace('iterecho', name))
+    assert 'refused' not in out and 'deaf' not in out
+    assert (re.search(r'^count +0 messages$', out, re.M) is not None) == starves, out
+
+
+def test_the_sheet_asks_for_what_is_measured():
+    """Catches a question to which the report has no answer: a number of clients that is no step of
+    the quick run."""
+    text = (LAB / 'README').read_text()
+    callers = re.findall(r'connections a second from (\d+) clients', text)
+    talkers = re.findall(r'messages a second on (\d+) open connections', text)
+    leavers = re.findall(r'when (\d+) clients leave at once', text)
+    assert callers and set(map(int, callers)) <= set(QUICK.calling)
+    assert talkers and set(map(int, talkers)) <= set(QUICK.talking)
+    assert leavers and set(map(int, leavers)) == {WAVE}
+    assert f'--clients {WAVE} ' in text
+    assert f'goes on to {FULL.clients:,} clients' in text
 
 
 def test_the_sheet_has_six_exercises_with_blanks():
@@ -515,7 +781,7 @@ def test_the_sheet_names_what_there_is():
     text = '\n'.join(sheet_commands())
     assert '(' not in text
     for name in re.findall(r'build/hazards/(\w+)', text) + [
-            name for line in re.findall(r'hazards/expose(?: -n \d+)? (.*)', text)
+            name for line in re.findall(r'hazards/expose(?: -u)?(?: -n \d+)?(?: -s --)? (.*)', text)
             for name in line.split()]:
         assert (TOP / 'examples' / 'hazards' / f'{name}.c').exists(), name
     for name in re.findall(r'build/(\w+echo|echo\w+)\b', text):

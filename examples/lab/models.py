@@ -23,6 +23,8 @@ from verdicts import DIED
 
 START_SECONDS = 10  # until a server has printed its address
 STOP_SECONDS = 5    # until one that was told to stop is killed
+# What a server logs that could not start a process or thread: the machine's limit, and not its own.
+SHORTAGE = re.compile(r'\b(?:fork|pthread_create)(?: failed)?: .*')
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 Model = namedtuple('Model', 'name path about')
@@ -186,19 +188,26 @@ class Server:
     def pid(self):
         return self.process.pid
 
+    def words(self):
+        """What it wrote to standard error. It shares the place in the file, so none is sought."""
+        size = os.fstat(self.log.fileno()).st_size
+        return os.pread(self.log.fileno(), size, 0).decode(errors='replace')
+
     def last_words(self):
-        """The last line that it wrote to standard error."""
-        self.log.seek(0)
-        lines = self.log.read().decode(errors='replace').splitlines()
-        return lines[-1] if lines else 'it said nothing'
+        """The last line of it."""
+        return (self.words().splitlines() or ['it said nothing'])[-1]
 
     def wait_end(self, seconds):
         """Whether it has ended by then."""
         return wait_end(self.pid, seconds)
 
     def check(self, seconds=0):
-        """Raises ServerFailed if it has died by itself, or does so by then."""
-        if self.wait_end(seconds):
+        """Raises ServerFailed if it has died by itself, or does so by then; and if it could not
+        start a process or thread: what is measured then is this machine's limit."""
+        died = self.wait_end(seconds)
+        if short := SHORTAGE.search(self.words()):
+            raise ServerFailed(f'too few processes allowed: {short.group()}')
+        if died:
             status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             how = f'signal {status.si_status}' if status.si_code != os.CLD_EXITED else \
                 f'status {status.si_status}'

@@ -24,6 +24,7 @@ import models
 import plots
 import report
 import stevens
+import tables
 import verdicts
 import workloads
 from clients import Clients
@@ -432,14 +433,15 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
     def held(model, turn, *costs):
         return [{'model': model, 'clients': step, 'round': turn, 'main_us': cost}
                 for step, cost in zip((0, 800, 2500), costs)]
-    rows = [*held('flat', 1, 60, 61, 62), *held('flat', 2, 59, 62, 63), *held('flat', 3, 60, 61, 64),
+    rows = [*held('flat', 1, 60, 61, 62), *held('flat', 2, 59, 62, 63),
             *held('loud', 1, 60, 61, 59), *held('loud', 2, 59, 62, 140),
-            *held('loud', 3, 60, 61, 150), *held('less', 1, 20, 19, 18), *held('less', 2, 20, 19, 17),
+            *held('loud', 3, 60, 61, 150), *held('less', 1, 20, 19, 18),
+            *held('less', 2, 20, 19, 17),
             *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
     flat, rising = verdicts.of_held(rows)
-    assert flat.claim == ('Less than 2 times as dear with the most held open as with none, is a'
+    assert flat.claim == ('Less than 2.5 times as dear with the most held open as with none, is a'
                           ' connection of flat, loud and less.')
-    assert rising.claim == '2 times as dear or more, is one of rising.'
+    assert rising.claim == '2.5 times as dear or more, is one of rising.'
     assert rising.numbers == [('rising', '60.5 us (60-61)', '255 us (250-260)', '2,500',
                                '4.21 times', '77.8 ns')]
     assert flat.numbers[2][-1] == '-1 ns'
@@ -459,10 +461,10 @@ def test_others_are_slowed_only_where_that_is_clear():
     assert verdicts.to_none(rows, 'forkecho', 'reset') == (Spread(0.5, 0.2, 0.9), False)
     assert verdicts.to_none(rows, 'forkecho', 'deaf')[1]
     assert verdicts.to_none(rows, 'forkecho', 'storm') == (None, False)
-    assert verdicts.fates(rows[:9])['forkecho'] == dict.fromkeys(['none', 'reset', 'deaf'], 'served')
+    assert set(verdicts.fates(rows[:9])['forkecho'].values()) == {'served'}
     assert 'It rests on that alone' in verdicts.of_misbehaviour(rows[:9])[0].note
-    assert '– slowed' in report.misbehaviour_cell(rows, 'deaf', 'served')
-    assert 'in 2 of 3 rounds' in report.misbehaviour_cell(rows, 'dribble', 'cut')
+    assert '– slowed' in tables.misbehaviour_cell(rows, 'deaf', 'served')
+    assert 'in 2 of 3 rounds' in tables.misbehaviour_cell(rows, 'dribble', 'cut')
 
 
 def test_a_time_below_what_a_look_takes_is_told_as_such():
@@ -471,7 +473,7 @@ def test_a_time_below_what_a_look_takes_is_told_as_such():
     assert verdicts.reaping(seen) == '< 0.8 ms'
     assert verdicts.reaping({**seen, 'reap_ms': 4.0}) == 'at most 4 ms'
     assert verdicts.reaping({**seen, 'zombies': 0.0, 'reap_ms': None}) == 'none to reap'
-    assert report.reaped([seen, {**seen, 'reap_ms': 0.6}, {**seen, 'reap_ms': 0.7}]) == \
+    assert tables.reaped([seen, {**seen, 'reap_ms': 0.6}, {**seen, 'reap_ms': 0.7}]) == \
         '&lt; 0.7 ms (0.6-0.8)'
 
 
@@ -507,7 +509,7 @@ NAMES = ['epollecho', 'forkecho', 'forkecho-static', 'iterecho', 'pollecho', 'pr
 
 
 def test_no_two_models_look_the_same():
-    """Catches two lines that cannot be told apart, and looks that change with what else is built."""
+    """Catches two lines that cannot be told apart, and looks that change with what is built."""
     style = plots.Style([*NAMES, 'mineecho', 'mineecho-static'])
     looks = {name: style.of(name) for name in style.place}
     looks |= {name: style.of(name) for name in [*NAMES, 'mineecho-static']}

@@ -1,5 +1,5 @@
-"""clients.py: clients of our own, which do nothing but stay, and can be asked whether they are still
-served. What works a server hard is echoload; models.py starts it.
+"""clients.py: clients of our own, which do nothing but stay, and can be asked whether they are
+still served. What works a server hard is echoload; models.py starts it.
 """
 import contextlib
 import selectors

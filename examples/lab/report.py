@@ -202,14 +202,12 @@ SECTIONS = [
                lines_of('lifecycle', 'descriptors', 'descriptors of all processes', True, 0)),
     ]),
     Section('stall', 'A moment of silence', f'The whole server is stopped for {STALL * 1000:.0f}'
-            ' ms of {STALL * 4000:.0f}. A closed loop (dashed) asks again'
-            f' only when it has its answer, so it hardly meets the silence; {SCHEDULED:,} messages'
-            ' a second on a fixed schedule (solid)'
-            ' count from when each was due.', [
+            f' ms of {STALL * 4000:.0f}. A closed loop (dashed) asks again only when it has its'
+            f' answer, so it hardly meets the silence; {SCHEDULED:,} messages a second on a fixed'
+            ' schedule (solid) count from when each was due.', [
         Figure('stall', 'The same stall, measured in two ways', 'Where dashed lines stay low until'
                ' the last point: what the closed loop did not ask, it did not measure. This is'
-               ' coordinated omission. Three servers are'
-               ' drawn, as all look alike.', draw_stall),
+               ' coordinated omission. Three servers are drawn, as all look alike.', draw_stall),
     ]),
     Section('misbehaviour', 'What some clients do to the others', 'Four clients send messages'
             ' while 32 others misbehave: reset their connections, close half of them, dribble'
@@ -270,7 +268,7 @@ MANY_ROWS = 3  # of numbers are a table, fewer a sentence
 
 def verdicts_html(found):
     def one(verdict):
-        if len(verdict.numbers) <= MANY_ROWS:
+        if len(verdict.numbers) <= MANY_ROWS and not verdict.head:
             return escape(verdicts.in_words(verdict))
         head = verdict.head or ['model', *[''] * (len(verdict.numbers[0]) - 1)]
         return escape(verdict.note) + table(head, [list(map(escape, row))

@@ -73,8 +73,8 @@ def misbehaviour_table(data):
                 misbehaviour_cell(rows, kind, words[kind]) if words.get(kind)
                 else escape(notes.get(kind) or 'not measured') for kind in MISCHIEF)])
     return table(['model', *MISCHIEF], shown, 'What becomes of the other clients. Beside none:'
-                 ' their messages a second; else, what part of that is left to them, with the spread.'
-                 f' Slowed: apart from none, and {number(verdicts.SLOWED)} times. No claim is made'
+                 ' their messages a second; else, what part of that is left to them, with the'
+                 f' spread. Slowed: apart from none, and {number(verdicts.SLOWED)} times. No claim is made'
                  ' of that, as few clients on few processors vary by half as much.')
 
 

@@ -252,8 +252,8 @@ def of_lifecycle(rows):
                                             key=lambda each: each['reap_ms'])
         found.append(Verdict(
             f'Zombies stay behind: {listed(left)}.' if left else 'No zombie stays behind.',
-            [(model, f'{number(row["zombies"])} zombies gone', f'after {reaping(row)}')
-             for model, row in slowest.items()]))
+            [(model, number(row['zombies']), reaping(row)) for model, row in slowest.items()],
+            ('model', 'zombies', 'reaped, in the slowest round')))
     return found
 
 

@@ -1,6 +1,7 @@
 """The lab: what it measures, what it says of it, and the page that it draws."""
 import contextlib
 import csv
+import html
 import os
 import pty
 import re
@@ -23,9 +24,14 @@ sys.path.insert(0, str(LAB))
 
 import checks
 import models
+import plots
 import report
 import results
+import stevens
+import tables
 import verdicts
+import workloads
+from clients import Clients
 from verdicts import Spread, Verdict
 from workloads import FULL, QUICK, WAVE, WORKLOADS
 
@@ -71,6 +77,10 @@ def measured(folder, workload):
             for row in rows(folder, workload)}
 
 
+# What may be 0 in every row of a run that measures well; all else has to be more in one of them.
+MAY_BE_NONE = {'failed', 'zombies_peak', 'zombies_left'}
+
+
 @needs_gnuplot
 def test_a_small_run_measures_every_workload_and_draws_it(folder):
     """Catches a workload that measures nothing, a plot that the page lacks, a page that fetches,
@@ -82,8 +92,9 @@ def test_a_small_run_measures_every_workload_and_draws_it(folder):
         found = rows(output, name)
         assert {row['model'] for row in found} == {'forkecho', 'selectecho'}, name
         assert [row for row in found if row['note']] == [], name
-        assert all(any(row[column] for row in found) for column in workload.columns
-                   if column != 'p99.9' and column != 'p99.99'), name
+        for column in set(workload.columns) - {'p99.9', 'p99.99'}:
+            numbers = [float(row[column]) for row in found if row[column]]
+            assert numbers and (any(numbers) or column in MAY_BE_NONE), (name, column)
     page = (output / 'report.html').read_text()
     assert len(page) < 2_000_000
     assert not re.findall(r'https?://|@import|url\((?!#)|<script|<link|<img|\bsrc=', page)
@@ -93,6 +104,12 @@ def test_a_small_run_measures_every_workload_and_draws_it(folder):
             assert (output / f'{figure.name}.svg').read_text().startswith('<svg ')
     for claim in (row['claim'] for row in read(output / 'verdicts.csv')):
         assert claim in out and claim.replace("'", '&#x27;') in page
+
+
+    crashed = {row['model']: row for row in rows(output, 'misbehaviour') if row['kind'] == 'crash'}
+    assert (crashed['forkecho']['lost'], crashed['forkecho']['welcome']) == ('0', '1')
+    assert crashed['selectecho']['lost'] == crashed['selectecho']['others'] != '0'
+    assert crashed['selectecho']['welcome'] == '0'
 
 
 def read(path):
@@ -461,6 +478,71 @@ def test_a_server_of_one_client_is_no_hang(folder):
     assert words['forkecho']['deaf'] == words['forkecho']['crash'] == 'served'
 
 
+# ---- what is measured --------------------------------------------------------------------
+
+def lab_of(clients=12):
+    return workloads.Lab(BUILD, workloads.limited(QUICK, clients)._replace(seconds=0.1))
+
+
+def family(name):
+    return models.Model(name, BUILD / name, '')
+
+
+def scripted(folder, script):
+    """A server of our own, as a model."""
+    return models.Model('badecho', Path(build_with(folder, 'badecho', script)) / 'badecho', '')
+
+
+FORKS = BEGIN + '''while True:
+    client = listener.accept()[0]
+    if os.fork() == 0:
+        while data := client.recv(4096):
+            client.sendall(data)
+        os._exit(0)
+    client.close()
+'''
+
+
+def test_zombies_are_counted_from_when_they_can_be_reaped(folder):
+    """Catches a reap delay of a moment in which there was no zombie, and one who never reaps shown
+    as one who does."""
+    found = workloads.measure_leaving(lab_of(), family('forkecho'))
+    assert (found['zombies'], found['zombies_left']) == (12, 0)
+    assert 0 < found['look_ms'] <= found['reap_ms'] < workloads.CLEANING * 1000
+    found = workloads.measure_leaving(lab_of(), scripted(folder, FORKS))
+    assert found['zombies_left'] == found['zombies'] >= 12 and 'reap_ms' not in found
+
+
+def test_the_crowd_is_counted_at_a_server_that_had_no_other():
+    """Catches what 200 clients have left behind, shown as what one needs."""
+    rows = workloads.measure_lifecycle(lab_of(), family('threadpoolecho'), '')
+    counted = {row['clients']: row['threads'] for row in rows}
+    assert counted[1] < counted[12] and counted[0] <= counted[1] <= 3
+
+
+def test_the_process_that_crashes_is_the_one_that_serves():
+    """Catches a crash of an idle process of a pool, which hurts nobody and shows nothing."""
+    with models.Server(family('preforkecho'), 12) as server, Clients(server.address) as clients:
+        assert clients.open_up_to(3) == 3
+        serving = [workloads.process_of(server, client) for client in clients.sockets]
+        assert len(set(serving)) == 3 and set(serving) <= set(models.children(server.pid))
+        os.kill(serving[1], signal.SIGKILL)
+        assert clients.still_served() == 2
+
+
+DEAR_TO_START = BEGIN.replace("print(", """import time
+while time.process_time() < 0.5:
+    pass
+print(""") + ONE_AT_A_TIME.removeprefix(BEGIN)
+
+
+def test_a_message_costs_what_it_costs_amid_a_run(folder):
+    """Catches the opening of a server and its clients in the cost of their messages: here half a
+    second, which over the messages of the run is some 500 us each."""
+    rows = workloads.measure_ping(lab_of(), scripted(folder, DEAR_TO_START), 1)
+    assert 0 < rows[0]['cpu_us'] < 0.5 / (rows[0]['rate'] * 0.15) * 1e6
+
+
 # ---- verdicts ----------------------------------------------------------------------------
 
 def connect_rows(**rates):
@@ -498,41 +580,118 @@ def test_the_best_group_holds_all_that_do_not_differ_from_the_best():
     assert verdicts.best_group(spreads, False) == ['c']
 
 
+WORDS = ('is faster than', 'is slower than')
+
+
 def test_a_verdict_tells_numbers_spread_and_ratio():
     """Catches a claim without the numbers that it is drawn from, or with wrong ones."""
     rates = verdicts.column(connect_rows(forkecho=[9100, 8700, 9400], textbook=[3000, 3033, 3100]),
                             'rate')
-    words = ('is faster than', 'is slower than')
-    assert verdicts.compare(rates, 'forkecho', 'textbook', words, '/s') == [Verdict(
-        'forkecho is faster than textbook.',
-        'forkecho 9,100/s (8,700-9,400), textbook 3,030/s (3,000-3,100): 3 times')]
-    assert verdicts.compare(rates, 'textbook', 'forkecho', words, '/s')[0].claim == \
+    found = verdicts.compare(rates, 'forkecho', 'textbook', WORDS, '/s')[0]
+    assert found.claim == 'forkecho is faster than textbook.'
+    assert verdicts.in_words(found) == \
+        'forkecho 9,100/s (8,700-9,400), textbook 3,030/s (3,000-3,100): 3 times'
+    assert verdicts.compare(rates, 'textbook', 'forkecho', WORDS, '/s')[0].claim == \
         'textbook is slower than forkecho.'
-    assert verdicts.compare(rates, 'forkecho', 'iterecho', words, '/s') == []
+    assert verdicts.compare(rates, 'forkecho', 'iterecho', WORDS, '/s') == []
+
+
+def test_apart_but_near_is_said_as_such_and_another_build_too():
+    """Catches "no difference" where the spreads do not even touch, which the page's rule denies."""
+    spreads = {'forkecho-static': Spread(110, 109, 111), 'textbook': Spread(100, 99, 101),
+               'forkecho': Spread(100, 98, 109)}
+    def claim(one, other):
+        return verdicts.compare(spreads, one, other, WORDS, '')[0].claim
+    assert claim('forkecho-static', 'textbook') == (
+        'forkecho-static (another build: static, with musl) and textbook: apart, but by less than'
+        f' {verdicts.CLEAR} times.')
+    assert claim('forkecho', 'textbook') == 'forkecho and textbook: no difference.'
+    best = verdicts.ranking(spreads, False, 'Least', '')[0]
+    assert best.claim.endswith('no clear difference between them.')
+    assert best.note.endswith('times: forkecho-static')
 
 
 def test_the_claims_of_two_noisy_runs_are_the_same():
-    """Catches a claim that holds a number, or that noise turns round."""
-    one = connect_rows(forkecho=[7000, 7100, 7200], threadecho=[18000, 18100, 17000])
-    two = connect_rows(forkecho=[6100, 8100, 7700], threadecho=[16000, 18900, 19000])
-    claims = [[verdict.claim for verdict in verdicts.of_connect(each)] for each in (one, two)]
+    """Catches a claim that holds a number, or that noise turns round: also where the ratio is near
+    what is the least that was seen of two designs, and the most that was seen of one."""
+    runs = [dict(forkecho=[7000, 7100, 7200], threadecho=[18000, 18100, 17000],
+                 textbook=[5000, 5080, 5200], selectecho=[31000, 33100, 33500],
+                 epollecho=[34800, 36000, 35900]),
+            dict(forkecho=[6100, 8100, 7700], threadecho=[16000, 18900, 19000],
+                 textbook=[5500, 5480, 5520], selectecho=[36500, 36400, 36000],
+                 epollecho=[34800, 36000, 35900])]
+    claims = [[verdict.claim for verdict in verdicts.of_connect(connect_rows(**run))]
+              for run in runs]
     assert claims[0] == claims[1]
     assert 'forkecho spends more processor time on a connection than threadecho.' in claims[0]
+    assert 'forkecho spends less processor time on a connection than textbook.' in claims[0]
+    assert 'epollecho and selectecho; no clear difference between them.' in claims[0][0]
 
 
 def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
-    """Catches a verdict that takes the noise of one round, or a few clients, for growth."""
+    """Catches a verdict that takes the noise of a round, or a few clients, for growth, and a cost
+    that shrinks shown as none."""
     def held(model, turn, *costs):
         return [{'model': model, 'clients': step, 'round': turn, 'main_us': cost}
                 for step, cost in zip((0, 800, 2500), costs)]
-    rows = [*held('flat', 1, 60, 61, 250), *held('flat', 2, 59, 62, 63),
-            *held('flat', 3, 60, 61, 240),
+    rows = [*held('flat', 1, 60, 61, 62), *held('flat', 2, 59, 62, 63),
+            *held('loud', 1, 60, 61, 59), *held('loud', 2, 59, 62, 140),
+            *held('loud', 3, 60, 61, 150), *held('less', 1, 20, 19, 18),
+            *held('less', 2, 20, 19, 17),
             *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
-    assert [verdict.claim for verdict in verdicts.of_held(rows)] == [
-        'One held open adds less than 40 ns to a new connection: flat.',
-        'Each held open adds 40 ns or more to a new connection: rising.']
+    flat, rising = verdicts.of_held(rows)
+    assert flat.claim == ('Less than 2.5 times as dear with the most held open as with none, is a'
+                          ' connection of flat, loud and less.')
+    assert rising.claim == '2.5 times as dear or more, is one of rising.'
+    assert rising.numbers == [('rising', '60.5 us (60-61)', '255 us (250-260)', '2,500',
+                               '4.21 times', '77.8 ns')]
+    assert flat.numbers[2][-1] == '-1 ns'
     assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
                              for step in (0, 12)]) == []
+
+
+def misbehaving(kind, rates, failed=0, model='forkecho'):
+    return [{'model': model, 'kind': kind, 'round': turn, 'rate': rate, 'failed': failed,
+             'note': None} for turn, rate in enumerate(rates)]
+
+
+def test_others_are_slowed_only_where_that_is_clear():
+    """Catches a claim of what one round says, and a slow service that is shown as a full one."""
+    rows = [*misbehaving('none', [50, 90, 60]), *misbehaving('reset', [45, 45, 12]),
+            *misbehaving('deaf', [10, 9, 12]), *misbehaving('dribble', [0, 70, 80], 2)]
+    assert verdicts.to_none(rows, 'forkecho', 'reset') == (Spread(0.5, 0.2, 0.9), False)
+    assert verdicts.to_none(rows, 'forkecho', 'deaf')[1]
+    assert verdicts.to_none(rows, 'forkecho', 'storm') == (None, False)
+    assert set(verdicts.fates(rows[:9])['forkecho'].values()) == {'served'}
+    assert 'It rests on that alone' in verdicts.of_misbehaviour(rows[:9])[0].note
+    assert '– slowed' in tables.misbehaviour_cell(rows, 'deaf', 'served')
+    assert 'in 2 of 3 rounds' in tables.misbehaviour_cell(rows, 'dribble', 'cut')
+
+
+def test_a_time_below_what_a_look_takes_is_told_as_such():
+    """Catches a zombie of age 0, which is one that was not measured."""
+    seen = {'zombies': 9.0, 'zombies_left': 0.0, 'look_ms': 0.8, 'reap_ms': 0.8}
+    assert verdicts.reaping(seen) == '< 0.8 ms'
+    assert verdicts.reaping({**seen, 'reap_ms': 4.0}) == 'at most 4 ms'
+    assert verdicts.reaping({**seen, 'zombies': 0.0, 'reap_ms': None}) == 'none to reap'
+    assert tables.reaped([seen, {**seen, 'reap_ms': 0.6}, {**seen, 'reap_ms': 0.7}]) == \
+        '&lt; 0.7 ms (0.6-0.8)'
+
+
+def test_his_order_is_that_of_all_his_hosts():
+    """Catches a verdict on two designs that his own machines disagree about, and a server that is
+    cheaper than the iterative one shown as equal."""
+    pairs = [(one[0], other[0]) for one, other in stevens.ordered_pairs()]
+    assert pairs == [('fork', 'prefork'), ('fork', 'thread'), ('fork', 'thread pool'),
+                     ('prefork', 'thread')]
+    rows = [{'model': model, 'round': turn, 'cpu_s': cost + turn / 100} for turn in (1, 2, 3)
+            for model, cost in (('forkecho', 0.7), ('preforkecho', 0.15), ('threadecho', 0.24),
+                                ('iterecho', 0.2))]
+    claim = verdicts.of_figure_30_1(rows)[-1].claim
+    assert claim == ('Still in his order: fork over prefork, fork over thread;'
+                     ' In the other order now: prefork over thread.')
+    assert [round(value, 6) for value in stevens.above(rows)['preforkecho']] == [-0.05] * 3
+    assert stevens.above([row for row in rows if row['model'] != 'iterecho']) == {}
 
 
 def test_every_workload_has_verdicts_also_of_nothing():
@@ -547,11 +706,26 @@ def test_every_workload_has_verdicts_also_of_nothing():
 # ---- the page in a browser ---------------------------------------------------------------
 
 NAMES = ['epollecho', 'forkecho', 'forkecho-static', 'iterecho', 'pollecho', 'preforkecho',
-         'selectecho', 'threadecho', 'threadpoolecho', 'textbook']
+         'selectecho', 'threadecho', 'threadecho-static', 'threadpoolecho', 'textbook']
+
+
+def test_no_two_models_look_the_same():
+    """Catches two lines that cannot be told apart, and looks that change with what is built."""
+    style = plots.Style([*NAMES, 'mineecho', 'mineecho-static'])
+    looks = {name: style.of(name) for name in style.place}
+    looks |= {name: style.of(name) for name in [*NAMES, 'mineecho-static']}
+    assert len({(look.colour, look.shape) for look in looks.values()}) == len(looks) == 13
+    for name in ('forkecho', 'threadecho', 'mineecho'):
+        static = style.of(f'{name}-static')
+        assert static.colour == looks[name].colour and static.dash != looks[name].dash
+    assert looks['textbook'].colour == 'black'
+    assert all(plots.Style(NAMES).of(name) == looks[name] for name in NAMES)
+    many = plots.Style([f'{number}echo' for number in range(52)])
+    assert len({many.of(name)[:2] for name in many.place}) == 60
 
 
 class Rows:
-    """Made-up results of one workload: what a run of ten models has, in full width."""
+    """Made-up results of one workload: what a run of all models has, in full width."""
 
     def __init__(self, workload):
         steps = {'connect': QUICK.calling, 'ping': QUICK.talking, 'held': QUICK.held,
@@ -567,7 +741,7 @@ class Rows:
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-    """A report of ten models with every plot."""
+    """A report of all models with every plot."""
     output = tmp_path_factory.mktemp('lab')
     known = {name: models.Model(name, None, 'What it is, in one sentence.') for name in NAMES}
     machine = {'when': '2026-01-01', 'processor': 'A Processor With A Long Name', 'cores': '2',
@@ -665,12 +839,42 @@ def test_every_plot_can_be_read(page, browser, width, scheme):
 def test_a_model_has_one_colour_in_all_plots(page):
     """Catches a reader who follows the wrong line from one plot to the next."""
     colours = {}
-    for name, colour in re.findall(r'<title>([a-z-]*echo(?:-static)?|textbook)</title>.*?'
-                                   r"stroke='(rgb[^']*)'", page.read_text(), re.S):
+    for name, colour in re.findall(r'<title>([a-z]*echo(?:-static)?|textbook)</title>.*?'
+                                   r"<path [^>]*stroke\s*=\s*['\"]([^'\"]*)['\"]",
+                                   page.read_text(), re.S):
         colours.setdefault(name, set()).add(re.sub(r'\s', '', colour))
     assert set(colours) == set(NAMES)
     assert all(len(found) == 1 for found in colours.values()), colours
-    assert len(set.union(*colours.values())) == len(NAMES)
+    assert colours['forkecho-static'] == colours['forkecho']
+    assert colours['textbook'] == {'currentColor'}
+    assert len(set.union(*colours.values())) == len(NAMES) - 2  # the static ones share theirs
+
+
+@needs_gnuplot
+def test_the_page_says_how_it_judges_and_what_is_not_there(page):
+    """Catches a rule that only the source knows, a busy client that looks like a slow server, a
+    model that is missing without a word, and long rows of numbers in a sentence."""
+    text = page.read_text()
+    for rule in verdicts.RULES:
+        assert html.escape(rule) in text
+    assert 'No verdict is drawn from rates and waits' in text
+    assert text.count('the client was busy') >= 4
+    assert 'The client was more than 90 % busy' in text
+    assert '<caption' not in text
+    assert all(part.count('</') <= 12 or '<table>' in part
+               for part in re.findall('<li><strong>.*?</li>', text))
+    assert 'scaled to 5,000' in text
+
+
+def test_a_model_that_is_not_in_a_plot_is_named():
+    """Catches a row that is missing silently."""
+    class Kept:
+        rows = [{'model': 'iterecho', 'clients': '8', 'note': 'serves 1 at a time'},
+                {'model': 'forkecho', 'clients': '8', 'note': ''}]
+    data = report.Data({'ping': Kept}, ['forkecho', 'iterecho'])
+    dots = plots.Dots('us', {'a message': {'forkecho': Spread(1, 1, 1)}})
+    assert report.absent('ping', dots, data) == \
+        ' Not in this plot: iterecho (serves 1 at a time).'
 
 
 # ---- the lab sheet -----------------------------------------------------------------------

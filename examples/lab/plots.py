@@ -1,8 +1,9 @@
 """plots.py: the plots, drawn by gnuplot as SVG that fits into a page.
 
-A plot is a namedtuple below; svg() draws it. The same model has the same colour and shape in all of
-them. The colours are told apart by the colour-blind as far as ten can be, the shapes by all, and
-they stand out on white and on black alike: axes and words take the colour of the page.
+A plot is a namedtuple below; svg() draws it. The same model has the same look in all of them: a
+family has a colour and a shape, its static build the same, hollow and dotted, and the textbook is
+as black as the words. The colours are told apart by the colour-blind as far as ten can be, the
+shapes by all, and they stand out on white and on black alike.
 
 A plot is 480 units wide with words of 14, so that on a phone, 343 pixels wide, they are still 10.
 """
@@ -12,26 +13,40 @@ from collections import namedtuple
 from xml.sax.saxutils import escape
 
 WIDTH, LETTERS = 480, 14
-COLOURS = ['#0072b2', '#d55e00', '#009e73', '#c0659a', '#a87900', '#3b8fcb', '#808080', '#c03b3b',
-           '#8060d0', '#6b8e23']
-SHAPES = [7, 5, 9, 13, 11, 6, 4, 8, 12, 10]  # gnuplot's numbers, full ones first
+COLOURS = ['#0072b2', '#d55e00', '#009e73', '#c0659a', '#a87900', '#808080', '#8060d0', '#6b8e23',
+           '#3b8fcb', '#c03b3b']
+SHAPES = [7, 5, 9, 13, 11, 15]  # gnuplot's numbers of full shapes; one less is the hollow one
+CROSS, RING = 2, 6
+PLAIN, DASHED, DOTTED = '1', '(6,4)', '(2,2)'
+# Their looks stay what they are, whatever other servers are built; those follow in turn.
+FAMILIES = ['forkecho', 'threadecho', 'epollecho', 'preforkecho', 'pollecho', 'iterecho',
+            'selectecho', 'threadpoolecho']
 
-# series: {model: [(x, Spread)]}. A line a model. dashed: {series: model}, drawn so, which have no
-# entry of their own in the key. ticks: {x: label} where x is not a number of anything.
-Lines = namedtuple('Lines', 'x y log_x log_y series dashed ticks', defaults=({}, None))
+# series: {name: [(x, Spread)]}. A line a model. models: {name: model} where the names are not those
+# of all models, but chosen ones; dashed: names of lines drawn so. ticks: {x: label} where x is not
+# a number of anything. rings: [(x, y)] of points to mark, and ring: what the mark says.
+Lines = namedtuple('Lines', 'x y log_x log_y series models dashed ticks rings ring',
+                   defaults=({}, (), None, (), ''))
 # A row a model and a mark a measure. series: {measure: {model: Spread}}.
-Dots = namedtuple('Dots', 'x series')
+Dots = namedtuple('Dots', 'x series log', defaults=(True,))
+Look = namedtuple('Look', 'colour shape dash')
 
 
 class Style:
-    """Which colour and shape a model has: by its place among all models that are known."""
+    """Which look a model has: by its place among its families, those of `models` that are new last.
+    No two of 60 families have both colour and shape in common."""
 
     def __init__(self, models):
-        self.place = {model: place for place, model in enumerate(models)}
+        bases = [model.removesuffix('-static') for model in models if model != 'textbook']
+        self.place = {base: place for place, base in enumerate(dict.fromkeys([*FAMILIES, *bases]))}
 
     def of(self, model):
-        place = self.place[model]
-        return COLOURS[place % len(COLOURS)], SHAPES[place % len(SHAPES)]
+        if model == 'textbook':
+            return Look('black', CROSS, PLAIN)
+        place = self.place[model.removesuffix('-static')]
+        shape = SHAPES[(place + place // 30) % len(SHAPES)]  # 30: where colours and shapes meet
+        static = model.endswith('-static')
+        return Look(COLOURS[place % len(COLOURS)], shape - static, DOTTED if static else PLAIN)
 
 
 def quoted(text):
@@ -70,8 +85,7 @@ def x_axis(plot):
 
 
 def lines_script(plot, style):
-    names = [name for name in plot.series if name not in plot.dashed]
-    key_rows = (len(names) + 1) // 2
+    key_rows = (len(plot.series) + 1) // 2 + bool(plot.rings)
     script = begin('plot', 330 + 19 * key_rows)
     script += 'set key bmargin center horizontal Left reverse maxcols 2 samplen 2\n'
     script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nset ylabel {quoted(plot.y)} offset 1\n'
@@ -80,20 +94,25 @@ def lines_script(plot, style):
     drawn = []
     for place, (name, line) in enumerate(plot.series.items()):
         script += block(f'$line{place}', [(x, *found) for x, found in line])
-        colour, shape = style.of(plot.dashed.get(name, name))
-        title = f'title {quoted(name)}' if name in names else 'notitle'
-        drawn.append(f'$line{place} using 1:2:3:4 with yerrorlines lc rgb "{colour}" pt {shape}'
-                     f' ps 0.7 lw {1 if name in plot.dashed else 2}'
-                     f' dt {"(6,4)" if name in plot.dashed else 1} {title}')
+        look = style.of((plot.models or {}).get(name, name))
+        dash = DASHED if name in plot.dashed else look.dash
+        drawn.append(f'$line{place} using 1:2:3:4 with yerrorlines lc rgb "{look.colour}"'
+                     f' pt {look.shape} ps 0.7 lw {1 if name in plot.dashed else 2} dt {dash}'
+                     f' title {quoted(name)}')
+    if plot.rings:
+        script += block('$rings', plot.rings)
+        drawn.append(f'$rings using 1:2 with points lc rgb "black" pt {RING} ps 1.5 lw 1'
+                     f' title {quoted(plot.ring)}')
     return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
 
 
 def dots_script(plot, style):
     last = list(plot.series.values())[-1]
-    models = sorted(next(iter(plot.series.values())),
+    models = sorted(dict.fromkeys(model for marks in plot.series.values() for model in marks),
                     key=lambda model: last[model].median if model in last else 0)
     script = begin('plot', 110 + 24 * len(models) + 20 * (len(plot.series) + 1) // 2)
-    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\n{logarithmic("x")}unset grid\n'
+    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nunset grid\n'
+    script += logarithmic('x') if plot.log else 'set yzeroaxis lt -1\n'
     script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'
     script += 'set key bmargin center horizontal Left reverse samplen 1\n' \
         if len(plot.series) > 1 else 'unset key\n'
@@ -106,7 +125,7 @@ def dots_script(plot, style):
         for model, found in marks.items():
             name = f'$mark{place}_{rows[model]}'
             script += block(name, [(found.median, rows[model], found.low, found.high)])
-            drawn.append(f'{name} using 1:2:3:4 with xerrorbars lc rgb "{style.of(model)[0]}"'
+            drawn.append(f'{name} using 1:2:3:4 with xerrorbars lc rgb "{style.of(model).colour}"'
                          f' pt {shape} ps 1 lw 2 notitle')
         drawn.append(f'NaN with points lc rgb "#808080" pt {shape} ps 1 title {quoted(measure)}')
     return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
@@ -136,7 +155,8 @@ def for_a_page(plot_id, drawn, title, text):
     drawn = re.sub(r'''(\bid=['"]|#)(?=gp|gnuplot|textbox|greybox|plot_)''', rf'\g<1>{plot_id}-',
                    drawn)
     drawn = re.sub(r'''\scolor=(['"])black\1''', '', drawn)
-    drawn = re.sub(r'''\b(fill|stroke)=(['"])black\2''', r'\1="currentColor"', drawn)
+    drawn = re.sub(r'''\b(fill|stroke|color)\s*=\s*(['"])(?:black|rgb\(\s*0,\s*0,\s*0\))\2''',
+                   r'\1="currentColor"', drawn)
     drawn = re.sub(r'<filter\b.*?</filter>\s*', '', drawn, flags=re.S)
     drawn = re.sub(r'<g [^>]*>\s*</g>\s*', '', drawn)  # gnuplot's groups with nothing in them
     return re.sub(r'\n\s+', '\n', drawn).strip()

@@ -2,7 +2,7 @@
 paper, by a person or by a program that reads it aloud.
 
 SECTIONS says in order what the page shows: the workload, its plots with what to see in each,
-and the table of its numbers. The words of a verdict are verdicts.py's.
+and the tables of tables.py. The words of a verdict are verdicts.py's.
 """
 import csv
 from collections import namedtuple
@@ -10,10 +10,12 @@ from html import escape
 from pathlib import Path
 
 import plots
+import stevens
 import verdicts
 from plots import Dots, Lines
-from verdicts import column, number
-from workloads import MISCHIEF, SCHEDULED, STALL, WORKLOADS
+from tables import EXTRA, busy_points, numbers_table, table
+from verdicts import BUSY, column, number
+from workloads import CONNECTIONS, SCHEDULED, STALL
 
 HERE = Path(__file__).resolve().parent
 
@@ -63,7 +65,12 @@ class Data:
 def lines_of(workload, value, y, log_y=True, above=-1, log_x=True, x='clients at once', scale=1):
     def draw(data):
         series = data.lines(workload, value, above, scale)
-        return Lines(x, y, log_x, log_y, series) if series else None
+        points = {(model, step): found.median for model, line in series.items()
+                  for step, found in line}
+        rings = [(step, points[model, step]) for model, step in busy_points(data, workload)
+                 if (model, step) in points]
+        return Lines(x, y, log_x, log_y, series, rings=rings,
+                     ring=f'the client was busy (> {BUSY} %)') if series else None
     return draw
 
 
@@ -90,37 +97,49 @@ def draw_waits_apart(data):
 
 
 def draw_stall(data):
-    rows, ticks = data.rows('stall'), {}
+    """Of a few models only, as all lie on one another: one of each kind where it was measured."""
+    rows = data.rows('stall')
     marks = [name for name in ('p50', 'p90', 'p99', 'p99.9', 'max')
              if any(row.get(name) for row in rows)]
-    series, dashed = {}, {}
-    for model in data.models:
-        for loop in ('schedule', 'closed'):
+    some = [model for model in ('forkecho', 'threadecho', 'epollecho') if model in data.models]
+    series, names, dashed = {}, {}, []
+    for loop in ('schedule', 'closed'):
+        for model in some or data.models[:3]:
             line = [(place, column(rows, mark, model=model, loop=loop).get(model))
                     for place, mark in enumerate(marks)]
             line = [(place, found) for place, found in line if found]
             if line:
-                series[model if loop == 'schedule' else f'{model} closed'] = line
-                if loop == 'closed':
-                    dashed[f'{model} closed'] = model
-    ticks = dict(enumerate(marks))
-    return Lines('so many of 100 messages', 'us until the answer', False, True, series, dashed,
-                 ticks) if series else None
+                name = f'{model}, {loop}'
+                series[name], names[name] = line, model
+                dashed += [name] if loop == 'closed' else []
+    if not series:
+        return None
+    return Lines('percentile', 'us until the answer', False, True, series, names, dashed,
+                 dict(enumerate(marks)))
 
 
 def draw_figure_30_1(data):
-    spent = column(data.rows('figure-30.1'), 'cpu_s')
-    return Dots('seconds of processor time for 5,000 connections',
-                {'measured here': data.ordered(spent)}) if spent else None
+    """Above the iterative server; in all where that was not measured."""
+    rows = data.rows('figure-30.1')
+    found = {model: verdicts.spread(values) for model, values in stevens.above(rows).items()}
+    what = 'above iterecho' if found else 'in all'
+    found = found or column(rows, 'cpu_s')
+    return Dots(f'seconds {what} (scaled to {CONNECTIONS:,})',
+                {'measured here': data.ordered(found)}, log=False) if found else None
 
 
 # ---- the page's sections -----------------------------------------------------------------
 
+NO_VERDICT = ('No verdict is drawn from rates and waits: the client shares the processors with the'
+              ' server, so they tell of both, and of all else that runs. Verdicts are of the'
+              " server's own processor time.")
+
 SECTIONS = [
     Section('connect', 'Connections', 'Each client connects, sends one message, takes the echo'
-            ' back and closes; then the next begins.', [
+            ' back and closes; then the next begins. ' + NO_VERDICT, [
         Figure('connect-rate', 'Connections a second', 'A line higher up serves more. Where it'
-               ' stops rising, the processors are busy.',
+               ' stops rising, the processors are busy: with the server or, at a point with a'
+               ' ring, with the client, and then the server could do more.',
                lines_of('connect', 'rate', 'connections/s', False)),
         Figure('connect-p50', 'Time of a connection, p50', 'Half of the connections took no'
                ' longer. Beyond the number of processors, twice the clients wait twice as long.',
@@ -138,7 +157,7 @@ SECTIONS = [
                draw_waits_apart),
     ]),
     Section('ping', 'Messages', 'Clients stay connected and send one message of 64 bytes after'
-            ' the other, each when the last has come back.', [
+            ' the other, each when the last has come back. ' + NO_VERDICT, [
         Figure('ping-rate', 'Messages a second', 'No process or thread is made here, so compare'
                ' the distance between the lines with that above.',
                lines_of('ping', 'rate', 'messages/s', False)),
@@ -147,20 +166,24 @@ SECTIONS = [
         Figure('ping-p99', 'Time of a message, p99', 'One in a hundred took longer: here a'
                ' scheduler that has many processes to choose from shows.',
                lines_of('ping', 'p99', 'us')),
-        Figure('ping-cpu', 'Processor time of a message', 'A server that serves several clients at'
-               ' one wakeup spends less on each, the more there are.',
+        Figure('ping-cpu', 'Processor time of a message', 'Taken in the middle of the run, when all'
+               ' clients are connected: their opening and ending is not in it. A server that'
+               ' serves several clients at one wakeup spends less on each, the more there are.',
                lines_of('ping', 'cpu_us', 'us of processor time', False)),
-        Figure('costs-apart', 'Connection and message apart', 'The distance between the two marks'
-               ' of a row is what it costs to begin and end a client; the left mark is what it'
-               ' costs to serve one.', draw_costs_apart),
+        Figure('costs-apart', 'Connection and message apart', 'One mark of a row is what it'
+               ' costs to serve a message, the other what it costs to begin and end a client,'
+               ' without its message. The axis is logarithmic: the same distance is the same'
+               ' ratio.', draw_costs_apart),
     ]),
     Section('held', 'A connection beside many others', 'Eight clients call while more and more'
-            ' others are held open and idle. Measured is the processor time of the one thread'
-            ' that every new connection has to pass: the parent, or the main thread.', [
+            ' others are held open and idle. Measured is the processor time of what every'
+            ' new connection has to pass and what is there before and after: the parent that'
+            ' forks, the main thread, or the workers of a pool of processes, whose parent never'
+            ' touches a connection.', [
         Figure('held-cost', 'Cost of a connection against held ones', 'A flat line: the server'
                ' goes straight to whom a connection concerns. A rising one: it walks all, as the'
                ' textbook does by waitpid(-1), and poll by its list.',
-               lines_of('held', 'main_us', 'us of the main thread', False, log_x=False,
+               lines_of('held', 'main_us', 'us of processor time', False, log_x=False,
                         x='others held open')),
         Figure('held-rate', 'Connections a second against held ones', 'The same as a client sees'
                ' it.', lines_of('held', 'rate', 'connections/s', False, log_x=False,
@@ -179,119 +202,28 @@ SECTIONS = [
                lines_of('lifecycle', 'descriptors', 'descriptors of all processes', True, 0)),
     ]),
     Section('stall', 'A moment of silence', f'The whole server is stopped for {STALL * 1000:.0f}'
-            ' ms. A closed loop (dashed) asks again only when it has its answer, so it hardly'
-            f' meets the silence; {SCHEDULED:,} messages a second on a fixed schedule (solid)'
-            ' count from when each was due.', [
+            f' ms of {STALL * 4000:.0f}. A closed loop (dashed) asks again only when it has its'
+            f' answer, so it hardly meets the silence; {SCHEDULED:,} messages a second on a fixed'
+            ' schedule (solid) count from when each was due.', [
         Figure('stall', 'The same stall, measured in two ways', 'Where dashed lines stay low until'
                ' the last point: what the closed loop did not ask, it did not measure. This is'
-               ' coordinated omission.', draw_stall),
+               ' coordinated omission. Three servers are drawn, as all look alike.', draw_stall),
     ]),
     Section('misbehaviour', 'What some clients do to the others', 'Four clients send messages'
             ' while 32 others misbehave: reset their connections, close half of them, dribble'
             ' byte by byte, never read (deaf), or connect and vanish (storm). In a crash, the'
             ' process that serves one of five clients dies by SIGSEGV.', []),
-    Section('figure-30.1', "Stevens' Figure 30.1, made again", '5,000 connections, at most 10 at'
-            ' once, 4,000 bytes each. Measured for a moment and scaled to 5,000.', [
-        Figure('figure-30-1', 'Processor time for 5,000 connections', 'Read the order, not the'
-               ' seconds: between his machines and this one lie decades. Is the order of the'
-               ' designs still his?', draw_figure_30_1),
+    Section('figure-30.1', "Stevens' Figure 30.1, made again", 'Connections of 4,000 bytes each,'
+            f' at most 10 at once. At least {CONNECTIONS:,} are made, for as long as that takes,'
+            f' and the processor time is scaled to {CONNECTIONS:,}.', [
+        Figure('figure-30-1', 'Processor time above the iterative server', 'Read the order, not'
+               ' the seconds: between his machines and this one lie decades. Left of zero is'
+               ' cheaper than one at a time: under ten callers, a loop finds several of them ready'
+               ' at one wakeup, and a pool has the next already accepted, where the iterative'
+               ' server goes to sleep and is woken for each byte that it waits for.',
+               draw_figure_30_1),
     ]),
 ]
-
-
-# ---- tables ------------------------------------------------------------------------------
-
-def table(head, rows, caption=''):
-    """Rows of cells that are safe as they are; the first of each is its head."""
-    def cells(row):
-        return f'<th scope="row">{row[0]}</th>' + ''.join(f'<td>{cell}</td>' for cell in row[1:])
-    top = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    return (f'<div class="wide" tabindex="0"><table><caption>{escape(caption)}</caption>'
-            f'<thead><tr>{top}</tr></thead><tbody>'
-            + ''.join(f'<tr>{cells(row)}</tr>' for row in rows) + '</tbody></table></div>')
-
-
-def numbers_table(workload, data):
-    """All medians of a workload with their spreads: a row a model and a step."""
-    about, rows = WORKLOADS[workload], data.rows(workload)
-    keys = dict.fromkeys((row['model'], row[about.step]) for row in rows)
-    keys = sorted(keys, key=lambda key: data.models.index(key[0]))
-    shown = []
-    for model, step in keys:
-        own = [row for row in rows if (row['model'], row[about.step]) == (model, step)]
-        cells = [verdicts.spread([row.get(name) for row in own]) for name in about.columns]
-        notes = dict.fromkeys(row['note'] for row in own if row['note'])
-        label = step if isinstance(step, str) else '' if step is None else number(step)
-        shown.append([escape(model), label, *(verdicts.told(cell, '') if cell else ''
-                                              for cell in cells), escape('; '.join(notes))])
-    return table(['model', about.step, *about.columns, 'note'], shown,
-                 'Medians, in brackets the spread')
-
-
-SIGNS = {'served': '✓ served', 'starved': '✗ starved', 'cut': '✗ cut off'}
-
-
-def misbehaviour_table(data):
-    kept, rows = verdicts.fates(data.rows('misbehaviour')), data.rows('misbehaviour')
-    shown = []
-    for model in data.models:
-        cells = []
-        for kind in MISCHIEF[1:]:
-            word = kept.get(model, {}).get(kind)
-            row = next((row for row in rows if (row['model'], row['kind']) == (model, kind)), {})
-            if not word:
-                cells.append(escape(row.get('note') or 'not measured'))
-                continue
-            if kind == 'crash':
-                detail = f'{number(row["lost"])} of {number(row["others"])} others lost' + \
-                    ('' if row['welcome'] else ', and all that come later')
-            elif row.get('p99'):
-                detail = f'p99 {number(row["p99"])} us'
-            else:
-                detail = row.get('note') or 'no answer'
-            cells.append(f'<span class="{word}">{SIGNS[word]}</span><br><small>{escape(detail)}'
-                         '</small>')
-        if model in kept:
-            shown.append([escape(model), *cells])
-    return table(['model', *MISCHIEF[1:]], shown, 'What becomes of the other clients')
-
-
-def baseline(spent):
-    return spent['iterecho'].median if 'iterecho' in spent else None
-
-
-def figure_30_1_table(data):
-    """His columns, and ours above our own iterative server, where that was measured."""
-    with open(HERE / 'unp-figure-30.1.csv', newline='') as file:
-        printed = list(csv.DictReader(line for line in file if not line.startswith('#')))
-    names = ['solaris', 'dunix', 'bsdos', 'third_edition']
-    spent = data.ordered(column(data.rows('figure-30.1'), 'cpu_s'))
-    base = baseline(spent)
-    ours = [[escape(model), verdicts.told(found, ''),
-             'not known' if base is None else number(max(found.median - base, 0))]
-            for model, found in spent.items()]
-    above = 'The baseline, iterecho, was not measured.' if base is None else \
-        'Above the baseline: without what iterecho, the iterative server, took.'
-    return table(['measured here', 'seconds', 'above the baseline'], ours, above) + \
-        table(['printed by Stevens', 'Solaris', 'DUnix', 'BSD/OS', '3rd edition'],
-              [[escape(row['design']), *(escape(row[name]) or '–' for name in names)]
-               for row in printed], 'Seconds above the baseline. W. R. Stevens et al., UNIX'
-              ' Network Programming vol. 1, Figure 30.1')
-
-
-def lifecycle_table(data):
-    """What happened when a wave of clients left at once."""
-    shown = [[escape(row['model']), number(row['wave']), number(row['zombies_peak']),
-              f'{row["zombie_ms"]:.0f} ms', number(row['zombies_left']),
-              'keeps some' if row['clean_ms'] is None else f'{row["clean_ms"]:.0f} ms']
-             for row in data.rows('lifecycle') if row.get('wave') is not None]
-    return table(['model', 'clients that left', 'zombies at most', 'one stayed for', 'left over',
-                  'as small as before after'], shown,
-                 'When all leave at once. A pool keeps processes or threads for the next clients.')
-
-
-EXTRA = {'misbehaviour': misbehaviour_table, 'figure-30.1': figure_30_1_table,
-         'lifecycle': lifecycle_table}
 
 
 # ---- the page ----------------------------------------------------------------------------
@@ -308,20 +240,41 @@ def in_words(plot):
     return f'{plot.y} against {plot.x}, from the first point to the last: {"; ".join(parts)}.'
 
 
-def figure_html(figure, data, style, folder):
+def absent(workload, plot, data):
+    """Who is not in a plot, and why."""
+    if isinstance(plot, Lines) and plot.models:
+        return ''
+    there = plot.series if isinstance(plot, Lines) else \
+        {model for marks in plot.series.values() for model in marks}
+    why = {row['model']: f' ({row["note"]})' for row in data.rows(workload) if row.get('note')}
+    names = [model + why.get(model, '') for model in data.models if model not in there]
+    return f' Not in this plot: {verdicts.listed(names)}.' if names else ''
+
+
+def figure_html(workload, figure, data, style, folder):
     plot = figure.draw(data)
     if plot is None:
         return ''
     text = in_words(plot)
     drawn = plots.svg(figure.name, plot, style, figure.title, text)
     (folder / f'{figure.name}.svg').write_text(plots.as_file(drawn) + '\n')
+    see = figure.see + absent(workload, plot, data)
     return (f'<figure><h3>{escape(figure.title)}</h3>{drawn}'
-            f'<figcaption>{escape(figure.see)}</figcaption></figure>')
+            f'<figcaption>{escape(see)}</figcaption></figure>')
+
+
+MANY_ROWS = 3  # of numbers are a table, fewer a sentence
 
 
 def verdicts_html(found):
+    def one(verdict):
+        if len(verdict.numbers) <= MANY_ROWS and not verdict.head:
+            return escape(verdicts.in_words(verdict))
+        head = verdict.head or ['model', *[''] * (len(verdict.numbers[0]) - 1)]
+        return escape(verdict.note) + table(head, [list(map(escape, row))
+                                                   for row in verdict.numbers])
     return '<ul class="verdicts">' + ''.join(
-        f'<li><strong>{escape(each.claim)}</strong> {escape(each.numbers)}</li>'
+        f'<li><strong>{escape(each.claim)}</strong> {one(each)}</li>'
         for each in found) + '</ul>' if found else ''
 
 
@@ -336,7 +289,8 @@ def section_html(section, data, style, folder, results, found):
     rows = data.rows(section.workload)
     if not rows:
         return f'<section><h2>{escape(section.title)}</h2><p>Not measured.</p></section>'
-    figures = ''.join(figure_html(figure, data, style, folder) for figure in section.figures)
+    figures = ''.join(figure_html(section.workload, figure, data, style, folder)
+                      for figure in section.figures)
     extra = EXTRA[section.workload](data) if section.workload in EXTRA else ''
     notes = missing(results, section)
     return (f'<section id="{section.workload}"><h2>{escape(section.title)}</h2>'
@@ -351,7 +305,12 @@ def summary_html(sections):
     return '<section id="summary"><h2>In short</h2><dl>' + ''.join(
         f'<dt><a href="#{section.workload}">{escape(section.title)}</a></dt>'
         + ''.join(f'<dd>{escape(each.claim)}</dd>' for each in found)
-        for section, found in sections if found) + '</dl></section>'
+        for section, found in sections if found) + '</dl>' + rules_html() + '</section>'
+
+
+def rules_html():
+    return '<h3>What is a difference</h3><ul>' + ''.join(
+        f'<li>{escape(rule)}</li>' for rule in verdicts.RULES) + '</ul>'
 
 
 def write(folder, machine, models, known, results):
@@ -365,7 +324,8 @@ def write(folder, machine, models, known, results):
         writer = csv.writer(file)
         writer.writerow(['workload', 'claim', 'numbers'])
         for section, found in sections:
-            writer.writerows([section.workload, *each] for each in found)
+            writer.writerows([section.workload, each.claim, verdicts.in_words(each)]
+                             for each in found)
     body = summary_html(sections) + models_html(models) + ''.join(
         section_html(section, data, style, folder, results, found)
         for section, found in sections) + machine_html(machine)
@@ -388,7 +348,8 @@ def machine_html(machine):
     return '<section><h2>The machine and the run</h2>' + table(
         ['', ''], [[escape(name), escape(value)] for name, value in machine.items()]) + \
         ('<p>Processor time is that of the server and of all processes that it made, from its'
-         ' start to its end (wait4): also of those that it left to be reaped by others. The load'
+         ' start to its end (wait4): also of those that it left to be reaped by others. That of a'
+         ' message is taken in the middle of a run instead (schedstat). The load'
          ' generator shares the processors. All servers were measured in turn, round by round, so'
          ' that a slow minute hit all alike; compare within this page, not with another.</p>'
          '</section>')

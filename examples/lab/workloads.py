@@ -8,31 +8,33 @@ with a note, never a wait without end.
 """
 import contextlib
 import os
-import selectors
+import re
 import signal
-import socket
 import time
 from collections import namedtuple
+from pathlib import Path
 
-from models import (Load, LoadFailed, Server, ServerFailed, children, is_zombie, load,
+from clients import SILENCE, Clients
+from models import (Load, LoadFailed, Server, ServerFailed, children, is_zombie,
                     main_thread_seconds, open_descriptors, pss_kib, summed, threads, tree, until)
 
-SILENCE = 1.0    # seconds without any answer until waiting clients count as not served
-BATCH = 64       # clients that connect at the same time
-STALL = 0.2      # seconds for which a server is stopped, to see who notices
+STALL = 0.1      # seconds for which a server is stopped, to see who notices
 PATIENCE = 1.0   # seconds after which echoload gives a connection up, beside misbehaving ones
-CLEANING = 2.0   # seconds that a server has to clean up behind clients: no zombie outlives one
+CLEANING = 1.0   # seconds that a server has to clean up behind clients: no zombie outlives one
 WAVE = 200       # clients that leave at once, to see how the server cleans up behind them
 CONNECTIONS = 5000  # Stevens, Figure 30.1: so many, at most CALLERS at once, of REQUEST bytes
 CALLERS, REQUEST = 10, 4000
 SCHEDULED = 2000    # messages a second of the fixed schedule, over SCHEDULERS connections
 SCHEDULERS = 8
 OTHERS, WRONGDOERS = 4, 32
+FEW = 3             # rounds of what takes long
+LONGEST = 10.0      # seconds, in which a slow server may make fewer than CONNECTIONS
 
 # What a run is: quick or full. `seconds` is the length of one measurement, `clients` the most at
 # once; the lists are the steps of the workloads.
 Settings = namedtuple('Settings', 'name seconds rounds clients calling talking held')
-QUICK = Settings('quick', 0.15, 5, 2500, [1, 8, 64], [1, 8, 128], [0, 800, 2500])
+QUICK = Settings('quick', 0.12, 5, 2500, [1, 8, 64], [1, 8, 32, 128],
+                 [0, 800, 2500])
 FULL = Settings('full', 1.0, 5, 10000, [1, 8, 64, 256, 1024], [1, 8, 64, 256, 1024, 4096],
                 [0, 800, 2000, 5000, 10000])
 
@@ -57,9 +59,15 @@ class Lab:
         return Server(model, self.settings.clients, self.port)
 
     def load(self, server, mode, **options):
-        """Runs echoload against it; raises ServerFailed if the server died meanwhile."""
+        """Runs echoload against it, to its end."""
+        with Load(self.build, mode, server.address, **options) as running:
+            return self.result(server, running)
+
+    @staticmethod
+    def result(server, running):
+        """What echoload reports at its end; raises ServerFailed if the server died meanwhile."""
         try:
-            result = load(self.build, mode, server.address, **options)
+            result = running.result()
         except LoadFailed:
             server.check(STALL)  # that it died explains more
             raise
@@ -103,27 +111,53 @@ def measure_ping(lab, model, clients):
     note = too_many(model, lab, clients)
     if note:
         return [{'note': note}]
+    seconds, opening = lab.settings.seconds, 0.03 + clients * 0.0004
     with lab.start(model) as server:
-        result = lab.load(server, 'ping', c=clients, d=lab.settings.seconds, t=PATIENCE * 5)
-        return [{**latencies(result), 'cpu_us': each(result, server.stop())}]
+        with Load(lab.build, 'ping', server.address, c=clients, w=opening, d=seconds,
+                  t=PATIENCE * 5) as running:
+            busy = processors_used(server, running, opening, seconds * 0.6)
+            result = lab.result(server, running)
+        cpu_us = busy / result['rate'] * 1e6 if busy and result['rate'] else None
+        return [{**latencies(result), 'cpu_us': cpu_us}]
+
+
+def processors_used(server, running, opening, seconds):
+    """How many processors the server keeps busy in the middle of a run: after the opening of its
+    clients, and before their end, so that neither is in it. None if the run is over before."""
+    if running.wait_end(opening):
+        return None
+    files = [Path(f'/proc/{pid}/task/{thread}/schedstat') for pid in tree(server.pid)
+             for thread in os.listdir(f'/proc/{pid}/task')]
+    start, before = time.monotonic(), summed(files, seconds_in)
+    if running.wait_end(seconds):
+        return None
+    end = time.monotonic()
+    return (summed(files, seconds_in) - before) / (end - start)
+
+
+def seconds_in(schedstat):
+    return int(schedstat.read_text().split()[0]) / 1e9
 
 
 def measure_figure_30_1(lab, model, _):
-    """Processor time of the server for Stevens' 5,000 connections. Measured for a time, and scaled
-    from the connections that were served in it."""
+    """Processor time of the server for Stevens' 5,000 connections: so many are made, at least, and
+    the time is scaled to them."""
+    served, failed, end = 0, 0, time.monotonic() + LONGEST
     with lab.start(model) as server:
-        result = lab.load(server, 'connect', c=CALLERS, s=REQUEST, d=lab.settings.seconds,
-                          t=PATIENCE * 5)
-        served, seconds = result['count'] + result['late'], server.stop()
-        return [{'connections': served, 'failed': result['failed'],
+        while served < CONNECTIONS and time.monotonic() < end:
+            result = lab.load(server, 'connect', c=CALLERS, s=REQUEST, d=lab.settings.seconds,
+                              t=PATIENCE * 5)
+            served, failed = served + result['count'] + result['late'], failed + result['failed']
+        seconds = server.stop()
+        return [{'connections': served, 'failed': failed,
                  'cpu_s': seconds / served * CONNECTIONS if served else None}]
 
 
 # ---- live clients ------------------------------------------------------------------------
 
 def measure_held(lab, model, _):
-    """What a connection costs while more and more others are held open: of all processes, and of
-    the parent's own main thread, which all connections have to pass."""
+    """What a connection costs while more and more others are held open, in what all connections
+    have to pass: see lasting()."""
     rows, held, holders = [], 0, contextlib.ExitStack()
     with lab.start(model) as server, holders:
         idle = size(server)
@@ -135,12 +169,24 @@ def measure_held(lab, model, _):
             if step > held:
                 holders.enter_context(hold(lab, server, step - held, idle + step))
             held = step
-            before = main_thread_seconds(server.pid)
+            before = lasting(server)
             result = lab.load(server, 'connect', c=8, d=lab.settings.seconds * 1.5, t=PATIENCE * 5)
-            spent = main_thread_seconds(server.pid) - before
+            after = lasting(server)
+            spent = sum(seconds - before.get(pid, 0) for pid, seconds in after.items())
             rows.append({'clients': step, 'rate': result['rate'], 'failed': result['failed'],
                          'p50': result.get('p50'), 'main_us': each(result, spent)})
     return rows
+
+
+def lasting(server):
+    """{pid: processor time of its main thread}, of the server and the children that it has. Seen
+    before and after a load, that is the parent that forks or starts threads, the thread of a loop,
+    and the workers of a pool. What has lived for one connection is not in it."""
+    found = {}
+    for pid in [server.pid, *children(server.pid)]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = main_thread_seconds(pid)
+    return found
 
 
 def hold(lab, server, clients, full):
@@ -160,88 +206,39 @@ def hold(lab, server, clients, full):
     return holder
 
 
-class Clients:
-    """Clients of our own that do nothing but stay: each has echoed a byte when it was opened."""
-
-    def __init__(self, address):
-        host, port = address.rsplit(':', 1)
-        self.address, self.sockets = (host, int(port)), []
-
-    def open_up_to(self, count):
-        """Opens more. Returns how many are served then: fewer when no more get an answer."""
-        while len(self.sockets) < count:
-            new = [self.begin() for _ in range(min(BATCH, count - len(self.sockets)))]
-            served = self.served(new)
-            self.sockets += served
-            if len(served) < len(new):
-                for each_socket in set(new) - set(served):
-                    each_socket.close()
-                break
-        return len(self.sockets)
-
-    def begin(self):
-        client = socket.socket()
-        client.settimeout(SILENCE)
-        with contextlib.suppress(OSError):
-            client.connect(self.address)
-            client.sendall(b'x')
-        return client
-
-    @staticmethod
-    def served(clients):
-        """Those that are answered before nothing has come for a while."""
-        answered = []
-        with selectors.DefaultSelector() as selector:
-            for client in clients:
-                selector.register(client, selectors.EVENT_READ)
-            while selector.get_map():
-                ready = selector.select(SILENCE)
-                if not ready:
-                    break
-                for key, _ in ready:
-                    selector.unregister(key.fileobj)
-                    with contextlib.suppress(OSError):
-                        if key.fileobj.recv(16):
-                            answered.append(key.fileobj)
-        return answered
-
-    def still_served(self):
-        """How many echo another byte."""
-        for client in self.sockets:
-            with contextlib.suppress(OSError):
-                client.send(b'y')
-        return len(self.served(self.sockets))
-
-    def close(self):
-        for client in self.sockets:
-            client.close()
-        self.sockets = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-def watch_cleaning(server, idle):
-    """After all clients have left at once: the most zombies seen, the longest that one was seen,
-    and when the server had as few processes, threads and descriptors as `idle`, all in
-    milliseconds; None if not within CLEANING. Left is what was a zombie for half of that. A look
-    takes some milliseconds, so what is shorter than that may be missed."""
-    start, seen, peak = time.monotonic(), {}, 0
+def watch_leaving(server, clients, idle):
+    """All clients leave: the most zombies seen, a look being some milliseconds long, so that there
+    may have been more; and when the server was seen to be as small as `idle`, in milliseconds from
+    the first that left, None if not within CLEANING."""
+    start, peak = time.monotonic(), 0
+    clients.close()
     while True:
-        now = time.monotonic()
-        zombies = [pid for pid in children(server.pid) if is_zombie(pid)]
-        peak = max(peak, len(zombies))
-        for pid in zombies:
-            seen.setdefault(pid, [now, now])[1] = now
-        clean = size(server) <= idle
-        if clean or now - start > CLEANING:
-            ages = [last - first for first, last in seen.values()]
-            return {'zombies_peak': peak, 'zombies_left': sum(age > CLEANING / 2 for age in ages),
-                    'zombie_ms': max(ages, default=0) * 1000,
-                    'clean_ms': (now - start) * 1000 if clean else None}
+        peak = max(peak, summed(children(server.pid), is_zombie))
+        clean, passed = size(server) <= idle, time.monotonic() - start
+        if clean or passed > CLEANING:
+            return {'zombies_peak': peak, 'clean_ms': passed * 1000 if clean else None}
+
+
+def watch_reaping(server, clients):
+    """All clients leave while the parent is stopped, so that no child is reaped before the clock
+    starts: when it goes on. reap_ms is when the last was seen to be gone, at the end of a look; it
+    may have been gone as long before as a look takes, look_ms. Left is who outlives CLEANING."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        clients.close()
+        until(lambda: all(map(is_zombie, children(server.pid))), STALL)
+        waiting = {pid for pid in children(server.pid) if is_zombie(pid)}
+    finally:
+        start = time.monotonic()
+        os.kill(server.pid, signal.SIGCONT)
+    zombies, longest, now = len(waiting), 0.0, start
+    while waiting and now - start < CLEANING:
+        waiting &= set(children(server.pid))
+        looked, now = now, time.monotonic()
+        longest = max(longest, now - looked)
+    timed = {'reap_ms': (now - start) * 1000, 'look_ms': longest * 1000}
+    return {'zombies': zombies, 'zombies_left': len(waiting),
+            **(timed if zombies and not waiting else {})}
 
 
 def size(server):
@@ -261,18 +258,23 @@ def crowd(most):
     return sorted({10 ** power for power in range(6) if 10 ** power < most} | {most})
 
 
+def served_one(server, clients):
+    """The size of a server without clients that has had one: a pool that is made for the first
+    is there then."""
+    fresh = size(server)
+    clients.open_up_to(1)
+    clients.close()
+    until(lambda: size(server) <= fresh, STALL)
+    return size(server)
+
+
 def measure_lifecycle(lab, model, _):
-    """Clients come, stay, and leave together: what the server has of each, and what stays behind.
-    Here it shows, too, how many a model serves at once."""
+    """Clients come and stay: what the server has of each. Here it shows, too, how many a model
+    serves at once. What happens when they leave is seen at another server of the same model, as
+    memory that a crowd has left behind is not that of the next."""
     with lab.start(model) as server, Clients(server.address) as clients:
-        fresh = size(server)
-        clients.open_up_to(1)
-        clients.close()  # a pool that is made for the first client is there now
-        until(lambda: size(server) <= fresh, STALL)
-        idle, rows = size(server), [{'clients': 0, 'served': 0, **census(server)}]
-        served = clients.open_up_to(min(WAVE, lab.settings.clients))
-        clients.close()
-        rows[0].update(watch_cleaning(server, idle), wave=served)
+        served_one(server, clients)
+        rows = [{'clients': 0, 'served': 0, **census(server)}]
         for step in crowd(lab.settings.clients):
             served = clients.open_up_to(step)
             server.check(0 if served else STALL)
@@ -280,7 +282,18 @@ def measure_lifecycle(lab, model, _):
             if served < step:
                 rows[-1]['note'] = f'serves {served} at a time'
                 break
-        return rows
+    rows[0].update(measure_leaving(lab, model))
+    return rows
+
+
+def measure_leaving(lab, model):
+    """Clients leave together, twice: see watch_leaving and watch_reaping."""
+    with lab.start(model) as server, Clients(server.address) as clients:
+        idle = served_one(server, clients)
+        wave = clients.open_up_to(min(WAVE, lab.settings.clients))
+        found = watch_leaving(server, clients, idle)
+        clients.open_up_to(wave)
+        return {'wave': wave, **found, **watch_reaping(server, clients)}
 
 
 # ---- stalls and misbehaviour -------------------------------------------------------------
@@ -290,7 +303,7 @@ def measure_stall(lab, model, loop):
     a schedule that does not wait for the server, with latency from when each was due."""
     connections = lab.fits(model, SCHEDULERS)
     schedule = {'r': SCHEDULED} if loop == 'schedule' else {}
-    seconds = max(lab.settings.seconds * 4, STALL * 4)
+    seconds = STALL * 4
     with lab.start(model) as server:
         with Load(lab.build, 'ping', server.address, c=connections, d=seconds, **schedule) as run:
             time.sleep(seconds / 3)
@@ -317,27 +330,42 @@ def measure_misbehaviour(lab, model, kind):
         if kind != 'none':
             wrong = beside.enter_context(
                 Load(lab.build, kind, server.address, c=WRONGDOERS, d=600))
-            if wrong.wait_end(0.1):  # else they are at it, whatever that is
+            if wrong.wait_end(0.05):  # else they are at it, whatever that is
                 wrong.result()
                 raise LoadFailed(f'the {kind} clients ended early')
         result = lab.load(server, 'ping', c=others, d=lab.settings.seconds, t=PATIENCE)
         return [{'others': others, **latencies(result)}]
 
 
+def process_of(server, client):
+    """Which process of the server has the other end of a client's socket: by proc_net(5)."""
+    ends = ' '.join(rf'\w+:{end[1]:04X}' for end in (client.getpeername(), client.getsockname()))
+    sockets = [f'socket:[{inode}]' for name in ('tcp', 'tcp6') for inode in re.findall(
+        rf': {ends} (?:\S+ +){{6}}(\d+) ', Path(f'/proc/net/{name}').read_text())]
+    for pid in reversed(tree(server.pid)):
+        for number in os.listdir(f'/proc/{pid}/fd'):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(f'/proc/{pid}/fd/{number}') in sockets:
+                    return pid
+    raise LoadFailed('no process has the client')
+
+
 def measure_crash(lab, model):
     """A process that serves a client dies by SIGSEGV: how many of the other clients it takes."""
     with lab.start(model) as server, Clients(server.address) as clients:
         served = clients.open_up_to(lab.fits(model, OTHERS + 1))
-        serving = children(server.pid)
-        os.kill(serving[0] if serving else server.pid, signal.SIGSEGV)
-        if serving:
-            until(lambda: is_zombie(serving[0]) or serving[0] not in children(server.pid), SILENCE)
-        else:
+        serving = process_of(server, clients.sockets[0])
+        os.kill(serving, signal.SIGSEGV)
+        if serving == server.pid:
             server.wait_end(SILENCE)
+        else:
+            until(lambda: is_zombie(serving) or serving not in children(server.pid), SILENCE)
         lost = served - clients.still_served()
+        if not lost:
+            raise LoadFailed('the crash hit nobody')
         with Clients(server.address) as late:
             welcome = late.open_up_to(1)
-        return [{'others': served - 1, 'lost': max(lost - 1, 0), 'welcome': welcome}]
+        return [{'others': served - 1, 'lost': lost - 1, 'welcome': welcome}]
 
 
 # ---- the list ----------------------------------------------------------------------------
@@ -353,30 +381,38 @@ def once(_):
     return ['']
 
 
+def every(rounds):
+    return rounds
+
+
+def few(rounds):
+    return min(rounds, FEW)
+
+
 # The order is that of the report, but for the lifecycle, which is first as others need to know
 # how many clients a model serves at once.
 WORKLOADS = {each_one.name: each_one for each_one in [
-    Workload('lifecycle', measure_lifecycle, 'clients', once, lambda rounds: 1,
+    Workload('lifecycle', measure_lifecycle, 'clients', once, few,
              ['served', 'processes', 'threads', 'descriptors', 'pss_kib', 'wave', 'zombies_peak',
-              'zombies_left', 'zombie_ms', 'clean_ms'],
+              'clean_ms', 'zombies', 'zombies_left', 'reap_ms', 'look_ms'],
              'clients that come, stay and leave together: memory, descriptors, zombies'),
-    Workload('connect', measure_connect, 'clients', steps_of('calling'), lambda rounds: rounds,
+    Workload('connect', measure_connect, 'clients', steps_of('calling'), every,
              ['rate', 'failed', 'p50', 'p90', 'p99', 'max', 'connect-p50', 'message-p50', 'cpu_us',
               'client-busy'], 'connections a second, each with one message'),
-    Workload('ping', measure_ping, 'clients', steps_of('talking'), lambda rounds: rounds,
+    Workload('ping', measure_ping, 'clients', steps_of('talking'), every,
              ['rate', 'failed', 'p50', 'p90', 'p99', 'max', 'cpu_us', 'client-busy'],
              'messages a second on connections that stay'),
-    Workload('held', measure_held, 'clients', once, lambda rounds: max(rounds // 2, 1),
+    Workload('held', measure_held, 'clients', once, few,
              ['rate', 'failed', 'p50', 'main_us'],
              'what a connection costs while others are held open'),
-    Workload('stall', measure_stall, 'loop', lambda _: ['closed', 'schedule'], lambda rounds: 1,
+    Workload('stall', measure_stall, 'loop', lambda _: ['closed', 'schedule'], few,
              ['connections', 'rate', 'count', 'failed', 'p50', 'p90', 'p99', 'p99.9', 'p99.99',
               'max'],
              'a server that stops for a moment: closed loop against fixed schedule'),
-    Workload('misbehaviour', measure_misbehaviour, 'kind', lambda _: MISCHIEF, lambda rounds: 1,
+    Workload('misbehaviour', measure_misbehaviour, 'kind', lambda _: MISCHIEF, few,
              ['others', 'lost', 'welcome', 'rate', 'failed', 'p50', 'p90', 'p99', 'max'],
              'what misbehaving clients do to the others'),
-    Workload('figure-30.1', measure_figure_30_1, 'clients', once,
-             lambda rounds: rounds, ['connections', 'failed', 'cpu_s'],
+    Workload('figure-30.1', measure_figure_30_1, 'clients', once, few,
+             ['connections', 'failed', 'cpu_s'],
              "Stevens' figure: processor time for 5,000 connections"),
 ]}

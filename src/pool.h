@@ -69,6 +69,7 @@ struct pool {
     double starts_at;  /* none is started before; 0: at any time */
     double listens_at; /* the ledger is not looked at before; 0: at any time */
     double shrinks_at; /* surplus children are let go; 0: there are none */
+    double reaps_at;   /* waitpid has failed, and is tried again; 0: it has not */
 };
 
 /* A pool without children, for the listeners of `server`: they are blocking from now on where

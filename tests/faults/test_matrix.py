@@ -51,6 +51,7 @@ import pytest
 
 import cells
 import trials
+from harness import eventually
 from test_costs import Trace
 
 
@@ -110,7 +111,9 @@ def test_the_shim_misses_no_call(server, folder):
     """Catches a call that passes the shim by: its cells would say "not called"."""
     faults = trials.Faults(folder)
     srv = server(env=faults.environment())
+    # A pool's children have begun to wait as well: what they call before that only one would see.
     srv.status()
+    eventually(srv.sleeps, 'all wait')
     trace = Trace(srv, folder)
     faults.arm('ACCEPT', 0, 1 << 30, 0)
     for number in range(10):

@@ -452,7 +452,8 @@ def idle(trial):
     srv.status()
     before = State(srv)
     trial.arm()
-    visitors = visit(srv, VISITORS, half_close=False)
+    # Where only one is served at a time the second waits for the first one's end.
+    visitors = visit(srv, 2 * trial.at_once(VISITORS // 2), half_close=False)
     late = not observe(visitors, time.monotonic() + limit + trial.window)
     trial.disarm()
     observe(visitors, time.monotonic() + PATIENCE)

@@ -111,7 +111,8 @@ def test_the_shim_misses_no_call(server, folder):
     """Catches a call that passes the shim by: its cells would say "not called"."""
     faults = trials.Faults(folder)
     srv = server(env=faults.environment())
-    # A pool's children have begun to wait as well: what they call before that only one would see.
+    # Here and at the end a pool's children, of which some may have just been started, have begun to
+    # wait as well: what they call before that only one would see.
     srv.status()
     eventually(srv.sleeps, 'all wait')
     trace = Trace(srv, folder)
@@ -121,6 +122,7 @@ def test_the_shim_misses_no_call(server, folder):
             assert client.echo(b'%d' % number) == b'%d' % number
     srv.wait_lines('^end ', 10)
     srv.status()
+    eventually(srv.sleeps, 'all wait again')
     trace.tracer.terminate()
     trace.tracer.wait()
     traced = re.sub(r'^\d+ +', '', trace.file.read_text(), flags=re.M)

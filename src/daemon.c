@@ -20,16 +20,23 @@ static int refuse(const char *what)
     return -1;
 }
 
+/* Waits for the server's end. False where that is not told: whoever started us ignores SIGCHLD. */
+static bool await_end(pid_t server, int *status)
+{
+    pid_t ended;
+
+    do
+        ended = waitpid(server, status, 0);
+    while (ended == -1 && errno == EINTR);
+    return ended != -1;
+}
+
 /* How the server ended, as the starter's exit status. */
 static int status_of(pid_t server)
 {
     int status;
-    pid_t ended;
 
-    do
-        ended = waitpid(server, &status, 0);
-    while (ended == -1 && errno == EINTR);
-    if (ended == -1) /* whoever started us ignores SIGCHLD */
+    if (!await_end(server, &status))
         return EXIT_FAILURE;
     if (WIFSIGNALED(status))
         log_error("the server was ended by signal %d before it listened (-d)", WTERMSIG(status));
@@ -41,6 +48,7 @@ static _Noreturn void wait_for(int lifeline, pid_t server)
 {
     char byte;
     ssize_t got;
+    int status;
 
     do
         got = read(lifeline, &byte, sizeof byte);
@@ -48,6 +56,8 @@ static _Noreturn void wait_for(int lifeline, pid_t server)
     if (got == -1) { /* whether it listens will not be known, so it had better not */
         (void)refuse("the server's answer");
         kill(server, SIGTERM);
+        /* While somebody holds the lifeline, so that it has nothing to complain of as well. */
+        (void)await_end(server, &status);
         _exit(EXIT_FAILURE);
     }
     _exit(got == sizeof byte ? EXIT_SUCCESS : status_of(server));

@@ -37,7 +37,8 @@ struct daemon {
  * Forks, and returns in the new process, which leads a session of its own (setsid). In the
  * original process it does NOT return: that waits, and ends with _exit: 0 when the server
  * called daemon_ready, else the server's own exit status, or 1 when that was 0 or a signal
- * ended it, which is said.
+ * ended it, which is said. Where it cannot read the server's answer it says so, ends the server,
+ * and then itself, with 1.
  *
  * Call it when the command line is read and 0, 1 and 2 are open (descriptors.h), before
  * anything that belongs to one process: locks (pidfile.h), the ledger, handlers and blocked

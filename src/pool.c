@@ -35,6 +35,10 @@
  * a line of the log may come as much late. Seconds. */
 #define NAP 0.002
 
+/* Until children are reaped again where that has failed: no SIGCHLD tells of them once more.
+ * Seconds. */
+#define REAP_PAUSE 0.2
+
 #define REPORTS_PORTION 2048 /* records read in one turn: more than a pipe of 64 KiB holds */
 
 /* ---- its life ---- */
@@ -134,7 +138,7 @@ void pool_start_failed(struct pool *pool, struct server *server)
 
 double pool_due(const struct pool *pool)
 {
-    const double times[] = {pool->starts_at, pool->shrinks_at, pool->listens_at};
+    const double times[] = {pool->starts_at, pool->shrinks_at, pool->listens_at, pool->reaps_at};
 
     return clock_earliest(times, sizeof times / sizeof times[0]);
 }
@@ -305,6 +309,7 @@ size_t pool_reap(struct pool *pool, struct server *server)
         bury(pool, server, member, status);
         reaped++;
     }
+    pool->reaps_at = pid == -1 && pool_members(pool) > 0 ? clock_seconds() + REAP_PAUSE : 0;
     return reaped;
 }
 
@@ -354,7 +359,7 @@ void pool_heed(struct pool *pool, struct server *server)
     bool has_read = clock_seconds() >= pool->listens_at && read_reports(pool, server);
 
     plan_nap(pool, server, has_read);
-    if (signals_take(SIGCHLD))
+    if (signals_take(SIGCHLD) || (pool->reaps_at > 0 && clock_seconds() >= pool->reaps_at))
         (void)pool_reap(pool, server);
     pass_order(pool, server);
     shrink(pool, server);

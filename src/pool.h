@@ -71,6 +71,7 @@ struct pool {
     double starts_at;  /* none is started before; 0: at any time */
     double listens_at; /* the ledger is not looked at before; 0: at any time */
     double shrinks_at; /* surplus children are let go; 0: there are none */
+    double reaps_at;   /* waitpid has failed, and is tried again; 0: it has not */
 };
 
 /* Whether idle children wait in accept itself: there is one listener, and it is nobody's but ours,

@@ -37,10 +37,12 @@ class Trace:
 
     def __init__(self, server, folder):
         self.server, self.file = server, folder / 'trace'
-        self.tracer = subprocess.Popen(
-            ['strace', '-f', '-qq', '-o', self.file, '-p', str(server.pid)])
-        status = Path(f'/proc/{server.pid}/status')
-        eventually(lambda: re.search(r'TracerPid:\t[1-9]', status.read_text()), 'strace is there')
+        pids = [server.pid, *(each.pid for each in children(server.pid))]
+        attach = [word for pid in pids for word in ('-p', str(pid))]
+        self.tracer = subprocess.Popen(['strace', '-f', '-qq', '-o', self.file, *attach])
+        statuses = [Path(f'/proc/{pid}/status') for pid in pids]
+        eventually(lambda: all(re.search(r'TracerPid:\t[1-9]', each.read_text())
+                               for each in statuses), 'strace is there')
 
     def stop(self):
         self.tracer.terminate()

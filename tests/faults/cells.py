@@ -14,6 +14,8 @@ Two outcomes in one rule: the models differ there by what they are. A session th
 EAGAIN for the end of its time (SO_RCVTIMEO), one in an event loop for "not now".
 """
 import errno
+import re
+from pathlib import Path
 
 # The clauses of POSIX.1-2008 (System Interfaces) and Linux's manual pages (man-pages 6.03). What
 # Linux adds is behind the bar. Left out are errors of options that nobody here gives (O_DIRECT),
@@ -74,22 +76,48 @@ PHASES = {
     'detach': 'PIPE FORK READ_PIPE WRITE_PIPE CLOSE',
     'serve': f'ACCEPT FORK THREAD {WAITS} READ_CLIENT READ_PIPE WRITE_CLIENT WRITE_PIPE WRITE_LOG '
              'WAITPID CLOSE SHUTDOWN SETSOCKOPT SIGACTION SETRLIMIT SOCKET PIPE',
+    'crowd': 'FORK THREAD WAITPID',
     'idle': f'SHUTDOWN {WAITS}',
     'upgrade': f'EXEC SIGACTION PIPE CLOSE WAITPID READ_PIPE WRITE_LOG FORK {WAITS}',
     'stop': f'{WAITS} READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN SIGACTION',
 }
 
-# What has to be called at least, else the cell is a failure and no "not called": by every server,
-# or by forkecho, whose calls are known.
+# Calls that main.c and the library make before a model's serve() begins, or in its one
+# server_announce: the same code on the same path in every server.
+SHARED = {'start': 'SOCKET BIND LISTEN SETUID SETGID SETGROUPS CHROOT',
+          'detach': 'PIPE WRITE_PIPE'}
+
+# What has to be called at least, else the cell is a failure and no "not called": by every server
+# ('*'), or by one.
 REACHED = {
-    'start': ('SOCKET BIND LISTEN SETSOCKOPT SIGACTION SETUID SETGID SETGROUPS CHROOT CLOSE',
-              'PIPE'),
-    'detach': ('PIPE FORK READ_PIPE WRITE_PIPE CLOSE', ''),
-    'serve': ('ACCEPT READ_CLIENT WRITE_CLIENT WRITE_LOG CLOSE SETSOCKOPT',
-              'FORK PSELECT READ_PIPE WRITE_PIPE WAITPID SIGACTION SETRLIMIT'),
-    'idle': ('SHUTDOWN', ''),
-    'upgrade': ('', 'EXEC SIGACTION WAITPID CLOSE PSELECT'),
-    'stop': ('WRITE_LOG CLOSE', 'PSELECT READ_PIPE WAITPID'),
+    'start': {'*': 'SOCKET BIND LISTEN SETSOCKOPT SIGACTION SETUID SETGID SETGROUPS CHROOT CLOSE',
+              'forkecho': 'PIPE', 'preforkecho': 'PIPE FORK', 'threadpoolecho': 'PIPE'},
+    'detach': {'*': 'PIPE FORK READ_PIPE WRITE_PIPE CLOSE'},
+    'serve': {'*': 'ACCEPT READ_CLIENT WRITE_CLIENT WRITE_LOG CLOSE SETSOCKOPT',
+              'forkecho': 'FORK PSELECT READ_PIPE WRITE_PIPE WAITPID SIGACTION SETRLIMIT',
+              'preforkecho': 'PSELECT READ_PIPE WRITE_PIPE',
+              'threadpoolecho': 'THREAD PSELECT READ_PIPE WRITE_PIPE'},
+    'crowd': {'forkecho': 'FORK', 'preforkecho': 'FORK WAITPID', 'threadecho': 'THREAD',
+              'threadpoolecho': 'THREAD'},
+    'idle': {'*': 'SHUTDOWN'},
+    'upgrade': {'forkecho': 'EXEC SIGACTION WAITPID CLOSE PSELECT'},
+    'stop': {'*': 'WRITE_LOG CLOSE', 'forkecho': 'PSELECT READ_PIPE WAITPID',
+             'preforkecho': 'PSELECT READ_PIPE WAITPID', 'threadpoolecho': 'PSELECT READ_PIPE'},
+}
+
+# Of one server, whose model has it differ; these come before RULES, and read like them.
+OWN_RULES = {
+    # Its children have their listeners, wait by themselves, and are there before their clients.
+    'preforkecho': [
+        # The parent has done with these by the fifth, or the tenth; a child's own are its own.
+        ('start', 'SIGACTION', '*', 'tenth', 'serves'),
+        ('detach', 'FORK', '*', 'fifth', 'serves'),
+        ('detach', 'READ_PIPE', 'EINTR', '*', 'serves'),
+        # It reads its ledger at once, and may be there before the starter.
+        ('detach', 'READ_PIPE', '*', 'first', 'stops serves'),
+        ('serve', f'FORK {WAITS}', '*', '*', 'serves'),
+        ('idle', '*', '*', '*', 'serves'),
+    ],
 }
 
 # Phase, call, errors, when, outcomes; '*' is any.
@@ -135,6 +163,10 @@ RULES = [
     ('serve', 'READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN', '*', '*', 'serves'),
     ('serve', 'SETSOCKOPT SIGACTION SETRLIMIT', '*', '*', 'serves'),
 
+    # Who all stay: nobody's place is free for who waits.
+    ('crowd', 'FORK THREAD', '*', 'always', 'waits'),
+    ('crowd', '*', '*', '*', 'serves'),
+
     # Whoever has been idle for too long is ended, by shutdown or by close.
     ('idle', WAITS, 'EINTR', '*', 'serves'),
     # Where one loop has all clients, none is read from meanwhile, and all are idle for too long.
@@ -178,16 +210,41 @@ def number_of(error):
     return getattr(errno, error)
 
 
-def expected(phase, point, error, when):
+def expected(server, phase, point, error, when):
     """The outcomes that the first rule allows; none when there is no rule."""
-    for *rule, outcomes in RULES:
+    for *rule, outcomes in OWN_RULES.get(server, []) + RULES:
         if all(words == '*' or word in words.split()
                for words, word in zip(rule, (phase, point, error, when))):
             return outcomes.split()
     return []
 
 
+def is_shared(phase, point, error):
+    return point in SHARED.get(phase, '').split() and error != errors_of(point)[0]
+
+
 def has_to_be_reached(server, phase, point, when):
-    everywhere, here = REACHED[phase]
-    return when in ('first', 'always') and (
-        point in everywhere.split() or (server == 'forkecho' and point in here.split()))
+    return when in ('first', 'always') and any(point in REACHED[phase].get(who, '').split()
+                                               for who in ('*', server))
+
+
+# Idle children that preforkecho has at least.
+SPARE = int(re.search(r'^#define SPARE_LEAST (\d+)',
+                      (Path(__file__).parents[2] / 'src/pool.c').read_text(), re.M)[1])
+
+
+def is_right(server, live, status, before, now, point):
+    """Whether a server with `live` clients has what its model has then. `before` it had none."""
+    peak, has_processes = status.number('peak'), server in ('forkecho', 'preforkecho')
+    least = most = before.children + (live if server == 'forkecho' else 0)
+    threads = before.threads + (live if server == 'threadecho' else 0)
+    if server == 'preforkecho':
+        # As many idle ones as there have to be, and no more in all than the most that were busy at
+        # once have asked for. At a limit it is content with one (src/pool.c, pool_wants).
+        least, most = live + (1 if point == 'FORK' else SPARE), peak + SPARE
+    elif server == 'threadpoolecho':
+        threads = 1 + peak  # one is started where none is idle, and all stay
+    return (status['zombies'] == '0' and status.number('live') == live and now.zombies == 0 and
+            least <= now.children <= most and now.threads == threads and
+            before.descriptors.items() <= now.descriptors.items() and
+            len(now.descriptors) == len(before.descriptors) + (0 if has_processes else live))

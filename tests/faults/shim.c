@@ -3,10 +3,10 @@
  *
  * A shared object for LD_PRELOAD. It and the test share one page, a file that FORKECHO_FAULTS
  * names: the test writes there which call is to fail, with what, and when, and may change it
- * while the server runs; the shim counts there how often each was called, and how often it
- * failed. Why not strace's inject: that has one fault for the whole life of a process, costs
- * two context switches a call, cannot have close fail as Linux has it fail (the descriptor is
- * closed all the same, close(2)), and cannot shorten a read or shift a clock.
+ * while the server runs; the shim counts there how often each was called while a fault was
+ * armed, and how often it failed. Why not strace's inject: that has one fault for the whole life
+ * of a process, costs two context switches a call, cannot have close fail as Linux has it fail
+ * (the descriptor is closed all the same, close(2)), and cannot shorten a read or shift a clock.
  *
  * The page is mapped before main, so a server that has changed its root or its user still has
  * it, as have its children and the program of an upgrade. Nothing here allocates, and all is
@@ -113,11 +113,14 @@ static bool is_due(int32_t number)
 /* Counts a call. Returns the error with which it has to fail, 0: none. */
 static int fault(enum point point)
 {
-    int32_t number = ++page->calls[point];
+    int32_t armed = page->point, number;
 
     if (++page->all == page->at)
         kill(page->target, page->number);
-    if (page->point != (int32_t)point || !is_due(number))
+    if (armed == -1) /* one that comes while the test clears the counts is not the first */
+        return 0;
+    number = ++page->calls[point];
+    if (armed != (int32_t)point || !is_due(number))
         return 0;
     page->failed[point]++;
     return page->error;

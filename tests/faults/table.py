@@ -5,12 +5,13 @@ from cells import ERRNOS, PHASES, WHENS, errors_of
 from harness import BUILD
 
 LETTERS = {'serves': 's', 'waits': 'w', 'cuts': 'c', 'refuses': 'r', 'ends': 'e', 'stops': 'X',
-           'not called': '-', 'not reached': '.', None: '?'}
+           'not called': '-', 'not reached': '.', 'as forkecho': '"', None: '?'}
 LEGEND = [
     f'Four letters a server: the {", ".join(WHENS)} call failed. What happened:',
     's it serves all  w clients wait until the fault is over  c only whose own call failed is cut',
     'r the upgrade is refused  e it ends as it was told to  X it stops, with one line and exit 1',
     '- never called by this server in this phase  . called, but not as often  ! not as expected',
+    '" as forkecho: the same code, tried there (cells.SHARED)',
 ]
 
 

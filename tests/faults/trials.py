@@ -18,6 +18,7 @@ import time
 from errno import EAGAIN, EINTR
 from pathlib import Path
 
+import cells
 import harness
 from harness import BUILD, SANITIZERS, Client, Server, descriptors, eventually, process, program
 
@@ -91,6 +92,11 @@ def children(pid):
         return [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
                 for child in (task / 'children').read_text().split()]
     return [each.pid for each in harness.children(pid)]
+
+
+def is_zombie(pid):
+    found = process(pid)
+    return found is None or found.state == 'Z'
 
 
 def threads(pid):
@@ -167,20 +173,23 @@ def observe(visitors, end, done=lambda visitor: visitor.finished):
     return True
 
 
+def is_served(visitor):
+    return visitor.whole or visitor.finished
+
+
 def errors(srv, after=0):
     return [event.line for event in srv.find(f'^{srv.name}: ', after)]
 
 
 class State:
-    """What a server has open and running; it must be the same when all clients have gone."""
+    """What a server has open and running; cells.is_settled says what it may be in the end."""
 
     def __init__(self, srv):
+        pids = children(srv.pid)
         self.descriptors = descriptors(srv.pid)
-        self.children = len(children(srv.pid))
+        self.children = len(pids)
+        self.zombies = sum(is_zombie(pid) for pid in pids)
         self.threads = len(threads(srv.pid))
-
-    def __eq__(self, other):
-        return vars(self) == vars(other)
 
     def __repr__(self):
         return str(vars(self))
@@ -201,11 +210,15 @@ class TriedServer(Server):
 class Trial:
     """A server and the fault in its life. `arm` begins with it, `disarm` ends it."""
 
-    def __init__(self, name, folder, point, error, *calls, waits=True):
+    def __init__(self, name, folder, point, error, *calls, allowed=(), usual=0):
         self.name, self.folder, self.point = name, folder, point
         self.fault = point, error, *calls
         # Who may wait for the end of a fault sees it soon; who may not has time: machines are busy.
-        self.window = WINDOW if waits else PATIENCE
+        self.window = WINDOW if 'waits' in allowed else PATIENCE
+        self.has_to_stop = allowed == ['stops']
+        # Before a call that is spared come as many that fail as are not.
+        spared = calls[2] if len(calls) > 2 else 0
+        self.failures_max = FAILURES_MAX + usual * max(0, spared - 1)
         self.faults = Faults(folder)
         self.outcome = Outcome()
         self.srv = None
@@ -217,6 +230,10 @@ class Trial:
                                env=self.faults.environment(), **settings)
         return self.srv
 
+    def at_once(self, count):
+        """So many clients, or as many as the server takes."""
+        return min(count, self.srv.wait_line('^start ').number('max'))
+
     def arm(self):
         self.armed = time.monotonic()
         self.used = cpu(self.srv.pid) if self.srv else 0
@@ -227,6 +244,8 @@ class Trial:
         end = time.monotonic() + WINDOW
         while self.faults.failed(self.point) == 0 and time.monotonic() < end:
             time.sleep(0.002)
+        if self.has_to_stop:  # where a child tells its parent, clients are faster than that
+            eventually(self.is_ending, 'it stops')
 
     def disarm(self):
         """Ends the fault; nothing may have spun while it was there."""
@@ -239,7 +258,7 @@ class Trial:
         faults.disarm()
         self.calls = {point: faults.calls(point) for point in POINTS}
         outcome.calls, outcome.failed = faults.calls(self.point), faults.failed(self.point)
-        outcome.demand(outcome.failed < FAILURES_MAX * (1 + seconds / WINDOW),
+        outcome.demand(outcome.failed < self.failures_max * (1 + seconds / WINDOW),
                        f'it spins: {outcome.failed} failures in {seconds:.3f} s')
 
     def is_ending(self):
@@ -294,24 +313,32 @@ class Trial:
         else:
             outcome.word = 'waits' if late else 'serves'
 
+    def await_state(self, live, before):
+        """Waits until a server with `live` clients has what it should. Returns its status, or None
+        (told)."""
+        srv, status = self.srv, None
+
+        def is_right():
+            nonlocal status
+            status = srv.status()
+            return cells.is_right(self.name, live, status, before, State(srv), self.point)
+
+        try:
+            eventually(is_right, f'it has what it needs for {live} clients')
+        except AssertionError as problem:
+            self.outcome.problems.append(f'{problem}: {status and status.line}: {State(srv)}, '
+                                         f'before {before}')
+            return None
+        return status
+
     def settle(self, before, accepted):
         """The fault is over: it serves, and all counts agree."""
         srv, outcome = self.srv, self.outcome
         last = visit(srv, 1)
         observe(last, time.monotonic() + PATIENCE)
         outcome.demand(last and last[0].whole, 'it does not serve when the fault is over')
-
-        def is_settled():
-            nonlocal status
-            status = srv.status()
-            return status['live'] == '0' and State(srv) == before
-
-        status = None
-        try:
-            eventually(is_settled, 'nothing is left of the clients')
-        except AssertionError as problem:
-            outcome.problems.append(f'{problem}: {status and status.line}: {State(srv)}, '
-                                    f'before {before}')
+        status = self.await_state(0, before)
+        if status is None:
             return
         counts = {name: status.number(name) for name in ('accepted', 'ended', 'refused')}
         accepted += 1
@@ -360,7 +387,8 @@ def detach(trial):
         outcome.demand(status == 1, f'exit status {status}')
         lines = [line for line in lines if line.startswith(f'{trial.name}: ')]
         outcome.demand(len(lines) == 1, f'not one line: {lines}')
-        eventually(lambda: not pidfile.exists() and not trial.path.exists(), 'nothing is left')
+        outcome.demand(not pidfile.exists() and not trial.path.exists(),
+                       'its starter returns before it has ended')
         return
     outcome.word = 'serves'
     pid = int(pidfile.read_text())
@@ -392,14 +420,40 @@ def serve(trial):
                              f'{trial.outcome.failed} calls failed, {told} lines say so')
 
 
+def crowd(trial):
+    """As many clients as it takes at once, up to twelve: nobody goes before all are served. Where
+    children wait for them, one of those dies."""
+    srv = trial.start()
+    srv.status()
+    before = State(srv)
+    trial.arm()
+    killed = children(srv.pid)[:1]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    visitors = visit(srv, trial.at_once(VISITORS), half_close=False)
+    late = not observe(visitors, time.monotonic() + trial.window, done=is_served)
+    trial.let_happen()
+    trial.disarm()
+    observe(visitors, time.monotonic() + PATIENCE, done=is_served)
+    # Before anybody asks for a status line, for which it looks.
+    eventually(lambda: not any(process(pid) for pid in killed), 'it reaps who has died')
+    trial.await_state(len(visitors), before)
+    for each in visitors:
+        each.half_close()
+    observe(visitors, time.monotonic() + PATIENCE)
+    trial.judge(visitors, late)
+    trial.settle(before, len(visitors))
+
+
 def idle(trial):
     """Clients that say nothing more are ended by the server."""
-    limit = 0.5  # within which a client sends what it has, however busy the machine is
+    limit = 1.0  # within which a client sends what it has, however busy the machine is
     srv = trial.start('-t', f'{limit}')
     srv.status()
     before = State(srv)
     trial.arm()
-    visitors = visit(srv, VISITORS, half_close=False)
+    # Where only one is served at a time the second waits for the first one's end.
+    visitors = visit(srv, 2 * trial.at_once(VISITORS // 2), half_close=False)
     late = not observe(visitors, time.monotonic() + limit + trial.window)
     trial.disarm()
     observe(visitors, time.monotonic() + PATIENCE)
@@ -449,8 +503,8 @@ def upgrade(trial):
 def stop(trial):
     """The fault comes with SIGTERM, while three clients are held; the grace is short."""
     srv = trial.start('-g', '50ms')
-    held = visit(srv, 3, half_close=False)
-    observe(held, time.monotonic() + PATIENCE, done=lambda each: each.whole or each.finished)
+    held = visit(srv, trial.at_once(3), half_close=False)
+    observe(held, time.monotonic() + PATIENCE, done=is_served)
     outcome = trial.outcome
     outcome.demand(all(each.whole for each in held), 'not served before')
     trial.arm()
@@ -467,13 +521,13 @@ def stop(trial):
         outcome.word = 'ends'
 
 
-PHASES = {'start': start, 'detach': detach, 'serve': serve, 'idle': idle, 'upgrade': upgrade,
-          'stop': stop}
+PHASES = {'start': start, 'detach': detach, 'serve': serve, 'crowd': crowd, 'idle': idle,
+          'upgrade': upgrade, 'stop': stop}
 
 
-def run(name, phase, folder, point, error, calls, waits):
-    """`waits`: clients may have to wait until the fault is over."""
-    trial = Trial(name, folder, point, error, *calls, waits=waits)
+def run(name, phase, folder, point, error, calls, allowed, usual):
+    """`allowed`: the outcomes that are; `usual`: how often the call is made without a fault."""
+    trial = Trial(name, folder, point, error, *calls, allowed=allowed, usual=usual)
     try:
         PHASES[phase](trial)
     except AssertionError as problem:

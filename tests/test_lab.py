@@ -32,7 +32,7 @@ import tables
 import verdicts
 import workloads
 from clients import Clients
-from verdicts import Spread, Verdict
+from verdicts import Spread
 from workloads import FULL, QUICK, WAVE, WORKLOADS
 
 # Programs of the hazards are not built with sanitizers, and need not be tested twice.

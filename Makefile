@@ -67,7 +67,7 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
-	  'make check-faults    run the servers while their system calls fail (about five minutes)' \
+	  'make check-faults    run the servers while their system calls fail (about three minutes)' \
 	  'make coverage   run them with lines of src/ counted, and report' \
 	  'make memcheck   run unit suites and some behaviours under valgrind' \
 	  'make instructions   count what a connection costs in instructions (valgrind)' \

@@ -1,6 +1,6 @@
 """The fault matrix: each server of the family while its system calls fail.
 
-    make check-faults                                             all, about five minutes
+    make check-faults                                             all, about three minutes
     make check-faults TESTS='tests/faults/test_matrix.py -k "forkecho and ACCEPT"'
 
 A cell of the matrix is: one server, one phase of its life, one call, one error that POSIX or Linux

@@ -33,7 +33,7 @@ LONGEST = 10.0      # seconds, in which a slow server may make fewer than CONNEC
 # What a run is: quick or full. `seconds` is the length of one measurement, `clients` the most at
 # once; the lists are the steps of the workloads.
 Settings = namedtuple('Settings', 'name seconds rounds clients calling talking held')
-QUICK = Settings('quick', 0.12, 5, 2500, [1, 8, 64], [1, 8, 32, 128],
+QUICK = Settings('quick', 0.1, 5, 2500, [1, 8, 64], [1, 32, 128],
                  [0, 800, 2500])
 FULL = Settings('full', 1.0, 5, 10000, [1, 8, 64, 256, 1024], [1, 8, 64, 256, 1024, 4096],
                 [0, 800, 2000, 5000, 10000])

@@ -166,8 +166,8 @@ SECTIONS = [
         Figure('ping-p99', 'Time of a message, p99', 'One in a hundred took longer: here a'
                ' scheduler that has many processes to choose from shows.',
                lines_of('ping', 'p99', 'us')),
-        Figure('ping-cpu', 'Processor time of a message', 'Taken in the middle of the run, when all'
-               ' clients are connected: their opening and ending is not in it. A server that'
+        Figure('ping-cpu', 'Processor time of a message', 'Of the whole run, so the opening and'
+               ' ending of the clients is in it, spread over their messages. A server that'
                ' serves several clients at one wakeup spends less on each, the more there are.',
                lines_of('ping', 'cpu_us', 'us of processor time', False)),
         Figure('costs-apart', 'Connection and message apart', 'One mark of a row is what it'
@@ -348,8 +348,7 @@ def machine_html(machine):
     return '<section><h2>The machine and the run</h2>' + table(
         ['', ''], [[escape(name), escape(value)] for name, value in machine.items()]) + \
         ('<p>Processor time is that of the server and of all processes that it made, from its'
-         ' start to its end (wait4): also of those that it left to be reaped by others. That of a'
-         ' message is taken in the middle of a run instead (schedstat). The load'
+         ' start to its end (wait4): also of those that it left to be reaped by others. The load'
          ' generator shares the processors. All servers were measured in turn, round by round, so'
          ' that a slow minute hit all alike; compare within this page, not with another.</p>'
          '</section>')

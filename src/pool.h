@@ -51,10 +51,17 @@
 #include <sys/types.h>
 
 /* None of them is sent by a terminal or asked of a server by a person. A stray POOL_LEAVE costs a
- * child, which is replaced; a verdict is believed from the parent only. */
+ * child, which is replaced. A verdict is believed from the parent only, and is queued: with one
+ * that is only pending or not (POSIX.1-2008, 2.4.1) a stray one that is pending already would
+ * swallow the parent's, and the child wait for ever. */
 #define POOL_LEAVE SIGUSR2
+#ifdef SIGRTMIN
+#define POOL_ADMIT SIGRTMIN
+#define POOL_REFUSE (SIGRTMIN + 1)
+#else
 #define POOL_ADMIT SIGURG
 #define POOL_REFUSE SIGALRM
+#endif
 
 /* What a record says that is no sign-off; in the place of its ending. */
 enum pool_report {

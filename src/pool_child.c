@@ -161,8 +161,7 @@ static bool await_verdict(const struct pool_child *child)
     return verdict == POOL_ADMIT;
 }
 
-/* Lets in what is pending: with somebody's stray signal the parent's would be one (POSIX.1-2008,
- * 2.4.1), and would count as his. */
+/* Lets in what is pending: strays fill the queue, and where there is none swallow the verdict. */
 static void forget_verdicts(void)
 {
     sigset_t signals = verdicts();

@@ -17,6 +17,7 @@ from harness import (AS_OURSELVES, Client, children, descriptors, eventually, pr
 threads_kept = pytest.mark.only('threadpoolecho')
 children_kept = pytest.mark.only('preforkecho')
 SPARE_LEAST, SPARE_MOST = 4, 16  # src/pool.c: idle children
+VERDICTS = signal.SIGRTMIN, signal.SIGRTMIN + 1  # src/pool.h: what a parent decides
 
 
 def idle_again(srv):
@@ -333,7 +334,7 @@ def test_a_source_is_held_to_its_share_by_all_children(server):
     one that a stray signal has given."""
     srv = server('-C', '3', '-X', '127.0.0.3')
     for child in pool(srv):
-        for number in (signal.SIGURG, signal.SIGALRM):
+        for number in VERDICTS:
             os.kill(child, number)
     clients = served(srv, 3)
     for _ in range(20):
@@ -421,7 +422,7 @@ def test_what_was_blocked_at_the_start_does_not_keep_children(server):
     """Catches children that do not hear that they are to leave, as whoever started the server had
     that signal blocked: they would keep the address."""
     srv = server('-t', '0', before=lambda: signal.pthread_sigmask(
-        signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGURG, signal.SIGALRM]))
+        signal.SIG_BLOCK, [signal.SIGUSR2, *VERDICTS]))
     idle = eventually(lambda: len(children(srv.pid)) >= SPARE_LEAST and children(srv.pid), 'idle')
     srv.send_signal(signal.SIGTERM)
     assert srv.wait() == 0
@@ -438,8 +439,8 @@ def test_a_stray_verdict_is_nobodys_word(server):
     srv.send_signal(signal.SIGSTOP)
     client = srv.connect()
     for each in children(srv.pid):
-        os.kill(each.pid, signal.SIGALRM)
-        os.kill(each.pid, signal.SIGURG)
+        for number in VERDICTS:
+            os.kill(each.pid, number)
     srv.send_signal(signal.SIGCONT)
     assert client.echo(b'x') == b'x'
     client.close()

@@ -54,7 +54,7 @@ static void note_told(int number)
 /* Waits for one signal of the pool, closes the lease, and exits with the signal's number. */
 static _Noreturn void pretend(int lease)
 {
-    static const int numbers[] = {POOL_LEAVE, POOL_ADMIT, POOL_REFUSE};
+    const int numbers[] = {POOL_LEAVE, POOL_ADMIT, POOL_REFUSE};
     struct sigaction action = {.sa_handler = note_told};
     sigset_t none;
 

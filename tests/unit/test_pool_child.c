@@ -212,6 +212,35 @@ START_TEST(a_child_does_what_the_verdict_says)
 }
 END_TEST
 
+/* Catches a verdict that a stray signal swallows, which is pending already as the child's turn to
+ * run comes late: the child waits for ever, and its client with it. */
+START_TEST(a_stray_signal_swallows_no_verdict)
+{
+#ifdef SIGRTMIN /* elsewhere signals are not queued */
+    pid_t pid;
+
+    options.max_per_source = 1;
+    open_pool(1);
+    pid = start_child();
+    for (int i = 0; i < 20; i++) {
+        bool yes = i % 3 > 0;
+        int client = connect_to(0);
+        expect_arrival(pid);
+        kill(pid, SIGSTOP);
+        ck_assert_int_eq(waitpid(pid, NULL, WUNTRACED), pid);
+        stray(pid, POOL_ADMIT);
+        stray(pid, POOL_REFUSE);
+        kill(pid, yes ? POOL_ADMIT : POOL_REFUSE);
+        kill(pid, SIGCONT);
+        ck_assert_int_eq(is_served(client), yes);
+        if (yes)
+            await_report();
+    }
+    ck_assert_int_eq(leave(pid), 13);
+#endif
+}
+END_TEST
+
 /* Catches a denied client that is served, or that is asked for. */
 START_TEST(a_child_reads_the_lists_itself)
 {
@@ -264,4 +293,5 @@ END_TEST
 
 SUITE("pool_child", a_child_serves_one_client_after_the_other, a_child_leaves_whenever_it_is_told,
       leaving_closes_listeners_and_lease, a_child_does_what_the_verdict_says,
+      a_stray_signal_swallows_no_verdict,
       a_child_reads_the_lists_itself, a_child_does_not_outlive_its_parent_for_long)

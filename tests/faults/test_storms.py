@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -362,3 +363,56 @@ def test_a_crowd_that_is_killed_at_random(server):
     assert killed >= 50 and all(outcomes)
     all_is_counted(srv, len(outcomes))
     assert cpu(srv.pid) < DEADLINE
+
+
+def memory_groups():
+    """Where a control group of its own can be made, and what bounds the memory there; None."""
+    first, second = '/sys/fs/cgroup/memory', '/sys/fs/cgroup'
+    if os.access(f'{first}/cgroup.procs', os.W_OK):
+        return first, 'memory.limit_in_bytes'
+    with contextlib.suppress(OSError), open(f'{second}/cgroup.subtree_control') as given:
+        if 'memory' in given.read().split() and os.access(f'{second}/cgroup.procs', os.W_OK):
+            return second, 'memory.max'
+    return None
+
+
+def write(path, value):
+    with open(path, 'w') as file:
+        file.write(str(value))
+
+
+@pytest.fixture
+def little_memory():
+    """A function that moves a process to where there are 32 MiB for all that are there, and a file
+    that can take them all without being anybody's memory."""
+    top, limit = memory_groups()
+    group, file = f'{top}/forkecho-test-{os.getpid()}', f'/dev/shm/forkecho-test-{os.getpid()}'
+    os.mkdir(group)
+    write(f'{group}/{limit}', 32 << 20)
+    yield lambda pid: write(f'{group}/cgroup.procs', pid), file
+    os.remove(file)
+    eventually(lambda: not Path(group, 'cgroup.procs').read_text(), 'nobody is left there')
+    os.rmdir(group)
+
+
+@forks_only
+@pytest.mark.skipif(memory_groups() is None, reason='needs root, and a memory control group')
+def test_children_that_are_killed_for_memory(little_memory, server):
+    """Catches a client whose child the kernel ends for want of memory, and who is never told, or
+    counted for ever. Children have the highest score (proc(5)), so that they go first."""
+    move, file = little_memory
+    srv = server()
+    clients = [srv.connect() for _ in range(5)]
+    for client in clients:
+        assert client.echo(b'x') == b'x'
+    for child in children(srv.pid):
+        move(child.pid)
+        write(f'/proc/{child.pid}/oom_score_adj', 1000)
+    hog = subprocess.run(['dd', 'if=/dev/zero', f'of={file}', 'bs=1M', 'count=64'], check=False,
+                         stderr=subprocess.DEVNULL, preexec_fn=lambda: move(os.getpid()))
+    assert hog.returncode == -signal.SIGKILL
+    for client in clients:
+        assert srv.end_of(client.address)['how'] == 'signal-9'
+        assert client.receive_all() == b''
+    assert srv.connect().echo(b'y') == b'y'
+    assert srv.status()['live'] == '1'

@@ -3,7 +3,8 @@
  *
  * This file is the command line and the order of things. A reader goes on with load_run.c
  * (the phases of a run), load_loop.c (the event loop) and load_connection.c (one
- * connection); load_target.c says how it does not run out of ports.
+ * connection); load_team.c has several processes do it together, and load_target.c says how
+ * they do not run out of ports.
  */
 #include "address.h"
 #include "arguments.h"
@@ -11,6 +12,7 @@
 #include "load_report.h"
 #include "load_run.h"
 #include "load_target.h"
+#include "load_team.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -31,6 +33,7 @@ enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 static const struct argument options[] = {
     {'c', "concurrency", "N", "connections of the workload (8)"},
     {'H', "held", "N", "hold N more open meanwhile (0)"},
+    {'j', "processes", "N", "spread all that over N processes (1)"},
     {'d', "duration", "TIME", "measure for so long (5s)"},
     {'r', "rate", "N", "begin N a second, answered or not"},
     {'R', "rounds", "N", "measure N times, and tell the median rate (1)"},
@@ -95,6 +98,7 @@ static int take_option(struct arguments *arguments, int letter, struct command *
     case 'c': return take_count(arguments, 1, CONNECTIONS_MAX, &settings->concurrency);
     case 'H': return take_count(arguments, 0, CONNECTIONS_MAX, &settings->held);
     case 'R': return take_count(arguments, 1, ROUNDS_MAX, &settings->rounds);
+    case 'j': return take_count(arguments, 1, TEAM_MAX, &settings->processes);
     case 'd': return arguments_duration(arguments, &settings->duration);
     case 'w': return arguments_duration(arguments, &settings->warm_up);
     case 't': return take_timeout(arguments, &settings->timeout);
@@ -190,17 +194,37 @@ static int parse(struct arguments *arguments, struct command *command)
     return take_target(arguments, command);
 }
 
-/* Raises the limit of descriptors as far as we may. Returns 0 when they suffice, else -1 (said). */
-static int check_descriptors(const struct load_settings *settings)
+/* Each process has a connection at least. */
+static void leave_out_idle(struct load_settings *settings)
 {
-    size_t needed = load_descriptors(settings);
-    long limit = descriptors_raise_limit();
+    size_t connections = settings->concurrency + settings->held;
 
-    if (needed <= (size_t)limit)
+    if (settings->processes > connections)
+        settings->processes = connections;
+}
+
+/* Raises the limit of descriptors as far as we may, and where -j has not said how many processes
+ * there are, takes as many as need no more each. Returns 0, or -1 (said). */
+static int choose_processes(struct load_settings *settings)
+{
+    size_t limit = (size_t)descriptors_raise_limit();
+
+    leave_out_idle(settings);
+    if (settings->processes == 0)
+        settings->processes = team_size(settings, limit);
+    if (settings->processes > 0 && team_descriptors(settings) <= limit)
         return 0;
-    fprintf(stderr,
-            "echoload: -c %zu and -H %zu need %zu descriptors; the limit is %ld (ulimit -n)\n",
-            settings->concurrency, settings->held, needed, limit);
+    if (settings->processes > 0)
+        fprintf(stderr,
+                "echoload: -c %zu and -H %zu in %zu process%s need %zu descriptors in one; "
+                "the limit is %zu (ulimit -n)\n",
+                settings->concurrency, settings->held, settings->processes,
+                settings->processes == 1 ? "" : "es", team_descriptors(settings), limit);
+    else
+        fprintf(stderr,
+                "echoload: -c %zu and -H %zu are too many for the descriptors of %d processes; "
+                "the limit is %zu in each (ulimit -n)\n",
+                settings->concurrency, settings->held, TEAM_MAX, limit);
     return -1;
 }
 
@@ -230,16 +254,29 @@ static int find_server(struct command *command, struct target *target)
     return -1;
 }
 
+/* Works, in as many processes as there are to be. Returns 0, or -1 (said). */
+static int work(const struct load_settings *settings, struct target *target,
+                struct load_result *result)
+{
+    char problem[TEAM_PROBLEM_MAX];
+
+    if (settings->processes > 1 && team_run(settings, target, result, problem) == 0)
+        return 0;
+    if (settings->processes == 1 && load_run(settings, target, result) == 0)
+        return 0;
+    fprintf(stderr, "echoload: cannot run: %s\n",
+            settings->processes > 1 ? problem : strerror(errno));
+    return -1;
+}
+
 /* Runs and reports into `result`. Returns the exit status. */
 static int run(const struct command *command, struct target *target, struct load_result *result)
 {
     const struct load_settings *settings = &command->settings;
     char text[ADDRESS_TEXT_MAX];
 
-    if (load_run(settings, target, result) == -1) {
-        fprintf(stderr, "echoload: cannot run: %s\n", strerror(errno));
+    if (work(settings, target, result) == -1)
         return EXIT_FAILURES;
-    }
     report_failures("echoload", result);
     report_bottleneck("echoload", settings, result);
     address_text(&target->address.name.any, text);
@@ -266,6 +303,7 @@ int main(int argc, char **argv)
                                            .rounds = 1,
                                            .duration = DURATION_DEFAULT,
                                            .timeout = TIMEOUT_DEFAULT,
+                                           .line = -1,
                                            .interrupted = &interrupted},
                               .form = report_form("text")};
     struct target target = {.connected = -1};
@@ -276,12 +314,12 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     if (command.shows)
         return EXIT_WELL;
-    if (check_descriptors(&command.settings) == -1)
+    if (choose_processes(&command.settings) == -1)
         return EXIT_USAGE;
     set_signals();
     if (find_server(&command, &target) == -1)
         return EXIT_NO_SERVER;
     status = run(&command, &target, &result);
-    load_result_free(&result);
+    result_free(&result);
     return status;
 }

@@ -58,6 +58,7 @@ static const struct field fields[] = {
     SETTING("duration", duration, KIND_SECONDS, UNIT_SECONDS),
     SETTING("warm-up", warm_up, KIND_SECONDS, UNIT_SECONDS),
     SETTING("timeout", timeout, KIND_SECONDS, UNIT_SECONDS),
+    SETTING("processes", processes, KIND_SIZE, UNIT_NONE),
     VIEW("round", FIELD_ROUND, round, KIND_COUNT),
     MEASURED("seconds", seconds, KIND_SECONDS, UNIT_SECONDS),
     MEASURED("count", count, KIND_COUNT, UNIT_COUNTED),

@@ -196,7 +196,7 @@ static void connect_now(struct load_loop *loop, struct connection *connection)
         return;
     }
     times->connecting = times->started > loop->now ? times->started : loop->now;
-    if (connection_open(connection, loop->target, loop->opened) == -1) {
+    if (connection_open(connection, loop->target, loop->numbers + loop->opened) == -1) {
         connect_later(loop, connection, errno);
         return;
     }

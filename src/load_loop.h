@@ -57,7 +57,8 @@ struct load_loop {
     int timer;        /* a platform's timer for exact waits, or -1 */
     double gate;      /* nothing connects before */
     double next_scan; /* for timeouts */
-    uint64_t opened; /* numbers the connections */
+    uint64_t numbers; /* connections are numbered from here, which is the owner's to set ... */
+    uint64_t opened;  /* ... and so many of them have been opened */
 };
 
 /* `count` closed connections, which write at most `write_max` bytes at once; descriptors stay

@@ -1,6 +1,8 @@
 /* load_progress.c: see load_progress.h. */
 #include "load_progress.h"
 
+#include "load_line.h"
+
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,14 +18,15 @@
 /* A narrower terminal would have a line wrapped, and only its last part erased. */
 #define COLUMNS 79
 
-void progress_begin(struct load_progress *progress, double now)
+void progress_begin(struct load_progress *progress, int line, double now)
 {
-    *progress = (struct load_progress){.is_terminal = isatty(STDERR_FILENO) == 1, .last = now};
+    *progress = (struct load_progress){.line = line, .last = now};
+    progress->is_wanted = line != -1 || isatty(STDERR_FILENO) == 1;
 }
 
 bool progress_is_due(const struct load_progress *progress, double now)
 {
-    return progress->is_terminal && now - progress->last >= INTERVAL;
+    return progress->is_wanted && now - progress->last >= INTERVAL;
 }
 
 /* What has been begun anew since counts from 0. */
@@ -43,7 +46,8 @@ static bool can_write(void)
            (terminal.revents & POLLOUT) != 0;
 }
 
-void progress_show(struct load_progress *progress, double now, const struct load_standing *standing)
+static void write_line(struct load_progress *progress, double now,
+                       const struct load_standing *standing)
 {
     char line[sizeof ERASE + COLUMNS] = ERASE;
     char left[32] = "";
@@ -53,10 +57,21 @@ void progress_show(struct load_progress *progress, double now, const struct load
     snprintf(line + sizeof ERASE - 1, COLUMNS + 1, "%s: %.1f %s, %zu live, %" PRIu64 " failed%s",
              standing->what, rate_since(progress, now, standing->done), standing->rated,
              standing->live, standing->failures, left);
-    progress->last = now;
-    progress->done = standing->done;
     if (can_write() && write(STDERR_FILENO, line, strlen(line)) > 0)
         progress->is_shown = true;
+}
+
+int progress_show(struct load_progress *progress, double now, const struct load_standing *standing)
+{
+    int result = 0;
+
+    if (progress->line != -1)
+        result = line_tell(progress->line, standing);
+    else
+        write_line(progress, now, standing);
+    progress->last = now;
+    progress->done = standing->done;
+    return result;
 }
 
 void progress_end(struct load_progress *progress)

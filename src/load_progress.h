@@ -4,7 +4,8 @@
  * One line on standard error, rewritten five times a second and erased at the end. There is
  * none where standard error is no terminal, and none from the background, where it would
  * write across what others do there. A terminal that takes nothing just now (Ctrl-S) is left
- * alone: a line is not worth a stall. It costs five short system calls each time, and a look
+ * alone: a line is not worth a stall. One of several processes (load_team.h) tells the one that
+ * leads them instead, which shows the sum. It costs five short system calls each time, and a look
  * at the time of the last one in each turn of the loop.
  */
 #ifndef LOAD_PROGRESS_H
@@ -15,7 +16,8 @@
 #include <stdint.h>
 
 struct load_progress {
-    bool is_terminal;
+    int line;      /* to the process that leads (load_line.h), or -1 */
+    bool is_wanted;
     bool is_shown; /* there is a line to erase */
     double last;   /* when it was last written ... */
     double done;   /* ... and how much was done then */
@@ -23,20 +25,21 @@ struct load_progress {
 
 /* Where a run stands. */
 struct load_standing {
-    const char *what;  /* "round 2 of 5" */
+    char what[32];     /* "round 2 of 5" */
     double done;       /* work so far, whatever `rated` counts; from 0 again when `what` changes */
-    const char *rated; /* "messages/s" */
+    const char *rated; /* "messages/s", a constant of the program: down a line it is still good */
     size_t live;       /* connections */
     uint64_t failures;
     double left;       /* seconds; below 0: not known */
 };
 
-void progress_begin(struct load_progress *progress, double now);
+void progress_begin(struct load_progress *progress, int line, double now);
 
-/* Whether it is time to write the line anew. */
+/* Whether it is time to show it anew. */
 bool progress_is_due(const struct load_progress *progress, double now);
 
-void progress_show(struct load_progress *progress, double now, const struct load_standing *standing);
+/* Returns 0, or -1 with errno when there is a line and it is broken. */
+int progress_show(struct load_progress *progress, double now, const struct load_standing *standing);
 
 /* Erases the line. */
 void progress_end(struct load_progress *progress);

@@ -215,9 +215,10 @@ void report_bottleneck(const char *program, const struct load_settings *settings
 
     if (sum->busy > BUSY_MAX)
         fprintf(stderr,
-                "%s: this client was busy for %.0f %% of the time, so it may be what limited the "
-                "figures: run two at once and add up their rates\n",
-                program, sum->busy);
+                "%s: %sthis client was busy for %.0f %% of the time, so it may be what limited the "
+                "figures: spread the work over more (-j %zu)\n",
+                program, settings->processes > 1 ? "one process of " : "", sum->busy,
+                2 * settings->processes);
     else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
              lag > histogram_percentile(&sum->latency, 50) / 2)
         fprintf(stderr,

@@ -26,9 +26,9 @@ int report_print(const struct report_form *form, const struct load_settings *set
 void report_failures(const char *program, const struct load_result *result);
 
 /*
- * One line on standard error when the figures are rather this client's than the server's: it
- * used nearly all of a processor, which is all that one loop can; or on a schedule it was its
- * own lateness that made most of the latency.
+ * One line on standard error when the figures are rather this client's than the server's: one
+ * process of it used nearly all of a processor, which is all that its loop can; or on a schedule
+ * it was its own lateness that made most of the latency.
  */
 void report_bottleneck(const char *program, const struct load_settings *settings,
                        const struct load_result *result);

@@ -2,6 +2,7 @@
 #include "load_run.h"
 
 #include "clock.h"
+#include "load_line.h"
 #include "load_work.h"
 
 #include <stdbool.h>
@@ -9,8 +10,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* How many kept connections are being opened at the same time. Half of the smallest usual
- * backlog, 128; more would not be faster on any machine that shares its processors. */
+/* How many kept connections are being opened at the same time, by all processes. Half of the
+ * smallest usual backlog, 128; more would not be faster on any machine that shares its
+ * processors. */
 #define OPENING_MAX 64
 
 /* Descriptors that are not connections: the three standard ones, the readiness mechanism's,
@@ -73,11 +75,9 @@ static double done_so_far(const struct run *run)
     return (double)(run->tally->count + run->tally->late);
 }
 
-static void show(struct run *run)
+static int show(struct run *run)
 {
-    char what[64];
     struct load_standing standing = {
-        .what = what,
         .done = done_so_far(run),
         .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
         .live = run->loop.live,
@@ -85,17 +85,22 @@ static void show(struct run *run)
         .left = run->phase == PHASE_MEASURE ? run->end - run->loop.now : -1,
     };
 
-    name_phase(run, what, sizeof what);
-    progress_show(&run->progress, run->loop.now, &standing);
+    name_phase(run, standing.what, sizeof standing.what);
+    return progress_show(&run->progress, run->loop.now, &standing);
 }
 
 static int turn(struct run *run, double until)
 {
     if (loop_turn(&run->loop, until) == -1)
         return -1;
-    if (progress_is_due(&run->progress, run->loop.now))
-        show(run);
-    return 0;
+    return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
+}
+
+/* Waits until the others of a team are as far. Returns whether to go on measuring: 1 or 0; or
+ * -1 with errno. */
+static int fall_in(struct run *run)
+{
+    return run->settings->line != -1 ? line_wait(run->settings->line) : !is_interrupted(run);
 }
 
 /* ---- the phases ---- */
@@ -110,6 +115,12 @@ static void give_up(struct run *run, size_t first, size_t end)
     }
 }
 
+/* How many kept connections this process opens at the same time. */
+static size_t opening_max(const struct load_settings *settings)
+{
+    return settings->processes < OPENING_MAX ? OPENING_MAX / settings->processes : 1;
+}
+
 /* Lets each of a range of kept connections echo once, a few at the same time. */
 static int echo_range(struct run *run, size_t first, size_t end)
 {
@@ -121,7 +132,7 @@ static int echo_range(struct run *run, size_t first, size_t end)
     run->last_success = loop->now = clock_seconds();
     while (next < end || loop->busy > 0) {
         bool stops = is_interrupted(run) && run->phase == PHASE_OPEN;
-        for (; next < end && !stops && loop->busy < OPENING_MAX; next++)
+        for (; next < end && !stops && loop->busy < opening_max(run->settings); next++)
             work_echo_kept(run, &loop->connections[next]);
         if (stops && loop->busy == 0)
             break;
@@ -168,7 +179,8 @@ static int measure(struct run *run, double duration)
     start = loop->now = clock_seconds();
     run->end = start + (is_interrupted(run) ? 0 : duration);
     if (run->settings->rate > 0)
-        schedule_begin(&run->schedule, start, run->end - start, run->settings->rate);
+        schedule_begin(&run->schedule, start + run->settings->rate_after,
+                       run->end - start - run->settings->rate_after, run->settings->rate);
     if (start < run->end)
         work_begin(run);
     while (loop->now < run->end && !is_interrupted(run))
@@ -238,13 +250,15 @@ static int run_round(struct run *run, struct load_tally *tally, double duration)
 static int run_rounds(struct run *run)
 {
     struct load_result *result = run->result;
+    int goes_on;
 
     do {
         if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
             return -1;
         result->round_count++;
-    } while (result->round_count < run->settings->rounds && !is_interrupted(run));
-    return 0;
+        goes_on = fall_in(run);
+    } while (goes_on == 1 && result->round_count < run->settings->rounds);
+    return goes_on == -1 ? -1 : 0;
 }
 
 static int run_phases(struct run *run)
@@ -260,34 +274,14 @@ static int run_phases(struct run *run)
     if (run->settings->mode->keeps &&
         open_range(run, 0, concurrency, &result->opening) == -1)
         return -1;
+    if (fall_in(run) == -1)
+        return -1;
     if (run->settings->warm_up > 0 &&
-        run_round(run, not_reported, run->settings->warm_up) == -1)
+        (run_round(run, not_reported, run->settings->warm_up) == -1 || fall_in(run) == -1))
         return -1;
     if (run_rounds(run) == -1)
         return -1;
     return close_all(run);
-}
-
-/* A workload that holds measures how fast it opened. */
-static double rate_of(const struct run *run, const struct load_tally *tally)
-{
-    bool holds = run->settings->mode->kind == LOAD_HOLD;
-    double seconds = holds ? run->result->opening : tally->seconds;
-    uint64_t count = holds ? tally->latency.total : tally->count;
-
-    return seconds > 0 ? (double)count / run->settings->mode->unit / seconds : 0;
-}
-
-static void sum_up(struct run *run)
-{
-    struct load_result *result = run->result;
-
-    for (size_t i = 0; i < result->round_count; i++) {
-        tally_rate(&result->rounds[i], rate_of(run, &result->rounds[i]));
-        tally_add(&result->sum, &result->rounds[i]);
-    }
-    result->spread = tally_spread(result->rounds, result->round_count);
-    tally_rate(&result->sum, result->spread.median);
 }
 
 int load_run(const struct load_settings *settings, struct target *target,
@@ -296,8 +290,7 @@ int load_run(const struct load_settings *settings, struct target *target,
     struct run run = {.settings = settings, .result = result};
     int outcome;
 
-    result->rounds = calloc(settings->rounds + 1, sizeof *result->rounds); /* 1: the warm-up */
-    if (result->rounds == NULL ||
+    if (result_new(result, settings->rounds + 1) == -1 || /* 1: the warm-up */
         loop_new(&run.loop, target, settings->concurrency + settings->held,
                  (size_t)settings->size, load_descriptors(settings) + INHERITED_MAX) == -1)
         return -1;
@@ -305,18 +298,14 @@ int load_run(const struct load_settings *settings, struct target *target,
     run.loop.complete = work_complete;
     run.loop.failed = work_failed;
     run.loop.owner = &run;
+    run.loop.numbers = settings->numbers;
     if (settings->rate > 0)
         loop_be_exact(&run.loop);
-    progress_begin(&run.progress, run.loop.now);
+    progress_begin(&run.progress, settings->line, run.loop.now);
     outcome = run_phases(&run);
     progress_end(&run.progress);
     if (outcome == 0)
-        sum_up(&run);
+        result_sum_up(result, settings->mode);
     loop_free(&run.loop);
     return outcome;
-}
-
-void load_result_free(struct load_result *result)
-{
-    free(result->rounds);
 }

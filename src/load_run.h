@@ -15,13 +15,16 @@
  * does every piece of work that was to begin in a round: what was not begun by its end is
  * waited for, and has failed if it is not begun within the timeout.
  *
+ * Where several processes do this together, each waits for the others before the warm-up, before
+ * each round and before the closing.
+ *
  * What becomes of a connection is in load_work.h; the loop under it is load_loop.h.
  */
 #ifndef LOAD_RUN_H
 #define LOAD_RUN_H
 
 #include "load_mode.h"
-#include "load_tally.h"
+#include "load_result.h"
 #include "load_target.h"
 
 #include <signal.h>
@@ -37,26 +40,13 @@ struct load_settings {
     double duration;    /* ... for so many seconds each */
     double warm_up;     /* seconds of work before that */
     double rate;        /* pieces of work a second that are asked; 0: as many as there can be */
+    double rate_after;  /* the first of them is due so many seconds after a round's start */
     double timeout;     /* seconds without progress after which a connection has failed */
     uint64_t size;      /* bytes of a message */
+    size_t processes;   /* that share all this (load_team.h) */
+    int line;           /* to the process that leads them (load_line.h), or -1 */
+    uint64_t numbers;   /* connections are numbered from here */
     const volatile sig_atomic_t *interrupted; /* not zero: measure no longer */
-};
-
-struct load_result {
-    struct load_tally *rounds;
-    size_t round_count;        /* fewer than were asked when it was interrupted, but one */
-    struct load_tally sum;     /* of the rounds; its rate is their median */
-    struct load_spread spread; /* of their rates */
-    double opening;        /* seconds to open what the workload keeps open */
-
-    size_t held;           /* further connections that were opened */
-    size_t held_failed;    /* that could not be */
-    size_t held_lost;      /* that were opened but cut or wrong later */
-    double held_opening;   /* seconds to open them */
-
-    uint64_t failures;     /* all, of the workload, its warm-up and the held ones */
-    enum load_failure first_failure; /* the first of them, and the errno behind it or 0 */
-    int first_error;
 };
 
 /* Whether a small segment may follow another, so that Nagle's algorithm (RFC 9293 section
@@ -67,10 +57,9 @@ bool load_is_immediate(const struct load_settings *settings);
 /* The most descriptors that a run has open, its sockets and all else. */
 size_t load_descriptors(const struct load_settings *settings);
 
-/* Runs; `result` must be all zero. Returns 0, or -1 with errno when it could not begin or the
- * loop broke. Either way the caller frees the result. */
+/* Runs, in one process; `result` must be all zero. Returns 0, or -1 with errno when it could not
+ * begin, or the loop or the line broke. Either way the caller frees the result. */
 int load_run(const struct load_settings *settings, struct target *target,
              struct load_result *result);
-void load_result_free(struct load_result *result);
 
 #endif

@@ -1,6 +1,9 @@
 /* load_schedule.c: see load_schedule.h. */
 #include "load_schedule.h"
 
+/* What rounding can add to the number of pieces that a time has room for, in pieces. */
+#define ROUNDING 1e-6
+
 /* By multiplication, not by adding up: no error grows with the number. */
 static double time_of(const struct load_schedule *schedule, uint64_t number)
 {
@@ -9,9 +12,11 @@ static double time_of(const struct load_schedule *schedule, uint64_t number)
 
 void schedule_begin(struct load_schedule *schedule, double start, double seconds, double rate)
 {
+    double room = seconds * rate - ROUNDING;
+
     *schedule = (struct load_schedule){.start = start, .rate = rate};
-    schedule->total = seconds > 0 ? (uint64_t)(seconds * rate) : 0;
-    if ((double)schedule->total < seconds * rate)
+    schedule->total = room > 0 ? (uint64_t)room : 0;
+    if ((double)schedule->total < room)
         schedule->total++;
 }
 

@@ -13,10 +13,9 @@ void tally_rate(struct load_tally *tally, double rate)
     tally->busy = tally->seconds > 0 ? tally->processor / tally->seconds * 100 : 0;
 }
 
-void tally_add(struct load_tally *sum, const struct load_tally *other)
+/* All but times of the whole, rate and share. */
+static void add_counts(struct load_tally *sum, const struct load_tally *other)
 {
-    sum->seconds += other->seconds;
-    sum->processor += other->processor;
     sum->lag += other->lag;
     sum->count += other->count;
     sum->late += other->late;
@@ -29,6 +28,22 @@ void tally_add(struct load_tally *sum, const struct load_tally *other)
     histogram_add(&sum->first, &other->first);
     histogram_add(&sum->message, &other->message);
     histogram_add(&sum->service, &other->service);
+}
+
+void tally_add(struct load_tally *sum, const struct load_tally *other)
+{
+    sum->seconds += other->seconds;
+    sum->processor += other->processor;
+    add_counts(sum, other);
+}
+
+void tally_join(struct load_tally *whole, const struct load_tally *part)
+{
+    if (part->seconds > whole->seconds)
+        whole->seconds = part->seconds;
+    if (part->processor > whole->processor)
+        whole->processor = part->processor;
+    add_counts(whole, part);
 }
 
 /* How many of the rates are below `rate`, and with `or_equal` those that equal it as well. */

@@ -89,6 +89,12 @@ static int start_connect(struct target *target)
     return descriptor;
 }
 
+void target_move(struct target *target)
+{
+    target->neighbourhood = choose_neighbourhood(getpid());
+    target->turn = 0;
+}
+
 int target_connect(struct target *target)
 {
     int descriptor = target->connected;
@@ -156,8 +162,7 @@ int target_find(struct target *target, const struct endpoint *endpoint, double s
     if (count == -1)
         return -1;
     prefer_loopback_v4(candidates, count);
-    target->neighbourhood = choose_neighbourhood(getpid());
-    target->turn = 0;
+    target_move(target);
     for (int i = 0; i < count; i++) {
         target->address = candidates[i];
         target->spread = is_loopback_v4(&candidates[i]);

@@ -33,6 +33,9 @@ struct target {
 int target_find(struct target *target, const struct endpoint *endpoint, double seconds,
                 char *text, const char **problem);
 
+/* Has this process take sources of its own: after a fork, those of the other are not. */
+void target_move(struct target *target);
+
 /* A new non-blocking socket on its way to the server, perhaps not connected yet. The caller
  * closes it. Returns it, or -1 with errno. */
 int target_connect(struct target *target);

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE, SANITIZERS, eventually, forks_only, processes, program, run
+from harness import (DEADLINE, SANITIZERS, children, eventually, forks_only, process, processes,
+                     program, run)
 
 PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
 KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
@@ -559,10 +560,184 @@ def test_client_busy_is_the_processor_that_it_used(peer):
     assert ('this client was busy' in err) == (number(report, 'client-busy') > 90)
 
 
+# ---- several processes -------------------------------------------------------------------
+
+@forks_only
+@pytest.mark.parametrize('mode', MODES)
+def test_every_mode_can_be_spread(server, mode):
+    """Catches a mode that lacks what another process has of it: connections, counts, rounds."""
+    srv = server(verbose=None)
+    rounds = ['-R', '2'] if mode not in ['hold', 'deaf'] else []
+    whole = json.loads(load(mode, '-j', '3', '-c', '7', '-H', '5', '-d', '100ms', '-o', 'json',
+                            *rounds, srv.address).stdout)
+    got = whole['summary']
+    assert whole['settings']['processes'] == 3 and whole['settings']['concurrency'] == 7
+    assert len(whole['rounds']) == (2 if rounds else 1)
+    assert (got['held'], got['held-failed'], got['held-lost'], got['failed']) == (5, 0, 0, 0)
+    assert got['count'] == 7 if mode in ['hold', 'deaf'] else got['count'] > 0
+    assert got['seconds'] == pytest.approx(0.1 * len(whole['rounds']), abs=0.05)
+    assert got['p50'] is not None
+
+
+def test_a_team_has_all_connections_and_no_more(peer):
+    """Catches a share that is begun twice, the connection that found the server included."""
+    own = peer(echo)
+    assert load('ping', '-j', '3', '-c', '5', '-H', '3', '-d', '100ms', own.address).returncode == 0
+    eventually(lambda: len(own.served) == 8, 'eight connections have ended')
+    few = load('ping', '-j', '100', '-c', '2', '-d', '50ms', own.address)
+    assert text(few)['processes'] == '2'
+    eventually(lambda: len(own.served) == 10, 'two more have ended')
+
+
+@forks_only
+def test_a_schedule_is_spread_without_a_rest(server):
+    """Catches a piece of work that no process begins, or two."""
+    got = summary('ping', '-j', '3', '-c', '5', '-r', '399', '-d', '500ms', server().address)
+    assert got['count'] + got['late'] == 200 and got['failed'] == 0
+
+
+class Slow:
+    """Serves an echo; the first connection's message of this number, from 0, takes half a second.
+    Notes when each message is answered: (connection, number, time)."""
+
+    def __init__(self, number, connection=0):
+        self.number, self.connection, self.met, self.notes = number, connection, [], []
+
+    def __call__(self, client):
+        self.met.append(client)
+        connection = len(self.met) - 1
+        messages = 0
+        while part := client.recv(64):
+            if (connection, messages) == (self.connection, self.number):
+                time.sleep(0.5)
+            self.notes.append((connection, messages, time.monotonic()))
+            client.sendall(part)
+            messages += 1
+
+    def answered(self, connection, number):
+        return next(when for *which, when in self.notes if which == [connection, number])
+
+
+def test_rounds_begin_together(peer):
+    """Catches a process that measures while another still opens: its rate would be of other
+    circumstances than the report tells."""
+    slow = Slow(0)
+    assert load('ping', '-j', '2', '-c', '2', '-d', '50ms', peer(slow).address).returncode == 0
+    assert slow.answered(1, 0) < slow.answered(0, 0) < slow.answered(1, 1)
+
+
+def test_nobody_closes_before_all_have_measured(peer):
+    """Catches held connections that are asked a last time, and closed, while others measure."""
+    slow = Slow(1)
+    assert load('ping', '-j', '2', '-c', '1', '-H', '1', '-d', '20ms',
+                peer(slow).address).returncode == 0
+    assert slow.answered(0, 1) < slow.answered(1, 1)
+
+
+def team(*arguments, **options):
+    """echoload with a team, once all of its processes are there: it and they."""
+    running = subprocess.Popen([program('echoload'), *map(str, arguments)], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+                               env={**os.environ, **SANITIZERS})
+    count = int(arguments[arguments.index('-j') + 1])
+    return running, eventually(lambda: len(children(running.pid)) == count
+                               and [each.pid for each in children(running.pid)], 'they are there')
+
+
+def all_gone(members):
+    return not any(process(each) for each in members)
+
+
+@forks_only
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('to_all', [False, True], ids=['leader', 'group'])
+def test_an_interruption_ends_a_team(server, number, to_all):
+    """Catches processes that measure on, or die of the signal that a terminal sends to each; and
+    rounds that not all of them have."""
+    srv = server(verbose=None)
+    running, members = team('ping', '-j', '3', '-R', '100', '-d', '1h', '-o', 'json', srv.address,
+                            start_new_session=True)
+    eventually(lambda: srv.status().number('live') == 8, 'it is connected')
+    if to_all:
+        os.killpg(running.pid, number)
+    else:
+        running.send_signal(number)
+    out, err = running.communicate(timeout=DEADLINE)
+    whole = json.loads(out)
+    assert (running.returncode, err) == (0, '') and len(whole['rounds']) == 1
+    assert whole['summary']['seconds'] < 3600 and all_gone(members)
+
+
+@forks_only
+@pytest.mark.parametrize('place', [0, 2])
+def test_a_process_that_dies_ends_its_team(server, place):
+    """Catches a leader that waits for the dead, and a report of those that are left."""
+    srv = server(verbose=None)
+    running, members = team('ping', '-j', '3', '-d', '1h', srv.address)
+    os.kill(sorted(members)[place], signal.SIGKILL)
+    out, err = running.communicate(timeout=DEADLINE)
+    assert (running.returncode, out) == (1, '')
+    assert re.fullmatch(r'echoload: cannot run: process [123] of 3 was ended by signal 9\n', err)
+    assert all_gone(members)
+
+
+@forks_only
+def test_a_team_ends_with_its_leader(server):
+    """Catches processes that put a server under load for nobody."""
+    running, members = team('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
+    running.kill()
+    running.communicate(timeout=DEADLINE)
+    eventually(lambda: all_gone(members), 'they are gone')
+
+
+def test_what_fails_in_one_process_is_a_failure(peer):
+    """Catches an exit status and a line that are those of the first process alone."""
+    met = []
+
+    def wrong_for_one(client):
+        met.append(client)
+        spoils = len(met) == 3
+        with contextlib.suppress(ConnectionError):
+            while part := client.recv(65536):
+                client.sendall(b'?' * len(part) if spoils else part)
+
+    result = load('ping', '-j', '3', '-c', '3', '-d', '100ms', peer(wrong_for_one).address)
+    assert result.returncode == 1 and number(text(result), 'failed-wrong') == 1
+    assert result.stderr == 'echoload: 1 failure, the first: wrong bytes\n'
+
+
+@forks_only
+def test_a_team_has_one_line_of_progress(server):
+    """Catches a line for each process, or one that is of the first alone."""
+    srv = server(verbose=None)
+    _, shown = on_a_terminal('ping', '-j', '2', '-c', '3', '-H', '2', '-d', '1s', srv.address)
+    assert '\n' not in shown
+    lines = [line for line in shown.split('\r\033[K') if line.startswith('round')]
+    assert 2 <= len(lines) <= 6 and all('5 live' in line for line in lines[1:])
+
+
+def limited(limit, *arguments):
+    return subprocess.run(['sh', '-c', f'ulimit -n {limit}; exec "$@"', 'sh',
+                           program('echoload'), *map(str, arguments)], text=True,
+                          capture_output=True, timeout=DEADLINE, check=False)
+
+
+@forks_only
+def test_too_few_descriptors_in_one_process_are_found_in_several(server):
+    """Catches a client that ends, or fails in the midst, where one process cannot have as many
+    descriptors as it was asked for connections."""
+    srv = server(verbose=None)
+    result = limited(50, 'connect', '-c', '8', '-H', '92', '-d', '100ms', srv.address)
+    report = text(result)
+    assert result.returncode == 0 and (report['processes'], report['held']) == ('3', '92')
+
+
 # ---- bad input ---------------------------------------------------------------------------
 
 BAD = [
     (['-R', '0', 'ping', 'HERE'], r"option -R, --rounds: '0' is not a whole number from 1 to 1000"),
+    (['-j', '0', 'ping', 'HERE'],
+     r"option -j, --processes: '0' is not a whole number from 1 to 256"),
     (['-r', '0', 'ping', 'HERE'], r"option -r, --rate: '0' is not a whole number from 1 to 10000000"),
     (['-r', '1.5', 'ping', 'HERE'], r"option -r, --rate: '1.5' is not a whole number"),
     (['-w', 'x', 'ping', 'HERE'], r"option -w, --warm-up: 'x' is not a duration such as 500ms"),
@@ -601,10 +776,15 @@ def test_bad_input_gets_one_line_that_says_what_is_right(words, expected):
             listener.accept()
 
 
-def test_too_few_descriptors_are_said_before_anything_begins(peer):
+@pytest.mark.parametrize('arguments, problem', [
+    (['-j', '1', '-c', '100'], '-c 100 and -H 0 in 1 process need 116 descriptors in one; '
+                               'the limit is 50 (ulimit -n)'),
+    (['-j', '2', '-H', '100'], '-c 8 and -H 100 in 2 processes need 70 descriptors in one; '
+                               'the limit is 50 (ulimit -n)'),
+    (['-c', '2000'], '-c 2000 and -H 0 are too many for the descriptors of 256 processes; '
+                     'the limit is 50 in each (ulimit -n)'),
+])
+def test_too_few_descriptors_are_said_before_anything_begins(peer, arguments, problem):
     """Catches a run that fails in the middle because it cannot open any more."""
-    result = subprocess.run(['sh', '-c', f'ulimit -n 50; exec {program("echoload")} reset -c 100 '
-                             + peer(echo).address], text=True, capture_output=True,
-                            timeout=DEADLINE, check=False)
-    assert result.returncode == 2
-    assert 'need 116 descriptors; the limit is 50' in result.stderr
+    result = limited(50, 'reset', *arguments, peer(echo).address)
+    assert (result.returncode, result.stderr) == (2, f'echoload: {problem}\n')

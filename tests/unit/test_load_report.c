@@ -72,6 +72,7 @@ static void fill_in(void)
     settings.duration = 1.25;
     settings.warm_up = 0.5;
     settings.timeout = 30;
+    settings.processes = 4;
     settings.held = 99; /* what was wanted; the report tells what came of it */
     result.rounds = rounds;
     result.round_count = 2;
@@ -129,6 +130,7 @@ START_TEST(each_figure_stands_under_its_name)
                                    "duration        1.250 s\n"
                                    "warm-up         0.500 s\n"
                                    "timeout         30.000 s\n"
+                                   "processes       4\n"
                                    "seconds         2.500 s\n"
                                    "count           1000000007 messages\n"
                                    "rate            400000002.8 messages/s\n"
@@ -219,8 +221,8 @@ START_TEST(each_round_is_a_row_of_csv)
     ck_assert_int_eq(fields_of(second), fields_of(text));
     ck_assert_int_eq(strncmp(text, "mode,target,concurrency,size,rate-asked,", 40), 0);
     ck_assert_ptr_null(strstr(text, "rate-min"));
-    ck_assert_int_eq(strncmp(first, "ping,\"/tmp/a, \"\"b\"\"\",12,64,1500.0,2,1.250,0.500,30.000,"
-                                    "1,2.500,1000000007,400000002.8,3,54321,1,20,", 92), 0);
+    ck_assert_int_eq(strncmp(first, "ping,\"/tmp/a, \"\"b\"\"\",12,64,1500.0,2,1.250,0.500,30.000,4,"
+                                    "1,2.500,1000000007,400000002.8,3,54321,1,20,", 94), 0);
     ck_assert_ptr_nonnull(strstr(second, ",2,2.500,1000000007,17.0,3,"));
     memset(&rounds[0].first, 0, sizeof rounds[0].first);
     ck_assert_ptr_nonnull(strstr(report_as("csv"), ",,,,,,"));
@@ -357,10 +359,11 @@ static const char *bottleneck(double busy, double lag, double rate)
  * median here is 500 us. */
 START_TEST(a_client_that_was_the_bottleneck_says_so)
 {
+    settings.processes = 1;
     ck_assert_str_eq(bottleneck(90, 0, 0), "");
     ck_assert_str_eq(bottleneck(97.3, 0, 0),
                      "echoload: this client was busy for 97 % of the time, so it may be what limited "
-                     "the figures: run two at once and add up their rates\n");
+                     "the figures: spread the work over more (-j 2)\n");
     ck_assert_str_eq(bottleneck(10, 240e-6, 1000), "");
     ck_assert_str_eq(bottleneck(10, 300e-6, 1000),
                      "echoload: work began 0.3 ms late on average though a connection was free, "
@@ -368,6 +371,10 @@ START_TEST(a_client_that_was_the_bottleneck_says_so)
                      "with more time\n");
     ck_assert_str_eq(bottleneck(10, 300e-6, 0), ""); /* there was no schedule to be late for */
     ck_assert_int_eq(lines_of(bottleneck(99, 300e-6, 1000)), 1);
+    settings.processes = 3;
+    ck_assert_str_eq(bottleneck(97.3, 0, 0),
+                     "echoload: one process of this client was busy for 97 % of the time, so it may "
+                     "be what limited the figures: spread the work over more (-j 6)\n");
 }
 END_TEST
 

@@ -96,6 +96,8 @@ static void start(service *act)
     settings = (struct load_settings){.mode = load_mode("ping"),
                                       .concurrency = 3,
                                       .rounds = 1,
+                                      .processes = 1,
+                                      .line = -1,
                                       .duration = 0.05,
                                       .timeout = 10,
                                       .size = 64,
@@ -109,7 +111,7 @@ static void run(void)
 
 static void finish(void)
 {
-    load_result_free(&result);
+    result_free(&result);
     kill(server, SIGKILL);
     ck_assert_int_eq(waitpid(server, NULL, 0), server);
 }

@@ -16,13 +16,16 @@ START_TEST(pieces_are_at_equal_distances_from_the_start)
 }
 END_TEST
 
-/* Catches a fraction of a piece that is lost: it is to begin before the end. */
+/* Catches a fraction of a piece that is lost: it is to begin before the end; and a piece that only
+ * rounding has brought in. */
 START_TEST(a_piece_just_before_the_end_is_in_the_round)
 {
     schedule_begin(&schedule, 0, 1.1, 10);
     ck_assert_uint_eq(schedule_left(&schedule), 11);
     schedule_begin(&schedule, 0, 1.101, 10);
     ck_assert_uint_eq(schedule_left(&schedule), 12);
+    schedule_begin(&schedule, 0, 0.1 + 0.2, 10); /* which is a little more than 0.3 */
+    ck_assert_uint_eq(schedule_left(&schedule), 3);
     schedule_begin(&schedule, 0, 0.001, 1);
     ck_assert_uint_eq(schedule_left(&schedule), 1);
 }

@@ -44,6 +44,26 @@ START_TEST(every_figure_adds_up)
 }
 END_TEST
 
+/* Catches a time that counts twice because two measured in it, and a busy process that hides behind
+ * an idle one. */
+START_TEST(what_is_joined_shares_the_time)
+{
+    for (int i = 0; i < 2; i++) {
+        tallies[i].seconds = 1 + i;
+        tallies[i].processor = 0.75 - 0.5 * i;
+        tallies[i].count = 10;
+        tallies[i].lag = 0.25;
+        histogram_record(&tallies[i].latency, 1 + i);
+        tally_join(&sum, &tallies[i]);
+    }
+    ck_assert_double_eq_tol(sum.seconds, 2, 1e-9);
+    ck_assert_double_eq_tol(sum.processor, 0.75, 1e-9);
+    ck_assert_uint_eq(sum.count, 20);
+    ck_assert_double_eq_tol(sum.lag, 0.5, 1e-9);
+    ck_assert_uint_eq(sum.latency.total, 2);
+}
+END_TEST
+
 /* Catches a percentile of a sum that is not that of all values, and a longest that is lost. */
 START_TEST(percentiles_of_a_sum_are_of_all_values)
 {
@@ -95,5 +115,6 @@ START_TEST(a_share_is_of_the_measured_time)
 }
 END_TEST
 
-SUITE("load_tally", every_figure_adds_up, percentiles_of_a_sum_are_of_all_values,
-      the_median_is_in_the_middle, a_share_is_of_the_measured_time)
+SUITE("load_tally", every_figure_adds_up, what_is_joined_shares_the_time,
+      percentiles_of_a_sum_are_of_all_values, the_median_is_in_the_middle,
+      a_share_is_of_the_measured_time)

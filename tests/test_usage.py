@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import ALL_SERVERS, TOP, eventually, needs_root, program, run
+from harness import TOP, eventually, needs_root, program, run
 
 # Letter (empty: there is only the long form), long name, a good value (None: takes none).
 OPTIONS = [
@@ -244,9 +244,3 @@ def test_a_start_with_few_descriptors(server, limit):
         assert srv.wait() == 1
         eventually(lambda: srv.ended, 'the log is at its end')
         assert len(srv.lines) == 1 and srv.lines[0].startswith(f'{srv.name}: ')
-
-
-def test_every_server_is_known():
-    """Catches a variant that was added and is not tested."""
-    variants = {f'{path.stem[6:]}echo' for path in TOP.glob('examples/variants/serve_*.c')}
-    assert variants | {'forkecho'} == set(ALL_SERVERS)

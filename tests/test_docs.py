@@ -173,8 +173,9 @@ def test_the_parser_knows_no_other_option(name):
 def test_help_fits_a_screen(name):
     """Catches a help that scrolls away or wraps on a terminal of 24 lines of 80 columns."""
     lines = run(name, '--help').stdout.splitlines()
-    assert len(lines) <= 24
     assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) <= 24, \
+        'two neighbours in the table that are both short share a line: src/arguments.c, describe'
 
 
 @forks_only

@@ -27,8 +27,10 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get('BUILD', 'build')
-ALL_SERVERS = ['forkecho', 'iterecho', 'preforkecho', 'threadecho', 'threadpoolecho', 'selectecho',
-               'pollecho', 'epollecho']
+# forkecho first, then the variants, which are found as the Makefile finds them.
+VARIANTS = sorted(f"{path.stem.removeprefix('serve_')}echo"
+                  for path in TOP.glob('examples/variants/serve_*.c'))
+ALL_SERVERS = ['forkecho', *VARIANTS]
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
 DEADLINE = float(os.environ.get('DEADLINE', 20))

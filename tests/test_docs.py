@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, Event, Server,
-                     descriptors, eventually, forks_only, has_ipv6, ledger_record, open_ledger, run)
+from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
+                     Server, descriptors, eventually, forks_only, has_ipv6, ledger_record,
+                     open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
-VARIANTS = ALL_SERVERS[1:]
 each_program = pytest.mark.parametrize('name', PAGES)
 
 
@@ -173,8 +173,9 @@ def test_the_parser_knows_no_other_option(name):
 def test_help_fits_a_screen(name):
     """Catches a help that scrolls away or wraps on a terminal of 24 lines of 80 columns."""
     lines = run(name, '--help').stdout.splitlines()
-    assert len(lines) <= 24
     assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) <= 24, \
+        'two neighbours in the table that are both short share a line: src/arguments.c, describe'
 
 
 @forks_only
@@ -191,6 +192,14 @@ def test_defaults_are_in_effect(server):
 def test_variants_take_the_same_options(variant):
     """Catches a variant that the section VARIANTS is wrong about."""
     assert help_options(variant) == help_options('forkecho')
+
+
+def test_every_variant_is_documented():
+    """Catches a variant that was added and that nobody is told of, or one that has gone."""
+    listed = [match[1] for match, _ in items(section('forkecho', 'VARIANTS'), r'Nm (\w+)')]
+    assert sorted(listed) == VARIANTS, 'man/forkecho.8, section VARIANTS'
+    family = re.findall(r'^    (\w+echo)  +\w', readme(), re.M)
+    assert sorted(family) == sorted(ALL_SERVERS), 'README, the family'
 
 
 @each_program
@@ -438,7 +447,7 @@ def simple_commands(line):
 
 def examples(name):
     """The command lines in a page's EXAMPLES that run one of our programs: [(name, words)]."""
-    lines, literal = [], False
+    lines, literal, programs = [], False, [*PAGES, *VARIANTS]
     for line in section(name, 'EXAMPLES'):
         if re.match(r'\.(Bd|Ed)', line):
             literal = line.startswith('.Bd')
@@ -446,11 +455,11 @@ def examples(name):
             lines.append(re.sub(r'^\s*[$#] ', '', plain(line)))
     found = []
     for line in '\n'.join(lines).replace('\\\n', ' ').split('\n'):
-        if not re.search(r'(^|[ /])(echo|fork|iter|thread|select|e?poll)(load|client|echo)\b', line):
+        if not re.search(rf"(^|[ /])({'|'.join(programs)})\b", line):
             continue
         for words in simple_commands(line):
             names = [Path(word).name for word in words]
-            ours = [each for each in names if each in [*PAGES, *VARIANTS]]
+            ours = [each for each in names if each in programs]
             if ours and names[0] != 'ps':
                 found.append((ours[0], words[names.index(ours[0]) + 1:]))
     return found

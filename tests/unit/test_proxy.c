@@ -296,14 +296,25 @@ END_TEST
 
 /* ---- malformed headers ---- */
 
-/* Catches a sloppy reading of the line, which two parties could understand differently, and a
- * wait for bytes that can mend nothing: `seen` is how many the parser may need to refuse. */
-START_TEST(a_malformed_line_is_refused_at_the_first_byte_that_shows_it)
+/* A line that is refused, and how many bytes the parser may need for that. */
+struct refusal {
+    size_t seen;
+    const char *line;
+};
+
+static void expect_refused(struct refusal refusal)
 {
-    static const struct {
-        size_t seen; /* 0: all of it */
-        const char *line;
-    } cases[] = {
+    int result;
+    size_t seen = bytes_to_answer(refusal.line, strlen(refusal.line), &result);
+
+    ck_assert_msg(result == -1, "'%s': %d", refusal.line, result);
+    ck_assert_msg(seen == refusal.seen, "'%s': %zu", refusal.line, seen);
+}
+
+/* Catches a wait for bytes that can mend nothing, and a beginning that is read sloppily. */
+START_TEST(what_does_not_begin_as_a_line_is_refused_at_the_first_byte_that_shows_it)
+{
+    static const struct refusal cases[] = {
         {1, "GET / HTTP/1.1\r\n"},
         {1, "hello\n"},
         {1, "\n"},
@@ -319,6 +330,17 @@ START_TEST(a_malformed_line_is_refused_at_the_first_byte_that_shows_it)
         {10, "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n"},
         {11, "PROXY TCP4\r\n"},
         {11, "PROXY TCP46 1.2.3.4 1.2.3.4 1 2\r\n"},
+    };
+
+    for (size_t i = 0; i < SUITE_LENGTH(cases); i++)
+        expect_refused(cases[i]);
+}
+END_TEST
+
+/* Catches a byte that a line of its kind cannot have, and that is waited beyond. */
+START_TEST(a_byte_that_the_line_cannot_have_is_refused_at_once)
+{
+    static const struct refusal cases[] = {
         {14, "PROXY UNKNOWNS\r\n"},
         {14, "PROXY UNKNOWN\n"},
         {15, "PROXY UNKNOWN\rx\n"},
@@ -329,44 +351,60 @@ START_TEST(a_malformed_line_is_refused_at_the_first_byte_that_shows_it)
         {19, "PROXY TCP4 1.2.3.4\t1.2.3.4 1 2\r\n"},
         {31, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n"},
         {32, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx\n"},
-        {0, "PROXY TCP4 \r\n"},
-        {0, "PROXY TCP4 1.2.3.4\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1 \r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n"},
-        {0, "PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1  2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1 02\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 00 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1 99999999999999999999\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.4 1. 2\r\n"},
-        {0, "PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.256 1 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.04 1.2.3.4 1 2\r\n"},
-        {0, "PROXY TCP4 1.2.3.4 1.2.3.00 1 2\r\n"},
-        {0, "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n"},
-        {0, "PROXY TCP6 ::1 1.2.3.4 1 2\r\n"},
-        {0, "PROXY TCP6 1:2:3:4:5:6:7 ::1 1 2\r\n"},
-        {0, "PROXY TCP6 1::2::3 ::1 1 2\r\n"},
-        {0, "PROXY TCP6 12345:: ::1 1 2\r\n"},
-        {0, "PROXY TCP6 ::1 ::1 a b\r\n"},
-        {0, "PROXY TCP6 ::ffff:1.2.3.04 ::1 1 2\r\n"},
     };
-    int result;
 
-    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
-        size_t size = strlen(cases[i].line);
-        size_t seen = bytes_to_answer(cases[i].line, size, &result);
-        ck_assert_msg(result == -1, "'%s': %d", cases[i].line, result);
-        ck_assert_msg(seen == (cases[i].seen > 0 ? cases[i].seen : size), "'%s': %zu",
-                      cases[i].line, seen);
-    }
+    for (size_t i = 0; i < SUITE_LENGTH(cases); i++)
+        expect_refused(cases[i]);
+}
+END_TEST
+
+/* Catches a sloppy reading of the line, which two parties could understand differently. */
+START_TEST(a_line_with_too_few_words_or_too_many_is_refused)
+{
+    static const char *const lines[] = {
+        "PROXY TCP4 \r\n",
+        "PROXY TCP4 1.2.3.4\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 \r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n",
+        "PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n",
+        "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1  2\r\n",
+    };
+
+    for (size_t i = 0; i < SUITE_LENGTH(lines); i++)
+        expect_refused((struct refusal){strlen(lines[i]), lines[i]});
+}
+END_TEST
+
+/* Catches the same of an address or a port. */
+START_TEST(a_line_with_a_malformed_address_or_port_is_refused)
+{
+    static const char *const lines[] = {
+        "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 02\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 00 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1 99999999999999999999\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1. 2\r\n",
+        "PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.256 1 2\r\n",
+        "PROXY TCP4 1.2.3.04 1.2.3.4 1 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.00 1 2\r\n",
+        "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n",
+        "PROXY TCP6 ::1 1.2.3.4 1 2\r\n",
+        "PROXY TCP6 1:2:3:4:5:6:7 ::1 1 2\r\n",
+        "PROXY TCP6 1::2::3 ::1 1 2\r\n",
+        "PROXY TCP6 12345:: ::1 1 2\r\n",
+        "PROXY TCP6 ::1 ::1 a b\r\n",
+        "PROXY TCP6 ::ffff:1.2.3.04 ::1 1 2\r\n",
+    };
+
+    for (size_t i = 0; i < SUITE_LENGTH(lines); i++)
+        expect_refused((struct refusal){strlen(lines[i]), lines[i]});
 }
 END_TEST
 
@@ -605,7 +643,10 @@ END_TEST
 
 SUITE("proxy", a_header_names_its_client_and_ends_where_it_ends,
       a_header_that_is_cut_anywhere_is_waited_for, random_clients_are_read_as_they_were_written,
-      a_malformed_line_is_refused_at_the_first_byte_that_shows_it,
+      what_does_not_begin_as_a_line_is_refused_at_the_first_byte_that_shows_it,
+      a_byte_that_the_line_cannot_have_is_refused_at_once,
+      a_line_with_too_few_words_or_too_many_is_refused,
+      a_line_with_a_malformed_address_or_port_is_refused,
       a_line_that_cannot_end_within_its_limit_is_refused,
       a_malformed_binary_header_is_refused_at_the_first_byte_that_shows_it,
       a_length_without_room_for_the_addresses_is_refused_at_once,

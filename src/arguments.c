@@ -113,8 +113,9 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
             if (each->value != NULL)
                 *letters++ = ':';
         }
-        *names++ = (struct option){each->name, each->value != NULL ? required_argument : no_argument,
-                                   NULL, each->letter};
+        *names++ = (struct option){.name = each->name,
+                                   .has_arg = each->value != NULL ? required_argument : no_argument,
+                                   .val = each->letter};
     }
     *letters = '\0';
     *names = (struct option){NULL, 0, NULL, 0};

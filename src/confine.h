@@ -2,10 +2,11 @@
  * confine.h: what a child gives up before it reads the first byte of its client.
  *
  * A child needs the descriptors that it has, and nothing else; one that accepts its clients
- * itself (pool.h) needs one more. So it lets go of the right to open others, to create processes, to write to files, and to leave a core with a client's
- * data in it: setrlimit (POSIX.1-2008) with RLIMIT_NOFILE, RLIMIT_FSIZE and RLIMIT_CORE, hard
- * and soft, so that only root could raise them again; and platform_confine_child for what
- * POSIX lacks: RLIMIT_NPROC, which does not bind root, or a system's own sandbox.
+ * itself (pool.h) needs one more. So it lets go of the right to open others, to create processes,
+ * to write to files, and to leave a core with a client's data in it: setrlimit (POSIX.1-2008)
+ * with RLIMIT_NOFILE, RLIMIT_FSIZE and RLIMIT_CORE, hard and soft, so that only root could
+ * raise them again; and platform_confine_child for what POSIX lacks: RLIMIT_NPROC, which does
+ * not bind root, or a system's own sandbox.
  *
  * What a child still can do: use its client's socket, write to the log, sign off, use the
  * processor (the lifetime bounds it), and ask for memory.

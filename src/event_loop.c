@@ -120,7 +120,8 @@ static void begin_session(struct server *server, const struct client *client)
     }
     /* A greeting is written at once; what is waited for then is an answer. */
     wanted = watched->session.wants == SESSION_PAUSE ? READINESS_NONE : READINESS_READ;
-    if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, watched) == -1) {
+    if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, watched) ==
+        -1) {
         server_hold(server, client, "watching a client");
         watched_free(watched);
         return;

@@ -8,8 +8,8 @@
  * A turn is one wait; then each session that is ready takes a step (a read, and the write of
  * what it has read: there nearly always is room), each that is due is looked at, and each
  * listener that is ready accepts one client. A new client takes its first step at once: its
- * bytes are often there already. So no session has more than one step a turn, or two where it is due in it, and one
- * client's step keeps all others waiting, for as long as 64 KiB take to copy.
+ * bytes are often there already. So a session has one step a turn, or two where it is due as
+ * well, and one client's step keeps all others waiting, for as long as 64 KiB take to copy.
  *
  * The listeners are watched while the gate is open (server.h), and not while it is closed.
  * What a session is due for, such as its idle limit, is kept in timers.h: nothing here walks

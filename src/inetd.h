@@ -13,8 +13,8 @@
 
 #include "options.h"
 
-/* Serves that connection to its end, as the user of the options. Returns 0, or -1 (said) when there is none
- * that could be served. */
+/* Serves that connection to its end, as the user of the options. Returns 0, or -1 (said) when
+ * there is none that could be served. */
 int inetd_serve(const struct options *options);
 
 #endif

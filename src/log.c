@@ -190,15 +190,15 @@ void log_error(const char *format, ...)
 double log_settle(double now)
 {
     struct flood *floods[] = {&the_log.errors, &the_log.refusals};
-    double due = -1;
+    double due = 0;
 
     for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
         if (floods[i]->lines <= floods[i]->limit)
             continue;
         if (now >= floods[i]->since + 1)
             settle(floods[i], now);
-        else if (due < 0 || floods[i]->since + 1 < due)
-            due = floods[i]->since + 1;
+        else
+            due = clock_earlier(due, floods[i]->since + 1);
     }
     return due;
 }

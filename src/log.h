@@ -54,7 +54,7 @@ void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest
- * (seconds of clock.h), or a negative number when nothing is due. */
+ * (clock.h); 0: no such time. */
 double log_settle(double now);
 
 #endif

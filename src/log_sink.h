@@ -27,7 +27,12 @@
 #define LOG_PREFIX_MAX 64
 
 /* What a line is worth, as in syslog(3). */
-enum log_priority { PRIORITY_ERROR = 3, PRIORITY_NOTICE = 5, PRIORITY_INFO = 6, PRIORITY_DEBUG = 7 };
+enum log_priority {
+    PRIORITY_ERROR = 3,
+    PRIORITY_NOTICE = 5,
+    PRIORITY_INFO = 6,
+    PRIORITY_DEBUG = 7
+};
 
 enum log_sink { SINK_STANDARD, SINK_SYSLOG };
 

@@ -63,9 +63,10 @@ static int add_listen(struct options *options, const struct arguments *arguments
                                  OPTIONS_LISTEN_MAX);
     if (address_split(arguments->value, &options->listen[options->listen_count].endpoint,
                       &problem) == -1)
-        return arguments_misused(
-            arguments, "option -l, --listen: '%s': %s (port, host:port, *:port, [::1]:port or /path)",
-            arguments->value, problem);
+        return arguments_misused(arguments,
+                                 "option -l, --listen: '%s': %s "
+                                 "(port, host:port, *:port, [::1]:port or /path)",
+                                 arguments->value, problem);
     options->listen[options->listen_count++].text = arguments->value;
     return 0;
 }
@@ -90,7 +91,8 @@ static int set_facility(const struct arguments *arguments, int *facility)
 {
     *facility = log_sink_facility(arguments->value);
     if (*facility == -1)
-        return arguments_reject(arguments, "a facility (user, mail, daemon, auth, local0 ... local7)");
+        return arguments_reject(arguments,
+                                "a facility (user, mail, daemon, auth, local0 ... local7)");
     return 0;
 }
 
@@ -210,7 +212,9 @@ enum options_outcome options_read(struct options *options, const char *program,
                                   const char *about, int argc, char **argv)
 {
     struct arguments arguments = {
-        .program = program, .synopsis = "", .about = about, .list = table, .argc = argc, .argv = argv};
+        .program = program, .synopsis = "", .about = about,
+        .list = table, .argc = argc, .argv = argv,
+    };
     int letter;
 
     *options = defaults;

@@ -65,6 +65,12 @@ bool pool_blocks(const struct listeners *listeners)
     return listeners->count == 1 && !listeners->handed_over;
 }
 
+/* The listeners are closed next. */
+static void recall(struct server *server)
+{
+    pool_recall(server->own, server);
+}
+
 struct pool *pool_open(struct server *server)
 {
     const struct listeners *listeners = &server->listeners;
@@ -75,6 +81,9 @@ struct pool *pool_open(struct server *server)
     pool->members = children_new(server->options->max_connections);
     if (pool->members == NULL || open_pipes(pool) == -1)
         return NULL;
+    server->own = pool;
+    server->children_accept = true;
+    server->closing = recall;
     if (pool_blocks(listeners)) {
         int descriptor = listeners->all[0].descriptor;
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
@@ -143,9 +152,9 @@ double pool_due(const struct pool *pool)
     return clock_earliest(times, sizeof times / sizeof times[0]);
 }
 
-bool pool_listens(const struct pool *pool)
+int pool_listens_to(const struct pool *pool)
 {
-    return pool->listens_at <= 0;
+    return pool->listens_at <= 0 ? pool->ledger.read_end : -1;
 }
 
 /* After a turn that has read reports, or has not, the parent may nap, or has napped. A growing

@@ -38,7 +38,7 @@
  *
  * Cost: a report is constant, and wakes the parent where it sleeps; but where no child waits for a
  * verdict and enough are idle, it sleeps on for a moment, so a busy pool wakes it some hundred
- * times a second, however many clients come (pool_listens). A death is linear in
+ * times a second, however many clients come (pool_listens_to). A death is linear in
  * the members (waitpid(-1)), but members die seldom. The table is children.h's: 200 bytes each.
  */
 #ifndef POOL_H
@@ -85,8 +85,9 @@ struct pool {
  * so that it can be made blocking. */
 bool pool_blocks(const struct listeners *listeners);
 
-/* A pool without children, for the listeners of `server`: they are blocking from now on where
- * pool_blocks. In memory that children do not inherit. NULL with errno. */
+/* A pool without children, which is the server's own (server.h): the parent accepts nobody from now
+ * on, and a stop recalls the listeners. These are blocking from now on where pool_blocks. In
+ * memory that children do not inherit. NULL with errno. */
 struct pool *pool_open(struct server *server);
 
 /* Whether one more child is to be started. */
@@ -108,11 +109,12 @@ size_t pool_reap(struct pool *pool, struct server *server);
 /* When that is due although nothing happens; 0: no such time. */
 double pool_due(const struct pool *pool);
 
-/* Whether to wait for reports. Where nobody needs them at once they are read some at a time. */
-bool pool_listens(const struct pool *pool);
+/* The descriptor to wait for reports on; -1: they can wait. Where nobody needs them at once they
+ * are read some at a time. */
+int pool_listens_to(const struct pool *pool);
 
 /* Takes the listeners from all children, before the parent closes its own, once it has heeded
- * what they have reported so far. */
+ * what they have reported so far. A stop does so by itself. */
 void pool_recall(struct pool *pool, struct server *server);
 
 size_t pool_members(const struct pool *pool);

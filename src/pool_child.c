@@ -89,7 +89,8 @@ static sigset_t verdicts(void)
     return signals;
 }
 
-/* Verdicts stay blocked until they are waited for. Whoever started us may have blocked POOL_LEAVE. */
+/* Verdicts stay blocked until they are waited for. Whoever started us may have blocked
+ * POOL_LEAVE. */
 static void heed_signals(void)
 {
     struct sigaction leave_at_once = {.sa_handler = heed_leave};

@@ -98,7 +98,8 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
                    double seconds, const sigset_t *mask)
 {
     int most = limit < BATCH_MAX ? (int)limit : BATCH_MAX;
-    int found = epoll_pwait(readiness->epoll, readiness->batch, most, clock_milliseconds(seconds), mask);
+    int found = epoll_pwait(readiness->epoll, readiness->batch, most,
+                            clock_milliseconds(seconds), mask);
 
     if (found == -1)
         return errno == EINTR ? 0 : -1;

@@ -92,7 +92,8 @@ void server_close(struct server *server)
 
     listeners_close(&server->listeners);
     if (server->started > 0)
-        log_event(LOG_NORMAL, "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",
+        log_event(LOG_NORMAL,
+                  "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",
                   count->accepted, count->ended, count->refused, count->in, count->out,
                   clock_seconds() - server->started);
 }
@@ -368,4 +369,14 @@ void server_wait(struct server *server, double until, fd_set *readable, fd_set *
     if (found > 0 && waiting.open)
         note_ready(server, readable);
     (void)server_wait_end(server, &waiting, found);
+}
+
+void server_wait_beside(struct server *server, double until, int descriptor)
+{
+    fd_set readable;
+
+    FD_ZERO(&readable);
+    if (descriptor != -1)
+        FD_SET((unsigned)descriptor, &readable);
+    server_wait(server, until, &readable, NULL, descriptor + 1);
 }

@@ -132,6 +132,10 @@ bool server_running(const struct server *server);
 void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
                  int limit);
 
+/* The same for a model that has at most one descriptor of its own, and reads from it after each
+ * wait, ready or not; -1: none. */
+void server_wait_beside(struct server *server, double until, int descriptor);
+
 /* How a model has to wait that waits its own way. */
 struct waiting {
     double now;       /* when it begins */

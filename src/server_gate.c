@@ -190,7 +190,8 @@ bool server_accept(struct server *server, struct client *client)
 {
     if (server->holding)
         return take_held(server, client);
-    while (any_ready(server) && gate_is_open(server, clock_seconds()) && accept_next(server, client))
+    while (any_ready(server) && gate_is_open(server, clock_seconds()) &&
+           accept_next(server, client))
         if (server_admit(server, client))
             return true;
     return false;

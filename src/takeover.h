@@ -34,7 +34,8 @@
  * live on write to the ledger (struct record), is part of it. */
 #define TAKEOVER_FORMAT 1
 
-/* Writes the state of `server` and `ledger` to the open file `file`. Returns 0, or -1 with errno. */
+/* Writes the state of `server` and `ledger` to the open file `file`. Returns 0, or -1 with
+ * errno. */
 int takeover_write(int file, const struct server *server, const struct ledger *ledger);
 
 /*

@@ -4,8 +4,8 @@
  *
  * POSIX has no such thing. On Linux a process may say where its command line lies (prctl(2),
  * PR_SET_MM_MAP, in a kernel built with CONFIG_CHECKPOINT_RESTORE); elsewhere the command line
- * stays what it was. What a child is to be called is written out by its parent, who has the code for it
- * at hand, and copied by the child into a page that it writes to anyway: so a title costs
+ * stays what it was. What a child is to be called is written out by its parent, who has the code
+ * for it at hand, and copied by the child into a page that it writes to anyway: so a title costs
  * neither a system call nor a page fault.
  */
 #ifndef TITLE_H

@@ -121,7 +121,8 @@ static int export_role(const char *role, int file)
 /* The running program goes on: says so, and why. */
 static void give_up(struct upgrade *upgrade, const char *why)
 {
-    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on", program.path, why);
+    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on", program.path,
+              why);
     if (upgrade->said > 0)
         close(upgrade->said);
     *upgrade = (struct upgrade){0};
@@ -152,7 +153,8 @@ static int spawn(struct upgrade *upgrade, int state, const struct server *server
     posix_spawn_file_actions_adddup2(&actions, state, state);
     for (size_t i = 0; i < count; i++)
         posix_spawn_file_actions_adddup2(&actions, descriptors[i], descriptors[i]);
-    error = posix_spawn(&upgrade->tester, program.path, &actions, &attributes, program.argv, environ);
+    error = posix_spawn(&upgrade->tester, program.path, &actions, &attributes, program.argv,
+                        environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error == 0)

@@ -68,11 +68,6 @@ static void begin_child(struct server *server)
         pool_add(pool, pid);
 }
 
-static void recall(struct server *server)
-{
-    pool_recall(pool, server);
-}
-
 /* One turn of the loop, after a wait. */
 static void turn(struct server *server)
 {
@@ -88,8 +83,6 @@ static void turn(struct server *server)
 
 static int serve(struct server *server)
 {
-    fd_set readable;
-
     pool = pool_open(server);
     buffer = session_only_buffer(&server->options->service);
     if (pool == NULL || buffer == NULL) {
@@ -97,16 +90,11 @@ static int serve(struct server *server)
         return -1;
     }
     pool_child_prepare(&self, pool, server);
-    server->children_accept = true;
-    server->closing = recall;
     if (server_announce(server) == -1)
         return -1;
     turn(server);
     while (server_running(server) || pool_members(pool) > 0) {
-        FD_ZERO(&readable);
-        if (pool_listens(pool))
-            FD_SET((unsigned)pool->ledger.read_end, &readable);
-        server_wait(server, pool_due(pool), &readable, NULL, pool->ledger.read_end + 1);
+        server_wait_beside(server, pool_due(pool), pool_listens_to(pool));
         turn(server);
     }
     pool_close(pool);

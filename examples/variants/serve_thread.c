@@ -91,7 +91,6 @@ static void tell_thread(struct server *server, struct child *child, int signal)
 static int serve(struct server *server)
 {
     struct client client;
-    fd_set readable;
 
     pthread_attr_init(&small_stack);
     pthread_attr_setstacksize(&small_stack, STACK_SIZE);
@@ -102,9 +101,7 @@ static int serve(struct server *server)
     if (one_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        FD_ZERO(&readable);
-        FD_SET((unsigned)ledger.read_end, &readable);
-        server_wait(server, 0, &readable, NULL, ledger.read_end + 1);
+        server_wait_beside(server, 0, ledger.read_end);
         join_signed_off(server);
         one_process_heed(server, tell_thread);
         while (server_accept(server, &client))

@@ -80,7 +80,6 @@ static void end_all(void)
 static int serve(struct server *server)
 {
     struct client client;
-    fd_set readable;
 
     if (ledger_open(&ledger) == -1) {
         log_error("cannot open the ledger: %s", strerror(errno));
@@ -89,9 +88,7 @@ static int serve(struct server *server)
     if (one_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        FD_ZERO(&readable);
-        FD_SET((unsigned)ledger.read_end, &readable);
-        server_wait(server, 0, &readable, NULL, ledger.read_end + 1);
+        server_wait_beside(server, 0, ledger.read_end);
         heed_sign_offs(server);
         one_process_heed(server, tell_thread);
         while (server_accept(server, &client))

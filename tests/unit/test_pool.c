@@ -196,11 +196,11 @@ START_TEST(reports_that_nobody_waits_for_wait)
     open_pool(8);
     pid = add_member();
     for (size_t i = 0; i < SPARE_LEAST; i++) {
-        ck_assert(pool_listens(pool));
+        ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
         add_member();
     }
     arrive(pid, "192.0.2.1");
-    ck_assert(!pool_listens(pool));
+    ck_assert_int_eq(pool_listens_to(pool), -1);
     ck_assert_double_gt(pool_due(pool), clock_seconds() - 1);
     pool->listens_at = clock_seconds() + 100;
     record.id = pid;
@@ -212,10 +212,10 @@ START_TEST(reports_that_nobody_waits_for_wait)
     ck_assert_uint_eq(server->statistics.ended, 1);
     pool->listens_at = clock_seconds();
     pool_heed(pool, server); /* there was nothing more */
-    ck_assert(pool_listens(pool));
+    ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
     options.max_per_source = 8;
     arrive(pid, "192.0.2.1");
-    ck_assert(pool_listens(pool));
+    ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
     close_pool();
 }
 END_TEST
@@ -333,7 +333,8 @@ START_TEST(reports_that_cannot_be_are_ignored)
 }
 END_TEST
 
-/* Catches failures of accept that nobody hears of, and one that cannot pass and is waited for. */
+/* Catches failures of accept that nobody hears of, one that cannot pass and is waited for, a
+ * child that has the server stop by a lie, and a stop that leaves the listeners with children. */
 START_TEST(a_child_that_cannot_accept_is_an_episode)
 {
     pid_t pid;
@@ -345,8 +346,12 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
     expect_said("accept failed: ");
     ck_assert_uint_eq(server->failures, 2);
     put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
+    ck_assert(!server->failed); /* all our listeners listen */
+    server->listeners.all[server->listeners.count++].descriptor = open("/dev/null", O_RDONLY);
+    put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
     ck_assert(server->failed);
     expect_said("; stopping");
+    ck_assert_int_eq(await_end(pid), POOL_LEAVE);
     close_pool();
 }
 END_TEST

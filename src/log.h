@@ -57,4 +57,7 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * (seconds of clock.h), or a negative number when nothing is due. */
 double log_settle(double now);
 
+/* Writes what was summed up, due or not: this program goes on no longer. */
+void log_settle_all(void);
+
 #endif

@@ -70,7 +70,7 @@ class Load:
         if card.sizes is not None:
             self.arguments += ['-s', str(rng.randint(*card.sizes))]
         if card.mode not in KEEPS and card.where == TCP and rng.random() < ON_SCHEDULE:
-            self.arguments += ['-r', str(rng.randint(10, RATE_MAX * self.connections))]
+            self.arguments += ['-r', str(rng.randint(10, min(RATE_MAX * self.connections, 500)))]
         self.arguments.append(addresses[card.where])
         self.process = None
 

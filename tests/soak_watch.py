@@ -9,28 +9,34 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from harness import Server, descriptors, process
+from harness import Server, descriptors, eventually, process
 
 ENDINGS = {'eof', 'reset', 'idle', 'lifetime', 'signal-9', 'signal-11'}
 # Whatever else the log says is unexpected.
-ACCEPT = re.compile(rb'accept pid=\d+ from=\S+ live=\d+\n')
-END = re.compile(rb'end pid=\d+ from=\S+ in=(\d+|-) out=(\d+|-) secs=[\d.]+ how=(\S+) live=\d+\n')
-REFUSE = re.compile(rb'refuse from=\S+ why=(denied|max-per-source)\n')
-MORE = re.compile(rb'refuse more=(\d+) secs=[\d.]+\n')
+ACCEPT = re.compile(rb'accept pid=\d+ from=\S+ live=\d+')
+END = re.compile(rb'end pid=\d+ from=\S+ in=(\d+|-) out=(\d+|-) secs=[\d.]+ how=(\S+) live=\d+')
+REFUSE = re.compile(rb'refuse from=\S+ why=(denied|max-per-source)')
+MORE = re.compile(rb'refuse more=(\d+) secs=[\d.]+')
 OTHER = re.compile(rb'(start|status|upgrade|takeover|drain|stop) '
                    # A child of a pool that was hit before it had a client.
                    rb'|preforkecho: child \d+ was ended by signal (9|11) while it was idle; '
-                   rb'another takes its place\n|errors more=')
+                   rb'another takes its place|errors more=')
+LOG_PORTION = 1 << 20
 KILL_EVERY = 0.1  # seconds from one child that is hit to the next, on average
 STOPPED_FOR = 0.25  # seconds at most
+# What a child is called that serves a client, or as one of a pool waits for the next.
+CLIENT_TITLE = re.compile(rb'\w+: (local|idle|[\d.]+:\d+|\[[^]]*\]:\d+)\0')
 KILLS = {'SIGKILL': 4, 'SIGSEGV': 3, 'SIGSTOP': 3}  # how often each, in 10
 # A look at children that comes later than that was itself held up, and so may the parent have been.
 LOOK_GAP = 0.2
 
 
 def children_of(pid):
-    """The children of one process; processes() of the harness looks at all of the machine."""
-    return Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    """The children of one process; those of the harness are looked for on all of the machine."""
+    try:
+        return Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def is_dead(child):
@@ -61,13 +67,13 @@ class LogTally:
         if more := MORE.fullmatch(line):
             self.refusals['not told'] += int(more[1])
         elif not OTHER.match(line):
-            self.unexpected.append(line.decode(errors='replace').rstrip())
+            self.unexpected.append(line.decode(errors='replace'))
         return False
 
     def take_end(self, line, bytes_in, bytes_out, how):
         how = how.decode()
         if how not in ENDINGS:
-            self.unexpected.append(line.decode(errors='replace').rstrip())
+            self.unexpected.append(line.decode(errors='replace'))
         self.ends[how] += 1
         if bytes_in != b'-':
             self.bytes_in += int(bytes_in)
@@ -88,26 +94,42 @@ class LogTally:
 
 
 class SoakServer(Server):
-    """A server whose log is counted as it comes."""
+    """A server whose log is counted as it comes. It is a file: from a pipe that is read too slowly,
+    on a machine that busy, lines would be lost."""
 
-    def __init__(self, *arguments, **settings):
+    def __init__(self, name, *options, folder, **settings):
         self.tally = LogTally()
-        super().__init__(*arguments, **settings)
+        self.file = open(f'{folder}/log', 'a+b', buffering=0)
+        self.taken = 0  # bytes of it
+        super().__init__(name, *options, stderr=self.file, **settings)
 
-    def collect(self):
-        with self.process.stderr as stderr:
-            for line in stderr:
-                if self.tally.take(line):
-                    continue
-                with self.news:
-                    self.lines.append(line.decode(errors='replace').rstrip('\n'))
-                    self.news.notify_all()
-        with self.news:
-            self.ended = True
-            self.news.notify_all()
+    def read_log(self):
+        """Counts what was written since, up to a portion."""
+        portion = os.pread(self.file.fileno(), LOG_PORTION, self.taken)
+        *lines, _ = portion.split(b'\n')
+        self.taken += portion.rfind(b'\n') + 1
+        for line in lines:
+            if not self.tally.take(line):
+                self.lines.append(line.decode(errors='replace'))
+
+    def empty_log(self):
+        """Where all is read and nothing is being written."""
+        self.file.truncate(0)
+        self.taken = 0
+
+    def wait_line(self, pattern, after=0):
+        def found():
+            self.read_log()
+            return self.find(pattern, after)
+
+        return eventually(found, f'a line matches {pattern!r} in:\n{self.log()}')[0]
 
     def count_lines(self, verb):
         return sum(line.startswith(f'{verb} ') for line in self.lines)
+
+    def end_by_force(self):
+        super().end_by_force()
+        self.file.close()
 
 
 class Killer:
@@ -117,19 +139,19 @@ class Killer:
     process is hit that has got its number since."""
 
     def __init__(self, server, seed):
-        self.pid, self.title = server.pid, f'{server.name}: '.encode()
+        self.pid = server.pid
         self.rng = random.Random(f'{seed} kills')
         self.due = 0
         self.stopped = []  # (until when, descriptor)
         self.sent = Counter()
 
     def is_client_of_ours(self, pid):
-        """Not so the test of an upgrade, nor what has just been forked."""
+        """Not so the test of an upgrade, which is called as its parent until it is executed, nor
+        what has just been forked."""
         child = process(pid)
         if child is None or child.parent != self.pid or child.state == 'Z':
             return False
-        title = Path(f'/proc/{pid}/cmdline').read_bytes()
-        return title.startswith(self.title) and b' live of ' not in title
+        return CLIENT_TITLE.match(Path(f'/proc/{pid}/cmdline').read_bytes()) is not None
 
     def work(self, now):
         self.go_on(now)
@@ -182,14 +204,20 @@ class Zombies:
 
 
 class Parent:
-    """Memory (KiB that are its alone) and descriptors of a process, looked at in moments of rest."""
+    """Memory (KiB of its own) and descriptors of a process, from the first look to the last."""
 
     def __init__(self, pid):
         self.pid = pid
         self.memory = []
         self.descriptors = []
 
-    def look(self):
+    def look_at_memory(self):
+        """What it has written to, whether children that were forked since share it or not."""
         rollup = Path(f'/proc/{self.pid}/smaps_rollup').read_text()
-        self.memory.append(int(re.search(r'Private_Dirty: *(\d+)', rollup)[1]))
+        self.memory.append(int(re.search(r'^Anonymous: *(\d+)', rollup, re.M)[1]))
+        return self.memory
+
+    def look_at_descriptors(self):
+        """In a moment of rest; else one may be a client's that is about to be handed over."""
         self.descriptors.append(len(descriptors(self.pid)))
+        return self.descriptors

@@ -13,7 +13,7 @@ SLOW = BUILD.name in ('asan', 'tsan', 'coverage')
 
 def start(server_name, **variables):
     variables = {name: str(value) for name, value in variables.items()}
-    return subprocess.Popen([sys.executable, TOP / 'tests' / 'soak'], stdin=subprocess.DEVNULL,
+    return subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak'], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             env={**os.environ, 'SERVERS': server_name, **variables})
 

@@ -21,7 +21,7 @@ OTHER = re.compile(rb'(start|status|upgrade|takeover|drain|stop) '
                    # A child of a pool that was hit before it had a client.
                    rb'|preforkecho: child \d+ was ended by signal (9|11) while it was idle; '
                    rb'another takes its place|errors more=')
-LOG_PORTION = 1 << 20
+LOG_PORTION = 1 << 20  # bytes that are read at once
 KILL_EVERY = 0.1  # seconds from one child that is hit to the next, on average
 STOPPED_FOR = 0.25  # seconds at most
 # What a child is called that serves a client, or as one of a pool waits for the next.
@@ -29,6 +29,10 @@ CLIENT_TITLE = re.compile(rb'\w+: (local|idle|[\d.]+:\d+|\[[^]]*\]:\d+)\0')
 KILLS = {'SIGKILL': 4, 'SIGSEGV': 3, 'SIGSTOP': 3}  # how often each, in 10
 # A look at children that comes later than that was itself held up, and so may the parent have been.
 LOOK_GAP = 0.2
+
+
+def has_children_listed():
+    return Path(f'/proc/self/task/{os.getpid()}/children').exists()
 
 
 def children_of(pid):

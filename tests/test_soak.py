@@ -1,5 +1,5 @@
-"""A small soak (tests/soak): random loads, children killed at random, upgrades, all limits met, and
-every count right in between."""
+"""A small soak (tests/soak): random loads, children killed at random, upgrades, limits reached,
+and every count right in between."""
 import os
 import re
 import signal
@@ -13,8 +13,9 @@ SLOW = BUILD.name in ('asan', 'tsan', 'coverage')
 
 def start(server_name, **variables):
     variables = {name: str(value) for name, value in variables.items()}
-    return subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak'], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    return subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak'], text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
                             env={**os.environ, 'SERVERS': server_name, **variables})
 
 

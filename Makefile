@@ -71,7 +71,7 @@ help:
 	  'make coverage   run them with lines of src/ counted, and report' \
 	  'make memcheck   run unit suites and some behaviours under valgrind' \
 	  'make instructions   count what a connection costs in instructions (valgrind)' \
-	  'make soak       a million random connections, children killed meanwhile (about six minutes)' \
+	  'make soak       a million random connections, children killed meanwhile (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \

@@ -57,7 +57,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-faults check-systemd deps static bench bench-client \
         bench-variants lab lint install uninstall dist clean hazards hazard-servers harnesses fuzz \
-        minimal unit asan tsan coverage memcheck instructions
+        minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -71,6 +71,7 @@ help:
 	  'make coverage   run them with lines of src/ counted, and report' \
 	  'make memcheck   run unit suites and some behaviours under valgrind' \
 	  'make instructions   count what a connection costs in instructions (valgrind)' \
+	  'make soak       a million random connections, children killed meanwhile (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
@@ -223,6 +224,9 @@ memcheck: all unit
 	@BUILD=$(BUILD) tests/memcheck $(TESTS)
 instructions: all
 	@BUILD=$(BUILD) tests/instructions
+
+soak: all
+	@BUILD=$(BUILD) tests/soak
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

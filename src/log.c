@@ -187,6 +187,16 @@ void log_error(const char *format, ...)
     va_end(values);
 }
 
+void log_settle_all(void)
+{
+    double now = clock_seconds();
+
+    settle(&the_log.errors, now);
+    settle(&the_log.refusals, now);
+    if (the_log.lost > 0)
+        say_lost();
+}
+
 double log_settle(double now)
 {
     struct flood *floods[] = {&the_log.errors, &the_log.refusals};

@@ -57,4 +57,7 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * (clock.h); 0: no such time. */
 double log_settle(double now);
 
+/* Writes what was summed up, due or not: this program goes on no longer. */
+void log_settle_all(void);
+
 #endif

@@ -91,6 +91,7 @@ void server_close(struct server *server)
     const struct statistics *count = &server->statistics;
 
     listeners_close(&server->listeners);
+    log_settle_all();
     if (server->started > 0)
         log_event(LOG_NORMAL,
                   "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",

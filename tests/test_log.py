@@ -11,8 +11,8 @@ import termios
 
 import pytest
 
-from harness import (DEADLINE, Client, concurrent, eventually, needs_root, new_user, program,
-                     with_processes)
+from harness import (DEADLINE, Client, concurrent, eventually, forks_only, needs_root, new_user,
+                     program, with_processes)
 
 
 def verbs(srv):
@@ -90,12 +90,42 @@ def test_a_flood_of_refusals_is_summed_up(server):
     assert status['refused'] == '1000'
     srv.wait_line(r'^refuse more=\d+')
 
-    def told():
-        refusals = srv.find('^refuse ')
-        return sum(int(each.get('more', 1)) for each in refusals) == 1000
-
-    eventually(told, 'the lines and the summaries add up to all refusals')
+    eventually(lambda: told_refusals(srv) == 1000,
+               'the lines and the summaries add up to all refusals')
     assert len(srv.find('^refuse ')) < 900
+
+
+def flood(srv, number):
+    """Refuses 300 clients at once, and sends a signal in the same second, most likely."""
+    keeper = srv.connect()
+    keeper.echo(b'x')
+    for _ in range(300):
+        srv.connect().closed_by_server()
+    srv.send_signal(number)
+    keeper.close()
+
+
+def told_refusals(srv):
+    return sum(int(each.get('more', 1)) for each in srv.find('^refuse '))
+
+
+@concurrent
+def test_a_flood_before_the_stop_is_summed_up(server):
+    """Catches refusals that are never told of, for the server stops within their second."""
+    srv = server('-C', '1')
+    flood(srv, signal.SIGTERM)
+    srv.wait_line('^stop ')
+    assert told_refusals(srv) == 300
+
+
+@forks_only
+def test_a_flood_before_an_upgrade_is_summed_up(server):
+    """Catches refusals that are never told of, for another program takes over within their
+    second."""
+    srv = server('-C', '1')
+    flood(srv, signal.SIGHUP)
+    srv.wait_line('^takeover ')
+    assert told_refusals(srv) == 300
 
 
 def test_a_terminal_gets_the_time_of_each_line(server):

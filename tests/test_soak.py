@@ -1,0 +1,40 @@
+"""A small soak (tests/soak): random loads, children killed at random, upgrades, limits reached,
+and every count right in between."""
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from harness import BUILD, DEADLINE, TOP, concurrent, forks_only
+
+SLOW = BUILD.name in ('asan', 'tsan', 'coverage')
+
+
+def start(server_name, **variables):
+    variables = {name: str(value) for name, value in variables.items()}
+    return subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak'], text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
+                            env={**os.environ, 'SERVERS': server_name, **variables})
+
+
+@concurrent
+def test_a_small_soak(server_name):
+    """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that
+    stays, a wrong byte, a line of the log that nobody expects. Its seed is in what it says."""
+    soak = start(server_name, CONNECTIONS=3000 if SLOW else 10000)
+    said, _ = soak.communicate(timeout=10 * DEADLINE)
+    assert soak.returncode == 0, said
+    assert re.search(rf'^soak: {server_name}: held', said, re.M)
+
+
+@forks_only
+def test_a_soak_that_is_interrupted_tells_what_it_has_seen(server_name):
+    """Catches Ctrl-C that leaves a server behind, or loses the table."""
+    soak = start(server_name, CONNECTIONS=1000000)
+    first = soak.stdout.readline()
+    soak.send_signal(signal.SIGINT)
+    said, _ = soak.communicate(timeout=DEADLINE)
+    assert soak.returncode == 130, first + said
+    assert re.search(r'^  connections +[\d,]+ ', said, re.M) and 'interrupted' in said

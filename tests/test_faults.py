@@ -236,7 +236,7 @@ def test_closed_standard_streams_put_no_log_into_a_connection(server, folder):
     path = folder / 's'
     srv = server('-v', listen=[path], stderr=subprocess.DEVNULL, wrap=['sh', '-c', without])
     eventually(path.exists, 'it listens')
-    eventually(lambda: can_connect(srv, str(path)), 'it serves')
+    eventually(lambda: srv.listens(str(path)), 'it serves')
     for number in range(5):
         client = srv.connect(str(path))
         client.sendall(b'hello')
@@ -254,14 +254,6 @@ def test_addresses_that_cannot_be_printed_are_an_error(server_name, where, why):
                           check=False)
     assert done.stderr == f'{server_name}: cannot print the addresses (-1): {why}\n'
     assert done.returncode == 1
-
-
-def can_connect(srv, path):
-    try:
-        srv.connect(path).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize('number', [signal.SIGUSR2, signal.SIGALRM], ids=['USR2', 'ALRM'])

@@ -51,7 +51,7 @@ import pytest
 
 import cells
 import trials
-from harness import eventually
+from harness import eventually, pids_of_children
 from test_costs import Trace
 
 
@@ -132,7 +132,7 @@ def test_the_shim_misses_no_call(server, folder):
                for point in TRACED}
     # What waits while strace comes or goes is begun before the one, or ends after the other: the
     # server in its loop, and each child or thread of a pool in whatever it waits by.
-    others = len(trials.children(srv.pid)) + len(trials.threads(srv.pid)) - 1
+    others = len(pids_of_children(srv.pid)) + len(trials.threads(srv.pid)) - 1
     slack = {**dict.fromkeys(TRACED, 0), 'ACCEPT': others, 'READ': others,
              **dict.fromkeys(cells.WAITS.split(), 1 + others)}
     far = {point: (seen[point], counted[point]) for point in TRACED

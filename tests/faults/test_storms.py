@@ -18,9 +18,8 @@ import time
 import pytest
 
 from harness import (DEADLINE, Client, NamespacedServer, children, eventually, forks_only,
-                     ledger_record, open_ledger, process)
+                     ledger_record, open_ledger, pids_of_children, process)
 from trials import Faults, cpu
-from trials import children as pids_of_children
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from daemons import Daemon
 from harness import BUILD, SERVERS, Server, raise_descriptor_limit
 
 # A build of one server alone has neither unit suites nor clients, and the documents are tested
@@ -73,3 +74,18 @@ def folder():
     Path(path).chmod(0o777)
     yield Path(path)
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def daemon(folder):
+    """A function that starts a daemon: its command."""
+    running = []
+
+    def start(*command, **options):
+        log = folder / f'daemon-{len(running)}.log'
+        running.append(Daemon([str(word) for word in command], log, **options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.end()

@@ -80,18 +80,3 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-
-
-@pytest.fixture
-def daemon(folder):
-    """A function that starts a daemon: its command."""
-    running = []
-
-    def start(*command, **options):
-        log = folder / f'daemon-{len(running)}.log'
-        running.append(Daemon([str(word) for word in command], log, **options))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.end()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BUILD, DEADLINE, TOP, Server, eventually, forks_only, needs_root, new_user, program
+from harness import BUILD, DEADLINE, Server, eventually, forks_only, needs_root, new_user, program
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from daemons import daemon, find, free_port, needs_daemon  # noqa: F401 (a fixture)
+from daemons import find, free_port, needs_daemon
 from harness import DEADLINE, TOP, Client, eventually, forks_only, program
 
 pytestmark = [forks_only, needs_daemon('haproxy')]
@@ -40,7 +40,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(server, daemon, folder):  # noqa: F811
+def cluster(server, daemon, folder):
     """A function that starts a cluster: its arguments are options of the servers."""
     def start(*options):
         return Cluster(server, daemon, folder, options)

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from daemons import daemon, needs_daemon  # noqa: F401 (a fixture)
+from daemons import needs_daemon
 from harness import (DEADLINE, NO_LEAK_SEARCH, eventually, forks_only, needs_root, open_ledger,
                      program, run)
 
@@ -263,7 +263,7 @@ class RealSyslog:
 
 @needs_root
 @needs_daemon('busybox')
-def test_a_real_syslogd_files_the_lines(server, daemon, folder):  # noqa: F811
+def test_a_real_syslogd_files_the_lines(server, daemon, folder):
     """Catches a header that a syslogd does not understand: the facility, the level and the name
     would be others, or part of the text."""
     syslog = RealSyslog(daemon, folder)
@@ -279,7 +279,7 @@ def test_a_real_syslogd_files_the_lines(server, daemon, folder):  # noqa: F811
 
 @needs_root
 @needs_daemon('busybox')
-def test_a_real_syslogd_may_be_restarted(server, daemon, folder):  # noqa: F811
+def test_a_real_syslogd_may_be_restarted(server, daemon, folder):
     """Catches a server that a stopped syslogd stops, and one whose log ends with it."""
     syslog = RealSyslog(daemon, folder)
     srv = server('-s', 'daemon', wrap=private_dev(folder))

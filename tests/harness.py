@@ -31,7 +31,7 @@ ALL_SERVERS = ['forkecho', 'iterecho', 'preforkecho', 'threadecho', 'threadpoole
                'pollecho', 'epollecho']
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
-DEADLINE = float(os.environ.get('DEADLINE', 20))
+DEADLINE = float(os.environ.get('DEADLINE', 60))
 
 # Without it (CONFIG_PROC_CHILDREN), children are found among all processes.
 LISTS_CHILDREN = Path(f'/proc/self/task/{os.getpid()}/children').exists()

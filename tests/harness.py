@@ -44,6 +44,9 @@ AS_OURSELVES = ['-u', str(os.geteuid())]
 
 forks_only = pytest.mark.only('forkecho')  # for what only a process per client can have
 with_processes = pytest.mark.only('forkecho', 'preforkecho')  # for what any child process can have
+# What main.c and the library do before serve(), and with -i instead of it, is one code, which one
+# rule of the Makefile links into every server: one of processes and one of threads stand for all.
+before_serving = pytest.mark.only('forkecho', 'threadecho')
 only_for = pytest.mark.only  # for what is true of these servers only
 concurrent = pytest.mark.but('iterecho', 'it serves one client at a time')
 # The parent of preforkecho does not accept: it neither sees who waits in the backlog nor lacks a

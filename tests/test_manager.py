@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, children, concurrent,
-                     descriptors, forks_only, needs_ipv6, needs_root, process, program)
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, before_serving, children,
+                     concurrent, descriptors, forks_only, needs_ipv6, needs_root, process, program)
 
 # Runs what follows with the pid that the variables have to name: its own.
 AS_MAIN_PROCESS = ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh']
@@ -386,6 +386,7 @@ WRONG = {
 }
 
 
+@before_serving
 @pytest.mark.parametrize('what', WRONG)
 def test_what_is_no_listener_is_refused(server_name, what):
     """Catches a server that runs and serves nobody. The line names the descriptor."""
@@ -403,6 +404,7 @@ def test_what_is_no_listener_is_refused(server_name, what):
     assert why in result.stderr
 
 
+@before_serving
 @pytest.mark.parametrize('count, pid', [('x', '$$'), ('0', '$$'), ('-1', '$$'), ('1', 'x'),
                                         ('99999999999999999999', '$$')])
 def test_malformed_variables_are_refused(server_name, count, pid):

@@ -11,8 +11,8 @@ import subprocess
 import pytest
 
 from daemons import needs_daemon
-from harness import (DEADLINE, NO_LEAK_SEARCH, eventually, forks_only, needs_root, open_ledger,
-                     program, run)
+from harness import (DEADLINE, NO_LEAK_SEARCH, before_serving, eventually, forks_only, needs_root,
+                     open_ledger, program, run)
 
 HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
 
@@ -214,6 +214,7 @@ def test_errors_of_a_server_that_runs_go_to_syslogd_alone(server, folder):
     assert srv.lines == []
 
 
+@before_serving
 def test_an_unknown_facility_is_a_usage_error(server_name):
     """Catches a facility that is silently another one."""
     done = run(server_name, '-l', '0', '-s', 'kernel')

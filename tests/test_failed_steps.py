@@ -293,6 +293,39 @@ def test_a_client_that_cannot_wait(server, options, first):
     assert result.returncode not in (0, -9)
 
 
+def load(address, *options, wrap=()):
+    """The figures of a run of echoload: {name: the first number}."""
+    done = subprocess.run([*wrap, program('echoload'), *options, address], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.stdout, done
+    return dict(re.findall(r'^(\S+) +(\S+)', done.stdout, re.M))
+
+
+@forks_only
+def test_a_load_waits_for_a_free_port(server):
+    """Catches connections that are counted as the server's failures while the machine of the load
+    has no port left, and ones that are never tried again."""
+    found = load(server().address, 'connect', '-c', '3', '-d', '500ms',
+                 wrap=inject('connect', 'error=EADDRNOTAVAIL:when=3..6'))
+    assert found['failed'] == '0' and int(found['count']) > 0, found
+
+
+def test_a_load_gives_up_a_server_that_does_not_answer():
+    """Catches thousands of connections that are opened one after the other, each with a timeout of
+    its own, although nobody answers: those that were not tried have failed as well."""
+    with socket.create_server(('127.0.0.1', 0), backlog=1000) as deaf:
+        found = load('127.0.0.1:%d' % deaf.getsockname()[1], '-H', '500', '-t', '300ms', '-d', '100ms',
+                     'connect')
+    assert found['held-failed'] == '500', found
+
+
+@forks_only
+def test_a_load_says_that_what_it_held_is_lost(server):
+    """Catches figures beside connections that were not there any more."""
+    found = load(server('-T', '200ms', '-c', '100').address, '-H', '5', '-d', '600ms', 'ping')
+    assert found['held-lost'] == '5', found
+
+
 # ---- upgrades ----------------------------------------------------------------------------
 
 UPGRADE = {

@@ -1,5 +1,6 @@
 """The service manager's protocol: what it is told, and the sockets that it hands over."""
 import fcntl
+import itertools
 import os
 import re
 import signal
@@ -147,11 +148,9 @@ def test_the_watchdog_is_answered_in_time(server, path_manager):
     client = srv.connect()
     assert client.echo(b'x') == b'x'
     waiting = srv.connect()
-    _, before = path_manager.wait('WATCHDOG=1')
-    for _ in range(4):
-        _, now = path_manager.wait('WATCHDOG=1')
-        assert now - before < 1
-        before = now
+    times = [path_manager.wait('WATCHDOG=1')[1] for _ in range(5)]
+    gaps = sorted(late - early for early, late in itertools.pairwise(times))
+    assert gaps[1] < 1, gaps  # who sleeps too long does so each time; a busy machine now and then
     client.close()
     assert waiting.echo(b'x') == b'x'
 

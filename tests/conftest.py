@@ -9,8 +9,8 @@ import pytest
 from daemons import Daemon
 from harness import BUILD, SERVERS, Server, raise_descriptor_limit
 
-# A build of one server alone has neither unit suites nor clients, and the documents are tested
-# once, with a whole build.
+# A build of one server alone has neither unit suites nor clients, and one that counts lines has no
+# fuzz harnesses; the documents are tested once, with a whole build.
 collect_ignore = ['systemd', 'faults']  # for targets of their own (Makefile)
 if not (BUILD / 'unit').is_dir():
     collect_ignore += ['test_units.py']

@@ -27,6 +27,7 @@ if not (BUILD / 'forkecho').exists():
 def pytest_configure(config):
     config.addinivalue_line('markers', 'only(*servers): for these alone')
     config.addinivalue_line('markers', 'but(server, why): not for this one')
+    config.addinivalue_line('markers', 'long: takes many seconds, and is begun early')
     raise_descriptor_limit()
     # A shell without job control has what it starts in the background ignore SIGINT, and so
     # would all that is started here: a handler, unlike that, ends at exec.
@@ -47,7 +48,13 @@ def is_asked_of(item):
 
 
 def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items if is_asked_of(item)]
+    """Long tests are begun early, or the last one would be waited for alone; and each by another
+    worker, which first get equal parts of the first quarter: so they are spread over that."""
+    asked = [item for item in items if is_asked_of(item)]
+    long = [item for item in asked if item.get_closest_marker('long')]
+    items[:] = [item for item in asked if item not in long]
+    for number, item in enumerate(long):
+        items.insert(number * len(asked) // (4 * len(long)), item)
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ concurrent = pytest.mark.but('iterecho', 'it serves one client at a time')
 # The parent of preforkecho does not accept: it neither sees who waits in the backlog nor lacks a
 # descriptor for it. tests/test_pools.py has what is true there.
 parent_accepts = pytest.mark.but('preforkecho', 'its children accept by themselves')
+long = pytest.mark.long  # takes many seconds: conftest.py has it begun early
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import (AS_OURSELVES, DEADLINE, concurrent, descriptors, eventually, forks_only,
+from harness import (AS_OURSELVES, DEADLINE, concurrent, descriptors, eventually, forks_only, long,
                      needs_root, new_user, parent_accepts, process, program, run, with_processes)
 
 
@@ -45,6 +45,7 @@ def test_without_descriptors_it_waits_and_does_not_spin(server):
     assert status['accepted'] == '2'
 
 
+@long
 @parent_accepts
 def test_it_recovers_again_and_again_from_no_descriptors(server):
     """Catches a pause that latches (systemd#15633), and a connection lost or counted twice."""

@@ -81,6 +81,12 @@ def eventually(condition, what):
         time.sleep(0.005)
 
 
+def in_time(attempt, *seconds):
+    """Whether `attempt(each)` is true for one of these times. What has to happen in a time may for
+    once come late on a busy machine, and is tried again; with a defect it comes late each time."""
+    return any(attempt(each) for each in seconds)
+
+
 # ---- processes, as /proc shows them ------------------------------------------------------
 
 Process = namedtuple('Process', 'pid state parent session cpu')

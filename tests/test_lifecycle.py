@@ -297,7 +297,13 @@ def test_a_server_ends_with_its_terminal(server):
 
 @with_processes
 def test_the_second_hang_up_asks_before_it_kills(server):
-    """Catches an order to end that is passed on only after the next wait: by then it is to kill."""
+    """Catches an order to end that is passed on only after the next wait: by then it is to kill, a
+    second later each time, and not only on a machine that is busy."""
+    assert any(second_hang_up(server) < 0.9 for _ in range(5))
+
+
+def second_hang_up(server):
+    """The seconds from the second one to the end."""
     master, slave = os.openpty()
     srv = server(stderr=slave)
     os.close(slave)
@@ -309,5 +315,6 @@ def test_the_second_hang_up_asks_before_it_kills(server):
     start = time.monotonic()
     srv.send_signal(signal.SIGHUP)
     assert srv.wait() == 0
-    assert time.monotonic() - start < 0.9  # SIGKILL follows SIGTERM after a second
+    took = time.monotonic() - start
     client.close()
+    return took

@@ -200,9 +200,10 @@ def test_children_hold_no_socket_of_the_manager(server, path_manager):
 
 @pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer has costs of its own')
 def test_ready_in_20_milliseconds(server_name, path_manager):
-    """Catches a start that waits for something. The best of some, as other load only adds."""
-    took = []
-    for _ in range(15):
+    """Catches a start that waits for something. The best of some, as other load only adds: of
+    fifteen, and of as many as are needed where they are slow."""
+    took, end = [], time.monotonic() + DEADLINE
+    while len(took) < 15 or (min(took) >= 20 and time.monotonic() < end):
         start = time.monotonic()
         process = subprocess.Popen([program(server_name), '-q', '-l', '127.0.0.1:0'],
                                    env={**os.environ, **path_manager.environment})

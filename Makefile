@@ -80,7 +80,7 @@ help:
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (three minutes)' \
 	  'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
-	  'make lint       static checks of C, shell and man pages' \
+	  'make lint       static checks of C, shell, Python and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
 	  'make clean      remove $(BUILD)/'

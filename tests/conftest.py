@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from daemons import Daemon
 from harness import BUILD, SERVERS, Server, raise_descriptor_limit
 
-# A build of one server alone has neither unit suites nor clients, and the documents are tested
-# once, with a whole build.
+# A build of one server alone has neither unit suites nor clients, and one that counts lines has no
+# fuzz harnesses; the documents are tested once, with a whole build.
 collect_ignore = ['systemd', 'faults']  # for targets of their own (Makefile)
 if not (BUILD / 'unit').is_dir():
-    collect_ignore += ['test_units.py', 'test_fuzz.py']
+    collect_ignore += ['test_units.py']
+if not (BUILD / 'fuzz').is_dir():
+    collect_ignore += ['test_fuzz.py']
 if not (BUILD / 'echoclient').exists():
     collect_ignore += ['test_client.py', 'test_classics.py', 'test_docs.py', 'test_install.py']
 if not (BUILD / 'hazards' / 'textbook').exists():
@@ -24,6 +27,7 @@ if not (BUILD / 'forkecho').exists():
 def pytest_configure(config):
     config.addinivalue_line('markers', 'only(*servers): for these alone')
     config.addinivalue_line('markers', 'but(server, why): not for this one')
+    config.addinivalue_line('markers', 'long: takes many seconds, and is begun early')
     raise_descriptor_limit()
     # A shell without job control has what it starts in the background ignore SIGINT, and so
     # would all that is started here: a handler, unlike that, ends at exec.
@@ -44,7 +48,13 @@ def is_asked_of(item):
 
 
 def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items if is_asked_of(item)]
+    """Long tests are begun early, or the last one would be waited for alone; and each by another
+    worker, which first get equal parts of the first quarter: so they are spread over that."""
+    asked = [item for item in items if is_asked_of(item)]
+    long = [item for item in asked if item.get_closest_marker('long')]
+    items[:] = [item for item in asked if item not in long]
+    for number, item in enumerate(long):
+        items.insert(number * len(asked) // (4 * len(long)), item)
 
 
 @pytest.fixture
@@ -73,3 +83,18 @@ def folder():
     Path(path).chmod(0o777)
     yield Path(path)
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def daemon(folder):
+    """A function that starts a daemon: its command."""
+    running = []
+
+    def start(*command, **options):
+        log = folder / f'daemon-{len(running)}.log'
+        running.append(Daemon([str(word) for word in command], log, **options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.end()

@@ -43,7 +43,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-TCP_LISTEN = '0A'  # in /proc/net/tcp
+TCP_LISTEN = b'0A'  # in /proc/net/tcp
 
 
 class Daemon:
@@ -63,9 +63,9 @@ class Daemon:
         """Waits until it listens there; it is not connected to, which would be a client."""
         def listens():
             assert self.process.poll() is None, self.text()
-            sockets = [line.split() for line in Path('/proc/net/tcp').read_text().splitlines()]
-            return any(each[1].endswith(f':{port:04X}') and each[3] == TCP_LISTEN
-                       for each in sockets)
+            return listener.search(Path('/proc/net/tcp').read_bytes())
+
+        listener = re.compile(rb':%04X \w+:\w+ %s ' % (port, TCP_LISTEN))
         eventually(listens, f'{self.process.args[0]} listens at port {port}')
 
     def wait_line(self, pattern, count=1):
@@ -80,18 +80,3 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-
-
-@pytest.fixture
-def daemon(folder):
-    """A function that starts a daemon: its command."""
-    running = []
-
-    def start(*command, **options):
-        log = folder / f'daemon-{len(running)}.log'
-        running.append(Daemon([str(word) for word in command], log, **options))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.end()

@@ -33,7 +33,10 @@ VARIANTS = sorted(f"{path.stem.removeprefix('serve_')}echo"
 ALL_SERVERS = ['forkecho', *VARIANTS]
 SERVERS = os.environ.get('SERVERS', ' '.join(ALL_SERVERS)).split()
 # Seconds until a test gives up. Far more than anything takes, so that only defects reach it.
-DEADLINE = float(os.environ.get('DEADLINE', 20))
+DEADLINE = float(os.environ.get('DEADLINE', 60))
+
+# Without it (CONFIG_PROC_CHILDREN), children are found among all processes.
+LISTS_CHILDREN = Path(f'/proc/self/task/{os.getpid()}/children').exists()
 
 # What each server and suite is run under, such as valgrind (tests/memcheck).
 UNDER = os.environ.get('UNDER', '').split()
@@ -43,11 +46,15 @@ AS_OURSELVES = ['-u', str(os.geteuid())]
 
 forks_only = pytest.mark.only('forkecho')  # for what only a process per client can have
 with_processes = pytest.mark.only('forkecho', 'preforkecho')  # for what any child process can have
+# What main.c and the library do before serve(), and with -i instead of it, is one code, which one
+# rule of the Makefile links into every server: one of processes and one of threads stand for all.
+before_serving = pytest.mark.only('forkecho', 'threadecho')
 only_for = pytest.mark.only  # for what is true of these servers only
 concurrent = pytest.mark.but('iterecho', 'it serves one client at a time')
 # The parent of preforkecho does not accept: it neither sees who waits in the backlog nor lacks a
 # descriptor for it. tests/test_pools.py has what is true there.
 parent_accepts = pytest.mark.but('preforkecho', 'its children accept by themselves')
+long = pytest.mark.long  # takes many seconds: conftest.py has it begun early
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 
@@ -76,6 +83,12 @@ def eventually(condition, what):
         time.sleep(0.005)
 
 
+def in_time(attempt, *seconds):
+    """Whether `attempt(each)` is true for one of these times. What has to happen in a time may for
+    once come late on a busy machine, and is tried again; with a defect it comes late each time."""
+    return any(attempt(each) for each in seconds)
+
+
 # ---- processes, as /proc shows them ------------------------------------------------------
 
 Process = namedtuple('Process', 'pid state parent session cpu')
@@ -84,15 +97,18 @@ Process = namedtuple('Process', 'pid state parent session cpu')
 def process(pid, folder='/proc'):
     """One process, or None when there is none: its CPU time is in seconds."""
     try:
-        text = Path(f'{folder}/{pid}/stat').read_text()
+        with open(f'{folder}/{pid}/stat', 'rb', buffering=0) as file:
+            text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    field = text[text.rindex(')') + 2:].split()
+    field = text[text.rindex(b')') + 2:].split()
     cpu = (int(field[11]) + int(field[12])) / os.sysconf('SC_CLK_TCK')
-    return Process(int(pid), field[0], int(field[1]), int(field[3]), cpu)
+    return Process(int(pid), field[0].decode(), int(field[1]), int(field[3]), cpu)
 
 
 def processes(folder='/proc'):
+    """All there are. That takes as long as there are processes on the machine: who can ask for a
+    server's own asks children()."""
     every = (process(name, folder) for name in os.listdir(folder) if name.isdigit())
     return [each for each in every if each is not None]
 
@@ -105,8 +121,37 @@ def threads(pid):
         return []
 
 
+def children_in(task):
+    """The numbers of the children of one thread: proc(5), children."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+            open(f'{task}/children', 'rb', buffering=0) as file:
+        return [int(pid) for pid in b''.join(iter(lambda: file.read(1 << 16), b'')).split()]
+    return []
+
+
+def pids_of_children(pid):
+    """The numbers of a process's children, zombies too. A list that is read while a child goes may
+    lack another one: so it is read twice."""
+    if not LISTS_CHILDREN:
+        return [each.pid for each in processes() if each.parent == pid]
+    found, tasks = set(), f'/proc/{pid}/task'
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(tasks) * 2:
+            found.update(children_in(f'{tasks}/{task}'))
+    return sorted(found)
+
+
 def children(pid):
-    return [each for each in processes() if each.parent == pid]
+    every = map(process, pids_of_children(pid))
+    return [each for each in every if each is not None and each.parent == pid]
+
+
+def descendants(pid):
+    """A process, its children, theirs, and so on."""
+    found = [each for each in [process(pid)] if each is not None]
+    for each in found:
+        found += children(each.pid)
+    return found
 
 
 def descriptors(pid):
@@ -242,11 +287,9 @@ class Client(socket.socket):
     def unread_by_server(self):
         """How many bytes wait on loopback for the server to read them: proc(5), net/tcp."""
         ends = [f'{end[1]:04X}' for end in (self.getpeername(), self.getsockname())]
-        for row in Path('/proc/net/tcp').read_text().splitlines()[1:]:
-            _, local, remote, _, queues = row.split()[:5]
-            if [local.split(':')[1], remote.split(':')[1]] == ends:
-                return int(queues.split(':')[1], 16)
-        return 0
+        row = re.search(rf':{ends[0]} \w+:{ends[1]} \w+ \w+:(\w+)',
+                        Path('/proc/net/tcp').read_text())
+        return int(row[1], 16) if row else 0
 
     def closed_by_server(self):
         """Waits for the server's close, in order or by a reset. Returns what came before."""
@@ -429,7 +472,7 @@ class Server:
 
     def sleeps(self):
         """Whether each of its threads and children waits for something."""
-        return all(thread.state in 'SZ' for each in processes() if each.session == self.session
+        return all(thread.state in 'SZ' for each in descendants(self.process.pid)
                    for thread in threads(each.pid))
 
     # -- doing --
@@ -439,6 +482,17 @@ class Server:
         client.server = self
         self.clients.append(client)
         return client
+
+    def listens(self, address=None):
+        """Whether it can be connected to. A connection that the kernel has made, and resets because
+        the listener is being closed, says neither: the next one tells."""
+        try:
+            self.connect(address).close()
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except ConnectionResetError:
+            return self.listens(address)
+        return True
 
     def send_signal(self, number):
         os.kill(self.pid, number)
@@ -455,7 +509,15 @@ class Server:
         return self.wait()
 
     def left_behind(self):
-        """The processes that this server started and that still run."""
+        """The processes that this server started and that still run. They are of its group, unless
+        they leave it, which those who detach do with their session: where the group has none, no
+        process of the machine need be looked at."""
+        try:
+            os.killpg(self.session, 0)
+        except ProcessLookupError:
+            return []
+        except PermissionError:  # it has, and they are another user's
+            pass
         return [each for each in processes() if each.session == self.session
                 and each.pid != self.process.pid and each.state not in 'ZX']
 

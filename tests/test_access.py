@@ -1,7 +1,7 @@
 """Who may come in: -A and -X."""
 import pytest
 
-from harness import needs_ipv6, run
+from harness import before_serving, needs_ipv6, run
 
 
 def served(server, source=None, address=None):
@@ -57,6 +57,7 @@ def test_refused_clients_cost_no_fork_and_are_counted(server):
     assert (status['refused'], status['accepted'], status['peak']) == ('20', '20', '0')
 
 
+@before_serving
 @pytest.mark.parametrize('option', ['-A', '-X', '--allow', '--deny'])
 @pytest.mark.parametrize('block, hint', [
     ('10.0.0.1/8', '10.0.0.0/8'), ('10.0.0.0/33', ''), ('10.0.0', ''), ('name', ''),

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import DEADLINE, SANITIZERS, eventually, marked, needs_root, program
+from harness import DEADLINE, SANITIZERS, before_serving, eventually, marked, needs_root, program
 
 # What is wrong; the status; what the line has to name. {folder} is empty, but for `file`.
 USAGE = {
@@ -56,6 +56,7 @@ def assert_nothing(result, status, name, folder, named):
     assert (folder / 'file').read_text() == 'not a pid\n'
 
 
+@before_serving
 @needs_root
 @pytest.mark.parametrize('detached', [False, True], ids=['foreground', 'daemon'])
 @pytest.mark.parametrize('case', CASES)
@@ -71,6 +72,7 @@ def test_a_bad_start_leaves_nothing_behind(server_name, folder, case, detached):
                    named.format(folder=folder))
 
 
+@before_serving
 @pytest.mark.parametrize('detached', [False, True], ids=['foreground', 'daemon'])
 def test_an_address_in_use_leaves_nothing_behind(server_name, folder, detached):
     """Catches the sockets that were opened before the one that failed."""
@@ -82,6 +84,7 @@ def test_an_address_in_use_leaves_nothing_behind(server_name, folder, detached):
     assert_nothing(result, 1, server_name, folder, f'-l {address}')
 
 
+@before_serving
 def test_sockets_that_are_none_leave_nothing_behind(server_name, folder):
     """Catches LISTEN_FDS that are found out after the pidfile was written."""
     (folder / 'file').write_text('not a pid\n')
@@ -90,6 +93,7 @@ def test_sockets_that_are_none_leave_nothing_behind(server_name, folder):
     assert_nothing(result, 1, server_name, folder, 'LISTEN_FDS')
 
 
+@before_serving
 def test_no_connection_leaves_nothing_behind(server_name, folder):
     """Catches -i at a shell."""
     (folder / 'file').write_text('not a pid\n')

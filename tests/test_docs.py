@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
-                     Server, descriptors, eventually, forks_only, has_ipv6, ledger_record,
-                     open_ledger, run)
+                     Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}

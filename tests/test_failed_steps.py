@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import BUILD, DEADLINE, TOP, Server, eventually, forks_only, needs_root, new_user, program
+from harness import (BUILD, DEADLINE, Server, before_serving, eventually, forks_only, needs_root,
+                     new_user, program)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -55,6 +56,7 @@ SYSTEM = {
 }
 
 
+@before_serving
 @needs_root
 @pytest.mark.parametrize('case', IDENTITY)
 def test_a_server_that_cannot_change_is_not_one(server_name, folder, case):
@@ -137,6 +139,7 @@ def test_without_memory_for_the_connections(server_name, folder):
     assert_nothing(result, status, server_name, folder, named)
 
 
+@before_serving
 @pytest.mark.parametrize('status, option', [(1, '-l'), (2, '-c')])
 def test_what_a_message_quotes_is_one_line(server_name, folder, status, option):
     """Catches a line of the log that somebody else has written: by a line feed in a name."""
@@ -255,6 +258,7 @@ def test_a_loop_whose_call_fails_goes_on(server, calls, outcome, named):
 
 # ---- the client --------------------------------------------------------------------------
 
+@forks_only
 def test_a_parallel_client_that_cannot_be_started(server):
     """Catches clients that are waited for and were never there."""
     srv = server()
@@ -265,6 +269,7 @@ def test_a_parallel_client_that_cannot_be_started(server):
     assert (result.returncode, result.stdout) == (1, 'hello\n' * 2)
 
 
+@forks_only
 def test_a_parallel_client_that_is_killed(server):
     """Catches a client that came to nothing and is taken for one that succeeded."""
     srv = server()
@@ -275,6 +280,7 @@ def test_a_parallel_client_that_is_killed(server):
     assert result.returncode != 0
 
 
+@forks_only
 @pytest.mark.parametrize('first', [1, 2])
 @pytest.mark.parametrize('options', [['hello'], [], ['-j', '2', 'hello']])
 def test_a_client_that_cannot_wait(server, options, first):
@@ -285,6 +291,39 @@ def test_a_client_that_cannot_wait(server, options, first):
                             capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert 'Cannot allocate memory' in result.stderr
     assert result.returncode not in (0, -9)
+
+
+def load(address, *options, wrap=()):
+    """The figures of a run of echoload: {name: the first number}."""
+    done = subprocess.run([*wrap, program('echoload'), *options, address], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.stdout, done
+    return dict(re.findall(r'^(\S+) +(\S+)', done.stdout, re.M))
+
+
+@forks_only
+def test_a_load_waits_for_a_free_port(server):
+    """Catches connections that are counted as the server's failures while the machine of the load
+    has no port left, and ones that are never tried again."""
+    found = load(server().address, 'connect', '-c', '3', '-d', '500ms',
+                 wrap=inject('connect', 'error=EADDRNOTAVAIL:when=3..6'))
+    assert found['failed'] == '0' and int(found['count']) > 0, found
+
+
+def test_a_load_gives_up_a_server_that_does_not_answer():
+    """Catches thousands of connections that are opened one after the other, each with a timeout of
+    its own, although nobody answers: those that were not tried have failed as well."""
+    with socket.create_server(('127.0.0.1', 0), backlog=1000) as deaf:
+        found = load('127.0.0.1:%d' % deaf.getsockname()[1], '-H', '500', '-t', '300ms', '-d', '100ms',
+                     'connect')
+    assert found['held-failed'] == '500', found
+
+
+@forks_only
+def test_a_load_says_that_what_it_held_is_lost(server):
+    """Catches figures beside connections that were not there any more."""
+    found = load(server('-T', '200ms', '-c', '100').address, '-H', '5', '-d', '600ms', 'ping')
+    assert found['held-lost'] == '5', found
 
 
 # ---- upgrades ----------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from daemons import daemon, find, free_port, needs_daemon  # noqa: F401 (a fixture)
-from harness import DEADLINE, TOP, Client, eventually, forks_only, program
+from daemons import find, free_port, needs_daemon
+from harness import DEADLINE, TOP, Client, eventually, forks_only, long, program
 
 pytestmark = [forks_only, needs_daemon('haproxy')]
 SETTINGS = TOP / 'examples' / 'haproxy' / 'haproxy.cfg'
@@ -40,7 +40,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(server, daemon, folder):  # noqa: F811
+def cluster(server, daemon, folder):
     """A function that starts a cluster: its arguments are options of the servers."""
     def start(*options):
         return Cluster(server, daemon, folder, options)
@@ -98,6 +98,7 @@ def test_half_close_passes_through(cluster):
         assert client.receive_all() == data
 
 
+@long
 def test_one_server_is_killed_under_load(cluster):
     """Catches settings under which clients go on being sent to a server that is dead. Those that
     were at that server lose their connection, and nobody else does."""

@@ -223,6 +223,21 @@ def test_a_program_that_is_no_server_is_said():
     assert 'printed no address' in done.stderr and 'Traceback' not in done.stderr
 
 
+def test_a_server_that_cannot_be_started_leaves_nothing(folder):
+    """Catches the folder of a trial whose server was never there: no process is left for it, or the
+    kernel cannot execute it."""
+    program_of_no_kind = folder / 'program'
+    program_of_no_kind.write_bytes(b'\x7fno program')
+    program_of_no_kind.chmod(0o755)
+    place = folder / 'place'
+    place.mkdir()
+    place.chmod(0o777)
+    done = expose('-M', '-n', '2', 'no_eintr', '-s', program_of_no_kind,
+                  env={**os.environ, 'TMPDIR': str(place)})
+    assert done.returncode == 2 and 'Exec format error' in done.stderr
+    assert list(place.iterdir()) == []
+
+
 @pytest.mark.parametrize('tell, number', [
     (os.kill, signal.SIGINT), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)],
     ids=['INT', 'TERM', 'Ctrl-C'])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZER, children, eventually, forks_only,
-                     needs_root, new_user, program, run, threads)
+from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZER, before_serving, children, eventually,
+                     forks_only, needs_root, new_user, program, run, threads)
 
 NOBODY = pwd.getpwnam('nobody')
 
@@ -195,6 +195,7 @@ UNKNOWN = ['no-such-user', 'no-such-user:root', 'root:no-such-group', ':root', '
            '99999999999999999999', '-1', 'root:-1', ' root', 'x' * 300]
 
 
+@before_serving
 @needs_root
 @pytest.mark.parametrize('text', UNKNOWN)
 def test_an_unknown_user_or_group(server_name, text, folder):
@@ -204,12 +205,14 @@ def test_an_unknown_user_or_group(server_name, text, folder):
     assert not path.exists()
 
 
+@before_serving
 @needs_root
 def test_a_number_without_an_entry_needs_a_group(server_name):
     """Catches a group that is guessed, or stays root's."""
     assert_refused(run(server_name, '-u', '54321', '-l', '127.0.0.1:0'), server_name, '(-u)', '54321:')
 
 
+@before_serving
 @needs_root
 def test_a_root_that_is_none(server_name, folder):
     """Catches a mistake in -r that is found out after binding, or serves without a new root."""
@@ -222,6 +225,7 @@ def test_a_root_that_is_none(server_name, folder):
         assert not path.exists()
 
 
+@before_serving
 @needs_root
 def test_only_root_can(server_name, folder):
     """Catches -u and -r that are dropped without a word where they cannot be had."""
@@ -236,6 +240,7 @@ def test_only_root_can(server_name, folder):
         assert_refused(result, server_name, f'({option})', 'only root')
 
 
+@before_serving
 @needs_root
 def test_what_could_be_taken_back_is_not_served(server_name, folder):
     """Catches a change of user that is not one: here the capabilities stay (capabilities(7),

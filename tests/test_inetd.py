@@ -5,14 +5,14 @@ import subprocess
 
 import pytest
 
-from daemons import PRIVATE_RUN, daemon, find, free_port, needs_daemon  # noqa: F401 (a fixture)
+from daemons import PRIVATE_RUN, find, free_port, needs_daemon
 from harness import DEADLINE, TOP, Client, children, eventually, needs_root, process, program, run
 
 pytestmark = needs_root
 INETD = TOP / 'examples' / 'inetd'
 
 
-def inetd(daemon, folder, port):  # noqa: F811
+def inetd(daemon, folder, port):
     """Starts inetd with the shipped lines, at another port and with the program just built."""
     text = (INETD / 'inetd.conf').read_text()
     lines = [line for line in text.splitlines() if line.startswith('echo\tstream\ttcp\t')]
@@ -23,7 +23,7 @@ def inetd(daemon, folder, port):  # noqa: F811
     return daemon(*PRIVATE_RUN, find('inetd'), '-i', '-R', '10000', settings)
 
 
-def xinetd(daemon, folder, port):  # noqa: F811
+def xinetd(daemon, folder, port):
     text = (INETD / 'forkecho.xinetd').read_text()
     text = text.replace('/usr/local/sbin/forkecho', program('forkecho'))
     text = re.sub(r'(flags\s*=) IPv6', rf'type = UNLISTED\n\tport = {port}\n\tbind = 127.0.0.1\n\1',
@@ -52,7 +52,7 @@ class Running:
 
 
 @pytest.fixture(params=SUPER)
-def superserver(request, daemon, folder):  # noqa: F811
+def superserver(request, daemon, folder):
     folder.chmod(0o777)  # the server is nobody
     port = free_port()
     running = Running(request.param(daemon, folder, port), port)

@@ -17,7 +17,7 @@ import pytest
 
 from browser import INSTALLED, Browser
 from daemons import free_port
-from harness import BUILD, DEADLINE, TOP, eventually, marked
+from harness import BUILD, DEADLINE, TOP, eventually, long, marked
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
@@ -81,6 +81,7 @@ def measured(folder, workload):
 MAY_BE_NONE = {'failed', 'zombies_peak', 'zombies_left'}
 
 
+@long
 @needs_gnuplot
 def test_a_small_run_measures_every_workload_and_draws_it(folder):
     """Catches a workload that measures nothing, a plot that the page lacks, a page that fetches,
@@ -462,6 +463,7 @@ ONE_AT_A_TIME = BEGIN + '''while True:
 '''
 
 
+@long
 @needs_gnuplot
 def test_a_server_of_one_client_is_no_hang(folder):
     """Catches a comparison that waits for a server that never serves two clients at once."""
@@ -958,6 +960,7 @@ def test_the_sheet_has_six_exercises_with_blanks():
             assert word in part
 
 
+@long
 @needs_gnuplot
 def test_the_runs_of_the_sheet_work(folder):
     """Catches a command of the sheet that the runner refuses; each is run in a small way, with

@@ -11,15 +11,6 @@ from harness import (DEADLINE, NamespacedServer, children, concurrent, eventuall
                      process, with_processes)
 
 
-def refused(srv, address=None):
-    """Whether nothing listens any more."""
-    try:
-        srv.connect(address).close()
-    except (ConnectionRefusedError, FileNotFoundError):
-        return True
-    return False
-
-
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT], ids=['TERM', 'INT'])
 def test_a_drain_lets_clients_finish(server, number):
     """Catches a stop that cuts connections (KillMode=control-group), or goes on accepting."""
@@ -29,7 +20,7 @@ def test_a_drain_lets_clients_finish(server, number):
     srv.send_signal(number)
     drain = srv.wait_line('^drain ')
     assert (drain['why'], drain['live']) == (f'SIG{number.name[3:]}', '1')
-    assert refused(srv)
+    assert not srv.listens()
     assert client.echo(b'still served') == b'still served'
     client.half_close()
     assert client.receive_all() == b''
@@ -298,7 +289,7 @@ def test_a_server_ends_with_its_terminal(server):
     assert client.echo(b'x') == b'x'
     os.close(master)
     srv.send_signal(signal.SIGHUP)
-    eventually(lambda: not listens(srv), 'the listener is closed')
+    eventually(lambda: not srv.listens(), 'the listener is closed')
     assert client.echo(b'still served') == b'still served'
     client.close()
     assert srv.wait() == 0
@@ -306,7 +297,13 @@ def test_a_server_ends_with_its_terminal(server):
 
 @with_processes
 def test_the_second_hang_up_asks_before_it_kills(server):
-    """Catches an order to end that is passed on only after the next wait: by then it is to kill."""
+    """Catches an order to end that is passed on only after the next wait: by then it is to kill, a
+    second later each time, and not only on a machine that is busy."""
+    assert any(second_hang_up(server) < 0.9 for _ in range(5))
+
+
+def second_hang_up(server):
+    """The seconds from the second one to the end."""
     master, slave = os.openpty()
     srv = server(stderr=slave)
     os.close(slave)
@@ -314,17 +311,10 @@ def test_the_second_hang_up_asks_before_it_kills(server):
     assert client.echo(b'x') == b'x'
     os.close(master)
     srv.send_signal(signal.SIGHUP)
-    eventually(lambda: not listens(srv), 'the listener is closed')
+    eventually(lambda: not srv.listens(), 'the listener is closed')
     start = time.monotonic()
     srv.send_signal(signal.SIGHUP)
     assert srv.wait() == 0
-    assert time.monotonic() - start < 0.9  # SIGKILL follows SIGTERM after a second
+    took = time.monotonic() - start
     client.close()
-
-
-def listens(srv):
-    try:
-        srv.connect().close()
-    except ConnectionRefusedError:
-        return False
-    return True
+    return took

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE, Client, concurrent, eventually, needs_ipv6, needs_root, program, run
+from harness import (DEADLINE, Client, before_serving, concurrent, eventually, needs_ipv6,
+                     needs_root, program, run)
 from test_manager import handed, listening
 
 ANY_PORT = '127.0.0.1:0'
@@ -118,6 +119,7 @@ def test_a_live_unix_socket_is_not_replaced(server, folder):
     assert path.is_socket()
 
 
+@before_serving
 def test_a_file_is_not_replaced_by_a_socket(server_name, folder):
     """Catches a server that deletes what it did not make."""
     path = folder / 'precious'

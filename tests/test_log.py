@@ -11,7 +11,7 @@ import termios
 
 import pytest
 
-from harness import (DEADLINE, Client, concurrent, eventually, forks_only, needs_root, new_user,
+from harness import (DEADLINE, Client, before_serving, concurrent, eventually, forks_only, needs_root, new_user,
                      program, with_processes)
 
 
@@ -158,6 +158,7 @@ def test_the_end_line_counts_what_a_reset_client_got(server):
     assert 0 < end.number('out') <= end.number('in') <= len(sent)
 
 
+@before_serving
 def test_a_client_of_inetd_that_is_gone(server_name):
     """Catches words for it that the manual does not have."""
     with socket.create_server(('127.0.0.1', 0)) as listener:

@@ -1,5 +1,6 @@
 """The service manager's protocol: what it is told, and the sockets that it hands over."""
 import fcntl
+import itertools
 import os
 import re
 import signal
@@ -11,8 +12,8 @@ import time
 
 import pytest
 
-from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, children, concurrent,
-                     descriptors, forks_only, needs_ipv6, needs_root, process, program)
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, before_serving, children,
+                     concurrent, descriptors, forks_only, needs_ipv6, needs_root, process, program)
 
 # Runs what follows with the pid that the variables have to name: its own.
 AS_MAIN_PROCESS = ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh']
@@ -147,11 +148,9 @@ def test_the_watchdog_is_answered_in_time(server, path_manager):
     client = srv.connect()
     assert client.echo(b'x') == b'x'
     waiting = srv.connect()
-    _, before = path_manager.wait('WATCHDOG=1')
-    for _ in range(4):
-        _, now = path_manager.wait('WATCHDOG=1')
-        assert now - before < 1
-        before = now
+    times = [path_manager.wait('WATCHDOG=1')[1] for _ in range(5)]
+    gaps = sorted(late - early for early, late in itertools.pairwise(times))
+    assert gaps[1] < 1, gaps  # who sleeps too long does so each time; a busy machine now and then
     client.close()
     assert waiting.echo(b'x') == b'x'
 
@@ -201,9 +200,10 @@ def test_children_hold_no_socket_of_the_manager(server, path_manager):
 
 @pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer has costs of its own')
 def test_ready_in_20_milliseconds(server_name, path_manager):
-    """Catches a start that waits for something. The best of some, as other load only adds."""
-    took = []
-    for _ in range(15):
+    """Catches a start that waits for something. The best of some, as other load only adds: of
+    fifteen, and of as many as are needed where they are slow."""
+    took, end = [], time.monotonic() + DEADLINE
+    while len(took) < 15 or (min(took) >= 20 and time.monotonic() < end):
         start = time.monotonic()
         process = subprocess.Popen([program(server_name), '-q', '-l', '127.0.0.1:0'],
                                    env={**os.environ, **path_manager.environment})
@@ -386,6 +386,7 @@ WRONG = {
 }
 
 
+@before_serving
 @pytest.mark.parametrize('what', WRONG)
 def test_what_is_no_listener_is_refused(server_name, what):
     """Catches a server that runs and serves nobody. The line names the descriptor."""
@@ -403,6 +404,7 @@ def test_what_is_no_listener_is_refused(server_name, what):
     assert why in result.stderr
 
 
+@before_serving
 @pytest.mark.parametrize('count, pid', [('x', '$$'), ('0', '$$'), ('-1', '$$'), ('1', 'x'),
                                         ('99999999999999999999', '$$')])
 def test_malformed_variables_are_refused(server_name, count, pid):

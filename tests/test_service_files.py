@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import DEADLINE, TOP, program, run
+from harness import DEADLINE, TOP, run
 
 UNITS = TOP / 'examples' / 'systemd'
 SERVICES = ['forkecho.service', 'forkecho-standalone.service', 'forkecho@.service']

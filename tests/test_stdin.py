@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Event, descriptors, needs_root,
-                     program, run)
+from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Event, before_serving, descriptors,
+                     needs_root, program, run)
+
+pytestmark = before_serving
 
 
 def accepted_pair():

@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 
-from daemons import daemon, needs_daemon  # noqa: F401 (a fixture)
-from harness import (DEADLINE, NO_LEAK_SEARCH, eventually, forks_only, needs_root, open_ledger,
-                     program, run)
+from daemons import needs_daemon
+from harness import (DEADLINE, NO_LEAK_SEARCH, before_serving, eventually, forks_only, needs_root,
+                     open_ledger, program, run)
 
 HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
 
@@ -214,6 +214,7 @@ def test_errors_of_a_server_that_runs_go_to_syslogd_alone(server, folder):
     assert srv.lines == []
 
 
+@before_serving
 def test_an_unknown_facility_is_a_usage_error(server_name):
     """Catches a facility that is silently another one."""
     done = run(server_name, '-l', '0', '-s', 'kernel')
@@ -263,7 +264,7 @@ class RealSyslog:
 
 @needs_root
 @needs_daemon('busybox')
-def test_a_real_syslogd_files_the_lines(server, daemon, folder):  # noqa: F811
+def test_a_real_syslogd_files_the_lines(server, daemon, folder):
     """Catches a header that a syslogd does not understand: the facility, the level and the name
     would be others, or part of the text."""
     syslog = RealSyslog(daemon, folder)
@@ -279,7 +280,7 @@ def test_a_real_syslogd_files_the_lines(server, daemon, folder):  # noqa: F811
 
 @needs_root
 @needs_daemon('busybox')
-def test_a_real_syslogd_may_be_restarted(server, daemon, folder):  # noqa: F811
+def test_a_real_syslogd_may_be_restarted(server, daemon, folder):
     """Catches a server that a stopped syslogd stops, and one whose log ends with it."""
     syslog = RealSyslog(daemon, folder)
     srv = server('-s', 'daemon', wrap=private_dev(folder))

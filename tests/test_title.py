@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import (AS_OURSELVES, children, concurrent, descriptors, eventually, needs_ipv6,
+from harness import (AS_OURSELVES, concurrent, descriptors, eventually, needs_ipv6,
                      parent_accepts, with_processes)
 
 

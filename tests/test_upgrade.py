@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, SANITIZERS, children, descriptors, eventually,
-                     forks_only, has_ipv6, needs_root, new_user, process, program, run)
+from harness import (BUILD, DEADLINE, SANITIZERS, children, descriptors, eventually, forks_only,
+                     has_ipv6, long, needs_root, new_user, process, program, run)
 from test_syslog import Syslog, private_dev, visit
 
 # The figure that is to be reached, and what a build that is slow on purpose can do of it.
@@ -565,6 +565,7 @@ def test_another_server_of_the_family_does_not_take_over(server):
     goes_on(srv, client, before)
 
 
+@long
 @forks_only
 def test_a_program_that_hangs_is_given_up(server):
     """Catches a test without an end, and what it has started: it would hold the port open after
@@ -799,6 +800,7 @@ def report(text):
     return {key: value for key, value, *_ in (line.split() for line in text.splitlines())}
 
 
+@long
 @forks_only
 def test_no_connection_is_lost_under_load(server):
     """Catches one connection in fifty thousand that is refused, reset, cut or counted twice while

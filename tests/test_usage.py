@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import TOP, eventually, needs_root, program, run
+from harness import TOP, before_serving, eventually, needs_root, program, run
 
 NUMBERS = ['', 'x', '-1', '1x', ' 1', '+1', '1.5', '0x10', '99999999999999999999', '10000000']
 DURATIONS = ['', 'x', '-1', '-1s', '1d', '1 s', 's', 'nan', 'inf', '1e3', '1.', '.5', '1ss',
@@ -136,6 +136,7 @@ def test_version(server_name, option):
 
 # ---- bad usage ----
 
+@before_serving
 @pytest.mark.parametrize('letter, name', WITH_VALUE, ids=[name for _, name in WITH_VALUE])
 def test_bad_values_are_usage_errors(server_name, letter, name, folder):
     """Catches junk that is taken for 0, and numbers that wrap around."""
@@ -147,6 +148,7 @@ def test_bad_values_are_usage_errors(server_name, letter, name, folder):
     assert not path.exists()
 
 
+@before_serving
 @pytest.mark.parametrize('letter, name', WITH_VALUE, ids=[name for _, name in WITH_VALUE])
 def test_missing_values_are_usage_errors(server_name, letter, name):
     """Catches an option at the end that is taken without its value."""
@@ -155,6 +157,7 @@ def test_missing_values_are_usage_errors(server_name, letter, name):
         assert_usage_error(run(server_name, option), server_name, named)
 
 
+@before_serving
 @pytest.mark.parametrize('option', ['-Z', '--no-such-option', '--help=me', '-1Z', '--backlogs', '-?',
                                     '--max-c0nnections=5'])
 def test_unknown_options_are_usage_errors(server_name, option):
@@ -163,11 +166,13 @@ def test_unknown_options_are_usage_errors(server_name, option):
     assert_usage_error(run(server_name, option), server_name, named)
 
 
+@before_serving
 def test_operands_are_usage_errors(server_name):
     """Catches `forkecho 7007`, which would serve another port than the one meant."""
     assert_usage_error(run(server_name, '7007'), server_name, '7007', '-l')
 
 
+@before_serving
 def test_a_usage_error_binds_nothing(server_name, folder):
     """Catches options that take effect as they are read."""
     path = folder / 's'
@@ -175,6 +180,7 @@ def test_a_usage_error_binds_nothing(server_name, folder):
     assert not path.exists()
 
 
+@before_serving
 def test_too_many_listeners_are_a_usage_error(server_name):
     """Catches a table of listeners that overflows."""
     assert_usage_error(run(server_name, *['-l', '127.0.0.1:0'] * 1000), server_name, '--listen')
@@ -182,12 +188,14 @@ def test_too_many_listeners_are_a_usage_error(server_name):
 
 # ---- failed starts ----
 
+@before_serving
 def test_a_name_that_does_not_resolve(server_name):
     """Catches a start that hangs, or fails without saying which of several names it was."""
     assert_failed_start(run(server_name, '-l', 'name.invalid:7000'), server_name,
                         'name.invalid:7000')
 
 
+@before_serving
 def test_a_service_that_does_not_exist(server_name):
     """Catches an unknown service taken for port 0."""
     assert_failed_start(run(server_name, '-l', 'localhost:nosuchservice'), server_name,
@@ -201,6 +209,7 @@ def test_an_address_in_use(server):
                         first.address, 'in use', '-l')
 
 
+@before_serving
 def test_an_address_of_another_machine(server_name):
     """Catches a failure without the address: 192.0.2.0/24 is nobody's (RFC 5737)."""
     assert_failed_start(run(server_name, '-l', '192.0.2.1:7000'), server_name, '192.0.2.1:7000')
@@ -210,6 +219,7 @@ def privileged_from():
     return int(Path('/proc/sys/net/ipv4/ip_unprivileged_port_start').read_text())
 
 
+@before_serving
 @needs_root
 @pytest.mark.skipif(privileged_from() <= 7, reason='any user may bind port 7 here')
 @pytest.mark.parametrize('arguments', [[], ['-l', '127.0.0.1:7'], ['-l', 'localhost:echo']],
@@ -226,6 +236,7 @@ def test_port_7_as_an_ordinary_user(server_name, arguments, folder):
                         'ip_unprivileged_port_start')
 
 
+@before_serving
 def test_a_unix_path_in_a_missing_folder(server_name, folder):
     """Catches a message without the path."""
     path = str(folder / 'missing' / 's')

@@ -20,6 +20,7 @@ from models import (Load, LoadFailed, Server, ServerFailed, children, is_zombie,
 
 STALL = 0.1      # seconds for which a server is stopped, to see who notices
 PATIENCE = 1.0   # seconds after which echoload gives a connection up, beside misbehaving ones
+LAST_WORDS = 2.0  # seconds in which a server that fails its clients may turn out to be dying
 CLEANING = 1.0   # seconds that a server has to clean up behind clients: no zombie outlives one
 WAVE = 200       # clients that leave at once, to see how the server cleans up behind them
 CONNECTIONS = 5000  # Stevens, Figure 30.1: so many, at most CALLERS at once, of REQUEST bytes
@@ -69,7 +70,7 @@ class Lab:
         try:
             result = running.result()
         except LoadFailed:
-            server.check(STALL)  # that it died explains more
+            server.check(LAST_WORDS)  # that it died explains more
             raise
         server.check()
         return result
@@ -175,7 +176,7 @@ def hold(lab, server, clients, full):
     holder = Load(lab.build, 'hold', server.address, c=clients, d=600)
     try:
         if not until(all_open, 60) or holder.process.poll() is not None:
-            server.check(STALL)
+            server.check(LAST_WORDS)
             raise ServerFailed(f'did not serve {clients} more clients at once')
     except BaseException:
         holder.__exit__()
@@ -254,7 +255,7 @@ def measure_lifecycle(lab, model, _):
         rows = [{'clients': 0, 'served': 0, **census(server)}]
         for step in crowd(lab.settings.clients):
             served = clients.open_up_to(step)
-            server.check(0 if served else STALL)
+            server.check(0 if served else LAST_WORDS)
             rows.append({'clients': step, 'served': served, **census(server)})
             if served < step:
                 rows[-1]['note'] = f'serves {served} at a time'

@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 
 from harness import (DEADLINE, Client, NamespacedServer, children, eventually, forks_only,
-                     ledger_record, open_ledger, process)
+                     ledger_record, open_ledger, pids_of_children, process)
 from trials import Faults, cpu
-from trials import children as pids_of_children
 
 
 @pytest.fixture

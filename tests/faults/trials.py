@@ -19,8 +19,8 @@ from errno import EAGAIN, EINTR
 from pathlib import Path
 
 import cells
-import harness
-from harness import BUILD, SANITIZERS, Client, Server, descriptors, eventually, process, program
+from harness import (BUILD, SANITIZERS, Client, Server, descriptors, eventually, pids_of_children,
+                     process, program)
 
 SHIM = BUILD / 'faults' / 'shim.so'
 SOURCE = (Path(__file__).parent / 'shim.c').read_text()
@@ -85,15 +85,6 @@ class Outcome:
 
 # ---- what is looked at -------------------------------------------------------------------
 
-def children(pid):
-    """The pids of a process's children, zombies too: proc(5), children. A thousand times a run,
-    a search of all /proc would take longer than all the rest."""
-    with contextlib.suppress(OSError):
-        return [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
-                for child in (task / 'children').read_text().split()]
-    return [each.pid for each in harness.children(pid)]
-
-
 def is_zombie(pid):
     found = process(pid)
     return found is None or found.state == 'Z'
@@ -108,7 +99,7 @@ def threads(pid):
 def cpu(pid):
     """CPU time of a process and its children that live, in seconds: clock_getcpuclockid(3)."""
     used = 0
-    for each in (pid, *children(pid)):
+    for each in (pid, *pids_of_children(pid)):
         with contextlib.suppress(OSError):
             used += time.clock_gettime(~each << 3 | 2)
     return used
@@ -185,7 +176,7 @@ class State:
     """What a server has open and running; cells.is_settled says what it may be in the end."""
 
     def __init__(self, srv):
-        pids = children(srv.pid)
+        pids = pids_of_children(srv.pid)
         self.descriptors = descriptors(srv.pid)
         self.children = len(pids)
         self.zombies = sum(is_zombie(pid) for pid in pids)
@@ -196,16 +187,6 @@ class State:
 
 
 # ---- a trial -----------------------------------------------------------------------------
-
-class TriedServer(Server):
-    def left_behind(self):
-        """As Server's, which looks at every process, where the group has one at all."""
-        try:
-            os.killpg(self.session, 0)
-        except ProcessLookupError:
-            return []
-        return super().left_behind()
-
 
 class Trial:
     """A server and the fault in its life. `arm` begins with it, `disarm` ends it."""
@@ -226,7 +207,7 @@ class Trial:
 
     def start(self, *options, listen=None, **settings):
         self.path = self.folder / 's'
-        self.srv = TriedServer(self.name, *options, listen=listen or ['127.0.0.1:0', self.path],
+        self.srv = Server(self.name, *options, listen=listen or ['127.0.0.1:0', self.path],
                                env=self.faults.environment(), **settings)
         return self.srv
 
@@ -427,7 +408,7 @@ def crowd(trial):
     srv.status()
     before = State(srv)
     trial.arm()
-    killed = children(srv.pid)[:1]
+    killed = pids_of_children(srv.pid)[:1]
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     visitors = visit(srv, trial.at_once(VISITORS), half_close=False)

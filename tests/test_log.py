@@ -11,8 +11,8 @@ import termios
 
 import pytest
 
-from harness import (DEADLINE, Client, before_serving, concurrent, eventually, forks_only, needs_root, new_user,
-                     program, with_processes)
+from harness import (DEADLINE, Client, before_serving, concurrent, eventually, forks_only,
+                     needs_root, new_user, program, with_processes)
 
 
 def verbs(srv):

@@ -116,6 +116,9 @@ OWN_RULES = {
         # It reads its ledger at once, and may be there before the starter.
         ('detach', 'READ_PIPE', '*', 'first', 'stops serves'),
         ('serve', f'FORK {WAITS}', '*', '*', 'serves'),
+        # That its listener is none is only a child's word: the parent asks its own.
+        ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', 'always', 'waits'),
+        ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'serves'),
         ('idle', '*', '*', '*', 'serves'),
     ],
 }

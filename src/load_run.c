@@ -78,7 +78,7 @@ static double done_so_far(const struct run *run)
 static int show(struct run *run)
 {
     struct load_standing standing = {
-        .done = done_so_far(run),
+        .rate = progress_rate(&run->progress, run->loop.now, done_so_far(run)),
         .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
         .live = run->loop.live,
         .failures = run->result->failures,

@@ -20,7 +20,7 @@
 struct member {
     pid_t process;
     int line; /* -1 when it has ended */
-    bool waits;
+    bool rests; /* it waits for the others, or has ended */
     struct load_standing standing;
 };
 
@@ -228,10 +228,11 @@ static int hear(struct team *team, struct member *member)
     case LINE_STANDS:
         break;
     case LINE_WAITS:
-        member->waits = true;
+        member->rests = true;
         team->waiting++;
         break;
     case LINE_ENDED:
+        member->rests = true;
         close_line(team, member);
         break;
     case LINE_FAILED:
@@ -246,9 +247,11 @@ static int hear(struct team *team, struct member *member)
 static void answer_all(struct team *team)
 {
     team->waiting = 0;
-    for (size_t i = 0; i < team->started; i++)
+    for (size_t i = 0; i < team->started; i++) {
+        team->members[i].rests = false;
         if (team->members[i].line != -1)
             (void)line_answer(team->members[i].line, !team->is_interrupted);
+    }
 }
 
 /* What all do together; they are in one phase but for a moment. */
@@ -256,11 +259,14 @@ static struct load_standing sum_of(const struct team *team)
 {
     struct load_standing sum = team->members[0].standing;
 
-    for (size_t i = 1; i < team->started; i++) {
-        const struct load_standing *other = &team->members[i].standing;
-        sum.done += other->done;
-        sum.live += other->live;
-        sum.failures += other->failures;
+    sum.live = 0;
+    sum.failures = 0;
+    sum.rate = 0;
+    for (size_t i = 0; i < team->started; i++) {
+        struct load_standing each = team->members[i].standing;
+        if (team->members[i].rests)
+            each.rate = 0;
+        standing_add(&sum, &each);
     }
     return sum;
 }

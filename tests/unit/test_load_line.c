@@ -26,7 +26,7 @@ static enum line_news take(void)
 /* Catches a standing that arrives as another, or passes for a message that ends something. */
 START_TEST(a_standing_arrives_as_it_was)
 {
-    struct load_standing told = {.what = "round 2 of 5", .done = 7.5, .rated = "messages/s",
+    struct load_standing told = {.what = "round 2 of 5", .rate = 7.5, .rated = "messages/s",
                                  .live = 3, .failures = 4, .left = 1.5};
 
     open_line();
@@ -34,7 +34,7 @@ START_TEST(a_standing_arrives_as_it_was)
     ck_assert_int_eq(take(), LINE_STANDS);
     ck_assert_str_eq(standing.what, told.what);
     ck_assert_str_eq(standing.rated, told.rated);
-    ck_assert_double_eq_tol(standing.done + standing.left, 9, 1e-9);
+    ck_assert_double_eq_tol(standing.rate + standing.left, 9, 1e-9);
     ck_assert_uint_eq(standing.live + standing.failures, 7);
 }
 END_TEST

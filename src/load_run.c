@@ -96,11 +96,19 @@ static int turn(struct run *run, double until)
     return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
 }
 
-/* Waits until the others of a team are as far. Returns whether to go on measuring: 1 or 0; or
- * -1 with errno. */
+/* Waits until the others of a team are as far, and for the moment at which all begin. Returns
+ * whether to go on measuring: 1 or 0; or -1 with errno. */
 static int fall_in(struct run *run)
 {
-    return run->settings->line != -1 ? line_wait(run->settings->line) : !is_interrupted(run);
+    int goes_on;
+
+    run->start = clock_seconds();
+    if (run->settings->line == -1)
+        return !is_interrupted(run);
+    goes_on = line_wait(run->settings->line, &run->start);
+    if (goes_on != -1)
+        clock_sleep(run->start - clock_seconds());
+    return goes_on;
 }
 
 /* ---- the phases ---- */
@@ -167,16 +175,17 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
+/* From the start that was agreed upon, which may have passed: then for what is left. */
 static int measure(struct run *run, double duration)
 {
     struct load_loop *loop = &run->loop;
-    double start, processor = processor_seconds();
+    double start = run->start, processor = processor_seconds();
 
     run->phase = PHASE_MEASURE;
     loop->busy_first = 0;
     loop->busy_end = run->settings->concurrency;
     loop->received = 0;
-    start = loop->now = clock_seconds();
+    loop->now = clock_seconds();
     run->end = start + (is_interrupted(run) ? 0 : duration);
     if (run->settings->rate > 0)
         schedule_begin(&run->schedule, start + run->settings->rate_after,

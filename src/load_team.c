@@ -14,6 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What all begin together begins so many seconds after they were told, in which each of them wakes
+ * up where there are processors for it. */
+#define START_AHEAD 0.002
+
 /* How often who leads looks for an interruption and shows the sum, in milliseconds. */
 #define LOOK_MS 100
 
@@ -246,11 +250,13 @@ static int hear(struct team *team, struct member *member)
 /* Lets all go on, who wait all; a line that is broken is found when it is read. */
 static void answer_all(struct team *team)
 {
+    double moment = clock_seconds() + START_AHEAD;
+
     team->waiting = 0;
     for (size_t i = 0; i < team->started; i++) {
         team->members[i].rests = false;
         if (team->members[i].line != -1)
-            (void)line_answer(team->members[i].line, !team->is_interrupted);
+            (void)line_answer(team->members[i].line, !team->is_interrupted, moment);
     }
 }
 

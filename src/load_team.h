@@ -8,7 +8,8 @@
  *
  *   shares   connections and held ones are dealt out one by one, so that none has more than one
  *            more than another; of a schedule, each takes every n-th piece of work
- *   start    when the last has said that it waits, all are told to go on, in one pass
+ *   start    when the last has said that it waits, all are told from which moment on to measure.
+ *            Who wakes up late measures what is left: all figures of a round are of the same time
  *   end      an interruption reaches the leader, who passes it on as SIGTERM; they are deaf to
  *            SIGINT, which a terminal sends to all of them. A leader that is gone breaks
  *            their lines, which they notice within a fifth of a second while they measure

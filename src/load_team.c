@@ -21,6 +21,10 @@
 /* How often who leads looks for an interruption and shows the sum, in milliseconds. */
 #define LOOK_MS 100
 
+/* The leader's word to measure no longer: none that a terminal or timeout(1) sends to the members as
+ * well, with which it would be one while it is pending (POSIX.1-2008, 2.4.1). */
+#define TEAM_STOP SIGUSR1
+
 struct member {
     pid_t process;
     int line; /* -1 when it has ended */
@@ -99,12 +103,14 @@ static void end_measuring(int number)
 static void hear_only_the_leader(const sigset_t *mask)
 {
     struct sigaction action = {.sa_handler = end_measuring};
+    sigset_t others = *mask;
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGINT, &action, NULL);
-    sigprocmask(SIG_SETMASK, mask, NULL);
+    sigaction(TEAM_STOP, &action, NULL);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    sigdelset(&others, TEAM_STOP); /* whoever started us may have blocked it */
+    sigprocmask(SIG_SETMASK, &others, NULL);
 }
 
 /* Leaves the connection that found the server to another process. */
@@ -176,6 +182,7 @@ static int start_all(struct team *team)
     sigemptyset(&interruptions);
     sigaddset(&interruptions, SIGINT);
     sigaddset(&interruptions, SIGTERM);
+    sigaddset(&interruptions, TEAM_STOP);
     sigprocmask(SIG_BLOCK, &interruptions, &team->mask);
     while (result == 0 && team->started < processes)
         result = start_member(team);
@@ -291,7 +298,7 @@ static void pass_on_interruption(struct team *team)
     if (*team->settings->interrupted == 0 || team->is_interrupted)
         return;
     team->is_interrupted = true;
-    signal_all(team, SIGTERM);
+    signal_all(team, TEAM_STOP);
 }
 
 /* Waits for news and deals with them. Returns 0, or -1 (told). */

@@ -669,6 +669,21 @@ def test_an_interruption_ends_a_team(server, number, to_all):
 
 
 @forks_only
+def test_one_process_of_a_team_is_not_interrupted_alone(server):
+    """Catches a report of a full round of which one process has measured a part, as somebody has
+    sent a signal to it."""
+    srv = server(verbose=None)
+    running, members = team('ping', '-j', '2', '-c', '2', '-r', '100', '-d', '2s', '-o', 'json',
+                            srv.address)
+    eventually(lambda: srv.status().number('live') == 2, 'it is connected')
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(members[0], number)
+    out, _ = running.communicate(timeout=DEADLINE)
+    got = json.loads(out)['summary']
+    assert running.returncode == 0 and got['count'] + got['late'] == 200
+
+
+@forks_only
 @pytest.mark.parametrize('place', [0, 2])
 def test_a_process_that_dies_ends_its_team(server, place):
     """Catches a leader that waits for the dead, and a report of those that are left."""

@@ -635,14 +635,25 @@ def test_nobody_closes_before_all_have_measured(peer):
     assert slow.answered(0, 1) < slow.answered(1, 1)
 
 
-def team(*arguments, **options):
-    """echoload with a team, once all of its processes are there: it and they."""
-    running = subprocess.Popen([program('echoload'), *map(str, arguments)], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-                               env={**os.environ, **SANITIZERS})
-    count = int(arguments[arguments.index('-j') + 1])
-    return running, eventually(lambda: len(children(running.pid)) == count
-                               and [each.pid for each in children(running.pid)], 'they are there')
+@pytest.fixture
+def team():
+    """A function that starts echoload with a team, and returns it and them once all are there."""
+    started = []
+
+    def start(*arguments, **options):
+        running = subprocess.Popen([program('echoload'), *map(str, arguments)], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+                                   env={**os.environ, **SANITIZERS})
+        started.append(running)
+        count = int(arguments[arguments.index('-j') + 1])
+        return running, eventually(lambda: len(children(running.pid)) == count and
+                                   [each.pid for each in children(running.pid)], 'they are there')
+
+    yield start
+    for each in started:  # a test that failed left it
+        if each.poll() is None:
+            each.kill()
+            each.communicate()
 
 
 def all_gone(members):
@@ -653,7 +664,7 @@ def all_gone(members):
 @forks_only
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('to_all', [False, True], ids=['leader', 'group'])
-def test_an_interruption_ends_a_team(server, number, to_all):
+def test_an_interruption_ends_a_team(server, team, number, to_all):
     """Catches processes that measure on, or die of the signal that a terminal sends to each; and
     rounds that not all of them have."""
     srv = server(verbose=None)
@@ -671,7 +682,7 @@ def test_an_interruption_ends_a_team(server, number, to_all):
 
 
 @forks_only
-def test_one_process_of_a_team_is_not_interrupted_alone(server):
+def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
     """Catches a report of a full round of which one process has measured a part, as somebody has
     sent a signal to it."""
     srv = server(verbose=None)
@@ -687,7 +698,7 @@ def test_one_process_of_a_team_is_not_interrupted_alone(server):
 
 @forks_only
 @pytest.mark.parametrize('place', [0, 2])
-def test_a_process_that_dies_ends_its_team(server, place):
+def test_a_process_that_dies_ends_its_team(server, team, place):
     """Catches a leader that waits for the dead, and a report of those that are left."""
     srv = server(verbose=None)
     running, members = team('ping', '-j', '3', '-d', '1h', srv.address)
@@ -699,7 +710,7 @@ def test_a_process_that_dies_ends_its_team(server, place):
 
 
 @forks_only
-def test_a_team_ends_with_its_leader(server):
+def test_a_team_ends_with_its_leader(server, team):
     """Catches processes that put a server under load for nobody."""
     running, members = team('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
     running.kill()

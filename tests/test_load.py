@@ -681,6 +681,25 @@ def test_an_interruption_ends_a_team(server, team, number, to_all):
     assert whole['summary']['seconds'] < 3600 and all_gone(members)
 
 
+def catches(pid, number):
+    """Whether a process has a handler for that signal: proc(5), status."""
+    mask = re.search(r'^SigCgt:\s*(\w+)', Path(f'/proc/{pid}/status').read_text(), re.M)[1]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@forks_only
+def test_a_second_interruption_does_not_wait(server, team):
+    """Catches one that is heeded only where it is of the same kind as the first."""
+    srv = server('-w', '1h', verbose=None)  # nobody is answered
+    running, members = team('connect', '-j', '2', '-d', '1h', srv.address)
+    eventually(lambda: srv.status().number('live') > 0, 'it is connected')
+    running.send_signal(signal.SIGINT)
+    eventually(lambda: not catches(running.pid, signal.SIGINT), 'the first is heeded')
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(DEADLINE) == -signal.SIGTERM
+    eventually(lambda: all_gone(members), 'they are gone')
+
+
 @forks_only
 def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
     """Catches a report of a full round of which one process has measured a part, as somebody has

@@ -692,7 +692,7 @@ def test_a_second_interruption_does_not_wait(server, team):
     """Catches one that is heeded only where it is of the same kind as the first."""
     srv = server('-w', '1h', verbose=None)  # nobody is answered
     running, members = team('connect', '-j', '2', '-d', '1h', srv.address)
-    eventually(lambda: srv.status().number('live') > 0, 'it is connected')
+    eventually(lambda: srv.status().number('live') == 8, 'it is connected')
     running.send_signal(signal.SIGINT)
     eventually(lambda: not catches(running.pid, signal.SIGINT), 'the first is heeded')
     running.send_signal(signal.SIGTERM)

@@ -102,7 +102,6 @@ static int fall_in(struct run *run)
 {
     int goes_on;
 
-    run->start = clock_seconds();
     if (run->settings->line == -1)
         return !is_interrupted(run);
     goes_on = line_wait(run->settings->line, &run->start);
@@ -175,17 +174,18 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* From the start that was agreed upon, which may have passed: then for what is left. */
+/* Of a team from the start that all have, which may have passed: then for what is left. */
 static int measure(struct run *run, double duration)
 {
     struct load_loop *loop = &run->loop;
-    double start = run->start, processor = processor_seconds();
+    double start, processor = processor_seconds();
 
     run->phase = PHASE_MEASURE;
     loop->busy_first = 0;
     loop->busy_end = run->settings->concurrency;
     loop->received = 0;
     loop->now = clock_seconds();
+    start = run->settings->line != -1 ? run->start : loop->now;
     run->end = start + (is_interrupted(run) ? 0 : duration);
     if (run->settings->rate > 0)
         schedule_begin(&run->schedule, start + run->settings->rate_after,

@@ -689,7 +689,7 @@ def test_his_order_is_that_of_all_his_hosts():
             for model, cost in (('forkecho', 0.7), ('preforkecho', 0.15), ('threadecho', 0.24),
                                 ('iterecho', 0.2))]
     claim = verdicts.of_figure_30_1(rows)[-1].claim
-    assert claim == ('Still in his order: fork over prefork, fork over thread;'
+    assert claim == ('Still in his order: fork over prefork, fork over thread.'
                      ' In the other order now: prefork over thread.')
     assert [round(value, 6) for value in stevens.above(rows)['preforkecho']] == [-0.05] * 3
     assert stevens.above([row for row in rows if row['model'] != 'iterecho']) == {}
@@ -701,7 +701,20 @@ def test_every_workload_has_verdicts_also_of_nothing():
         failed = {'model': 'forkecho', 'note': 'died', WORKLOADS[name].step: None,
                   **dict.fromkeys(WORKLOADS[name].columns)}
         assert verdicts.OF[name]([]) == []
-        verdicts.OF[name]([failed])
+        assert [each.claim for each in verdicts.of(name, [failed])] == [
+            'No verdict: no server could be measured.']
+
+
+def test_where_no_verdict_is_drawn_is_said_why():
+    """Catches a workload that was measured and of which the page says nothing."""
+    few = [{'model': 'forkecho', 'clients': step, 'round': 1, 'note': None, 'main_us': 60.0,
+            'cpu_us': 60.0, 'cpu_s': 0.3} for step in (0, 100)]
+    claim = verdicts.of('held', few)[0].claim
+    assert 'No verdict' in claim and '500 clients or more' in claim
+    for name in ('connect', 'ping', 'figure-30.1'):
+        assert verdicts.of(name, few)[0].claim == \
+            'No verdict: there is no other server to compare with.'
+    assert verdicts.of('held', []) == []
 
 
 # ---- the page in a browser ---------------------------------------------------------------

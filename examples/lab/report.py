@@ -270,7 +270,7 @@ def verdicts_html(found):
     def one(verdict):
         if len(verdict.numbers) <= MANY_ROWS and not verdict.head:
             return escape(verdicts.in_words(verdict))
-        head = verdict.head or ['model', *[''] * (len(verdict.numbers[0]) - 1)]
+        head = verdict.head or ['model', 'measured']
         return escape(verdict.note) + table(head, [list(map(escape, row))
                                                    for row in verdict.numbers])
     return '<ul class="verdicts">' + ''.join(
@@ -318,7 +318,7 @@ def write(folder, machine, models, known, results):
     data, style = Data(results, models), plots.Style(known)
     (folder / 'machine.txt').write_text(''.join(f'{name}: {value}\n'
                                                 for name, value in machine.items()))
-    sections = [(section, verdicts.OF[section.workload](data.rows(section.workload)))
+    sections = [(section, verdicts.of(section.workload, data.rows(section.workload)))
                 for section in SECTIONS if section.workload in results]
     with open(folder / 'verdicts.csv', 'w', newline='') as file:
         writer = csv.writer(file)

@@ -850,6 +850,19 @@ def test_every_plot_can_be_read(page, browser, width, scheme):
 
 
 @needs_gnuplot
+@pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
+def test_a_sheet_of_paper_is_wide_enough(page, browser):
+    """Catches a table or a plot of which the printer cuts off the right, as paper does not scroll:
+    A4 is 794 px wide, and 718 between the margins."""
+    browser.show(page, 718, media='print')
+    wide = browser.run('''return [...document.querySelectorAll('table, svg, h2')]
+        .filter((e) => !e.closest('details') &&
+                       e.getBoundingClientRect().right > document.documentElement.clientWidth)
+        .map((e) => `${e.closest('section').id} ${e.tagName}`)''')
+    assert wide == []
+
+
+@needs_gnuplot
 def test_a_model_has_one_colour_in_all_plots(page):
     """Catches a reader who follows the wrong line from one plot to the next."""
     colours = {}

@@ -105,6 +105,7 @@ def test_a_small_run_measures_every_workload_and_draws_it(folder):
             assert (output / f'{figure.name}.svg').read_text().startswith('<svg ')
     for claim in (row['claim'] for row in read(output / 'verdicts.csv')):
         assert claim in out and claim.replace("'", '&#x27;') in page
+    assert verdicts.ONE_ROUND in out and verdicts.ONE_ROUND in page
 
 
     crashed = {row['model']: row for row in rows(output, 'misbehaviour') if row['kind'] == 'crash'}
@@ -241,7 +242,10 @@ def test_what_is_not_there_is_said_at_the_start(folder):
     assert 'lifecycle, connect, ping' in err
     assert 'no model is named' in refused('-o', output, '--models', ',')
     assert 'quick or full' in refused('-o', output, LAB='half')
-    assert '--seconds' in refused('-o', output, '--seconds', '0')
+    assert refused('-o', output, '--seconds', '0') == (
+        "lab: argument --seconds: '0' is no number from 0.05 to 60"
+        ' (see examples/lab/run --help)\n')
+    assert "'x' is no number from 1 to" in refused('-o', output, '--rounds', 'x')
     assert not output.exists()
 
 
@@ -891,6 +895,7 @@ def test_the_page_says_how_it_judges_and_what_is_not_there(page):
     assert all(part.count('</') <= 12 or '<table>' in part
                for part in re.findall('<li><strong>.*?</li>', text))
     assert 'scaled to 5,000' in text
+    assert verdicts.ONE_ROUND not in text
 
 
 def test_a_model_that_is_not_in_a_plot_is_named():

@@ -47,6 +47,9 @@ class Data:
     def rows(self, workload):
         return self.kept.get(workload, [])
 
+    def rounds(self):
+        return len({row['round'] for rows in self.kept.values() for row in rows if row['round']})
+
     def lines(self, workload, value, above=-1, scale=1):
         """{model: [(clients, Spread)]}, for more clients than `above`."""
         rows, series = self.rows(workload), {}
@@ -301,8 +304,9 @@ def section_html(section, data, style, folder, results, found):
             f'{numbers_table(section.workload, data)}</details></section>')
 
 
-def summary_html(sections):
-    return '<section id="summary"><h2>In short</h2><dl>' + ''.join(
+def summary_html(sections, data):
+    doubt = f'<p><strong>{verdicts.ONE_ROUND}</strong></p>' if data.rounds() == 1 else ''
+    return f'<section id="summary"><h2>In short</h2>{doubt}<dl>' + ''.join(
         f'<dt><a href="#{section.workload}">{escape(section.title)}</a></dt>'
         + ''.join(f'<dd>{escape(each.claim)}</dd>' for each in found)
         for section, found in sections if found) + '</dl>' + rules_html() + '</section>'
@@ -326,7 +330,7 @@ def write(folder, machine, models, known, results):
         for section, found in sections:
             writer.writerows([section.workload, each.claim, verdicts.in_words(each)]
                              for each in found)
-    body = summary_html(sections) + models_html(models) + ''.join(
+    body = summary_html(sections, data) + models_html(models) + ''.join(
         section_html(section, data, style, folder, results, found)
         for section, found in sections) + machine_html(machine)
     page = (HERE / 'page.html').read_text()

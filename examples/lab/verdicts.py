@@ -29,6 +29,8 @@ RULES = [
     ' nearer than that. The next run may well turn it round, so it is no clear difference.',
     f'More or less: the spreads are apart, and the medians by {CLEAR} times or more.']
 
+ONE_ROUND = 'There was only one round, so there is no spread, and a difference may be chance.'
+
 # numbers: a row a model, the name first. head: what the columns are, where that is not plain.
 Spread = namedtuple('Spread', 'median low high')
 Verdict = namedtuple('Verdict', 'claim numbers head note', defaults=((), (), ''))

@@ -116,6 +116,9 @@ OWN_RULES = {
         # It reads its ledger at once, and may be there before the starter.
         ('detach', 'READ_PIPE', '*', 'first', 'stops serves'),
         ('serve', f'FORK {WAITS}', '*', '*', 'serves'),
+        # What a child says of a listener is not believed while the parent's own listens: it may lie.
+        ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', 'always', 'waits'),
+        ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'serves'),
         ('idle', '*', '*', '*', 'serves'),
     ],
 }

@@ -56,8 +56,8 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-all check-faults check-systemd deps static bench bench-client \
-        bench-variants lab lint install uninstall dist clean hazards hazard-servers harnesses fuzz \
-        minimal unit asan tsan coverage memcheck instructions soak
+        bench-scale bench-variants lab lint install uninstall dist clean hazards \
+        hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
 
@@ -76,6 +76,7 @@ help:
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (about five minutes)' \
+	  'make bench-scale  measure with up to 30,000 live connections (up to eight minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (three minutes)' \
@@ -238,6 +239,9 @@ $(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
 bench: STATIC_ALSO = bare_fork
 bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 	@BUILD=$(BUILD) tests/bench
+
+bench-scale: all static hazard-servers
+	@BUILD=$(BUILD) tests/bench-scale
 
 bench-variants: STATIC_ALSO = threadecho
 bench-variants: all minimal static

@@ -49,14 +49,15 @@ static bool can_write(void)
 static void write_line(struct load_progress *progress, double now,
                        const struct load_standing *standing)
 {
-    char line[sizeof ERASE + COLUMNS] = ERASE;
+    char text[2 * COLUMNS], line[sizeof ERASE + COLUMNS];
     char left[32] = "";
 
     if (standing->left >= 0)
         snprintf(left, sizeof left, ", %.1f s left", standing->left);
-    snprintf(line + sizeof ERASE - 1, COLUMNS + 1, "%s: %.1f %s, %zu live, %" PRIu64 " failed%s",
-             standing->what, rate_since(progress, now, standing->done), standing->rated,
-             standing->live, standing->failures, left);
+    snprintf(text, sizeof text, "%s: %.1f %s, %zu live, %" PRIu64 " failed%s", standing->what,
+             rate_since(progress, now, standing->done), standing->rated, standing->live,
+             standing->failures, left);
+    snprintf(line, sizeof line, ERASE "%.*s", COLUMNS, text);
     if (can_write() && write(STDERR_FILENO, line, strlen(line)) > 0)
         progress->is_shown = true;
 }

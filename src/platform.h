@@ -107,8 +107,8 @@ int platform_timer(void);
 void platform_timer_set(int timer, double seconds);
 
 /*
- * Writes, as one phrase, the limits that may keep fork from working now, the likely one
- * first: "RLIMIT_NPROC 64, pids.max 512". An empty text where the system does not say.
+ * Writes, as one phrase, the limits that may keep fork from working now, the lowest first, which
+ * is the likely one: "RLIMIT_NPROC 64, pids.max 512". An empty text where the system does not say.
  */
 void platform_process_limits(char *text, size_t size);
 

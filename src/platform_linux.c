@@ -242,23 +242,54 @@ static int read_group_limit(char *word, size_t size)
     return found;
 }
 
-void platform_process_limits(char *text, size_t size)
+/* A limit as it is written. */
+struct process_limit {
+    unsigned long long value;
+    const char *name, *where; /* it can be changed */
+};
+
+#define LIMITS_MAX 4
+
+/* Puts a limit behind those that are lower, and returns how many there are then. */
+static size_t add_limit(struct process_limit *limits, size_t count, struct process_limit limit)
+{
+    size_t place = count;
+
+    for (; place > 0 && limits[place - 1].value > limit.value; place--)
+        limits[place] = limits[place - 1];
+    limits[place] = limit;
+    return count + 1;
+}
+
+static size_t find_limits(struct process_limit *limits)
 {
     struct rlimit limit;
     char word[32];
-    size_t used = 0;
+    size_t count = 0;
 
-    text[0] = '\0';
     /* The kernel does not hold root to RLIMIT_NPROC (fork(2), EAGAIN). */
     if (geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        used += (size_t)snprintf(text, size, "RLIMIT_NPROC %llu (ulimit -u)",
-                                 (unsigned long long)limit.rlim_cur);
-    if (used < size && read_group_limit(word, sizeof word))
-        used += (size_t)snprintf(text + used, size - used, "%spids.max %s (TasksMax=)",
-                                 used > 0 ? ", " : "", word);
-    if (used < size && read_word("/proc/sys/kernel/pid_max", word, sizeof word))
-        used += (size_t)snprintf(text + used, size - used, "%skernel.pid_max %s",
-                                 used > 0 ? ", " : "", word);
-    if (used < size && read_word("/proc/sys/kernel/threads-max", word, sizeof word))
-        snprintf(text + used, size - used, ", kernel.threads-max %s", word);
+        count = add_limit(limits, count,
+                          (struct process_limit){limit.rlim_cur, "RLIMIT_NPROC", " (ulimit -u)"});
+    if (read_group_limit(word, sizeof word))
+        count = add_limit(limits, count, (struct process_limit){strtoull(word, NULL, 10),
+                                                                "pids.max", " (TasksMax=)"});
+    if (read_word("/proc/sys/kernel/pid_max", word, sizeof word))
+        count = add_limit(limits, count,
+                          (struct process_limit){strtoull(word, NULL, 10), "kernel.pid_max", ""});
+    if (read_word("/proc/sys/kernel/threads-max", word, sizeof word))
+        count = add_limit(limits, count,
+                          (struct process_limit){strtoull(word, NULL, 10), "kernel.threads-max", ""});
+    return count;
+}
+
+void platform_process_limits(char *text, size_t size)
+{
+    struct process_limit limits[LIMITS_MAX];
+    size_t count = find_limits(limits), used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s %llu%s", i > 0 ? ", " : "",
+                                 limits[i].name, limits[i].value, limits[i].where);
 }

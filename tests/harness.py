@@ -550,11 +550,13 @@ class Server:
 
 
 class NamespacedServer(Server):
-    """A server in a pid namespace of its own, where it is process 1 (unshare(1) starts it)."""
+    """A server in a pid namespace of its own, where it is process 1 (unshare(1) starts it), once
+    that has been prepared by a command of the shell."""
 
-    def __init__(self, name, *options, **settings):
+    def __init__(self, name, *options, prepare=':', **settings):
         wrap = ['unshare', *([] if os.geteuid() == 0 else ['--user', '--map-root-user']),
-                '--pid', '--fork', '--kill-child', '--mount-proc']
+                '--pid', '--fork', '--kill-child', '--mount-proc',
+                'sh', '-c', f'{prepare} && exec "$@"', 'sh']
         super().__init__(name, *options, wrap=wrap, **settings)
 
     def printed(self, stdout):

@@ -1,12 +1,15 @@
 """-c, -C, -t and -T: how many clients there may be, and for how long."""
 import contextlib
+import os
+import re
 import select
 import threading
 import time
 
 import pytest
 
-from harness import Client, concurrent, in_time, needs_ipv6
+from harness import (Client, NamespacedServer, concurrent, forks_only, in_time, needs_ipv6,
+                     needs_root)
 
 
 @concurrent
@@ -183,3 +186,30 @@ def test_caps_hold_under_a_crowd(server):
     status = srv.status()
     assert (status['live'], status['ended'], status['zombies']) == ('0', '200', '0')
     assert status.number('peak') <= 5
+
+
+# Before, it is one for the whole machine, and a test must not lower that.
+own_pid_max = pytest.mark.skipif(
+    [int(part) for part in re.findall(r'\d+', os.uname().release)[:2]] < [6, 14],
+    reason='a pid namespace has no pid_max of its own before Linux 6.14')
+
+
+@needs_root
+@own_pid_max
+@forks_only
+def test_the_end_of_process_ids_is_said_and_waited_out(server):
+    """Catches a server that drops clients when no process id is left, does not say what ended, or
+    does not use the ids that come free. What RLIMIT_NPROC and descriptors do is in
+    tests/test_faults.py."""
+    srv = server('-c', '1000', kind=NamespacedServer,
+                 prepare='echo 400 >/proc/sys/kernel/pid_max')
+    clients = [srv.connect() for _ in range(420)]
+    for each in clients:
+        each.sendall(b'1')
+    error = srv.wait_line('^forkecho: fork failed').line
+    assert 'Resource temporarily unavailable; limits: kernel.pid_max 400' in error
+    count = len(srv.find('^accept '))
+    assert count > 300
+    assert all(each.receive(1) == b'1' and each.echo(b'2') == b'2' for each in clients[:count])
+    clients[count - 1].close()  # the ids to 299 the kernel does not give out a second time
+    assert clients[count].receive(1) == b'1'

@@ -10,7 +10,9 @@ import json
 import os
 import pty
 import re
+import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,8 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, SANITIZERS, children, eventually, forks_only, process, processes,
-                     program, run)
+from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, eventually, forks_only,
+                     needs_root, new_user, process, processes, program, run)
 
 PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
 KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
@@ -688,6 +690,20 @@ def test_a_team_ends_with_its_leader(server):
     running.kill()
     running.communicate(timeout=DEADLINE)
     eventually(lambda: all_gone(members), 'they are gone')
+
+
+@needs_root
+def test_a_team_that_cannot_be_started_says_so(peer, folder):
+    """Catches a report of those that could be started, and a leader that waits for the others. An
+    ordinary user may have two processes: the leader and the first."""
+    result = subprocess.run(
+        [shutil.copy(program('echoload'), folder), 'ping', '-j', '3', peer(echo).address],
+        user=new_user(), group=0, extra_groups=[], text=True, capture_output=True, check=False,
+        timeout=DEADLINE, env={**os.environ, **NO_LEAK_SEARCH},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (2, 2)))
+    assert (result.returncode, result.stdout) == (1, '')
+    assert result.stderr == \
+        'echoload: cannot run: process 2 of 3: Resource temporarily unavailable\n'
 
 
 def test_what_fails_in_one_process_is_a_failure(peer):

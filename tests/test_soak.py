@@ -6,9 +6,7 @@ import signal
 import subprocess
 import sys
 
-from harness import BUILD, DEADLINE, TOP, concurrent, forks_only
-
-SLOW = BUILD.name in ('asan', 'tsan', 'coverage')
+from harness import DEADLINE, TOP, concurrent, forks_only
 
 
 def start(server_name, **variables):
@@ -23,7 +21,7 @@ def start(server_name, **variables):
 def test_a_small_soak(server_name):
     """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that
     stays, a wrong byte, a line of the log that nobody expects. Its seed is in what it says."""
-    soak = start(server_name, CONNECTIONS=3000 if SLOW else 10000)
+    soak = start(server_name, CONNECTIONS=3000)
     said, _ = soak.communicate(timeout=10 * DEADLINE)
     assert soak.returncode == 0, said
     assert re.search(rf'^soak: {server_name}: held', said, re.M)

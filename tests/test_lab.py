@@ -884,8 +884,10 @@ def test_a_model_has_one_colour_in_all_plots(page):
 @needs_gnuplot
 def test_the_page_says_how_it_judges_and_what_is_not_there(page):
     """Catches a rule that only the source knows, a busy client that looks like a slow server, a
-    model that is missing without a word, and long rows of numbers in a sentence."""
+    model that is missing without a word, long rows of numbers in a sentence, and a table or column
+    that has no name where the page is read aloud."""
     text = page.read_text()
+    assert 'aria-label=""' not in text and '<th scope="col"></th>' not in text
     for rule in verdicts.RULES:
         assert html.escape(rule) in text
     assert 'No verdict is drawn from rates and waits' in text

@@ -275,7 +275,8 @@ def verdicts_html(found):
             return escape(verdicts.in_words(verdict))
         head = verdict.head or ['model', 'measured']
         return escape(verdict.note) + table(head, [list(map(escape, row))
-                                                   for row in verdict.numbers])
+                                                   for row in verdict.numbers],
+                                            label=verdict.claim)
     return '<ul class="verdicts">' + ''.join(
         f'<li><strong>{escape(each.claim)}</strong> {one(each)}</li>'
         for each in found) + '</ul>' if found else ''
@@ -345,12 +346,15 @@ def write(folder, machine, models, known, results):
 def models_html(models):
     return '<section><h2>The servers</h2>' + table(
         ['model', 'what it is'], [[escape(name), escape(model.about)]
-                                  for name, model in models.items()]) + '</section>'
+                                  for name, model in models.items()],
+        label='The servers') + '</section>'
 
 
 def machine_html(machine):
     return '<section><h2>The machine and the run</h2>' + table(
-        ['', ''], [[escape(name), escape(value)] for name, value in machine.items()]) + \
+        ['what', 'as it was'],
+        [[escape(name), escape(value)] for name, value in machine.items()],
+        label='The machine and the run') + \
         ('<p>Processor time is that of the server and of all processes that it made, from its'
          ' start to its end (wait4): also of those that it left to be reaped by others. The load'
          ' generator shares the processors. All servers were measured in turn, round by round, so'

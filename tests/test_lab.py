@@ -613,7 +613,7 @@ def test_apart_but_near_is_said_as_such_and_another_build_too():
     assert claim('forkecho', 'textbook') == 'forkecho and textbook: no difference.'
     best = verdicts.ranking(spreads, False, 'Least', '')[0]
     assert best.claim.endswith('no clear difference between them.')
-    assert best.note.endswith('times: forkecho-static')
+    assert best.note.endswith('times: forkecho-static.')
 
 
 def test_the_claims_of_two_noisy_runs_are_the_same():

@@ -51,9 +51,12 @@ static const char modes[] =
 
 static volatile sig_atomic_t interrupted;
 
+/* A second one, of either kind, does not wait for the report. */
 static void interrupt(int number)
 {
     (void)number;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     interrupted = 1;
 }
 
@@ -233,11 +236,9 @@ static void set_signals(void)
     struct sigaction action = {.sa_handler = interrupt};
 
     sigemptyset(&action.sa_mask);
-    action.sa_flags = (int)SA_RESETHAND; /* a second one does not wait for the report */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     action.sa_handler = SIG_IGN; /* a broken connection is an error of write, and counted */
-    action.sa_flags = 0;
     sigaction(SIGPIPE, &action, NULL);
 }
 

@@ -14,6 +14,11 @@ struct message {
     struct load_standing standing;
 };
 
+struct answer {
+    double moment;
+    bool goes_on;
+};
+
 /* ---- bytes ---- */
 
 static int send_all(int line, const void *data, size_t size)
@@ -59,15 +64,16 @@ int line_tell(int line, const struct load_standing *standing)
     return send_all(line, &message, sizeof message);
 }
 
-int line_wait(int line)
+int line_wait(int line, double *moment)
 {
     struct message message = {.news = LINE_WAITS};
-    bool goes_on;
+    struct answer answer;
 
     if (send_all(line, &message, sizeof message) == -1 ||
-        receive_all(line, &goes_on, sizeof goes_on) == -1)
+        receive_all(line, &answer, sizeof answer) == -1)
         return -1;
-    return goes_on ? 1 : 0;
+    *moment = answer.moment;
+    return answer.goes_on ? 1 : 0;
 }
 
 int line_end(int line, int error, const struct load_result *result)
@@ -117,7 +123,9 @@ enum line_news line_take(int line, struct load_standing *standing, struct load_r
     return message.news;
 }
 
-int line_answer(int line, bool goes_on)
+int line_answer(int line, bool goes_on, double moment)
 {
-    return send_all(line, &goes_on, sizeof goes_on);
+    struct answer answer = {.moment = moment, .goes_on = goes_on};
+
+    return send_all(line, &answer, sizeof answer);
 }

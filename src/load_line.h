@@ -3,8 +3,8 @@
  *
  * A stream socket for each process of a team (load_team.h), with messages of one size: where it
  * stands, that it waits for the others, that it has ended; behind the last comes its result.
- * The only answer is to a wait: whether to go on. Both ends are forks of one program, so a
- * message is a struct as it lies in memory.
+ * The only answer is to a wait: whether to go on, and when. Both ends are forks of one program, so
+ * a message is a struct as it lies in memory, and a time is of the same clock.
  *
  * Functions wait until all of a message is through. Who leads reads whenever there is something,
  * so that no one else ever waits for it while it measures; a process that is gone breaks its line
@@ -23,8 +23,9 @@ struct load_result;
 /* Tells where it stands. Returns 0 or -1. */
 int line_tell(int line, const struct load_standing *standing);
 
-/* Waits until it is told whether to go on. Returns 1, or 0 to measure no more, or -1. */
-int line_wait(int line);
+/* Waits until it is told whether to go on, and from which moment on (clock.h). Returns 1, or 0 to
+ * measure no more, or -1. */
+int line_wait(int line, double *moment);
 
 /* Its last word: the result; or the errno, not 0, for which there is none. Returns 0 or -1. */
 int line_end(int line, int error, const struct load_result *result);
@@ -43,6 +44,6 @@ enum line_news {
 enum line_news line_take(int line, struct load_standing *standing, struct load_result *whole);
 
 /* Returns 0, or -1 with errno. */
-int line_answer(int line, bool goes_on);
+int line_answer(int line, bool goes_on, double moment);
 
 #endif

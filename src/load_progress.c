@@ -30,11 +30,19 @@ bool progress_is_due(const struct load_progress *progress, double now)
 }
 
 /* What has been begun anew since counts from 0. */
-static double rate_since(const struct load_progress *progress, double now, double done)
+double progress_rate(struct load_progress *progress, double now, double done)
 {
     double more = done >= progress->done ? done - progress->done : done;
 
+    progress->done = done;
     return more / (now - progress->last);
+}
+
+void standing_add(struct load_standing *sum, const struct load_standing *other)
+{
+    sum->rate += other->rate;
+    sum->live += other->live;
+    sum->failures += other->failures;
 }
 
 /* Whether the line can be written now, without waiting and without a stop by SIGTTOU. */
@@ -46,8 +54,7 @@ static bool can_write(void)
            (terminal.revents & POLLOUT) != 0;
 }
 
-static void write_line(struct load_progress *progress, double now,
-                       const struct load_standing *standing)
+static void write_line(struct load_progress *progress, const struct load_standing *standing)
 {
     char text[2 * COLUMNS], line[sizeof ERASE + COLUMNS];
     char left[32] = "";
@@ -55,8 +62,7 @@ static void write_line(struct load_progress *progress, double now,
     if (standing->left >= 0)
         snprintf(left, sizeof left, ", %.1f s left", standing->left);
     snprintf(text, sizeof text, "%s: %.1f %s, %zu live, %" PRIu64 " failed%s", standing->what,
-             rate_since(progress, now, standing->done), standing->rated, standing->live,
-             standing->failures, left);
+             standing->rate, standing->rated, standing->live, standing->failures, left);
     snprintf(line, sizeof line, ERASE "%.*s", COLUMNS, text);
     if (can_write() && write(STDERR_FILENO, line, strlen(line)) > 0)
         progress->is_shown = true;
@@ -69,9 +75,8 @@ int progress_show(struct load_progress *progress, double now, const struct load_
     if (progress->line != -1)
         result = line_tell(progress->line, standing);
     else
-        write_line(progress, now, standing);
+        write_line(progress, standing);
     progress->last = now;
-    progress->done = standing->done;
     return result;
 }
 

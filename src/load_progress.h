@@ -20,13 +20,13 @@ struct load_progress {
     bool is_wanted;
     bool is_shown; /* there is a line to erase */
     double last;   /* when it was last written ... */
-    double done;   /* ... and how much was done then */
+    double done;   /* ... and how much was done when it was asked for the rate */
 };
 
 /* Where a run stands. */
 struct load_standing {
     char what[32];     /* "round 2 of 5" */
-    double done;       /* work so far, whatever `rated` counts; from 0 again when `what` changes */
+    double rate;       /* of what `rated` says, since it was told last */
     const char *rated; /* "messages/s", a constant of the program: down a line it is still good */
     size_t live;       /* connections */
     uint64_t failures;
@@ -37,6 +37,12 @@ void progress_begin(struct load_progress *progress, int line, double now);
 
 /* Whether it is time to show it anew. */
 bool progress_is_due(const struct load_progress *progress, double now);
+
+/* The rate since it was shown last; `done` is the work so far, from 0 again with each phase. */
+double progress_rate(struct load_progress *progress, double now, double done);
+
+/* Adds what another process does in the same run; which phase it is in says `sum` alone. */
+void standing_add(struct load_standing *sum, const struct load_standing *other);
 
 /* Returns 0, or -1 with errno when there is a line and it is broken. */
 int progress_show(struct load_progress *progress, double now, const struct load_standing *standing);

@@ -2,6 +2,7 @@
 #include "load_report.h"
 
 #include "load_fields.h"
+#include "load_team.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -207,6 +208,27 @@ static double mean_lag(const struct load_tally *tally)
     return pieces > 0 ? tally->lag / (double)pieces : 0;
 }
 
+/* Twice as many processes, or as many as there can be that work. */
+static size_t more_processes(const struct load_settings *settings)
+{
+    size_t most = settings->concurrency < TEAM_MAX ? settings->concurrency : TEAM_MAX;
+
+    return 2 * settings->processes < most ? 2 * settings->processes : most;
+}
+
+static void report_busy(const char *program, const struct load_settings *settings, double busy)
+{
+    size_t more = more_processes(settings);
+    char advice[64] = "";
+
+    if (more > settings->processes)
+        snprintf(advice, sizeof advice, ": spread the work over more (-j %zu)", more);
+    fprintf(stderr,
+            "%s: %sthis client was busy for %.0f %% of the time, so it may be what limited the "
+            "figures%s\n",
+            program, settings->processes > 1 ? "one process of " : "", busy, advice);
+}
+
 void report_bottleneck(const char *program, const struct load_settings *settings,
                        const struct load_result *result)
 {
@@ -214,11 +236,7 @@ void report_bottleneck(const char *program, const struct load_settings *settings
     double lag = mean_lag(sum);
 
     if (sum->busy > BUSY_MAX)
-        fprintf(stderr,
-                "%s: %sthis client was busy for %.0f %% of the time, so it may be what limited the "
-                "figures: spread the work over more (-j %zu)\n",
-                program, settings->processes > 1 ? "one process of " : "", sum->busy,
-                2 * settings->processes);
+        report_busy(program, settings, sum->busy);
     else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
              lag > histogram_percentile(&sum->latency, 50) / 2)
         fprintf(stderr,

@@ -1,6 +1,7 @@
 /* load_result.c: see load_result.h. */
 #include "load_result.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 int result_new(struct load_result *result, size_t rounds)
@@ -42,9 +43,12 @@ static double longer(double one, double other)
 
 void result_join(struct load_result *whole, const struct load_result *part)
 {
-    if (whole->failures == 0) {
+    bool is_first = whole->failures == 0 || part->first_moment < whole->first_moment;
+
+    if (part->failures > 0 && is_first) {
         whole->first_failure = part->first_failure;
         whole->first_error = part->first_error;
+        whole->first_moment = part->first_moment;
     }
     whole->failures += part->failures;
     whole->held += part->held;

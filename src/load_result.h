@@ -30,6 +30,7 @@ struct load_result {
     uint64_t failures;     /* all, of the workload, its warm-up and the held ones */
     enum load_failure first_failure; /* the first of them, and the errno behind it or 0 */
     int first_error;
+    double first_moment; /* when it was found (clock.h) */
 };
 
 /* Makes room in an all-zero result for this many rounds. Returns 0, or -1 with errno. */

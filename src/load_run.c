@@ -78,7 +78,7 @@ static double done_so_far(const struct run *run)
 static int show(struct run *run)
 {
     struct load_standing standing = {
-        .done = done_so_far(run),
+        .rate = progress_rate(&run->progress, run->loop.now, done_so_far(run)),
         .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
         .live = run->loop.live,
         .failures = run->result->failures,
@@ -96,11 +96,18 @@ static int turn(struct run *run, double until)
     return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
 }
 
-/* Waits until the others of a team are as far. Returns whether to go on measuring: 1 or 0; or
- * -1 with errno. */
+/* Waits until the others of a team are as far, and for the moment at which all begin. Returns
+ * whether to go on measuring: 1 or 0; or -1 with errno. */
 static int fall_in(struct run *run)
 {
-    return run->settings->line != -1 ? line_wait(run->settings->line) : !is_interrupted(run);
+    int goes_on;
+
+    if (run->settings->line == -1)
+        return !is_interrupted(run);
+    goes_on = line_wait(run->settings->line, &run->start);
+    if (goes_on != -1)
+        clock_sleep(run->start - clock_seconds());
+    return goes_on;
 }
 
 /* ---- the phases ---- */
@@ -167,6 +174,7 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
+/* Of a team from the start that all have, which may have passed: then for what is left. */
 static int measure(struct run *run, double duration)
 {
     struct load_loop *loop = &run->loop;
@@ -176,7 +184,8 @@ static int measure(struct run *run, double duration)
     loop->busy_first = 0;
     loop->busy_end = run->settings->concurrency;
     loop->received = 0;
-    start = loop->now = clock_seconds();
+    loop->now = clock_seconds();
+    start = run->settings->line != -1 ? run->start : loop->now;
     run->end = start + (is_interrupted(run) ? 0 : duration);
     if (run->settings->rate > 0)
         schedule_begin(&run->schedule, start + run->settings->rate_after,

@@ -14,13 +14,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What all begin together begins so many seconds after they were told, in which each of them wakes
+ * up where there are processors for it. */
+#define START_AHEAD 0.002
+
 /* How often who leads looks for an interruption and shows the sum, in milliseconds. */
 #define LOOK_MS 100
+
+/* The leader's word to measure no longer: none that a terminal or timeout(1) sends to the members as
+ * well, with which it would be one while it is pending (POSIX.1-2008, 2.4.1). */
+#define TEAM_STOP SIGUSR1
 
 struct member {
     pid_t process;
     int line; /* -1 when it has ended */
-    bool waits;
+    bool rests; /* it waits for the others, or has ended */
     struct load_standing standing;
 };
 
@@ -95,12 +103,14 @@ static void end_measuring(int number)
 static void hear_only_the_leader(const sigset_t *mask)
 {
     struct sigaction action = {.sa_handler = end_measuring};
+    sigset_t others = *mask;
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGINT, &action, NULL);
-    sigprocmask(SIG_SETMASK, mask, NULL);
+    sigaction(TEAM_STOP, &action, NULL);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    sigdelset(&others, TEAM_STOP); /* whoever started us may have blocked it */
+    sigprocmask(SIG_SETMASK, &others, NULL);
 }
 
 /* Leaves the connection that found the server to another process. */
@@ -172,6 +182,7 @@ static int start_all(struct team *team)
     sigemptyset(&interruptions);
     sigaddset(&interruptions, SIGINT);
     sigaddset(&interruptions, SIGTERM);
+    sigaddset(&interruptions, TEAM_STOP);
     sigprocmask(SIG_BLOCK, &interruptions, &team->mask);
     while (result == 0 && team->started < processes)
         result = start_member(team);
@@ -228,10 +239,11 @@ static int hear(struct team *team, struct member *member)
     case LINE_STANDS:
         break;
     case LINE_WAITS:
-        member->waits = true;
+        member->rests = true;
         team->waiting++;
         break;
     case LINE_ENDED:
+        member->rests = true;
         close_line(team, member);
         break;
     case LINE_FAILED:
@@ -245,10 +257,14 @@ static int hear(struct team *team, struct member *member)
 /* Lets all go on, who wait all; a line that is broken is found when it is read. */
 static void answer_all(struct team *team)
 {
+    double moment = clock_seconds() + START_AHEAD;
+
     team->waiting = 0;
-    for (size_t i = 0; i < team->started; i++)
+    for (size_t i = 0; i < team->started; i++) {
+        team->members[i].rests = false;
         if (team->members[i].line != -1)
-            (void)line_answer(team->members[i].line, !team->is_interrupted);
+            (void)line_answer(team->members[i].line, !team->is_interrupted, moment);
+    }
 }
 
 /* What all do together; they are in one phase but for a moment. */
@@ -256,11 +272,14 @@ static struct load_standing sum_of(const struct team *team)
 {
     struct load_standing sum = team->members[0].standing;
 
-    for (size_t i = 1; i < team->started; i++) {
-        const struct load_standing *other = &team->members[i].standing;
-        sum.done += other->done;
-        sum.live += other->live;
-        sum.failures += other->failures;
+    sum.live = 0;
+    sum.failures = 0;
+    sum.rate = 0;
+    for (size_t i = 0; i < team->started; i++) {
+        struct load_standing each = team->members[i].standing;
+        if (team->members[i].rests)
+            each.rate = 0;
+        standing_add(&sum, &each);
     }
     return sum;
 }
@@ -279,7 +298,7 @@ static void pass_on_interruption(struct team *team)
     if (*team->settings->interrupted == 0 || team->is_interrupted)
         return;
     team->is_interrupted = true;
-    signal_all(team, SIGTERM);
+    signal_all(team, TEAM_STOP);
 }
 
 /* Waits for news and deals with them. Returns 0, or -1 (told). */

@@ -8,9 +8,11 @@
  *
  *   shares   connections and held ones are dealt out one by one, so that none has more than one
  *            more than another; of a schedule, each takes every n-th piece of work
- *   start    when the last has said that it waits, all are told to go on, in one pass
- *   end      an interruption reaches the leader, who passes it on as SIGTERM; they are deaf to
- *            SIGINT, which a terminal sends to all of them. A leader that is gone breaks
+ *   start    when the last has said that it waits, all are told from which moment on to measure.
+ *            Who wakes up late measures what is left: all figures of a round are of the same time
+ *   end      an interruption reaches the leader, who passes it on as SIGUSR1; they are deaf to
+ *            SIGTERM and SIGINT, as one that measures less than the others would spoil what they
+ *            count together, and a terminal sends to all of them. A leader that is gone breaks
  *            their lines, which they notice within a fifth of a second while they measure
  *
  * A process that dies is the end of all: what the others measured beside it is no figure. It

@@ -61,6 +61,7 @@ void work_count_failure(struct run *run, const struct connection *connection,
     if (result->failures++ == 0) {
         result->first_failure = why;
         result->first_error = error;
+        result->first_moment = run->loop.now;
     }
     if (!is_held(run, connection))
         tally_failure(run->tally, why);

@@ -71,11 +71,13 @@ static void close_others(const struct pool_child *child)
             close(descriptor);
 }
 
-/* The word of the parent, and of nobody else. */
+/* The word of the parent, and of nobody else. Where the queue is full, as RLIMIT_SIGPENDING allows
+ * its user no more, Linux delivers a signal from kill(2) all the same, but no longer knows from whom
+ * (process 0): that is believed as well, or the child would wait for ever. */
 static void heed_verdict(int number, siginfo_t *from, void *context)
 {
     (void)context;
-    if (from->si_pid == self->parent)
+    if (from->si_pid == self->parent || from->si_pid == 0)
         verdict = number;
 }
 

@@ -6,6 +6,7 @@ is forkecho, which every other test holds to its promises.
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import pty
@@ -603,11 +604,11 @@ class Slow:
     Notes when each message is answered: (connection, number, time)."""
 
     def __init__(self, number, connection=0):
-        self.number, self.connection, self.met, self.notes = number, connection, [], []
+        self.number, self.connection, self.notes = number, connection, []
+        self.met = itertools.count()
 
     def __call__(self, client):
-        self.met.append(client)
-        connection = len(self.met) - 1
+        connection = next(self.met)
         messages = 0
         while part := client.recv(64):
             if (connection, messages) == (self.connection, self.number):
@@ -636,24 +637,36 @@ def test_nobody_closes_before_all_have_measured(peer):
     assert slow.answered(0, 1) < slow.answered(1, 1)
 
 
-def team(*arguments, **options):
-    """echoload with a team, once all of its processes are there: it and they."""
-    running = subprocess.Popen([program('echoload'), *map(str, arguments)], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-                               env={**os.environ, **SANITIZERS})
-    count = int(arguments[arguments.index('-j') + 1])
-    return running, eventually(lambda: len(children(running.pid)) == count
-                               and [each.pid for each in children(running.pid)], 'they are there')
+@pytest.fixture
+def team():
+    """A function that starts echoload with a team, and returns it and them once all are there."""
+    started = []
+
+    def start(*arguments, **options):
+        running = subprocess.Popen([program('echoload'), *map(str, arguments)], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+                                   env={**os.environ, **SANITIZERS})
+        started.append(running)
+        count = int(arguments[arguments.index('-j') + 1])
+        return running, eventually(lambda: len(children(running.pid)) == count and
+                                   [each.pid for each in children(running.pid)], 'they are there')
+
+    yield start
+    for each in started:  # a test that failed left it
+        if each.poll() is None:
+            each.kill()
+            each.communicate()
 
 
 def all_gone(members):
-    return not any(process(each) for each in members)
+    """But for the dead that are waited for by nobody, where process 1 is no init."""
+    return all(each is None or each.state == 'Z' for each in map(process, members))
 
 
 @forks_only
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('to_all', [False, True], ids=['leader', 'group'])
-def test_an_interruption_ends_a_team(server, number, to_all):
+def test_an_interruption_ends_a_team(server, team, number, to_all):
     """Catches processes that measure on, or die of the signal that a terminal sends to each; and
     rounds that not all of them have."""
     srv = server(verbose=None)
@@ -670,9 +683,43 @@ def test_an_interruption_ends_a_team(server, number, to_all):
     assert whole['summary']['seconds'] < 3600 and all_gone(members)
 
 
+def catches(pid, number):
+    """Whether a process has a handler for that signal: proc(5), status."""
+    mask = re.search(r'^SigCgt:\s*(\w+)', Path(f'/proc/{pid}/status').read_text(), re.M)[1]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@forks_only
+def test_a_second_interruption_does_not_wait(server, team):
+    """Catches one that is heeded only where it is of the same kind as the first."""
+    srv = server('-w', '1h', verbose=None)  # nobody is answered
+    running, members = team('connect', '-j', '2', '-d', '1h', srv.address)
+    eventually(lambda: srv.status().number('live') == 8, 'it is connected')
+    running.send_signal(signal.SIGINT)
+    eventually(lambda: not catches(running.pid, signal.SIGINT), 'the first is heeded')
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(DEADLINE) == -signal.SIGTERM
+    eventually(lambda: all_gone(members), 'they are gone')
+
+
+@forks_only
+def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
+    """Catches a report of a full round of which one process has measured a part, as somebody has
+    sent a signal to it."""
+    srv = server(verbose=None)
+    running, members = team('ping', '-j', '2', '-c', '2', '-r', '100', '-d', '2s', '-o', 'json',
+                            srv.address)
+    eventually(lambda: srv.status().number('live') == 2, 'it is connected')
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(members[0], number)
+    out, _ = running.communicate(timeout=DEADLINE)
+    got = json.loads(out)['summary']
+    assert running.returncode == 0 and got['count'] + got['late'] == 200
+
+
 @forks_only
 @pytest.mark.parametrize('place', [0, 2])
-def test_a_process_that_dies_ends_its_team(server, place):
+def test_a_process_that_dies_ends_its_team(server, team, place):
     """Catches a leader that waits for the dead, and a report of those that are left."""
     srv = server(verbose=None)
     running, members = team('ping', '-j', '3', '-d', '1h', srv.address)
@@ -684,7 +731,7 @@ def test_a_process_that_dies_ends_its_team(server, place):
 
 
 @forks_only
-def test_a_team_ends_with_its_leader(server):
+def test_a_team_ends_with_its_leader(server, team):
     """Catches processes that put a server under load for nobody."""
     running, members = team('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
     running.kill()
@@ -708,11 +755,10 @@ def test_a_team_that_cannot_be_started_says_so(peer, folder):
 
 def test_what_fails_in_one_process_is_a_failure(peer):
     """Catches an exit status and a line that are those of the first process alone."""
-    met = []
+    met = itertools.count()
 
     def wrong_for_one(client):
-        met.append(client)
-        spoils = len(met) == 3
+        spoils = next(met) == 2
         with contextlib.suppress(ConnectionError):
             while part := client.recv(65536):
                 client.sendall(b'?' * len(part) if spoils else part)

@@ -423,6 +423,17 @@ def test_what_was_blocked_at_the_start_does_not_keep_children(server):
 
 
 @children_kept
+@pytest.mark.skipif(not hasattr(resource, 'RLIMIT_SIGPENDING'), reason='signals have no such limit')
+def test_a_verdict_comes_where_no_signal_can_be_queued(server):
+    """Catches a child that waits for ever, and its client, as the queue of signals is full: whom a
+    verdict is from is then lost."""
+    srv = server('-C', '1', before=lambda: resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0)))
+    with srv.connect() as client, srv.connect() as refused:
+        assert client.echo(b'x') == b'x'
+        assert refused.closed_by_server() == b''
+
+
+@children_kept
 def test_a_stray_verdict_is_nobodys_word(server):
     """Catches a child that takes somebody's signal for its parent's: the client would be counted
     for ever, and his source locked out."""

@@ -6,19 +6,34 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from harness import DEADLINE, TOP, concurrent, forks_only
 
 
-def start(server_name, **variables):
-    variables = {name: str(value) for name, value in variables.items()}
-    return subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak'], text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            env={**os.environ, 'SERVERS': server_name, **variables})
+@pytest.fixture
+def start():
+    """A function that starts a soak: of which server, and the variables."""
+    started = []
+
+    def begin(server_name, **variables):
+        variables = {name: str(value) for name, value in variables.items()}
+        soak = subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak'], text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT,
+                                env={**os.environ, 'SERVERS': server_name, **variables})
+        started.append(soak)
+        return soak
+
+    yield begin
+    for each in started:  # a test that failed left it, and it has a server and loads
+        if each.poll() is None:
+            each.terminate()
+            each.communicate()
 
 
 @concurrent
-def test_a_small_soak(server_name):
+def test_a_small_soak(server_name, start):
     """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that
     stays, a wrong byte, a line of the log that nobody expects. Its seed is in what it says."""
     soak = start(server_name, CONNECTIONS=3000)
@@ -28,7 +43,7 @@ def test_a_small_soak(server_name):
 
 
 @forks_only
-def test_a_soak_that_is_interrupted_tells_what_it_has_seen(server_name):
+def test_a_soak_that_is_interrupted_tells_what_it_has_seen(server_name, start):
     """Catches Ctrl-C that leaves a server behind, or loses the table."""
     soak = start(server_name, CONNECTIONS=1000000)
     first = soak.stdout.readline()

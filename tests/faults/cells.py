@@ -116,7 +116,7 @@ OWN_RULES = {
         # It reads its ledger at once, and may be there before the starter.
         ('detach', 'READ_PIPE', '*', 'first', 'stops serves'),
         ('serve', f'FORK {WAITS}', '*', '*', 'serves'),
-        # What a child says of a listener is not believed while the parent's own listens: it may lie.
+        # That its listener is none is only a child's word: the parent asks its own.
         ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', 'always', 'waits'),
         ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'serves'),
         ('idle', '*', '*', '*', 'serves'),

@@ -106,8 +106,7 @@ TRACED = {'ACCEPT': r'accept4?\(', 'FORK': r'(clone3?|v?fork)\((?!.*CLONE_THREAD
           'EPOLL_WAIT': r'epoll_p?wait2?\(', 'READ': r'(read|readv|recvfrom|recvmsg)\(',
           'WRITE': r'(write|writev|sendto|sendmsg)\(', 'WAITPID': r'(wait4|waitid)\(',
           'CLOSE': r'close\(', 'SHUTDOWN': r'shutdown\(', 'SETSOCKOPT': r'setsockopt\(',
-          # But libc's own, for its threads: SIGRTMIN of strace and the next are below that of libc.
-          'SIGACTION': r'rt_sigaction\((?!SIGRTMIN|SIGRT_1\b)',
+          'SIGACTION': r'rt_sigaction\((?!SIGRTMIN,|SIGRT_1,)',  # libc's own, for its threads
           'SETRLIMIT': r'prlimit64\(0, \w+, \{'}
 
 

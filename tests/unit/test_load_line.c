@@ -26,7 +26,7 @@ static enum line_news take(void)
 /* Catches a standing that arrives as another, or passes for a message that ends something. */
 START_TEST(a_standing_arrives_as_it_was)
 {
-    struct load_standing told = {.what = "round 2 of 5", .done = 7.5, .rated = "messages/s",
+    struct load_standing told = {.what = "round 2 of 5", .rate = 7.5, .rated = "messages/s",
                                  .live = 3, .failures = 4, .left = 1.5};
 
     open_line();
@@ -34,7 +34,7 @@ START_TEST(a_standing_arrives_as_it_was)
     ck_assert_int_eq(take(), LINE_STANDS);
     ck_assert_str_eq(standing.what, told.what);
     ck_assert_str_eq(standing.rated, told.rated);
-    ck_assert_double_eq_tol(standing.done + standing.left, 9, 1e-9);
+    ck_assert_double_eq_tol(standing.rate + standing.left, 9, 1e-9);
     ck_assert_uint_eq(standing.live + standing.failures, 7);
 }
 END_TEST
@@ -43,17 +43,22 @@ static int wait_in_child(void *unused)
 {
     (void)unused;
     close(ends[0]);
-    return line_wait(ends[1]) + 1;
+    return line_wait(ends[1], &(double){0}) + 1;
 }
 
-/* Catches an answer that is taken for the other, and a wait that does not end with its leader. */
+/* Catches an answer or its moment that is taken for another, and a wait that does not end with its
+ * leader. */
 START_TEST(a_wait_ends_with_the_answer)
 {
+    double moments[2];
+
     open_line();
-    ck_assert_int_eq(line_answer(ends[0], true), 0);
-    ck_assert_int_eq(line_answer(ends[0], false), 0);
-    ck_assert_int_eq(line_wait(ends[1]), 1);
-    ck_assert_int_eq(line_wait(ends[1]), 0);
+    ck_assert_int_eq(line_answer(ends[0], true, 7), 0);
+    ck_assert_int_eq(line_answer(ends[0], false, 8), 0);
+    ck_assert_int_eq(line_wait(ends[1], &moments[0]), 1);
+    ck_assert_int_eq(line_wait(ends[1], &moments[1]), 0);
+    ck_assert_double_eq_tol(moments[0], 7, 1e-9);
+    ck_assert_double_eq_tol(moments[1], 8, 1e-9);
     ck_assert_int_eq(take(), LINE_WAITS);
     ck_assert_int_eq(take(), LINE_WAITS);
     shutdown(ends[0], SHUT_RDWR);
@@ -111,7 +116,7 @@ START_TEST(an_end_without_a_result_says_why)
     ck_assert_int_eq(read(ends[0], &standing, 5), 5);
     close(ends[1]);
     ck_assert_int_eq(take(), LINE_BROKEN);
-    ck_assert_int_eq(line_answer(ends[0], true), -1);
+    ck_assert_int_eq(line_answer(ends[0], true, 0), -1);
 }
 END_TEST
 

@@ -152,9 +152,9 @@ START_TEST(work_begins_at_its_time)
 
     begin();
     start = clock_seconds();
-    loop_open(&loop, &connections[0], GOAL_ECHO, SIZE, start + 0.06);
-    loop_open(&loop, &connections[1], GOAL_ECHO, SIZE, start + 0.02);
-    loop_open(&loop, &connections[2], GOAL_ECHO, SIZE, start + 0.04);
+    loop_open(&loop, &connections[0], GOAL_ECHO, SIZE, start + 0.6);
+    loop_open(&loop, &connections[1], GOAL_ECHO, SIZE, start + 0.2);
+    loop_open(&loop, &connections[2], GOAL_ECHO, SIZE, start + 0.4);
     ck_assert_uint_eq(loop.busy, 3);
     ck_assert_uint_eq(loop.opened, 0);
     TURN_UNTIL(loop.opened == 3);

@@ -355,11 +355,12 @@ static const char *bottleneck(double busy, double lag, double rate)
     return capture_end(&capture);
 }
 
-/* Catches figures of the client that pass for the server's, and a warning when all is well. The
- * median here is 500 us. */
+/* Catches figures of the client that pass for the server's, a warning when all is well, and advice
+ * that cannot be followed. The median here is 500 us. */
 START_TEST(a_client_that_was_the_bottleneck_says_so)
 {
     settings.processes = 1;
+    settings.concurrency = 5;
     ck_assert_str_eq(bottleneck(90, 0, 0), "");
     ck_assert_str_eq(bottleneck(97.3, 0, 0),
                      "echoload: this client was busy for 97 % of the time, so it may be what limited "
@@ -374,7 +375,14 @@ START_TEST(a_client_that_was_the_bottleneck_says_so)
     settings.processes = 3;
     ck_assert_str_eq(bottleneck(97.3, 0, 0),
                      "echoload: one process of this client was busy for 97 % of the time, so it may "
-                     "be what limited the figures: spread the work over more (-j 6)\n");
+                     "be what limited the figures: spread the work over more (-j 5)\n");
+    settings.concurrency = 3;
+    ck_assert_str_eq(bottleneck(97.3, 0, 0),
+                     "echoload: one process of this client was busy for 97 % of the time, so it may "
+                     "be what limited the figures\n");
+    settings.processes = 200;
+    settings.concurrency = 1000;
+    ck_assert_ptr_ne(strstr(bottleneck(97.3, 0, 0), "(-j 256)"), NULL);
 }
 END_TEST
 

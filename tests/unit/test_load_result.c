@@ -29,6 +29,23 @@ START_TEST(what_processes_found_joins)
 }
 END_TEST
 
+/* Catches a first failure that is of the process that was the first to end. */
+START_TEST(the_first_failure_is_the_earliest)
+{
+    static const double moments[] = {7, 5, 6};
+
+    for (int i = 0; i < 3; i++) {
+        struct load_result *part = &parts[0];
+        *part = (struct load_result){.failures = 1, .first_moment = moments[i], .first_error = i};
+        result_join(&whole, part);
+    }
+    parts[1] = (struct load_result){0}; /* without a failure */
+    result_join(&whole, &parts[1]);
+    ck_assert_int_eq(whole.first_error, 1);
+    ck_assert_uint_eq(whole.failures, 3);
+}
+END_TEST
+
 /* Catches a round in the place of another, and a rate that is that of one process. */
 START_TEST(rounds_join_one_by_one)
 {
@@ -53,4 +70,5 @@ START_TEST(rounds_join_one_by_one)
 }
 END_TEST
 
-SUITE("load_result", what_processes_found_joins, rounds_join_one_by_one)
+SUITE("load_result", what_processes_found_joins, the_first_failure_is_the_earliest,
+      rounds_join_one_by_one)

@@ -2,6 +2,8 @@
  * its own that echoes, or does one thing wrong. */
 #include "suite.h"
 
+#include "clock.h"
+#include "load_line.h"
 #include "load_run.h"
 
 #include <poll.h>
@@ -180,6 +182,48 @@ START_TEST(a_schedule_is_done_whole)
 }
 END_TEST
 
+/* Runs as one of a team that is told to begin so many seconds from now. */
+static void run_as_told(const char *mode, double seconds)
+{
+    double moment = clock_seconds() + seconds;
+    int ends[2];
+
+    result_free(&result);
+    result = (struct load_result){0};
+    settings.mode = load_mode(mode);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    settings.line = ends[1];
+    for (int answers = 0; answers < 2; answers++) /* before the round, and behind it */
+        ck_assert_int_eq(line_answer(ends[0], true, moment), 0);
+    run();
+    ck_assert_double_ge(clock_seconds(), moment + settings.duration);
+    ck_assert_double_eq_tol(result.sum.seconds, settings.duration, 1e-6);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Catches a process of a team that measures when the others have ended, or before they begin: what
+ * it counts would be counted as done in their time. */
+START_TEST(a_round_is_when_all_have_it)
+{
+    start(echo);
+    run_as_told("ping", 0.2);
+    ck_assert_uint_gt(result.sum.latency.total, 0);
+    run_as_told("ping", -1);
+    ck_assert_uint_eq(result.sum.count, 0);
+    run_as_told("stream", -1);
+    ck_assert_uint_eq(result.sum.count, 0);
+    run_as_told("deaf", -1); /* they have stayed, however late */
+    ck_assert_uint_eq(result.sum.count, settings.concurrency);
+    settings.rate = 200;
+    run_as_told("ping", -1); /* a schedule waits for nobody */
+    ck_assert_uint_eq(result.sum.late, 10);
+    ck_assert_double_gt(result.sum.latency.longest, 0.9);
+    ck_assert_uint_eq(result.failures, 0);
+    finish();
+}
+END_TEST
+
 /* Catches what is not begun in time and is counted nowhere. */
 START_TEST(what_was_never_begun_has_failed)
 {
@@ -323,6 +367,7 @@ START_TEST(small_segments_do_not_wait)
 END_TEST
 
 SUITE("load_run", each_round_has_its_own_tally, a_warm_up_is_in_no_tally, a_schedule_is_done_whole,
-      what_was_never_begun_has_failed, every_mode_sees_what_goes_wrong,
+      a_round_is_when_all_have_it, what_was_never_begun_has_failed,
+      every_mode_sees_what_goes_wrong,
       held_connections_are_counted_apart, those_that_hold_are_counted_in_the_end,
       an_interruption_leaves_one_round, a_run_leaves_no_descriptor, small_segments_do_not_wait)

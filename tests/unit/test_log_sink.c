@@ -124,7 +124,8 @@ static int take_flag_off(void *data)
     if (write_until_full() == -1)
         return 2;
     (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) & ~O_NONBLOCK);
-    return write_line() ? 3 : 0;
+    /* The kernel makes room in a terminal when it comes to that: so until nothing is taken again. */
+    return write_until_full() == -1 ? 3 : 0;
 }
 
 /* Catches a flag that is set once, and trusted for ever though it is not ours. */

@@ -296,7 +296,7 @@ uninstall:
 dist:
 	@mkdir -p $(BUILD)
 	tar --exclude __pycache__ --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
-	  Makefile README COPYING src man tests examples .ci .gitignore
+	  Makefile README COPYING src man tests examples .ci .clang-tidy .gitignore
 	@echo $(BUILD)/forkecho-$(VERSION).tar.gz
 
 clean:

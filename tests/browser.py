@@ -70,10 +70,10 @@ class Browser:
         """A command of Chromium's own protocol."""
         return self.ask('/goog/cdp/execute', {'cmd': command, 'params': parameters})
 
-    def show(self, path, width, scheme='light'):
+    def show(self, path, width, scheme='light', media='screen'):
         self.tell('Emulation.setDeviceMetricsOverride', width=width, height=800,
                   deviceScaleFactor=1, mobile=width < 600)
-        self.tell('Emulation.setEmulatedMedia', media='screen',
+        self.tell('Emulation.setEmulatedMedia', media=media,
                   features=[{'name': 'prefers-color-scheme', 'value': scheme}])
         self.ask('/url', {'url': f'file://{path}'})
 

@@ -2,6 +2,7 @@
 import csv
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -207,13 +208,29 @@ def test_help_fits_a_screen():
     (['-s', 'no_eintr'], 'is a hazard'),
     (['-n', '0'], 'from 1 on'),
     (['-o', 'xml'], 'csv'),
-    (['-w', 'long'], 'long'),
+    (['-w', 'long'], 'from 1 to'),
+    (['-w', '0'], 'from 1 to'),
 ])
 def test_what_cannot_be_run_is_said(arguments, words):
-    """Catches a mistyped name that ends in a traceback, or in no trial and exit status 0."""
+    """Catches a mistyped name that ends in a traceback, or in no trial and exit status 0; and no
+    patience at all, with which every server is given up, so that right ones are caught."""
     done = expose(*arguments)
     assert (done.returncode, done.stdout) == (2, ''), done
     assert words in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_too_few_descriptors_are_said_at_the_start():
+    """Catches clients that expose itself has no descriptor for, and counts as lost by a server."""
+    def few(soft, hard):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    done = expose('-n', '1', '-j', '4', 'shared_client', preexec_fn=few(200, 200))
+    assert (done.returncode, done.stdout) == (2, '')
+    assert 'need 256 open files' in done.stderr and '-j 3' in done.stderr
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    done = expose('-M', '-n', '1', '-j', '1', 'shared_client', '-s', program('forkecho'),
+                  preexec_fn=few(32, hard))
+    assert (done.returncode, done.stderr) == (0, ''), 'the soft limit is ours to raise'
 
 
 def test_a_program_that_is_no_server_is_said():

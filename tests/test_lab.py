@@ -105,6 +105,7 @@ def test_a_small_run_measures_every_workload_and_draws_it(folder):
             assert (output / f'{figure.name}.svg').read_text().startswith('<svg ')
     for claim in (row['claim'] for row in read(output / 'verdicts.csv')):
         assert claim in out and claim.replace("'", '&#x27;') in page
+    assert verdicts.ONE_ROUND in out and verdicts.ONE_ROUND in page
 
 
     crashed = {row['model']: row for row in rows(output, 'misbehaviour') if row['kind'] == 'crash'}
@@ -241,7 +242,10 @@ def test_what_is_not_there_is_said_at_the_start(folder):
     assert 'lifecycle, connect, ping' in err
     assert 'no model is named' in refused('-o', output, '--models', ',')
     assert 'quick or full' in refused('-o', output, LAB='half')
-    assert '--seconds' in refused('-o', output, '--seconds', '0')
+    assert refused('-o', output, '--seconds', '0') == (
+        "lab: argument --seconds: '0' is no number from 0.05 to 60"
+        ' (see examples/lab/run --help)\n')
+    assert "'x' is no number from 1 to" in refused('-o', output, '--rounds', 'x')
     assert not output.exists()
 
 
@@ -609,7 +613,7 @@ def test_apart_but_near_is_said_as_such_and_another_build_too():
     assert claim('forkecho', 'textbook') == 'forkecho and textbook: no difference.'
     best = verdicts.ranking(spreads, False, 'Least', '')[0]
     assert best.claim.endswith('no clear difference between them.')
-    assert best.note.endswith('times: forkecho-static')
+    assert best.note.endswith('times: forkecho-static.')
 
 
 def test_the_claims_of_two_noisy_runs_are_the_same():
@@ -689,7 +693,7 @@ def test_his_order_is_that_of_all_his_hosts():
             for model, cost in (('forkecho', 0.7), ('preforkecho', 0.15), ('threadecho', 0.24),
                                 ('iterecho', 0.2))]
     claim = verdicts.of_figure_30_1(rows)[-1].claim
-    assert claim == ('Still in his order: fork over prefork, fork over thread;'
+    assert claim == ('Still in his order: fork over prefork, fork over thread.'
                      ' In the other order now: prefork over thread.')
     assert [round(value, 6) for value in stevens.above(rows)['preforkecho']] == [-0.05] * 3
     assert stevens.above([row for row in rows if row['model'] != 'iterecho']) == {}
@@ -701,7 +705,20 @@ def test_every_workload_has_verdicts_also_of_nothing():
         failed = {'model': 'forkecho', 'note': 'died', WORKLOADS[name].step: None,
                   **dict.fromkeys(WORKLOADS[name].columns)}
         assert verdicts.OF[name]([]) == []
-        verdicts.OF[name]([failed])
+        assert [each.claim for each in verdicts.of(name, [failed])] == [
+            'No verdict: no server could be measured.']
+
+
+def test_where_no_verdict_is_drawn_is_said_why():
+    """Catches a workload that was measured and of which the page says nothing."""
+    few = [{'model': 'forkecho', 'clients': step, 'round': 1, 'note': None, 'main_us': 60.0,
+            'cpu_us': 60.0, 'cpu_s': 0.3} for step in (0, 100)]
+    claim = verdicts.of('held', few)[0].claim
+    assert 'No verdict' in claim and '500 clients or more' in claim
+    for name in ('connect', 'ping', 'figure-30.1'):
+        assert verdicts.of(name, few)[0].claim == \
+            'No verdict: there is no other server to compare with.'
+    assert verdicts.of('held', []) == []
 
 
 # ---- the page in a browser ---------------------------------------------------------------
@@ -837,6 +854,19 @@ def test_every_plot_can_be_read(page, browser, width, scheme):
 
 
 @needs_gnuplot
+@pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
+def test_a_sheet_of_paper_is_wide_enough(page, browser):
+    """Catches a table or a plot of which the printer cuts off the right, as paper does not scroll:
+    A4 is 794 px wide, and 718 between the margins."""
+    browser.show(page, 718, media='print')
+    wide = browser.run('''return [...document.querySelectorAll('table, svg, h2')]
+        .filter((e) => !e.closest('details') &&
+                       e.getBoundingClientRect().right > document.documentElement.clientWidth)
+        .map((e) => `${e.closest('section').id} ${e.tagName}`)''')
+    assert wide == []
+
+
+@needs_gnuplot
 def test_a_model_has_one_colour_in_all_plots(page):
     """Catches a reader who follows the wrong line from one plot to the next."""
     colours = {}
@@ -854,8 +884,10 @@ def test_a_model_has_one_colour_in_all_plots(page):
 @needs_gnuplot
 def test_the_page_says_how_it_judges_and_what_is_not_there(page):
     """Catches a rule that only the source knows, a busy client that looks like a slow server, a
-    model that is missing without a word, and long rows of numbers in a sentence."""
+    model that is missing without a word, long rows of numbers in a sentence, and a table or column
+    that has no name where the page is read aloud."""
     text = page.read_text()
+    assert 'aria-label=""' not in text and '<th scope="col"></th>' not in text
     for rule in verdicts.RULES:
         assert html.escape(rule) in text
     assert 'No verdict is drawn from rates and waits' in text
@@ -865,6 +897,7 @@ def test_the_page_says_how_it_judges_and_what_is_not_there(page):
     assert all(part.count('</') <= 12 or '<table>' in part
                for part in re.findall('<li><strong>.*?</li>', text))
     assert 'scaled to 5,000' in text
+    assert verdicts.ONE_ROUND not in text
 
 
 def test_a_model_that_is_not_in_a_plot_is_named():

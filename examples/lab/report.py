@@ -47,6 +47,9 @@ class Data:
     def rows(self, workload):
         return self.kept.get(workload, [])
 
+    def rounds(self):
+        return len({row['round'] for rows in self.kept.values() for row in rows if row['round']})
+
     def lines(self, workload, value, above=-1, scale=1):
         """{model: [(clients, Spread)]}, for more clients than `above`."""
         rows, series = self.rows(workload), {}
@@ -270,9 +273,10 @@ def verdicts_html(found):
     def one(verdict):
         if len(verdict.numbers) <= MANY_ROWS and not verdict.head:
             return escape(verdicts.in_words(verdict))
-        head = verdict.head or ['model', *[''] * (len(verdict.numbers[0]) - 1)]
+        head = verdict.head or ['model', 'measured']
         return escape(verdict.note) + table(head, [list(map(escape, row))
-                                                   for row in verdict.numbers])
+                                                   for row in verdict.numbers],
+                                            label=verdict.claim)
     return '<ul class="verdicts">' + ''.join(
         f'<li><strong>{escape(each.claim)}</strong> {one(each)}</li>'
         for each in found) + '</ul>' if found else ''
@@ -301,8 +305,9 @@ def section_html(section, data, style, folder, results, found):
             f'{numbers_table(section.workload, data)}</details></section>')
 
 
-def summary_html(sections):
-    return '<section id="summary"><h2>In short</h2><dl>' + ''.join(
+def summary_html(sections, data):
+    doubt = f'<p><strong>{verdicts.ONE_ROUND}</strong></p>' if data.rounds() == 1 else ''
+    return f'<section id="summary"><h2>In short</h2>{doubt}<dl>' + ''.join(
         f'<dt><a href="#{section.workload}">{escape(section.title)}</a></dt>'
         + ''.join(f'<dd>{escape(each.claim)}</dd>' for each in found)
         for section, found in sections if found) + '</dl>' + rules_html() + '</section>'
@@ -318,7 +323,7 @@ def write(folder, machine, models, known, results):
     data, style = Data(results, models), plots.Style(known)
     (folder / 'machine.txt').write_text(''.join(f'{name}: {value}\n'
                                                 for name, value in machine.items()))
-    sections = [(section, verdicts.OF[section.workload](data.rows(section.workload)))
+    sections = [(section, verdicts.of(section.workload, data.rows(section.workload)))
                 for section in SECTIONS if section.workload in results]
     with open(folder / 'verdicts.csv', 'w', newline='') as file:
         writer = csv.writer(file)
@@ -326,7 +331,7 @@ def write(folder, machine, models, known, results):
         for section, found in sections:
             writer.writerows([section.workload, each.claim, verdicts.in_words(each)]
                              for each in found)
-    body = summary_html(sections) + models_html(models) + ''.join(
+    body = summary_html(sections, data) + models_html(models) + ''.join(
         section_html(section, data, style, folder, results, found)
         for section, found in sections) + machine_html(machine)
     page = (HERE / 'page.html').read_text()
@@ -341,12 +346,15 @@ def write(folder, machine, models, known, results):
 def models_html(models):
     return '<section><h2>The servers</h2>' + table(
         ['model', 'what it is'], [[escape(name), escape(model.about)]
-                                  for name, model in models.items()]) + '</section>'
+                                  for name, model in models.items()],
+        label='The servers') + '</section>'
 
 
 def machine_html(machine):
     return '<section><h2>The machine and the run</h2>' + table(
-        ['', ''], [[escape(name), escape(value)] for name, value in machine.items()]) + \
+        ['what', 'as it was'],
+        [[escape(name), escape(value)] for name, value in machine.items()],
+        label='The machine and the run') + \
         ('<p>Processor time is that of the server and of all processes that it made, from its'
          ' start to its end (wait4): also of those that it left to be reaped by others. The load'
          ' generator shares the processors. All servers were measured in turn, round by round, so'

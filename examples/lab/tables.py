@@ -9,14 +9,15 @@ from verdicts import BUSY, column, number
 from workloads import MISCHIEF, WORKLOADS
 
 
-def table(head, rows, caption=''):
-    """Rows of cells that are safe as they are; the first of each is its head."""
+def table(head, rows, caption='', label=''):
+    """Rows of cells that are safe as they are; the first of each is its head. `label` is what a
+    program calls it that reads the page aloud, where no caption does."""
     def cells(row):
         return f'<th scope="row">{row[0]}</th>' + ''.join(f'<td>{cell}</td>' for cell in row[1:])
     top = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     said = f'<p class="caption">{escape(caption)}</p>' if caption else ''
     return (f'<div class="table">{said}<div class="wide" tabindex="0" role="region"'
-            f' aria-label="{escape(caption or "A table")}"><table><thead><tr>{top}</tr></thead>'
+            f' aria-label="{escape(caption or label)}"><table><thead><tr>{top}</tr></thead>'
             '<tbody>' + ''.join(f'<tr>{cells(row)}</tr>' for row in rows)
             + '</tbody></table></div></div>')
 

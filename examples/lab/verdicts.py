@@ -29,6 +29,8 @@ RULES = [
     ' nearer than that. The next run may well turn it round, so it is no clear difference.',
     f'More or less: the spreads are apart, and the medians by {CLEAR} times or more.']
 
+ONE_ROUND = 'There was only one round, so there is no spread, and a difference may be chance.'
+
 # numbers: a row a model, the name first. head: what the columns are, where that is not plain.
 Spread = namedtuple('Spread', 'median low high')
 Verdict = namedtuple('Verdict', 'claim numbers head note', defaults=((), (), ''))
@@ -137,7 +139,7 @@ def ranking(spreads, high_is_best, word, unit):
              if spreads[name].low > first.high or spreads[name].high < first.low]
     return [Verdict(claim, [(name, told(spreads[name], unit))
                             for name in dict.fromkeys([*best, last])],
-                    note=f'apart from the first, but by less than {CLEAR} times: {listed(apart)}'
+                    note=f'Apart from the first, but by less than {CLEAR} times: {listed(apart)}.'
                     if apart else '')]
 
 
@@ -358,9 +360,25 @@ def order(spent):
     words = [('Still in his order', still), ('In the other order now', changed),
              ('No clear difference any more', same)]
     rows = [(one, told(spent[one], ' s')) for one in stevens.matched() if one in spent]
-    return [Verdict('; '.join(f'{word}: {", ".join(group)}' for word, group in words if group)
-                    + '.', rows, note='the dearer of the two named first, as on all of his'
+    return [Verdict(' '.join(f'{word}: {", ".join(group)}.' for word, group in words if group),
+                    rows, note='the dearer of the two named first, as on all of his'
                     ' machines that have both')] if still or changed or same else []
+
+
+def untold(workload, rows):
+    """Why no verdict is drawn from what there is."""
+    if all(row.get('note') for row in rows):
+        return 'No verdict: no server could be measured.'
+    if workload == 'held':
+        return ('No verdict: a cost that grows is known from one that does not only where'
+                f' {MANY} clients or more are held.')
+    return 'No verdict: there is no other server to compare with.'
+
+
+def of(workload, rows):
+    """The verdicts of a workload; where there is none, one that says why."""
+    found = OF[workload](rows)
+    return found if found or not rows else [Verdict(untold(workload, rows))]
 
 
 OF = {'lifecycle': of_lifecycle, 'connect': of_connect, 'ping': of_ping, 'held': of_held,

@@ -5,6 +5,7 @@
 #include "load_result.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@ struct message {
 
 struct answer {
     double moment;
-    bool goes_on;
+    uint64_t goes_on; /* so wide that there is no byte between them that has no value */
 };
 
 /* ---- bytes ---- */
@@ -73,7 +74,7 @@ int line_wait(int line, double *moment)
         receive_all(line, &answer, sizeof answer) == -1)
         return -1;
     *moment = answer.moment;
-    return answer.goes_on ? 1 : 0;
+    return answer.goes_on != 0 ? 1 : 0;
 }
 
 int line_end(int line, int error, const struct load_result *result)

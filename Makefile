@@ -259,7 +259,12 @@ hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose
 
 # All servers and all hazards: what the lab compares, and what its sheet speaks of.
-lab: all hazard-servers $(if $(shell command -v $(STATIC_CC)),static)
+# What would be missed only after the builds is asked for before them.
+lab:
+	@command -v gnuplot >/dev/null || \
+	  { echo 'lab: gnuplot is missing, which draws the plots: make deps installs it' >&2; exit 1; }
+	@$(MAKE) --no-print-directory all hazard-servers \
+	  $(if $(shell command -v $(STATIC_CC)),static)
 	@BUILD=$(BUILD) examples/lab/run
 
 lint:

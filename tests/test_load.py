@@ -160,7 +160,8 @@ def test_a_summary_is_of_all_rounds(server):
     rates = sorted(each['rate'] for each in rounds)
     assert total['count'] == sum(each['count'] for each in rounds)
     assert total['late'] == sum(each['late'] for each in rounds)
-    assert total['seconds'] == pytest.approx(0.24, abs=0.05)
+    assert total['seconds'] == pytest.approx(sum(each['seconds'] for each in rounds), abs=0.01)
+    assert total['seconds'] >= 0.23
     assert total['rate'] == pytest.approx((rates[1] + rates[2]) / 2, abs=0.11)
     assert (total['rate-min'], total['rate-max']) == (rates[0], rates[3])
     assert total['max'] == max(each['max'] for each in rounds)
@@ -537,7 +538,7 @@ def test_progress_is_one_line_that_is_erased(server):
     lines = [line for line in lines if line.startswith('round')]
     assert {line.split(':')[0] for line in lines} == {'round 1 of 2', 'round 2 of 2'}
     assert all('5 live' in line for line in lines)
-    assert 4 <= len(lines) <= 10  # five times a second, on a machine with little time maybe less
+    assert len(lines) <= 10  # five times a second, on a machine with little time maybe less
     assert all(float(re.search(r': ([\d.]+) ', line)[1]) > 0 for line in lines)
 
 
@@ -579,7 +580,7 @@ def test_every_mode_can_be_spread(server, mode):
     assert len(whole['rounds']) == (2 if rounds else 1)
     assert (got['held'], got['held-failed'], got['held-lost'], got['failed']) == (5, 0, 0, 0)
     assert got['count'] == 7 if mode in ['hold', 'deaf'] else got['count'] > 0
-    assert got['seconds'] == pytest.approx(0.1 * len(whole['rounds']), abs=0.05)
+    assert got['seconds'] == pytest.approx(0.1 * len(whole['rounds']), rel=0.8)  # once, not thrice
     assert got['p50'] is not None
 
 
@@ -779,7 +780,7 @@ def test_a_team_has_one_line_of_progress(server):
     _, shown = on_a_terminal('ping', '-j', '2', '-c', '3', '-H', '2', '-d', '1s', srv.address)
     assert '\n' not in shown
     lines = [line for line in shown.split('\r\033[K') if line.startswith('round')]
-    assert 2 <= len(lines) <= 6 and all('5 live' in line for line in lines[1:])
+    assert 1 <= len(lines) <= 6 and all('5 live' in line for line in lines[1:])
 
 
 def limited(limit, *arguments):

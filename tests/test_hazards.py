@@ -219,6 +219,7 @@ def test_what_cannot_be_run_is_said(arguments, words):
     assert words in done.stderr and 'Traceback' not in done.stderr
 
 
+@needs_mistakes
 def test_too_few_descriptors_are_said_at_the_start():
     """Catches clients that expose itself has no descriptor for, and counts as lost by a server."""
     def few(soft, hard):

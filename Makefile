@@ -67,7 +67,7 @@ help:
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
-	  'make check-faults    run the servers while their system calls fail (about three minutes)' \
+	  'make check-faults    run the servers while their system calls fail (about two minutes)' \
 	  'make coverage   run them with lines of src/ counted, and report' \
 	  'make memcheck   run unit suites and some behaviours under valgrind' \
 	  'make instructions   count what a connection costs in instructions (valgrind)' \
@@ -79,8 +79,8 @@ help:
 	  'make bench-scale  measure with up to 30,000 live connections (up to eight minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
-	  'make hazards    the famous mistakes, caught, and our servers beside them (three minutes)' \
-	  'make lab        compare all servers, with plots (about three minutes; LAB=full: half an hour)' \
+	  'make hazards    the famous mistakes, caught, and our servers beside them (about a minute)' \
+	  'make lab        compare all servers, with plots (under four minutes; LAB=full: most of an hour)' \
 	  'make lint       static checks of C, shell, Python and man pages' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \

@@ -593,9 +593,10 @@ def make_targets():
 
 
 def readme_targets():
-    """The targets of each `make ...` in README: in backticks, or alone on an indented line."""
+    """The targets of each `make ...` in README: in backticks, or first on an indented line, alone or
+    in a column."""
     commands = re.findall(r'`make\b([^`]*)`', readme())
-    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b([^#\n]*)', readme(), re.M)
+    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b((?: [^#\s]+)*)', readme(), re.M)
     return {word for words in commands for word in words.split() if re.match(r'[\w.]', word)
             and '=' not in word}
 

@@ -51,9 +51,10 @@
 #include <sys/types.h>
 
 /* None of them is sent by a terminal or asked of a server by a person. A stray POOL_LEAVE costs a
- * child, which is replaced. A verdict is believed from the parent only, and is queued: with one
- * that is only pending or not (POSIX.1-2008, 2.4.1) a stray one that is pending already would
- * swallow the parent's, and the child wait for ever. */
+ * child, which is replaced. A verdict is believed from the parent only, as far as the system
+ * tells whom it is from (pool_child.c), and is queued: with one that is only pending or not
+ * (POSIX.1-2008, 2.4.1) a stray one that is pending already would swallow the parent's, and the
+ * child wait for ever. */
 #define POOL_LEAVE SIGUSR2
 #ifdef SIGRTMIN
 #define POOL_ADMIT SIGRTMIN

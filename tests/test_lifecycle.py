@@ -279,9 +279,8 @@ def test_an_idle_server_uses_no_processor(server):
     assert process(srv.pid).cpu - before < 0.1
 
 
-def test_a_server_ends_with_its_terminal(server):
-    """Catches a server that somebody ran by hand, and that lives on unseen, as an upgraded one,
-    when the window is closed."""
+def hung_up(server):
+    """A server whose terminal is gone, and that has closed its listener; and its client."""
     master, slave = os.openpty()
     srv = server(stderr=slave)
     os.close(slave)
@@ -290,6 +289,13 @@ def test_a_server_ends_with_its_terminal(server):
     os.close(master)
     srv.send_signal(signal.SIGHUP)
     eventually(lambda: not srv.listens(), 'the listener is closed')
+    return srv, client
+
+
+def test_a_server_ends_with_its_terminal(server):
+    """Catches a server that somebody ran by hand, and that lives on unseen, as an upgraded one,
+    when the window is closed."""
+    srv, client = hung_up(server)
     assert client.echo(b'still served') == b'still served'
     client.close()
     assert srv.wait() == 0
@@ -304,14 +310,7 @@ def test_the_second_hang_up_asks_before_it_kills(server):
 
 def second_hang_up(server):
     """The seconds from the second one to the end."""
-    master, slave = os.openpty()
-    srv = server(stderr=slave)
-    os.close(slave)
-    client = srv.connect()
-    assert client.echo(b'x') == b'x'
-    os.close(master)
-    srv.send_signal(signal.SIGHUP)
-    eventually(lambda: not srv.listens(), 'the listener is closed')
+    srv, client = hung_up(server)
     start = time.monotonic()
     srv.send_signal(signal.SIGHUP)
     assert srv.wait() == 0

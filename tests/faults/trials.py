@@ -208,7 +208,7 @@ class Trial:
     def start(self, *options, listen=None, **settings):
         self.path = self.folder / 's'
         self.srv = Server(self.name, *options, listen=listen or ['127.0.0.1:0', self.path],
-                               env=self.faults.environment(), **settings)
+                          env=self.faults.environment(), **settings)
         return self.srv
 
     def at_once(self, count):

@@ -186,15 +186,20 @@ static void stray(pid_t pid, int number)
     ck_assert_int_eq(waitpid(other, NULL, 0), other);
 }
 
+/* A child of a pool that asks its parent about each client. */
+static pid_t start_asking_child(void)
+{
+    options.max_per_source = 1;
+    open_pool(1);
+    return start_child();
+}
+
 /* Catches a client that is served before the parent has said so, or although it has said no; and a
  * signal of somebody else's that is taken for its word. */
 START_TEST(a_child_does_what_the_verdict_says)
 {
-    pid_t pid;
+    pid_t pid = start_asking_child();
 
-    options.max_per_source = 1;
-    open_pool(1);
-    pid = start_child();
     for (int i = 0; i < 20; i++) {
         bool yes = i % 3 > 0;
         int client = connect_to(0);
@@ -217,11 +222,8 @@ END_TEST
 START_TEST(a_stray_signal_swallows_no_verdict)
 {
 #ifdef SIGRTMIN /* elsewhere signals are not queued */
-    pid_t pid;
+    pid_t pid = start_asking_child();
 
-    options.max_per_source = 1;
-    open_pool(1);
-    pid = start_child();
     for (int i = 0; i < 20; i++) {
         bool yes = i % 3 > 0;
         int client = connect_to(0);

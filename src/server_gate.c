@@ -109,7 +109,10 @@ bool gate_is_open(const struct server *server, double now)
 
 double gate_wakes(const struct server *server, double now)
 {
-    double times[] = {episode_ends(server), now < server->closed_until ? server->closed_until : 0};
+    /* A held client makes no descriptor ready: one whose time has come is not to be slept over. */
+    double over = server->holding ? now : 0;
+    double times[] = {episode_ends(server),
+                      now < server->closed_until ? server->closed_until : over};
 
     return clock_earliest(times, sizeof times / sizeof times[0]);
 }

@@ -38,7 +38,7 @@ def test_a_small_soak(server_name, start):
     stays, a wrong byte, a line of the log that nobody expects. Its seed is in what it says."""
     soak = start(server_name, CONNECTIONS=3000)
     said, _ = soak.communicate(timeout=10 * DEADLINE)
-    assert soak.returncode == 0, said
+    assert soak.returncode == 0, f'{said.splitlines()[-1:]}\n{said}'  # the verdict first
     assert re.search(rf'^soak: {server_name}: held', said, re.M)
 
 

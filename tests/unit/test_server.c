@@ -403,6 +403,22 @@ START_TEST(a_held_client_comes_back_after_the_pause)
 }
 END_TEST
 
+/* Catches a held client that is slept over, as its pause ended between the look at it and the wait:
+ * where no child is live, nothing else ends that wait. */
+START_TEST(a_held_client_whose_pause_is_over_is_not_slept_over)
+{
+    struct server *server = new_server(4);
+
+    held(server);
+    server->closed_until = clock_seconds();
+    ck_assert_double_eq(gate_wakes(server, server->closed_until), server->closed_until);
+    wait_for(server, LATER); /* the suite's timeout ends it */
+    ck_assert(server->holding);
+    server->closed_until = 0; /* a child has ended */
+    wait_for(server, LATER);
+}
+END_TEST
+
 /* Catches a load on a machine that has too much of it already: pauses that do not grow, and
  * clients who wait for minutes: pauses that grow for ever. */
 START_TEST(pauses_grow_to_a_second)
@@ -744,6 +760,7 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_stop_is_told_where_a_start_was, a_denied_client_is_refused_and_closed,
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
+      a_held_client_whose_pause_is_over_is_not_slept_over,
       pauses_grow_to_a_second, an_episode_of_failures_is_two_lines,
       without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,

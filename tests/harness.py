@@ -46,6 +46,8 @@ AS_OURSELVES = ['-u', str(os.geteuid())]
 
 forks_only = pytest.mark.only('forkecho')  # for what only a process per client can have
 with_processes = pytest.mark.only('forkecho', 'preforkecho')  # for what any child process can have
+# For what whoever starts processes or threads for its clients can have.
+with_starts = pytest.mark.only('forkecho', 'preforkecho', 'threadecho', 'threadpoolecho')
 # What main.c and the library do before serve(), and with -i instead of it, is one code, which one
 # rule of the Makefile links into every server: one of processes and one of threads stand for all.
 before_serving = pytest.mark.only('forkecho', 'threadecho')

@@ -126,11 +126,17 @@ def confined(pid):
     return True
 
 
+def rests(pid):
+    """Whether a child is in accept, or waits for its client; or has been let go."""
+    child = process(pid)
+    return child is None or (confined(pid) and child.state != 'R')
+
+
 def pool(srv):
     """The pids of the children, once the parent has started all that it wants."""
     srv.status()
     pids = {each.pid for each in children(srv.pid) if each.state != 'Z'}
-    eventually(lambda: all(confined(pid) for pid in pids), 'all accept')
+    eventually(lambda: all(rests(pid) for pid in pids), 'all accept')
     return pids
 
 

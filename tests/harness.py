@@ -108,6 +108,12 @@ def process(pid, folder='/proc'):
     return Process(int(pid), field[0].decode(), int(field[1]), int(field[3]), cpu)
 
 
+def dead(pid):
+    """Whether a process has ended; perhaps nobody has waited for it yet."""
+    found = process(pid)
+    return found is None or found.state in 'ZX'
+
+
 def processes(folder='/proc'):
     """All there are. That takes as long as there are processes on the machine: who can ask for a
     server's own asks children()."""

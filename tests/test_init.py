@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import DEADLINE, TOP, Client, eventually, needs_root, process, program
+from harness import DEADLINE, TOP, Client, dead, eventually, needs_root, process, program
 
 pytestmark = needs_root
 SCRIPT = TOP / 'examples' / 'init' / 'forkecho'
@@ -71,10 +71,10 @@ class Service:
         if state in ('running', 'dead'):
             assert self.does('start') == 0
         if state == 'dead':
-            dead = self.pid
-            os.kill(dead, signal.SIGKILL)
-            eventually(lambda: is_gone(dead), 'the server is dead')
-            self.pidfile.write_text(f'{dead}\n')
+            pid = self.pid
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda: dead(pid), 'the server is dead')
+            self.pidfile.write_text(f'{pid}\n')
         if state == 'empty':
             self.pidfile.write_text('')
         if state == 'foreign':
@@ -93,12 +93,7 @@ class Service:
         if pid and process(pid) and 'forkecho' in open(f'/proc/{pid}/stat').read():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            eventually(lambda: is_gone(pid), 'the server is gone')
-
-
-def is_gone(pid):
-    found = process(pid)
-    return found is None or found.state in 'ZX'
+            eventually(lambda: dead(pid), 'the server is gone')
 
 
 @pytest.fixture
@@ -208,7 +203,7 @@ def test_a_pidfile_that_nobody_could_not_remove_is_none(service, shell):
     assert subject.does('start') == 0
     pid = subject.pid
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: is_gone(pid), 'the server has ended')
+    eventually(lambda: dead(pid), 'the server has ended')
     assert subject.does('status') == 3
     assert subject.does('start') == 0
     assert subject.serves()
@@ -225,9 +220,9 @@ def test_a_stop_lets_clients_finish(service, shell):
                                     env={**os.environ, 'FORKECHO_SETTINGS': str(subject.settings)})
         eventually(lambda: not subject.serves(), 'the drain has begun')
         assert client.echo(b'y') == b'y'
-        assert stopping.poll() is None and not is_gone(pid)
+        assert stopping.poll() is None and not dead(pid)
     assert stopping.wait(DEADLINE) == 0
-    assert is_gone(pid)
+    assert dead(pid)
 
 
 def test_a_stop_ends_whom_the_drain_does_not(service, shell):
@@ -239,7 +234,7 @@ def test_a_stop_ends_whom_the_drain_does_not(service, shell):
     with Client(subject.address) as client:
         assert client.echo(b'x') == b'x'
         assert subject.does('stop') == 0
-        assert is_gone(pid)
+        assert dead(pid)
 
 
 def test_reload_keeps_the_process_and_its_clients(service):

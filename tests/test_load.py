@@ -24,8 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, eventually, forks_only,
-                     needs_root, new_user, process, program, run)
+from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, dead, eventually,
+                     forks_only, needs_root, new_user, program, run)
 
 PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
 KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
@@ -662,7 +662,7 @@ def team():
 
 def all_gone(members):
     """But for the dead that are waited for by nobody, where process 1 is no init."""
-    return all(each is None or each.state == 'Z' for each in map(process, members))
+    return all(map(dead, members))
 
 
 @forks_only

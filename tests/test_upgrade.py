@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, SANITIZERS, children, descriptors, eventually, forks_only,
-                     has_ipv6, long, needs_root, new_user, process, program, run)
+from harness import (BUILD, DEADLINE, SANITIZERS, children, dead, descriptors, eventually,
+                     forks_only, has_ipv6, long, needs_root, new_user, program, run)
 from test_syslog import Syslog, private_dev, visit
 
 # The figure that is to be reached, and what a build that is slow on purpose can do of it.
@@ -450,7 +450,7 @@ def test_a_detached_server_finds_its_program_again_and_again(server_name, folder
             assert 'cannot' not in log.read_text()
     finally:
         os.kill(pid, signal.SIGTERM)
-    eventually(lambda: process(pid) is None or process(pid).state == 'Z', 'it has ended')
+    eventually(lambda: dead(pid), 'it has ended')
     assert not pidfile.exists()
 
 

@@ -43,6 +43,18 @@ def children_of(pid):
         return []
 
 
+def in_backlog(addresses):
+    """How many connections wait to be accepted: the receive queue of a listener, proc(5), net/tcp.
+    Of a Unix socket that is not told."""
+    ports = {int(address.rpartition(':')[2]) for address in addresses if ':' in address}
+    waiting = 0
+    for file in filter(Path.exists, map(Path, ('/proc/net/tcp', '/proc/net/tcp6'))):
+        for port, queue in re.findall(r'^ *\d+: \w+:(\w+) \w+:\w+ 0A \w+:(\w+) ', file.read_text(),
+                                      re.M):
+            waiting += int(queue, 16) if int(port, 16) in ports else 0
+    return waiting
+
+
 def is_dead(child):
     return child is not None and child.state == 'Z'
 

@@ -55,7 +55,8 @@ class Launcher:
 
     def finish(self):
         for each in marked(self.folder):
-            os.kill(each.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was ending
+                os.kill(each.pid, signal.SIGKILL)
 
 
 def gone(pid):

@@ -25,14 +25,14 @@ _Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(u
  * it readable at once, again and again. Seconds. */
 #define READ_PAUSE 0.01
 
-static int set_flags(int descriptor)
+static int set_flags(int descriptor, bool blocks)
 {
-    if (fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
+    if (!blocks && fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
         return -1;
     return fcntl(descriptor, F_SETFD, FD_CLOEXEC);
 }
 
-int ledger_open(struct ledger *ledger)
+int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
     int ends[2];
 
@@ -41,7 +41,7 @@ int ledger_open(struct ledger *ledger)
         return -1;
     ledger->read_end = ends[0];
     ledger->write_end = ends[1];
-    if (set_flags(ends[0]) == 0 && set_flags(ends[1]) == 0)
+    if (set_flags(ends[0], false) == 0 && set_flags(ends[1], writer == LEDGER_WAITS) == 0)
         return 0;
     ledger_close(ledger);
     return -1;

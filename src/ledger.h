@@ -6,10 +6,12 @@
  * (Linux 5.13). So the parent has to know who ended: a child's last act is one record on
  * this pipe. The parent reads the ledger when SIGCHLD comes and reaps those it names.
  *
- * A record is smaller than PIPE_BUF, so write(2) puts it there whole or not at all. Both
- * ends are non-blocking: the parent never waits for a child, and a child waits for a full
- * ledger (a stopped parent) only so long, then exits without a record, which the sweep
- * puts right.
+ * A record is smaller than PIPE_BUF, so write(2) puts it there whole or not at all. The read
+ * end is non-blocking: the parent never waits for a child. A child waits for a full ledger
+ * (a stopped parent) only so long, then exits without a record, which the sweep puts right.
+ * Threads, and children that go on, are swept by nobody: they wait in write(2), and the system
+ * wakes one for each room. If thousands looked again and again, whoever reads would get no
+ * processor.
  *
  * The parent trusts nothing that it reads here: a child may have been subverted. Each
  * record begins with a mark and ends with a seal over its fields; bytes that are no record
@@ -43,6 +45,9 @@ struct record {
 #define LEDGER_BATCH 64
 #define LEDGER_JUNK_MAX 65536 /* what a pipe holds; who writes more is at it on purpose */
 
+/* What a writer does while the ledger is full. */
+enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
+
 struct ledger {
     int read_end, write_end;
     size_t held;        /* bytes in `batch` that are still to be taken */
@@ -51,8 +56,9 @@ struct ledger {
     unsigned long junk; /* bytes skipped since they were last told */
 };
 
-/* Opens the pipe, both ends non-blocking and close-on-exec. Returns 0, or -1 with errno. */
-int ledger_open(struct ledger *ledger);
+/* Opens the pipe, close-on-exec; the write end blocks for a writer that waits. Returns 0, or -1
+ * with errno. */
+int ledger_open(struct ledger *ledger, enum ledger_writer writer);
 
 /* The same with the ends of a pipe that was opened before, by an earlier program. */
 void ledger_adopt(struct ledger *ledger, int read_end, int write_end);
@@ -69,9 +75,9 @@ bool ledger_client(const struct record *record, struct peer *client);
 /* Puts a client into a record, as ledger_client finds it again. */
 void ledger_put_client(struct record *record, const struct peer *client);
 
-/* Marks and seals a record, and writes it to the write end, trying for about a second while the
- * ledger is full. Returns 0, or -1 with errno: EAGAIN where it still is, EPIPE where nobody is
- * left who would read it. Async-signal-safe. */
+/* Marks and seals a record, and writes it to the write end. While the ledger is full it waits, or
+ * tries for about a second. Returns 0, or -1 with errno: EAGAIN where it still is, EPIPE where
+ * nobody is left who would read it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 
 /* A child's last act before _exit: the record of `id`'s session. Returns 0, or -1 as ledger_write

@@ -53,7 +53,7 @@ static int open_pipes(struct pool *pool)
     pool->lease_write = lease[1];
     (void)fcntl(lease[0], F_SETFD, FD_CLOEXEC);
     (void)fcntl(lease[1], F_SETFD, FD_CLOEXEC);
-    if (ledger_open(&pool->ledger) == 0)
+    if (ledger_open(&pool->ledger, LEDGER_WAITS) == 0)
         return 0;
     close(lease[0]);
     close(lease[1]);

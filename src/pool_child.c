@@ -125,17 +125,11 @@ void pool_child_start(struct pool_child *child)
 
 /* ---- reporting ---- */
 
-/* Waits as long as the ledger is full, as all wait while a server is stopped. False when there is
- * no parent any more who would read it. */
+/* False when there is no parent any more who would read it. */
 static bool report(const struct pool_child *child, struct record *record)
 {
-    int written;
-
     record->id = child->own;
-    do
-        written = ledger_write(child->ledger, record);
-    while (written == -1 && errno == EAGAIN);
-    return written == 0;
+    return ledger_write(child->ledger, record) == 0;
 }
 
 void pool_child_signed_off(const struct pool_child *child, const struct session *session)

@@ -343,7 +343,7 @@ static struct reaper *open_reaper(const struct server *server)
         reaper->sweep_at = clock_seconds(); /* whoever ended meanwhile, signed off or not */
         return reaper;
     }
-    return ledger_open(&reaper->ledger) == 0 ? reaper : NULL;
+    return ledger_open(&reaper->ledger, LEDGER_GIVES_UP) == 0 ? reaper : NULL;
 }
 
 /* Serves until told to stop. A function of its own, so that the titles lie in the one page of

@@ -49,7 +49,7 @@ static void *live(void *argument)
         session_open(&session, thread->service, client.descriptor, &client.peer, thread->buffer);
         session_run(&session);
         while (ledger_sign_off(thread->ledger, number, &session) == -1)
-            continue; /* the main thread is held up, and gives nothing to one that is busy */
+            continue; /* the main thread gives nothing to one that is busy */
     }
     return NULL;
 }

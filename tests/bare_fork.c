@@ -1,13 +1,13 @@
 /*
  * bare_fork: what fork itself costs beside other processes; no server at all.
  *
- *     bare_fork HELD SECONDS
+ *     bare_fork HELD WARM SECONDS
  *
  * Forks children that exit at once and waits for each by its pid, AHEAD of them at a time,
- * for SECONDS; then forks HELD children that only sleep, and does the same beside them.
- * Prints both rates, in forks a second. What the second loses is the machine's, its kernel's
- * and the mappings' of this build: no forking server can lose less. tests/bench prints it
- * beside the servers'.
+ * for SECONDS; then forks HELD children that only sleep, and does the same beside them; both
+ * times after WARM seconds that are not measured. Prints both rates, in forks a second. What the
+ * second loses is the machine's, its kernel's and the mappings' of this build. tests/bench prints
+ * it beside the servers'.
  */
 #include "parse.h"
 
@@ -67,16 +67,18 @@ int main(int argc, char **argv)
 {
     static pid_t held[HELD_MAX];
     long count;
-    double length, alone;
+    double warm, length, alone;
 
-    if (argc != 3 || parse_number(argv[1], 0, HELD_MAX, &count) == -1 ||
-        parse_duration(argv[2], &length) == -1) {
-        fprintf(stderr, "usage: bare_fork HELD SECONDS\n");
+    if (argc != 4 || parse_number(argv[1], 0, HELD_MAX, &count) == -1 ||
+        parse_duration(argv[2], &warm) == -1 || parse_duration(argv[3], &length) == -1) {
+        fprintf(stderr, "usage: bare_fork HELD WARM SECONDS\n");
         return 2;
     }
+    (void)forks_a_second(warm);
     alone = forks_a_second(length);
     for (long i = 0; i < count; i++)
         held[i] = begin(1);
+    (void)forks_a_second(warm);
     printf("%.0f %.0f\n", alone, forks_a_second(length));
     for (long i = 0; i < count; i++)
         kill(held[i], SIGKILL);

@@ -41,7 +41,7 @@ static void *live(void *argument)
 
     session_run(&worker->session);
     while (ledger_sign_off(ledger.write_end, worker->number, &worker->session) == -1)
-        continue; /* the main thread is held up, and joins nobody that it has not heard of */
+        continue; /* the main thread joins nobody that it has not heard of */
     return NULL;
 }
 
@@ -94,7 +94,7 @@ static int serve(struct server *server)
 
     pthread_attr_init(&small_stack);
     pthread_attr_setstacksize(&small_stack, STACK_SIZE);
-    if (ledger_open(&ledger) == -1) {
+    if (ledger_open(&ledger, LEDGER_WAITS) == -1) {
         log_error("cannot open the ledger: %s", strerror(errno));
         return -1;
     }

@@ -81,7 +81,7 @@ static int serve(struct server *server)
 {
     struct client client;
 
-    if (ledger_open(&ledger) == -1) {
+    if (ledger_open(&ledger, LEDGER_WAITS) == -1) {
         log_error("cannot open the ledger: %s", strerror(errno));
         return -1;
     }

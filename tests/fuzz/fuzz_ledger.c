@@ -214,7 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct record last = {.mark = MARK, .id = 4711};
 
     memset(&run, 0, sizeof run);
-    if (ledger_open(&run.ledger) == -1)
+    if (ledger_open(&run.ledger, LEDGER_GIVES_UP) == -1)
         return 0;
     while (input.left > 0 && run.written < RECORDS_MAX - 1)
         act(&input);

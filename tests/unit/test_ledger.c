@@ -5,6 +5,7 @@
 #include "ledger.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 static struct ledger ledger;
 
@@ -70,11 +71,11 @@ static void write_bytes(const void *bytes, size_t size)
 
 static void open_ledger(void)
 {
-    ck_assert_int_eq(ledger_open(&ledger), 0);
+    ck_assert_int_eq(ledger_open(&ledger, LEDGER_GIVES_UP), 0);
 }
 
 /* Catches a parent or a child that can be made to wait, and a descriptor left to others. */
-START_TEST(both_ends_are_nonblocking_and_close_on_exec)
+START_TEST(nobody_waits_and_both_ends_are_close_on_exec)
 {
     int before = open_descriptors();
 
@@ -358,6 +359,43 @@ START_TEST(a_ledger_that_stays_full_is_given_up_and_holds_no_part_of_the_record)
 }
 END_TEST
 
+/* How often this process has begun to wait for something. */
+static long waits(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw;
+}
+
+/* Catches a writer that looks for room again and again: thousands of them, as when all clients
+ * leave at once, take the processor that their reader needs. And one that gives up. */
+START_TEST(a_writer_that_waits_does_nothing_meanwhile)
+{
+    struct session session = session_of(1, 1, SESSION_EOF);
+    struct record record;
+    int flags, status;
+    pid_t pid;
+
+    ck_assert_int_eq(ledger_open(&ledger, LEDGER_WAITS), 0);
+    flags = fcntl(ledger.write_end, F_GETFL);
+    fcntl(ledger.write_end, F_SETFL, flags | O_NONBLOCK);
+    fill_ledger();
+    fcntl(ledger.write_end, F_SETFL, flags);
+    pid = fork();
+    if (pid == 0) {
+        long before = waits();
+        int written = ledger_sign_off(ledger.write_end, 4711, &session);
+        _exit(written == 0 && waits() - before < 20 ? 0 : 1);
+    }
+    clock_sleep(1.5); /* it is longer than others try, and how little is done is what counts */
+    while (ledger_take(&ledger, &record) != 1 || record.id != 4711)
+        continue; /* the suite's timeout ends it */
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* Catches an orphan that tries for a second to sign off although nobody is there to read. A
  * busy machine may take one trial's time away, but hardly that of each. */
 START_TEST(signing_off_without_a_reader_returns_at_once)
@@ -390,7 +428,7 @@ START_TEST(a_ledger_without_writers_is_empty)
 }
 END_TEST
 
-SUITE("ledger", both_ends_are_nonblocking_and_close_on_exec, a_record_says_what_the_session_was,
+SUITE("ledger", nobody_waits_and_both_ends_are_close_on_exec, a_record_says_what_the_session_was,
       a_record_names_the_client_that_a_header_has_named,
       a_client_that_is_no_address_is_not_believed, records_come_in_order_also_beyond_a_batch,
       a_torn_record_costs_only_itself,
@@ -399,4 +437,5 @@ SUITE("ledger", both_ends_are_nonblocking_and_close_on_exec, a_record_says_what_
       every_genuine_record_is_found_in_a_random_stream,
       a_full_ledger_takes_the_record_once_there_is_room,
       a_ledger_that_stays_full_is_given_up_and_holds_no_part_of_the_record,
+      a_writer_that_waits_does_nothing_meanwhile,
       signing_off_without_a_reader_returns_at_once, a_ledger_without_writers_is_empty)

@@ -82,7 +82,7 @@ static void set_up(void)
     ck_assert_ptr_nonnull(server);
     give_listeners();
     ck_assert_int_eq(pidfile_open(&pidfile, path_of("pid", path, sizeof path)), 0);
-    ck_assert_int_eq(ledger_open(&ledger), 0);
+    ck_assert_int_eq(ledger_open(&ledger, LEDGER_GIVES_UP), 0);
     give_children();
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     server->holding = true;

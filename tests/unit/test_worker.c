@@ -32,7 +32,7 @@ static struct worker *new_worker(void)
 
 static void open_ledger(void)
 {
-    ck_assert_int_eq(ledger_open(&ledger), 0);
+    ck_assert_int_eq(ledger_open(&ledger, LEDGER_WAITS), 0);
 }
 
 /* Gives a worker one end of a connection. Returns the other. */

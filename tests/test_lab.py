@@ -518,6 +518,22 @@ def test_zombies_are_counted_from_when_they_can_be_reaped(folder):
     assert found['zombies_left'] == found['zombies'] >= 12 and 'reap_ms' not in found
 
 
+CROWDED = BEGIN.replace('backlog=100', 'backlog=0') + '''import signal
+client = listener.accept()[0]
+while data := client.recv(4096):
+    client.sendall(data)
+stays = socket.create_connection(listener.getsockname())
+signal.pause()
+'''
+
+
+def test_who_is_shut_out_by_a_full_backlog_has_starved(folder):
+    """Catches a server whose misbehaving clients leave no room for others, shown as one that was
+    not measured."""
+    row, = workloads.measure_misbehaviour(lab_of(), scripted(folder, CROWDED), 'deaf')
+    assert verdicts.fate({'kind': 'deaf', **row}) == 'starved'
+
+
 def test_the_crowd_is_counted_at_a_server_that_had_no_other():
     """Catches what 200 clients have left behind, shown as what one needs."""
     rows = workloads.measure_lifecycle(lab_of(), family('threadpoolecho'), '')

@@ -249,6 +249,10 @@ class LoadFailed(Exception):
     """echoload could not do what it was asked."""
 
 
+class NotConnected(LoadFailed):
+    """Not even its first client came through: the backlog is full, or nobody listens."""
+
+
 class Load:
     """echoload, running. Use it in `with`: it does not outlive the block."""
 
@@ -267,7 +271,8 @@ class Load:
         except subprocess.TimeoutExpired:
             raise LoadFailed('the load did not end in time') from None
         if self.process.returncode not in (0, 1) or not out:
-            raise LoadFailed(err.strip().split('\n')[-1].removeprefix('echoload: '))
+            why = err.strip().split('\n')[-1].removeprefix('echoload: ')
+            raise (NotConnected if why.startswith('cannot connect') else LoadFailed)(why)
         return report(out)
 
     def wait_end(self, seconds):

@@ -15,7 +15,7 @@ from collections import namedtuple
 from pathlib import Path
 
 from clients import SILENCE, Clients
-from models import (Load, LoadFailed, Server, ServerFailed, children, is_zombie,
+from models import (Load, LoadFailed, NotConnected, Server, ServerFailed, children, is_zombie,
                     main_thread_seconds, open_descriptors, pss_kib, summed, threads, tree, until)
 
 STALL = 0.1      # seconds for which a server is stopped, to see who notices
@@ -311,7 +311,12 @@ def measure_misbehaviour(lab, model, kind):
             if wrong.wait_end(0.05):  # else they are at it, whatever that is
                 wrong.result()
                 raise LoadFailed(f'the {kind} clients ended early')
-        result = lab.load(server, 'ping', c=others, d=lab.settings.seconds, t=PATIENCE)
+        try:
+            result = lab.load(server, 'ping', c=others, d=lab.settings.seconds, t=PATIENCE)
+        except NotConnected:
+            if kind == 'none':
+                raise
+            result = {'rate': 0, 'failed': others}  # shut out already by whoever fills the backlog
         return [{'others': others, **latencies(result)}]
 
 

@@ -245,6 +245,9 @@ class Server:
 
 # ---- putting under load ------------------------------------------------------------------
 
+NO_CONNECTION = 3  # as echoload's exit status: echoload(1)
+
+
 class LoadFailed(Exception):
     """echoload could not do what it was asked."""
 
@@ -272,7 +275,7 @@ class Load:
             raise LoadFailed('the load did not end in time') from None
         if self.process.returncode not in (0, 1) or not out:
             why = err.strip().split('\n')[-1].removeprefix('echoload: ')
-            raise (NotConnected if why.startswith('cannot connect') else LoadFailed)(why)
+            raise (NotConnected if self.process.returncode == NO_CONNECTION else LoadFailed)(why)
         return report(out)
 
     def wait_end(self, seconds):

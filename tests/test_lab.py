@@ -758,6 +758,14 @@ def test_no_two_models_look_the_same():
     assert len({many.of(name)[:2] for name in many.place}) == 60
 
 
+@pytest.mark.parametrize('low, high', [(-3200, 9800), (0, 1), (0.03, 0.07), (-1e-4, 9.99e5), (2, 2)])
+def test_labels_of_an_axis_have_room(low, high):
+    """Catches labels that stand in each other where a font is wide or an axis goes below zero, and an
+    axis with hardly any."""
+    steps = (high - low) / plots.round_ticks(low, high)
+    assert low == high or 1.6 <= steps <= 4
+
+
 class Rows:
     """Made-up results of one workload: what a run of all models has, in full width."""
 

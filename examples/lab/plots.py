@@ -7,6 +7,7 @@ shapes by all, and they stand out on white and on black alike.
 
 A plot is 480 units wide with words of 14, so that on a phone, 343 pixels wide, they are still 10.
 """
+import math
 import re
 import subprocess
 from collections import namedtuple
@@ -106,13 +107,26 @@ def lines_script(plot, style):
     return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
 
 
+def round_ticks(low, high):
+    """At round numbers, and four steps from low to high at most: a label may have seven letters,
+    whatever font the page is shown in."""
+    span = high - low or 1
+    unit = 10 ** math.floor(math.log10(span / 4))
+    return next(unit * factor for factor in (1, 2, 5, 10, 20) if span <= 4 * unit * factor)
+
+
 def dots_script(plot, style):
     last = list(plot.series.values())[-1]
     models = sorted(dict.fromkeys(model for marks in plot.series.values() for model in marks),
                     key=lambda model: last[model].median if model in last else 0)
     script = begin('plot', 110 + 24 * len(models) + 20 * (len(plot.series) + 1) // 2)
     script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nunset grid\n'
-    script += logarithmic('x') if plot.log else 'set yzeroaxis lt -1\n'
+    if plot.log:
+        script += logarithmic('x')
+    else:
+        found = [spread for marks in plot.series.values() for spread in marks.values()]
+        step = round_ticks(min(spread.low for spread in found), max(spread.high for spread in found))
+        script += f'set yzeroaxis lt -1\nset xtics {step:g}\n'
     script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'
     script += 'set key bmargin center horizontal Left reverse samplen 1\n' \
         if len(plot.series) > 1 else 'unset key\n'

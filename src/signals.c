@@ -7,6 +7,11 @@
 static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
 enum { HEEDED = sizeof heeded / sizeof heeded[0] };
 
+/* A write fails instead: to a pipe or socket without a reader, beyond RLIMIT_FSIZE, and the last
+ * one, to a terminal from the background (stty tostop), goes through. */
+static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
+enum { IGNORED = sizeof ignored / sizeof ignored[0] };
+
 static volatile sig_atomic_t seen[HEEDED];
 static sigset_t wait_mask;
 
@@ -17,10 +22,20 @@ static void record(int number)
             seen[i] = 1;
 }
 
+static int ignore_signals(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    for (size_t i = 0; i < IGNORED; i++)
+        if (sigaction(ignored[i], &ignore, NULL) == -1)
+            return -1;
+    return 0;
+}
+
 int signals_open(void)
 {
-    struct sigaction action = {.sa_handler = record};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    /* A child that is stopped, or goes on, has not ended. */
+    struct sigaction action = {.sa_handler = record, .sa_flags = SA_NOCLDSTOP};
     sigset_t blocked;
 
     sigemptyset(&blocked);
@@ -37,7 +52,7 @@ int signals_open(void)
     for (size_t i = 0; i < HEEDED; i++)
         if (sigaction(heeded[i], &action, NULL) == -1)
             return -1;
-    return sigaction(SIGPIPE, &ignore, NULL);
+    return ignore_signals();
 }
 
 void signals_without_children(void)
@@ -89,8 +104,6 @@ void signals_child(void)
 
 void signals_alone(void)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-
-    sigaction(SIGPIPE, &ignore, NULL);
+    (void)ignore_signals();
     signals_child();
 }

@@ -18,7 +18,8 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Installs the handlers for TERM, INT, QUIT, HUP, USR1 and CHLD, ignores PIPE and blocks them.
+/* Installs the handlers for TERM, INT, QUIT, HUP, USR1 and CHLD and blocks them, and ignores PIPE,
+ * XFSZ and TTOU, so that a write fails, or goes through, where it would end or stop the server.
  * Returns 0, or -1 with errno: a server that is deaf to one of them must not serve. */
 int signals_open(void);
 
@@ -40,7 +41,7 @@ void signals_without_children(void);
 void signals_child(void);
 
 /* For a process that serves one client and has no loop (inetd.h): signals end it as they end
- * any, but a client that is gone is no reason (SIGPIPE). */
+ * any, but no write is a reason: those are ignored as above. */
 void signals_alone(void);
 
 #endif

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,8 +12,8 @@ import termios
 
 import pytest
 
-from harness import (DEADLINE, Client, before_serving, concurrent, eventually, forks_only,
-                     needs_root, new_user, program, with_processes)
+from harness import (DEADLINE, SANITIZERS, Client, before_serving, children, concurrent, eventually,
+                     forks_only, needs_root, new_user, of_session, program, with_processes)
 
 
 def verbs(srv):
@@ -213,3 +214,42 @@ def test_a_pipe_that_nobody_reads_stops_no_child(server):
     visit(srv)
     assert srv.stop(signal.SIGTERM) == 0
     os.close(read_end)
+
+
+# ---- a log that may not be written ---------------------------------------------------------------
+
+def test_a_full_file_stops_nobody(server, folder):
+    """Catches SIGXFSZ, which ends a server that writes its log beyond RLIMIT_FSIZE."""
+    with (folder / 'log').open('w') as log:
+        srv = server(stderr=log, limits={resource.RLIMIT_FSIZE: 1024})
+        for _ in range(50):
+            visit(srv)
+    assert srv.stop(signal.SIGTERM) == 0
+    assert (folder / 'log').stat().st_size <= 1024
+
+
+def test_a_terminal_that_stops_writers_stops_nobody(server_name):
+    """Catches SIGTTOU, which stops a server in the background, and all its children with it, at the
+    first line that it writes to a terminal with tostop (stty(1))."""
+    controller, terminal = pty.openpty()
+    script = 'stty tostop <&2; set -m; "$@" & exec >&-; wait'
+    shell = subprocess.Popen(
+        ['sh', '-c', script, 'sh', program(server_name), '-1', '-v', '-l', '127.0.0.1:0'],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal, text=True,
+        start_new_session=True, env={**os.environ, **SANITIZERS},
+        preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0))
+    try:
+        with shell.stdout as stdout:
+            address = stdout.read().strip()
+        with Client(address) as client:
+            assert client.echo(b'hello') == b'hello'
+        started, = [each for each in children(shell.pid) if each.session == shell.pid]
+        os.kill(started.pid, signal.SIGTERM)
+        assert shell.wait(DEADLINE) == 0
+        assert b' start pid=' in os.read(controller, 4096)
+    finally:
+        for each in of_session(shell.pid):
+            os.kill(each.pid, signal.SIGKILL)
+        shell.wait()
+        os.close(controller)
+        os.close(terminal)

@@ -84,6 +84,26 @@ START_TEST(writing_to_nobody_is_an_error_and_no_end)
 }
 END_TEST
 
+/* Catches a server that looks through all its children because one of them was stopped. */
+START_TEST(a_child_that_is_stopped_has_not_ended)
+{
+    pid_t pid;
+    int status;
+
+    signals_open();
+    pid = fork();
+    if (pid == 0)
+        _exit(raise(SIGSTOP));
+    ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+    ck_assert(WIFSTOPPED(status));
+    ck_assert(!wait_for_signal(0));
+    kill(pid, SIGCONT);
+    ck_assert(wait_for_signal(SUITE_TIMEOUT));
+    ck_assert(signals_take(SIGCHLD));
+    ck_assert_int_eq(waitpid(pid, &status, WNOHANG), pid); /* it was the end that was told */
+}
+END_TEST
+
 /* What a child does with each signal. It exits with 0 where none ended it. */
 static int raise_in_child(void *data)
 {
@@ -135,5 +155,5 @@ END_TEST
 
 SUITE("signals", signals_are_recorded_only_inside_the_wait, each_signal_has_its_own_record,
       signals_are_heard_whatever_the_starter_left_and_others_stay_blocked,
-      writing_to_nobody_is_an_error_and_no_end, a_child_is_ended_by_term,
-      a_child_is_not_ended_by_what_is_its_parents_business, no_wakeup_is_lost)
+      writing_to_nobody_is_an_error_and_no_end, a_child_that_is_stopped_has_not_ended,
+      a_child_is_ended_by_term,      a_child_is_not_ended_by_what_is_its_parents_business, no_wakeup_is_lost)

@@ -13,6 +13,7 @@
 #include "platform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,18 +44,22 @@ void gate_pause(struct server *server, const char *what, const char *hint)
         server->pause = PAUSE_LONGEST;
 }
 
-/* When the episode is over: nothing has failed for EPISODE_GAP. A server at a limit, where
- * each child that ends lets one more begin, is in one episode and not in thousands. */
+/* When the episode is over: nothing has failed for EPISODE_GAP in which it could have, a pause
+ * not counted. A server at a limit, where each child that ends lets one more begin, is in one
+ * episode and not in thousands. */
 static double episode_ends(const struct server *server)
 {
-    return server->failures > 0 && !server->holding ? server->failed_last + EPISODE_GAP : 0;
+    double open_since = server->closed_until > server->failed_last ? server->closed_until
+                                                                   : server->failed_last;
+
+    return server->failures > 0 && !server->holding ? open_since + EPISODE_GAP : 0;
 }
 
 void gate_settle(struct server *server, double now)
 {
     double end = episode_ends(server);
 
-    if (end <= 0 || now < end || now < server->closed_until)
+    if (end <= 0 || now < end)
         return;
     log_event(LOG_NORMAL, "resume failures=%lu secs=%.3f", server->failures,
               server->failed_last - server->failing_since);
@@ -73,8 +78,13 @@ void server_start_failed(struct server *server, const char *what)
 
 void server_hold(struct server *server, const struct client *client, const char *what)
 {
+    int error = errno;
+
     server->holding = true;
     server->held = *client;
+    /* It is open in more than one turn: a program that is started meanwhile must not have it. */
+    (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
+    errno = error;
     server_start_failed(server, what);
 }
 

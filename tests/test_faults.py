@@ -63,6 +63,7 @@ def test_it_recovers_again_and_again_from_no_descriptors(server):
         name = client.address
         client.close()
         srv.end_of(name)
+        srv.wait_line('^resume ', after=mark)  # the next is another episode
 
 
 @needs_root

@@ -470,6 +470,28 @@ START_TEST(an_episode_of_failures_is_two_lines)
 }
 END_TEST
 
+/* Catches a pause taken for a recovery: the same error once more after each, and pauses that never
+ * grow. */
+START_TEST(a_pause_is_no_recovery)
+{
+    struct server *server = new_server(1);
+
+    for (int i = 0; i < 8; i++) {
+        errno = EMFILE;
+        server_accept_failed(server);
+    }
+    ck_assert_double_eq(server->closed_until, server->failed_last + 1);
+    gate_settle(server, server->closed_until);
+    gate_settle(server, server->closed_until + 0.9);
+    ck_assert_int_eq(said("resume"), 0);
+    errno = EMFILE;
+    server_accept_failed(server);
+    expect_said_once(" failed: ");
+    gate_settle(server, server->closed_until + 1);
+    expect_said_once("resume failures=9 secs=");
+}
+END_TEST
+
 /* Catches a server that spins at a limit, or ends at it, and a message without the way out. */
 START_TEST(without_descriptors_accepting_pauses)
 {
@@ -761,7 +783,7 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
       a_held_client_whose_pause_is_over_is_not_slept_over,
-      pauses_grow_to_a_second, an_episode_of_failures_is_two_lines,
+      pauses_grow_to_a_second, an_episode_of_failures_is_two_lines, a_pause_is_no_recovery,
       without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
       all_who_have_waited_are_deferred_and_nobody_later,

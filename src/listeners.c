@@ -32,15 +32,13 @@ static bool is_local(const struct listener *listener)
  * a socket that was handed over may still have that of an earlier server. */
 static void set_client_options(int descriptor, bool local, double idle)
 {
-    struct timeval limit = clock_timeval(idle);
     int on = 1;
 
     if (!local) {
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    session_set_timeouts(descriptor, idle);
 }
 
 static bool has_flag(int descriptor, int level, int option)

@@ -298,13 +298,12 @@ static void pause_session(const struct session *session, double seconds)
         clock_sleep(left);
 }
 
-/* Lets reads and writes wait for `seconds` at most; 0: without end. */
-static void set_timeouts(int descriptor, double seconds)
+void session_set_timeouts(int descriptor, double idle)
 {
-    struct timeval limit = clock_timeval(seconds);
+    struct timeval read = clock_timeval(idle), write = clock_timeval(idle / SESSION_WRITE_PARTS);
 
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &read, sizeof read);
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
 /*
@@ -321,7 +320,7 @@ static bool limit_step(const struct session *session, double deadline, bool *idl
     if (left <= 0)
         return false;
     *idle_first = idle > 0 && idle < left;
-    set_timeouts(session->descriptor, *idle_first ? idle : left);
+    session_set_timeouts(session->descriptor, *idle_first ? idle : left);
     return true;
 }
 
@@ -338,11 +337,11 @@ static void run_header(struct session *session, double deadline)
         if ((left = end - clock_seconds()) <= 0) {
             session_end(session, lifetime_first ? SESSION_LIFETIME : SESSION_IDLE);
         } else {
-            set_timeouts(session->descriptor, left);
+            session_set_timeouts(session->descriptor, left);
             (void)session_step(session);
         }
     }
-    set_timeouts(session->descriptor, service->idle);
+    session_set_timeouts(session->descriptor, service->idle);
 }
 
 /* How long the pause is: the delay, or what is left of the lifetime where that is less. */
@@ -353,11 +352,18 @@ static double pause_time(const struct service *service, double deadline)
     return left < service->delay ? left : service->delay;
 }
 
+/* How many waits the idle limit consists of: session_set_timeouts. */
+static int waits_allowed(const struct session *session)
+{
+    return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
+}
+
 void session_run(struct session *session)
 {
     const struct service *service = session->service;
     double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
     bool idle_first = true;
+    int waits = 0; /* in a row that the idle limit has ended */
 
     if (session->header_due)
         run_header(session, deadline);
@@ -366,9 +372,11 @@ void session_run(struct session *session)
             pause_session(session, pause_time(service, deadline));
         if (deadline > 0 && !limit_step(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
+        else if (session_step(session))
+            waits = 0;
         /* Linux counts a socket's timeout in ticks and may end it up to one too early: then
          * the lifetime has a rest, which the next turn waits for. */
-        else if (!session_step(session) && errno != EINTR && idle_first)
+        else if (errno != EINTR && idle_first && ++waits >= waits_allowed(session))
             session_end(session, SESSION_IDLE);
     }
     session_finish(session);

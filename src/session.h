@@ -18,7 +18,8 @@
  * that still sends after its time is over may get the reset all the same.
  *
  * A write waits until the kernel takes more: Linux does once about a third of the send
- * buffer is free. So a client that reads, but less than that in the idle limit (at the
+ * buffer is free. A blocking one is looked after in parts of the idle limit (session_set_timeouts),
+ * so a client that never reads may last a quarter longer. And a client that reads, but less than that in the idle limit (at the
  * default, below some 2 KiB/s), counts as idle.
  *
  * From a proxy, a client whose address is in one of the service's blocks, a PROXY header
@@ -134,8 +135,18 @@ void session_end(struct session *session, enum session_ending ending);
  * has arrived turns the close into a reset. Does not wait. */
 void session_finish(struct session *session);
 
+/*
+ * Has the system end a read on a blocking descriptor after the idle limit (SO_RCVTIMEO), and a
+ * write after a part of it (SO_SNDTIMEO): one that has written something before it waited says so
+ * and not for how long, so several short waits tell better than a long one. 0: no limit.
+ */
+void session_set_timeouts(int descriptor, double idle);
+
+/* How many parts: a client that does not read is noticed late by one of them at most. */
+#define SESSION_WRITE_PARTS 4
+
 /* Serves a session on a blocking descriptor to its end, by the limits of its service, and
- * finishes it. The idle limit must already be the descriptor's SO_RCVTIMEO and SO_SNDTIMEO. */
+ * finishes it. session_set_timeouts must have set its idle limit. */
 void session_run(struct session *session);
 
 /* The word for log lines: "eof", "idle", ...; "error" for what is no enum session_ending. */

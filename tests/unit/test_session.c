@@ -419,11 +419,8 @@ END_TEST
 /* The idle limit in the form that session_run expects it. */
 static void set_idle(double seconds)
 {
-    struct timeval limit = clock_timeval(seconds);
-
     service.idle = seconds;
-    ck_assert_int_eq(setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
-    ck_assert_int_eq(setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
+    session_set_timeouts(ours, seconds);
 }
 
 /* Catches a silent client that keeps its process for ever. */

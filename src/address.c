@@ -144,6 +144,9 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
     if (passive)
         hints.ai_flags = AI_PASSIVE;
     error = getaddrinfo(host_name(endpoint, passive), port_number(endpoint->port), &hints, &list);
+    if (error == EAI_SERVICE)
+        return refuse_text(problem, "there is no such service; it is written host:port, and a port "
+                                    "is a number or a name of services(5)");
     if (error != 0)
         return refuse_text(problem, gai_strerror(error));
     for (struct addrinfo *each = list; each != NULL && count < limit; each = each->ai_next)
@@ -165,20 +168,37 @@ static void add_ipv4(struct text *text, const struct in_addr *address)
     }
 }
 
+/* The name of an interface; "" where it cannot be found out. That takes a socket, which a child
+ * may not have (confine.h): the last one found is remembered, and a child's is its parent's. */
+static const char *zone_name(unsigned interface)
+{
+    static _Thread_local struct {
+        unsigned interface;
+        char name[IF_NAMESIZE];
+    } last;
+    char name[IF_NAMESIZE];
+
+    if (if_indextoname(interface, name) != NULL) {
+        strcpy(last.name, name);
+        last.interface = interface;
+    }
+    return last.interface == interface ? last.name : "";
+}
+
 /* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11);
  * with others getaddrinfo takes no name of one. */
 static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
 {
-    char host[INET6_ADDRSTRLEN] = "", name[IF_NAMESIZE];
+    char host[INET6_ADDRSTRLEN] = "";
+    const char *zone = "";
 
     inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof host);
+    if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr))
+        zone = zone_name(address->sin6_scope_id);
     text_add(text, "[");
     text_add(text, host);
-    if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) &&
-        if_indextoname(address->sin6_scope_id, name) != NULL) {
-        text_add(text, "%");
-        text_add(text, name);
-    }
+    text_add(text, *zone != '\0' ? "%" : "");
+    text_add(text, zone);
     text_add(text, "]");
 }
 

@@ -211,11 +211,34 @@ def test_a_full_backlog_is_served_in_the_end(server):
 def test_the_idle_limit_of_an_earlier_server_is_forgotten(server, idle):
     """Catches clients that end as idle with -t 0, since the socket that a service manager hands
     over, whose accepted sockets inherit its limits, still has those of the server before."""
-    limits = [socket.SO_RCVTIMEO, socket.SO_SNDTIMEO]
+    limits = {socket.SO_RCVTIMEO: idle, socket.SO_SNDTIMEO: idle // 4}  # session.h: its parts
     with listening(socket.AF_INET, ('127.0.0.1', 0)) as listener:
         for limit in limits:
             listener.setsockopt(socket.SOL_SOCKET, limit, struct.pack('@ll', 30, 0))
         assert server('-t', str(idle), **handed([listener])).connect().echo(b'x') == b'x'
         for limit in limits:
             value = listener.getsockopt(socket.SOL_SOCKET, limit, struct.calcsize('@ll'))
-            assert struct.unpack('@ll', value) == (idle, 0)
+            assert struct.unpack('@ll', value) == (limits[limit], 0)
+
+
+@needs_root
+def test_a_link_local_client_keeps_its_interface(server):
+    """Catches an address that nobody can connect to: a child may not open what it takes to find out
+    the name of an interface."""
+    prepare = 'ip link set lo up && ip addr add fe80::1/64 dev lo nodad && exec "$@"'
+    srv = server('-G', '%a\n', verbose='-vv', listen=['[fe80::1%lo]:0'],
+                 wrap=['unshare', '--net', 'sh', '-c', prepare, 'sh'])
+    assert srv.address.startswith('[fe80::1%lo]:')
+
+    def visit():  # once the kernel has made the route, which takes a moment; until then 3
+        done = subprocess.run(['nsenter', '-t', str(srv.pid), '--net', program('echoclient'),
+                               srv.address], input='hello', text=True, capture_output=True,
+                              timeout=DEADLINE, check=False)
+        return done if done.returncode != 3 else None
+
+    done = eventually(visit, 'the client has a route')
+    assert done.returncode == 0, done
+    client = done.stdout.splitlines()[0]
+    assert client.startswith('[fe80::1%lo]:') and done.stdout.endswith('hello')
+    assert srv.end_of(client)['how'] == 'eof'
+    assert [event['from'] for event in srv.find('^(accept|message) ')] == [client] * 2

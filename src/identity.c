@@ -224,11 +224,15 @@ int identity_find(struct identity *identity, const char *user, const char *root)
 static int refuse_step(const struct identity *identity, const char *what)
 {
     int error = errno;
+    const char *way_out = "";
 
-    log_error("cannot %s (-u %s): %s%s", what, identity->name, strerror(error),
-              error == EPERM ? "; root needs CAP_SETUID and CAP_SETGID for that; or start as an "
-                               "unprivileged user, or insist with -u root"
-                             : "");
+    if (error == EPERM)
+        way_out = "; root needs CAP_SETUID and CAP_SETGID for that; or start as an unprivileged "
+                  "user, or insist with -u root";
+    if (error == ENOSYS) /* platform_null.c */
+        way_out = "; this build knows no way to: start as an unprivileged user, or insist with "
+                  "-u root";
+    log_error("cannot %s (-u %s): %s%s", what, identity->name, strerror(error), way_out);
     return -1;
 }
 
@@ -241,6 +245,13 @@ static int enter_root(const char *root)
     return -1;
 }
 
+/* Whether the user can be changed at all: asked while what was made can still be removed, which
+ * within another root it cannot. */
+static bool can_change_user(const struct identity *identity)
+{
+    return seteuid(identity->user) == 0 && seteuid(0) == 0;
+}
+
 /* The order is the point: each step needs the privilege that the last one gives up. */
 static int change(const struct identity *identity)
 {
@@ -251,6 +262,8 @@ static int change(const struct identity *identity)
         return refuse_step(identity, "give up the supplementary groups");
     if (!stays && setgid(identity->group) == -1)
         return refuse_step(identity, "change the group");
+    if (identity->root != NULL && !stays && !can_change_user(identity))
+        return refuse_step(identity, "change the user");
     if (enter_root(identity->root) == -1)
         return -1;
     if (!stays && setuid(identity->user) == -1)

@@ -5,8 +5,8 @@
  * are looked up first (identity_find), while /etc and the network are within reach; after
  * binding, identity_take gives up everything in the one order that works: supplementary
  * groups, group, root directory, user. Each of them needs the privilege that the last one
- * ends, and where a group cannot be had the sockets' files can still be removed: the root
- * has not been left. Then it tries to take each of them back, and fails if any attempt
+ * ends, and where a group or the user cannot be had the sockets' files can still be removed:
+ * the root has not been left. Then it tries to take each of them back, and fails if any attempt
  * succeeds.
  *
  * The rules:

@@ -242,6 +242,21 @@ def test_only_root_can(server_name, folder):
 
 @before_serving
 @needs_root
+@pytest.mark.parametrize('lacking', ['setgid', 'setuid', 'sys_chroot'])
+def test_what_cannot_be_had_leaves_nothing(server_name, folder, lacking):
+    """Catches a step that fails within the new root, from where what was bound cannot be removed."""
+    root, path, pid = folder / 'root', folder / 's', folder / 'pid'
+    root.mkdir()
+    result = subprocess.run(
+        ['setpriv', '--bounding-set', f'-{lacking}', '--inh-caps', f'-{lacking}',
+         program(server_name), '-l', str(path), '-P', str(pid), '-r', str(root)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert_refused(result, server_name, 'CAP_' + lacking.upper())
+    assert list(folder.iterdir()) == [root]
+
+
+@before_serving
+@needs_root
 def test_what_could_be_taken_back_is_not_served(server_name, folder):
     """Catches a change of user that is not one: here the capabilities stay (capabilities(7),
     SECBIT_NO_SETUID_FIXUP). What was bound is removed again."""

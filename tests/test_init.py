@@ -117,6 +117,31 @@ def shell(request):
 
 # ---- every action in every state ---------------------------------------------------------
 
+def test_a_file_that_holds_no_pid_is_left_alone(service, folder):
+    """Catches a stop that removes what no server has made, because a setting is wrong."""
+    subject = service()
+    subject.set(PIDFILE=folder / 'letter')
+    (folder / 'letter').write_text('Dear reader,\n')
+    assert subject.does('stop') == 0
+    assert subject.does('status') == 3
+    assert (folder / 'letter').read_text() == 'Dear reader,\n'
+
+
+def test_a_script_may_stand_in_for_the_program(service, folder):
+    """Catches a server that is given up, and its pidfile removed, since it is not called what the
+    script is that has executed it."""
+    script = folder / 'wrapped'
+    script.write_text(f'#!/bin/sh\nexec {program("forkecho")} "$@"\n')
+    script.chmod(0o755)
+    subject = service()
+    subject.set(FORKECHO=script)
+    assert subject.does('start') == 0
+    pid = subject.pid
+    assert (subject.does('status'), subject.does('start'), subject.pid) == (0, 0, pid)
+    assert subject.does('stop') == 0
+    assert dead(pid) and not subject.pidfile.exists()
+
+
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('action', ACTIONS)
 def test_exit_status(service, shell, state, action):

@@ -6,10 +6,10 @@
  * to write to files, and to leave a core with a client's data in it: setrlimit (POSIX.1-2008)
  * with RLIMIT_NOFILE, RLIMIT_FSIZE and RLIMIT_CORE, hard and soft, so that only root could
  * raise them again; and platform_confine_child for what POSIX lacks: RLIMIT_NPROC, which does
- * not bind root, or a system's own sandbox.
+ * not bind root, or a system's own sandbox. Where neither is known, a child may create processes.
  *
  * What a child still can do: use its client's socket, write to the log, sign off, use the
- * processor (the lifetime bounds it), and ask for memory.
+ * processor, and ask for memory, for as long as it likes: it is the child that keeps its times.
  *
  * poll(2) fails from then on (EINVAL: more descriptors than the limit), so a child waits by
  * the timeouts of its socket.

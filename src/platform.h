@@ -86,8 +86,8 @@ bool platform_is_private(void);
 void platform_set_private(void);
 
 /* Takes from a child what POSIX cannot (confine.h): the right to create processes (RLIMIT_NPROC)
- * on Linux, all but its descriptors by pledge(2) on OpenBSD and cap_enter(2) on FreeBSD. May
- * do nothing. */
+ * on Linux and FreeBSD, all but its descriptors by pledge(2) on OpenBSD and cap_enter(2) on
+ * FreeBSD. May do nothing. */
 void platform_confine_child(void);
 
 /*

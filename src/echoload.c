@@ -93,11 +93,11 @@ static int take_form(const struct arguments *arguments, const struct report_form
     return *form != NULL ? 0 : arguments_reject(arguments, "a form of report: text, csv or json");
 }
 
-static int take_timeout(const struct arguments *arguments, double *timeout)
+static int take_duration(const struct arguments *arguments, double *duration)
 {
-    if (arguments_duration(arguments, timeout) == -1)
+    if (arguments_duration(arguments, duration) == -1)
         return -1;
-    return *timeout > 0 ? 0 : arguments_reject(arguments, "a duration above 0");
+    return *duration > 0 ? 0 : arguments_reject(arguments, "a duration above 0");
 }
 
 /* Takes one option. Returns 0, or -1 (said). */
@@ -112,9 +112,9 @@ static int take_option(struct arguments *arguments, int letter, struct command *
     case 'H': return take_count(arguments, 0, CONNECTIONS_MAX, &settings->held);
     case 'R': return take_count(arguments, 1, ROUNDS_MAX, &settings->rounds);
     case 'j': return take_count(arguments, 1, TEAM_MAX, &settings->processes);
-    case 'd': return arguments_duration(arguments, &settings->duration);
+    case 'd': return take_duration(arguments, &settings->duration);
     case 'w': return arguments_duration(arguments, &settings->warm_up);
-    case 't': return take_timeout(arguments, &settings->timeout);
+    case 't': return take_duration(arguments, &settings->timeout);
     case 'o': return take_form(arguments, &command->form);
     case 's':
         result = take_count(arguments, 1, SIZE_MAX_BYTES, &number);

@@ -198,6 +198,12 @@ def marked(mark):
     return found
 
 
+def is_listened_on(address):
+    """Whether any process listens at an IPv4 address: proc(5), net/tcp, where that is state 0A."""
+    port = int(address.rsplit(':', 1)[1])
+    return re.search(rf':{port:04X} 00000000:0000 0A ', Path('/proc/net/tcp').read_text()) is not None
+
+
 # ---- the ledger --------------------------------------------------------------------------
 
 def open_ledger(srv):

@@ -272,7 +272,8 @@ def test_nothing_is_left_when_it_is_interrupted(folder, tell, number):
     assert running.communicate(timeout=DEADLINE)[1] == ''
     assert running.returncode == 130
     eventually(lambda: not marked(mark), 'nothing runs any more')
-    assert list(folder.iterdir()) == []
+    # ThreadSanitizer's own file stays where a program is killed as it begins.
+    assert [each for each in folder.iterdir() if not each.name.startswith('tsan.rodata.')] == []
 
 
 # ---- the files ---------------------------------------------------------------------------

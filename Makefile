@@ -272,10 +272,12 @@ lint:
 
 # ---- installing --------------------------------------------------------------------------
 
+# Nobody but its owner can read the server, so that Linux lets nobody trace it, not even while it
+# becomes another program at an upgrade (forkecho(8), SECURITY).
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8 \
 	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(DOCDIR)
-	install -m 755 $(BUILD)/forkecho $(DESTDIR)$(SBINDIR)/
+	install -m 711 $(BUILD)/forkecho $(DESTDIR)$(SBINDIR)/
 	install -m 755 $(BUILD)/echoclient $(BUILD)/echoload $(DESTDIR)$(BINDIR)/
 	install -m 644 man/forkecho.8 $(DESTDIR)$(MANDIR)/man8/
 	install -m 644 man/echoclient.1 man/echoload.1 $(DESTDIR)$(MANDIR)/man1/

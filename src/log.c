@@ -62,6 +62,16 @@ void log_started(void)
     log_sink_redirected();
 }
 
+int log_descriptor(void)
+{
+    return log_sink_descriptor();
+}
+
+void log_adopt(int descriptor)
+{
+    log_sink_adopt(descriptor);
+}
+
 bool log_hung_up(void)
 {
     return log_sink_hung_up();

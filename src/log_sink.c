@@ -35,7 +35,7 @@ static struct {
     int facility;
     int descriptor;
     double tried_at; /* when it was last connected */
-} syslogd;
+} syslogd = {.descriptor = -1};
 
 /* A description of our own can be non-blocking without changing it for those who share the
  * descriptor. The controlling terminal may be opened whoever owns it (POSIX.1-2008, "The
@@ -161,6 +161,18 @@ int log_sink_open_syslog(const char *program, int facility, bool for_children)
     tzset();
     connect_syslog();
     return 0;
+}
+
+int log_sink_descriptor(void)
+{
+    return syslogd.descriptor;
+}
+
+void log_sink_adopt(int descriptor)
+{
+    if (syslogd.descriptor != -1)
+        close(syslogd.descriptor);
+    syslogd.descriptor = descriptor;
 }
 
 static ssize_t send_syslog(const char *line, size_t length)

@@ -49,6 +49,10 @@ int log_sink_facility(const char *name);
  * Returns 0, or -1 with errno when there is no socket to be had. */
 int log_sink_open_syslog(const char *program, int facility, bool for_children);
 
+/* syslogd's socket, -1 where there is none; and another one in its place. */
+int log_sink_descriptor(void);
+void log_sink_adopt(int descriptor);
+
 /* Writes what comes before a line. Returns how many characters. */
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
 

@@ -104,6 +104,17 @@ static struct server *set_up(const struct options *options, struct daemon *start
     return server;
 }
 
+/* The service manager and syslogd, by the sockets that an earlier program has left, if it has. */
+static void reach_others(const struct server *server)
+{
+    if (server->manager > 0)
+        manager_adopt(server->manager);
+    else
+        manager_connect();
+    if (server->syslog > 0)
+        log_adopt(server->syslog);
+}
+
 /* The same where an earlier program of this process has done it all. Returns the server with what
  * was left to it, or NULL (said). */
 static struct server *take_over(const struct options *options, int state, struct daemon *starter,
@@ -113,11 +124,11 @@ static struct server *take_over(const struct options *options, int state, struct
 
     (void)manager_open();
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
-    manager_connect();
     server = server_open(options, starter, pidfile);
-    if (server == NULL || takeover_read(state, server, pidfile, false) == -1)
+    if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
+    reach_others(server);
     if (hear_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
         return server;
     server_close(server);
@@ -129,7 +140,7 @@ static int test_takeover(const struct options *options, int state)
 {
     struct server *server = server_open(options, NULL, NULL);
 
-    if (server == NULL || takeover_read(state, server, NULL, true) == -1)
+    if (server == NULL || takeover_read(state, server, NULL, false) == -1)
         return -1;
     upgrade_pass_test();
     return 0;

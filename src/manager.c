@@ -202,6 +202,17 @@ void manager_connect(void)
               strerror(errno));
 }
 
+int manager_descriptor(void)
+{
+    return the_manager.descriptor;
+}
+
+void manager_adopt(int descriptor)
+{
+    the_manager.descriptor = descriptor;
+    the_manager.status_next = clock_seconds() + STATUS_PERIOD;
+}
+
 /*
  * The manager may have made its socket anew, or only now. Then the same descriptor is connected
  * again (POSIX.1-2008, connect, lets a datagram socket change its peer): one with another

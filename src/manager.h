@@ -79,6 +79,14 @@ enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
 void manager_state(enum manager_state state);
 
 /*
+ * The notify socket, -1 where there is none, for the program that takes over in this process, which
+ * adopts it instead of connecting anew: by then the manager's path may be out of reach (-u, -r).
+ * That the earlier program may just have told a status text counts: the next has its period.
+ */
+int manager_descriptor(void);
+void manager_adopt(int descriptor);
+
+/*
  * To be called at every turn of the server's loop. Tells what is due at `now` (clock.h):
  *   - the state that is still owed;
  *   - the status text, up to its first newline, at most once a second and only when it has

@@ -81,7 +81,8 @@ struct server {
     void (*closing)(struct server *server); /* the listeners are closed next; NULL: no matter */
 
     bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
-    int ledger_read, ledger_write; /* ... whose children sign off here */
+    int ledger_read, ledger_write; /* ... whose children sign off here, and which leaves ... */
+    int manager, syslog;           /* ... the sockets to these two; 0: it had none */
 
     size_t titled_live;     /* how many live the title tells */
 

@@ -1,7 +1,8 @@
 /* takeover.c: the state that a program leaves, written; takeover_read.c reads it. */
 #include "takeover.h"
 
-#include "platform.h"
+#include "log.h"
+#include "manager.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -74,8 +75,10 @@ int takeover_write(int file, const struct server *server, const struct ledger *l
     fprintf(stream, "ledger %d %d\n", ledger->read_end, ledger->write_end);
     if (server->pidfile->descriptor != -1)
         fprintf(stream, "pidfile %d %s\n", server->pidfile->descriptor, server->pidfile->path);
-    if (platform_is_private())
-        fprintf(stream, "private\n");
+    if (manager_descriptor() != -1)
+        fprintf(stream, "manager %d\n", manager_descriptor());
+    if (log_descriptor() != -1)
+        fprintf(stream, "syslog %d\n", log_descriptor());
     fprintf(stream, "end\n");
     failed = ferror(stream) != 0;
     return fclose(stream) == EOF || failed ? -1 : 0;
@@ -94,5 +97,9 @@ size_t takeover_descriptors(const struct server *server, const struct ledger *le
         descriptors[count++] = server->held.descriptor;
     if (server->pidfile->descriptor != -1)
         descriptors[count++] = server->pidfile->descriptor;
+    if (manager_descriptor() != -1)
+        descriptors[count++] = manager_descriptor();
+    if (log_descriptor() != -1)
+        descriptors[count++] = log_descriptor();
     return count;
 }

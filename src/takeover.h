@@ -10,9 +10,10 @@
  *   listener DESCRIPTOR ...           a listening socket
  *   child PID ...                     a live child, the oldest first
  *   held DESCRIPTOR PEER              the client that could not be started yet, if any
- *   private                           others of its user may not look into the process
  *   ledger READ WRITE                 both ends: children that live now sign off there
  *   pidfile DESCRIPTOR PATH           if there is one; the lock goes with the process
+ *   manager DESCRIPTOR                the service manager's socket, if there is one, and ...
+ *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
  *   end                               last; without it the state was cut off
  *
  * Text, because the next program may be of another version, whose structures are laid out
@@ -40,15 +41,16 @@ int takeover_write(int file, const struct server *server, const struct ledger *l
 
 /*
  * Reads a state from the start of `file`. `server` has its options and nothing else; it gets
- * listeners, children, statistics, held client and ledger. Descriptors become close-on-exec
- * again, and the pidfile is adopted into `pidfile`. With `only_test` the pidfile is left alone.
- * Returns 0, or -1 (said).
+ * listeners, children, statistics, held client, ledger and sockets. With `inherited` the descriptors that
+ * the state names are open: they are checked, become close-on-exec again, and the pidfile is
+ * adopted into `pidfile` (NULL: it is left alone). Without, as where a program
+ * is only tested, their numbers are read and no more. Returns 0, or -1 (said).
  */
-int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool only_test);
+int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited);
 
 /* The descriptors that a state names, for whoever has to let them be inherited: writes them to
  * `descriptors`, which has room for TAKEOVER_DESCRIPTORS_MAX, and returns how many. */
-#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 4)
+#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 6)
 size_t takeover_descriptors(const struct server *server, const struct ledger *ledger,
                             int *descriptors);
 

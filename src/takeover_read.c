@@ -3,7 +3,6 @@
 
 #include "descriptors.h"
 #include "log.h"
-#include "platform.h"
 #include "proxy.h"
 
 #include <errno.h>
@@ -28,6 +27,7 @@
 struct words {
     const char *at;
     bool spoiled;
+    bool inherited; /* the descriptors that are named are open */
 };
 
 /* Words are parted by one space each; `first` says what may follow, which the functions of the
@@ -110,6 +110,7 @@ static bool is_known(const struct server *server, int descriptor)
         if (server->listeners.all[i].descriptor == descriptor)
             return true;
     return descriptor == server->ledger_read || descriptor == server->ledger_write ||
+           descriptor == server->manager || descriptor == server->syslog ||
            (server->holding && descriptor == server->held.descriptor);
 }
 
@@ -118,17 +119,30 @@ static int take_descriptor(struct words *words, const struct server *server)
 {
     int descriptor = (int)take_number(words, STDERR_FILENO + 1, FD_SETSIZE - 1);
 
-    if (is_known(server, descriptor) || fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1)
+    if (is_known(server, descriptor) ||
+        (words->inherited && fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1))
         words->spoiled = true;
     return descriptor;
 }
 
-static bool is_pipe_end(int descriptor, int mode)
+/* What a descriptor has to be, where it is open. */
+
+static void expect_pipe_end(struct words *words, int descriptor, int mode)
 {
     struct stat status;
 
-    return fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode) &&
-           (fcntl(descriptor, F_GETFL) & O_ACCMODE) == mode;
+    if (words->inherited &&
+        (fstat(descriptor, &status) == -1 || !S_ISFIFO(status.st_mode) ||
+         (fcntl(descriptor, F_GETFL) & O_ACCMODE) != mode))
+        words->spoiled = true;
+}
+
+static void expect_socket(struct words *words, int descriptor, int type, bool listens)
+{
+    if (words->inherited &&
+        (descriptors_option(descriptor, SOL_SOCKET, SO_TYPE) != type ||
+         (descriptors_option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 1) != listens))
+        words->spoiled = true;
 }
 
 /* A client's address, or none where `may_lack` says so. */
@@ -193,8 +207,8 @@ static void read_listener(struct words *words, struct server *server)
     listener->address.length =
         (socklen_t)take_number(words, 0, (long long)sizeof listener->address.name);
     take_bytes(words, &listener->address.name, sizeof listener->address.name);
-    if (descriptors_option(listener->descriptor, SOL_SOCKET, SO_ACCEPTCONN) != 1 ||
-        !is_address(&listener->address))
+    expect_socket(words, listener->descriptor, SOCK_STREAM, true);
+    if (!is_address(&listener->address))
         words->spoiled = true;
     server->listeners.count++;
 }
@@ -232,9 +246,7 @@ static void read_held(struct words *words, struct server *server)
         words->spoiled = true;
     server->held.descriptor = take_descriptor(words, server);
     take_peer(words, &server->held.peer, false);
-    if (descriptors_option(server->held.descriptor, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
-        descriptors_option(server->held.descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 1)
-        words->spoiled = true;
+    expect_socket(words, server->held.descriptor, SOCK_STREAM, false);
     server->holding = true;
 }
 
@@ -244,39 +256,53 @@ static void read_ledger(struct words *words, struct server *server)
         words->spoiled = true;
     server->ledger_read = take_descriptor(words, server);
     server->ledger_write = take_descriptor(words, server);
-    if (!is_pipe_end(server->ledger_read, O_RDONLY) ||
-        !is_pipe_end(server->ledger_write, O_WRONLY))
+    expect_pipe_end(words, server->ledger_read, O_RDONLY);
+    expect_pipe_end(words, server->ledger_write, O_WRONLY);
+}
+
+static void take_socket(struct words *words, const struct server *server, int *descriptor)
+{
+    if (*descriptor > 0)
         words->spoiled = true;
+    *descriptor = take_descriptor(words, server);
+    expect_socket(words, *descriptor, SOCK_DGRAM, false);
+}
+
+static void read_manager(struct words *words, struct server *server)
+{
+    take_socket(words, server, &server->manager);
+}
+
+static void read_syslog(struct words *words, struct server *server)
+{
+    take_socket(words, server, &server->syslog);
 }
 
 /* What a line is about; where reading ends. */
 enum reading { READING_ON, READING_DONE, READING_FAILED };
 
 static enum reading read_line(char *line, struct server *server, struct pidfile *pidfile,
-                              bool only_test)
+                              bool inherited)
 {
     static const struct {
         const char *name;
         void (*read)(struct words *words, struct server *server);
     } kinds[] = {{"statistics", read_statistics}, {"listener", read_listener},
                  {"child", read_child},           {"held", read_held},
-                 {"ledger", read_ledger}};
+                 {"ledger", read_ledger},         {"manager", read_manager},
+                 {"syslog", read_syslog}};
     size_t length = strcspn(line, " ");
-    struct words words = {.at = line + length};
+    struct words words = {.at = line + length, .inherited = inherited};
 
     if (strcmp(line, "end") == 0)
         return READING_DONE;
-    if (strcmp(line, "private") == 0) {
-        platform_set_private();
-        return READING_ON;
-    }
     if (strncmp(line, "pidfile ", length + 1) == 0) {
         int descriptor = take_descriptor(&words, server);
         next_word(&words, "/");
         if (words.spoiled)
             return READING_FAILED;
         /* Where it cannot be written anew, which is said, the lock stays, and so do the clients. */
-        if (!only_test)
+        if (inherited && pidfile != NULL)
             (void)pidfile_adopt(pidfile, descriptor, words.at);
         return READING_ON;
     }
@@ -308,7 +334,7 @@ static FILE *open_state(int file)
     return stream;
 }
 
-int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool only_test)
+int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited)
 {
     char line[LINE_SIZE];
     int number = 0;
@@ -322,7 +348,7 @@ int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool
     while (reading == READING_ON && fgets(line, sizeof line, stream) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (number++ > 0)
-            reading = read_line(line, server, pidfile, only_test);
+            reading = read_line(line, server, pidfile, inherited);
         else if (!is_ours(line, server->options->program))
             reading = READING_FAILED;
     }

@@ -21,6 +21,7 @@
 extern char **environ;
 
 #define VARIABLE "FORKECHO_TAKEOVER"
+#define PRIVATE "private" /* others of its user may not look into the process: platform.h */
 
 /* What a program says that could take over. */
 #define PASSED "could take over\n"
@@ -80,7 +81,7 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     enum upgrade_role role = UPGRADE_START;
     int descriptor = -1;
     long pid = 0;
-    char name[8];
+    char name[8], guard[8] = "";
 
     program.argv = argv;
     if (argv[0] != NULL)
@@ -91,13 +92,15 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     if (value == NULL)
         return UPGRADE_START;
     /* Our own word, and so of this form; what is not was not meant for us. */
-    if (sscanf(value, "%7[a-z]:%d:%ld", name, &descriptor, &pid) == 3) { /* NOLINT(cert-err34-c) */
+    if (sscanf(value, "%7[a-z]:%d:%ld:%7s", name, &descriptor, &pid, guard) >= 3) { /* NOLINT(cert-err34-c) */
         if (strcmp(name, "take") == 0 && pid == (long)getpid())
             role = UPGRADE_TAKE;
         else if (strcmp(name, "test") == 0)
             role = UPGRADE_TEST; /* fails where the parent has gone meanwhile: it has no state */
     }
     unsetenv(VARIABLE);
+    if (role != UPGRADE_START && strcmp(guard, PRIVATE) == 0)
+        platform_set_private();
     if (role == UPGRADE_TAKE || (role == UPGRADE_TEST && pid == (long)getppid()))
         *file = descriptor;
     return role;
@@ -112,30 +115,31 @@ static int export_role(const char *role, int file)
 {
     char value[64];
 
-    snprintf(value, sizeof value, "%s:%d:%ld", role, file, (long)getpid());
+    snprintf(value, sizeof value, "%s:%d:%ld%s", role, file, (long)getpid(),
+             platform_is_private() ? ":" PRIVATE : "");
     return setenv(VARIABLE, value, 1);
 }
 
 /* ---- testing ---- */
 
-/* The running program goes on: says so, and why. */
-static void give_up(struct upgrade *upgrade, const char *why)
+/* The running program goes on: says so, and why. One that stops has told the manager so, and
+ * that is the last word. */
+static void give_up(struct upgrade *upgrade, const struct server *server, const char *why)
 {
     log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on", program.path,
               why);
     if (upgrade->said > 0)
         close(upgrade->said);
     *upgrade = (struct upgrade){0};
-    manager_state(MANAGER_READY);
+    if (server->phase == SERVER_SERVING)
+        manager_state(MANAGER_READY);
 }
 
-/* Starts the new image. It inherits what it would take over, and answers into `said`. Not by
- * fork: a child lacks memory that this takes (platform_keep_from_children). */
-static int spawn(struct upgrade *upgrade, int state, const struct server *server,
-                 const struct ledger *ledger)
+/* Starts the new image. It inherits the state and nothing that this names, so that no port stays
+ * taken by it, however it ends, and answers into `said`. Not by fork: a child lacks memory that
+ * this takes (platform_keep_from_children). */
+static int spawn(struct upgrade *upgrade, int state)
 {
-    int descriptors[TAKEOVER_DESCRIPTORS_MAX];
-    size_t count = takeover_descriptors(server, ledger, descriptors);
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -151,8 +155,6 @@ static int spawn(struct upgrade *upgrade, int state, const struct server *server
     posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDERR_FILENO);
     /* Onto itself: that clears close-on-exec (POSIX.1-2024; glibc 2.29, musl 1.1.24). */
     posix_spawn_file_actions_adddup2(&actions, state, state);
-    for (size_t i = 0; i < count; i++)
-        posix_spawn_file_actions_adddup2(&actions, descriptors[i], descriptors[i]);
     error = posix_spawn(&upgrade->tester, program.path, &actions, &attributes, program.argv,
                         environ);
     posix_spawn_file_actions_destroy(&actions);
@@ -193,7 +195,7 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
     note_image(&upgrade->image);
     if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("test", state) == 0)
-        result = spawn(upgrade, state, server, ledger);
+        result = spawn(upgrade, state);
     error = errno;
     unsetenv(VARIABLE);
     if (state != -1)
@@ -207,9 +209,10 @@ static void test(struct upgrade *upgrade, const struct server *server, const str
     if (begin_test(upgrade, server, ledger) == 0)
         upgrade->late = clock_seconds() + TEST_TIME;
     else
-        give_up(upgrade, errno == ENOENT && server->options->root != NULL
-                             ? "there is no such file within the root (-r)"
-                             : strerror(errno));
+        give_up(upgrade, server,
+                errno == ENOENT && server->options->root != NULL
+                    ? "there is no such file within the root (-r)"
+                    : strerror(errno));
 }
 
 void upgrade_begin(struct upgrade *upgrade, const struct server *server,
@@ -218,11 +221,13 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
     if (upgrade->tester != 0) /* one at a time; heed_answer sees whether there is a newer one */
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
+    if (server->phase != SERVER_SERVING) {
+        give_up(upgrade, server, "the server is stopping");
+        return;
+    }
     manager_state(MANAGER_RELOADING);
-    if (server->phase != SERVER_SERVING)
-        give_up(upgrade, "the server is stopping");
-    else if (program.path[0] == '\0')
-        give_up(upgrade, "it is not known where this program lies; start it by its path");
+    if (program.path[0] == '\0')
+        give_up(upgrade, server, "it is not known where this program lies; start it by its path");
     else
         test(upgrade, server, ledger);
 }
@@ -309,11 +314,11 @@ static void heed_answer(struct upgrade *upgrade, const struct server *server,
         execute(server, ledger);
         why = strerror(errno);
     }
-    give_up(upgrade, why);
+    give_up(upgrade, server, why);
 }
 
-/* Gives a test up, with all that it has started: a script may wait for a program of its own,
- * which holds the listeners as well. What it was is said once it is reaped. */
+/* Gives a test up, with all that it has started: a script may wait for a program of its own.
+ * What it was is said once it is reaped. */
 static void end_test(struct upgrade *upgrade)
 {
     kill(-upgrade->tester, SIGKILL);

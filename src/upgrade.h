@@ -19,7 +19,9 @@
  * privileges are what is left of them.
  *
  * Which of the three roles a program has it learns from one variable of its environment,
- * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID. `take` is believed only where PID is that of the
+ * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID, behind which `:private` says that others of its user may
+ * not look into the process: an exec forgets that (platform.h), and it is the first thing that the
+ * next program does. `take` is believed only where PID is that of the
  * process itself. `test` never starts a server; where PID is not the parent's, the server that
  * asked has gone, and the test fails.
  */
@@ -75,7 +77,7 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
 /* A child was reaped: returns whether it was the one under test. */
 bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status);
 
-/* Whether a test is on. It holds the listeners open, so the server must not end before it. */
+/* Whether a test is on: the server, which ends it, must not end before it. */
 bool upgrade_is_on(const struct upgrade *upgrade);
 
 /* When upgrade_settle has something to do; 0: no such time. */

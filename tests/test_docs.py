@@ -626,6 +626,11 @@ def test_each_check_of_what_reaches_the_parent_is_there():
              for words in re.findall(r'\bFn ([^:.]*)', line) for word in words.split()]
     named = [word for word in named if re.fullmatch(r'[a-z_]+', word)]
     assert len(named) > 30
+    # Each variable that it heeds reaches it, too.
+    variables = re.findall(r'\b[A-Z][A-Z_]*\b', ' '.join(
+        line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It Ev')))
+    trusted = ' '.join(section('forkecho', 'SECURITY'))
+    assert [name for name in variables if not re.search(rf'\b{name}\b', trusted)] == []
     missing = [name for name in named
                if not re.search(rf'^[a-z][\w *]*\b{name}\([^;]*\)\n?{{?$', source, re.M)]
     assert missing == []

@@ -5,6 +5,7 @@ Where a test has to look while an upgrade is under way, Pausing puts a script in
 waits to be told to go on: beside the running server, when it is tested, or in its very process.
 """
 import contextlib
+import errno
 import os
 import re
 import resource
@@ -699,6 +700,39 @@ def test_a_stop_ends_a_test(server):
 
 
 @forks_only
+def test_a_program_under_test_holds_no_port(server):
+    """Catches a new program that was given the listeners: nobody can bind the port when the drain is
+    told, nor, if the server is killed, for as long as the test goes on."""
+    def under_test():
+        srv = server('-g', '1h', copy=True)
+        replace(srv, '#!/bin/sh\nsleep 1000\nexit 0\n')
+        hang_up(srv)
+        eventually(lambda: len(srv.left_behind()) == 2, 'the script and its sleep run')
+        return srv
+
+    drained = under_test()
+    drained.send_signal(signal.SIGTERM)
+    drained.wait_line('^drain ')
+    assert server(listen=[drained.address]).connect().echo(b'next') == b'next'
+    killed = under_test()
+    killed.expected = -signal.SIGKILL
+    killed.stop(signal.SIGKILL)
+    assert server(listen=[killed.address]).connect().echo(b'next') == b'next'
+    for each in killed.left_behind():
+        os.kill(each.pid, signal.SIGKILL)
+
+
+@forks_only
+def test_a_limit_on_files_stops_no_server(server):
+    """Catches SIGXFSZ, which ends a server that writes its state beyond RLIMIT_FSIZE."""
+    srv = server(copy=True, limits={resource.RLIMIT_FSIZE: 0})
+    client = srv.connect()
+    client.echo(b'x')
+    assert os.strerror(errno.EFBIG) in refusal(srv, hang_up(srv))
+    assert client.echo(b'goes on') == b'goes on'
+
+
+@forks_only
 def test_a_stop_in_the_middle_of_a_takeover_is_heeded(server, folder):
     """Catches a signal that came while the process was neither program, and is lost."""
     srv = server('-g', '1h', copy=True)
@@ -737,7 +771,7 @@ def test_three_signals_at_once(server):
 # ---- the service manager -----------------------------------------------------------------
 
 class Manager:
-    """A service manager of the test's own: what it was told, but for STATUS=."""
+    """A service manager of the test's own: what it was told, a word at a time."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -747,10 +781,20 @@ class Manager:
         self.socket.settimeout(DEADLINE)
 
     def word(self):
+        """The next one that is no status text."""
         while True:
             text = self.socket.recv(4096).decode()
             if not text.startswith('STATUS='):
                 return text
+
+    def rest(self):
+        """What a server that has ended has told, in its order, but for status texts."""
+        words = []
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                words.append(self.word())
+        return words
 
 
 def now_in_microseconds():
@@ -779,6 +823,61 @@ def test_the_service_manager_is_told(server, folder):
         assert manager.word() == 'READY=1'
     srv.send_signal(signal.SIGTERM)
     assert manager.word() == 'STOPPING=1'
+
+
+@forks_only
+@pytest.mark.parametrize('moment', ['in a test', 'in a drain'])
+def test_a_stop_is_the_last_word(server, folder, moment):
+    """Catches a READY=1 behind STOPPING=1, by which a service manager takes a server that drains
+    for one that serves."""
+    manager = Manager(folder / 'notify')
+    srv = server('-g', '1h', copy=True, env={'NOTIFY_SOCKET': manager.path})
+    client = srv.connect()
+    client.echo(b'x')
+    replace(srv, '#!/bin/sh\nsleep 1000\nexit 0\n')
+    for number in (signal.SIGHUP, signal.SIGTERM) if moment == 'in a test' else \
+            (signal.SIGTERM, signal.SIGHUP):
+        srv.send_signal(number)
+        srv.wait_line('^upgrade ' if number == signal.SIGHUP else '^drain ')
+    refusal(srv, 0)
+    client.close()
+    assert srv.wait() == 0
+    words = [word.split('\n')[0] for word in manager.rest()]
+    assert words == ['READY=1', *(['RELOADING=1'] if moment == 'in a test' else []), 'STOPPING=1']
+
+
+@forks_only
+def test_status_texts_keep_their_pace(server, folder):
+    """Catches a status text of each new program, at once: at most one a second is promised."""
+    manager = Manager(folder / 'notify')
+    begun = time.monotonic()
+    srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path})
+    for _ in range(6):
+        upgrade(srv)
+    taken = time.monotonic() - begun
+    manager.socket.setblocking(False)
+    told = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            told += manager.socket.recv(4096).startswith(b'STATUS=')
+    assert 1 <= told <= 1 + taken, f'{told} texts in {taken:.3f} s'
+
+
+@forks_only
+@needs_root
+def test_the_service_manager_stays_within_reach(server, folder):
+    """Catches a new program that looks for the manager anew, as another user than the one who could
+    reach it: the watchdog then ends a healthy server."""
+    private = folder / 'private'
+    private.mkdir(mode=0o700)
+    manager = Manager(private / 'notify')
+    srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '200000'})
+    for _ in range(2):
+        upgrade(srv)
+    seen = []
+    while seen.count('READY=1') < 3 or seen[-1] != 'WATCHDOG=1':
+        seen.append(manager.word())
+    assert not srv.find(f'^{srv.name}: ')
 
 
 @forks_only

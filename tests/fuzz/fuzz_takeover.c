@@ -3,7 +3,8 @@
  * written.
  *
  * Input: the state; "$" and a letter stand for the number of a descriptor that is what it
- * should be: $L $M listen, $R $W are the ledger's ends, $H is a client's, $P the pidfile's.
+ * should be: $L $M listen, $R $W are the ledger's ends, $H is a client's, $P the pidfile's, and $D
+ * $E are the manager's and syslogd's.
  * Catches: a line that is believed though it is malformed, a descriptor that is not what it is
  * used for or used twice, a child that a server could not have (it is sent signals), an address
  * without an end, and a state that, once it was taken, would be written as another.
@@ -29,7 +30,7 @@ static struct options options = {.program = "forkecho", .max_connections = CHILD
 static struct pidfile pidfile = {.descriptor = -1};
 
 /* What there is to be named, and two servers, one after the other. All stays open. */
-static int listener, other_listener, ledger_ends[2], held[2], pidfile_file, state_file;
+static int listener, other_listener, ledger_ends[2], held[2], datagrams[2], pidfile_file, state_file;
 static struct server *first, *second;
 
 static int open_listener(void)
@@ -54,6 +55,7 @@ static void open_all(void)
     first = server_open(&options, NULL, &pidfile);
     second = server_open(&options, NULL, &pidfile);
     if (pipe(ledger_ends) == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, held) == -1 ||
+        socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams) == -1 ||
         pidfile_file == -1 || state_file == -1 || first == NULL || second == NULL)
         abort();
 }
@@ -83,6 +85,8 @@ static int descriptor_of(char letter)
     case 'W': return ledger_ends[1];
     case 'H': return held[0];
     case 'P': return pidfile_file;
+    case 'D': return datagrams[0];
+    case 'E': return datagrams[1];
     default: return -1;
     }
 }
@@ -111,7 +115,7 @@ static int read_state(const char *text, size_t size, struct server *server)
     begin_anew(server);
     if (ftruncate(state_file, 0) == -1 || pwrite(state_file, text, size, 0) != (ssize_t)size)
         abort();
-    return takeover_read(state_file, server, &pidfile, true);
+    return takeover_read(state_file, server, NULL, true);
 }
 
 /* The state of a server that has taken over, as it would leave it. Returns its size. */
@@ -203,6 +207,9 @@ static void check_taken(const struct server *server)
 {
     FUZZ_HOLDS(server->taken_over && isfinite(server->started) && server->started > 0);
     FUZZ_HOLDS(!server->holding || can_be_told(&server->held.peer));
+    FUZZ_HOLDS(server->manager == 0 || descriptors_option(server->manager, SOL_SOCKET, SO_TYPE) ==
+                                           SOCK_DGRAM);
+    FUZZ_HOLDS(server->syslog == 0 || server->syslog != server->manager);
     check_descriptors(server);
     check_listeners(&server->listeners);
     check_children(server->children);

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "manager.h"
 #include "platform.h"
 #include "takeover.h"
 
@@ -91,12 +92,17 @@ static void set_up(void)
         .accepted = ULLONG_MAX, .ended = 2, .refused = 3, .deferred = 4, .deferred_cap = 5,
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
     server->started = 123456.789012345;
+    manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
+    log_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
 static void tear_down(void)
 {
     listeners_close(&server->listeners);
     pidfile_close(&pidfile);
+    close(manager_descriptor());
+    manager_adopt(-1);
+    log_adopt(-1);
     ck_assert_int_eq(rmdir(folder), 0);
 }
 
@@ -115,14 +121,13 @@ static void write_state(void)
 }
 
 /* Has another server read `text`. Returns it, or NULL where it is refused. */
-static struct server *read_bytes(const char *text, size_t size, struct pidfile *adopted,
-                                 bool only_test)
+static struct server *read_bytes(const char *text, size_t size, struct pidfile *adopted)
 {
     int file = platform_nameless_file(), result;
     struct server *next = server_open(&options, NULL, adopted);
 
     ck_assert(next != NULL && write(file, text, size) == (ssize_t)size);
-    result = takeover_read(file, next, adopted, only_test);
+    result = takeover_read(file, next, adopted, true);
     ck_assert(result == 0 || result == -1);
     close(file);
     return result == 0 ? next : NULL;
@@ -130,7 +135,7 @@ static struct server *read_bytes(const char *text, size_t size, struct pidfile *
 
 static struct server *read_text(const char *text)
 {
-    return read_bytes(text, strlen(text), NULL, true);
+    return read_bytes(text, strlen(text), NULL);
 }
 
 /* ---- comparing ---- */
@@ -202,6 +207,8 @@ static const char *difference(const struct server *next)
         return "statistics";
     if (apart > 1e-6 || apart < -1e-6)
         return "the start";
+    if (next->manager != manager_descriptor() || next->syslog != log_descriptor())
+        return "a socket to the manager or syslogd";
     if (next->holding != server->holding ||
         (next->holding && (next->held.descriptor != server->held.descriptor ||
                            !same_peer(&next->held.peer, &server->held.peer))))
@@ -325,7 +332,7 @@ START_TEST(what_was_written_is_read_back)
 
     set_up();
     write_state();
-    next = read_bytes(state, strlen(state), &adopted, false);
+    next = read_bytes(state, strlen(state), &adopted);
     ck_assert_ptr_nonnull(next);
     ck_assert_pstr_eq(difference(next), NULL);
     ck_assert_int_eq(adopted.descriptor, pidfile.descriptor);
@@ -380,7 +387,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
 
     set_up();
     count = takeover_descriptors(server, &ledger, descriptors);
-    ck_assert_uint_eq(count, server->listeners.count + 4);
+    ck_assert_uint_eq(count, server->listeners.count + 6);
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_eq(fcntl(descriptors[i], F_SETFD, 0), 0);
         for (size_t j = 0; j < i; j++)
@@ -440,9 +447,9 @@ START_TEST(a_state_that_was_cut_is_refused_wherever_that_was)
     write_state();
     size = strlen(state);
     for (size_t length = 0; length + 1 < size; length++)
-        ck_assert_msg(read_bytes(state, length, NULL, true) == NULL, "the first %zu of %zu bytes",
+        ck_assert_msg(read_bytes(state, length, NULL) == NULL, "the first %zu of %zu bytes",
                       length, size);
-    ck_assert_ptr_nonnull(read_bytes(state, size - 1, NULL, true)); /* but for the last newline */
+    ck_assert_ptr_nonnull(read_bytes(state, size - 1, NULL)); /* but for the last newline */
     tear_down();
 }
 END_TEST
@@ -461,7 +468,7 @@ START_TEST(any_byte_may_be_another)
             struct server *next;
             memcpy(changed, state, size);
             changed[at] = others[i];
-            next = read_bytes(changed, size, NULL, true);
+            next = read_bytes(changed, size, NULL);
             if (next != NULL)
                 use(next);
         }
@@ -638,8 +645,8 @@ START_TEST(each_descriptor_is_what_the_line_says)
 }
 END_TEST
 
-/* Catches the same for the ledger and the client that is held. */
-START_TEST(ledger_and_held_client_are_what_their_lines_say)
+/* Catches the same for the ledger, the client that is held, and the sockets to others. */
+START_TEST(all_other_descriptors_are_what_their_lines_say)
 {
     int file, datagrams = socket(AF_INET, SOCK_DGRAM, 0);
 
@@ -654,6 +661,9 @@ START_TEST(ledger_and_held_client_are_what_their_lines_say)
     expect_refusal(with_number("ledger", 1, dup(ledger.write_end)), "a write end to read from");
     expect_refusal(with_number("ledger", 2, dup(ledger.read_end)), "a read end to write to");
     expect_refusal(with_number("ledger", 2, ledger.read_end), "the same end twice");
+    expect_refusal(with_number("manager", 1, file), "a file that is the manager's");
+    expect_refusal(with_number("syslog", 1, dup(server->held.descriptor)), "a stream to syslogd");
+    expect_refusal(with_number("syslog", 1, manager_descriptor()), "one socket for two");
     tear_down();
 }
 END_TEST
@@ -684,21 +694,34 @@ START_TEST(an_address_is_an_address)
 }
 END_TEST
 
-/* Catches a test of the new program that changes the pidfile, which the running one still has. */
-START_TEST(only_a_takeover_touches_the_pidfile)
+/* Catches a test of the new program that changes the pidfile, which the running one still has, or
+ * that asks for descriptors, which would hold the port open, however the program ends. */
+START_TEST(a_test_touches_nothing)
 {
     char path[64], text[16] = "";
-    int file;
+    struct server *next = server_open(&options, NULL, NULL);
+    int file, state_file = platform_nameless_file(), numbers[TAKEOVER_DESCRIPTORS_MAX];
+    size_t count;
 
     set_up();
     write_state();
+    ck_assert_int_eq(takeover_write(state_file, server, &ledger), 0);
     file = open(path_of("pid", path, sizeof path), O_WRONLY | O_TRUNC);
+    count = takeover_descriptors(server, &ledger, numbers);
+    for (size_t i = 0; i < count; i++)
+        (void)fcntl(numbers[i], F_SETFD, 0);
+    ck_assert_int_eq(takeover_read(state_file, next, &pidfile, false), 0);
+    ck_assert_pstr_eq(difference(next), NULL);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(fcntl(numbers[i], F_GETFD), 0);
+    ck_assert_int_eq(pread(pidfile.descriptor, text, sizeof text, 0), 0);
     ck_assert_ptr_nonnull(read_text(state));
     ck_assert_int_eq(pread(pidfile.descriptor, text, sizeof text, 0), 0);
-    ck_assert_ptr_nonnull(read_bytes(state, strlen(state), &pidfile, false));
+    ck_assert_ptr_nonnull(read_bytes(state, strlen(state), &pidfile));
     ck_assert_int_gt(pread(pidfile.descriptor, text, sizeof text - 1, 0), 0);
     ck_assert_int_eq(strtol(text, NULL, 10), getpid());
     close(file);
+    close(state_file);
     tear_down();
 }
 END_TEST
@@ -715,7 +738,7 @@ START_TEST(a_pidfile_that_cannot_be_taken_over_ends_no_server)
     write_state();
     with_number("pidfile", 1, server->held.descriptor + 1); /* the other end: no file */
     capture_begin(capture, STDERR_FILENO);
-    next = read_bytes(changed, strlen(changed), &adopted, false);
+    next = read_bytes(changed, strlen(changed), &adopted);
     said = capture_end(capture);
     ck_assert_ptr_nonnull(next);
     ck_assert_pstr_eq(difference(next), NULL);
@@ -762,6 +785,6 @@ SUITE("takeover", what_was_written_is_read_back, a_server_with_nothing_leaves_no
       another_format_or_program_is_refused, a_pid_is_a_pid,
       no_more_children_than_there_is_room_for, no_more_listeners_than_there_is_room_for,
       a_listener_is_one_that_can_be_waited_for, each_descriptor_is_what_the_line_says,
-      ledger_and_held_client_are_what_their_lines_say, an_address_is_an_address,
-      only_a_takeover_touches_the_pidfile, a_pidfile_that_cannot_be_taken_over_ends_no_server,
+      all_other_descriptors_are_what_their_lines_say, an_address_is_an_address,
+      a_test_touches_nothing, a_pidfile_that_cannot_be_taken_over_ends_no_server,
       a_state_that_cannot_be_read_is_said)

@@ -2,6 +2,7 @@
  * in a process of its own, whose parent is the test. */
 #include "suite.h"
 
+#include "platform.h"
 #include "upgrade.h"
 
 #include <limits.h>
@@ -163,7 +164,37 @@ START_TEST(a_name_is_looked_for_in_the_path)
 }
 END_TEST
 
+/* Starts under test with this behind the pid. Returns whether it is private then. */
+static int is_private_with(void *suffix)
+{
+    char name[] = "/nowhere/forkecho", *argv[] = {name, NULL}, value[128];
+    int file = -1;
+
+    snprintf(value, sizeof value, "test:3:%ld%s", (long)getppid(), (const char *)suffix);
+    setenv(VARIABLE, value, 1);
+    if (upgrade_role(argv, &file) != UPGRADE_TEST || file != 3)
+        return 2;
+    return platform_is_private() ? 1 : 0;
+}
+
+/* Catches a program that can be traced while it reads what it takes over; and one that nobody can
+ * look into though its parent was not private. */
+START_TEST(it_is_private_before_all_else_where_its_parent_was)
+{
+    static char as_was[] = "", guarded[] = ":private", another[] = ":privat";
+
+    ck_assert_int_eq(suite_in_child(is_private_with, as_was), 0);
+    ck_assert_int_eq(suite_in_child(is_private_with, another), 0);
+#ifdef __linux__
+    ck_assert_int_eq(suite_in_child(is_private_with, guarded), 1);
+#else
+    (void)guarded;
+#endif
+}
+END_TEST
+
 SUITE("upgrade", without_the_variable_it_is_a_start, take_is_believed_of_its_own_pid_alone,
       a_test_never_starts_and_has_a_state_from_its_parent_alone,
       what_is_malformed_is_ignored_and_removed, a_relative_path_is_made_absolute,
-      a_name_is_looked_for_in_the_path)
+      a_name_is_looked_for_in_the_path,
+      it_is_private_before_all_else_where_its_parent_was)

@@ -4,7 +4,9 @@ Ports are 0, by PORT in the environment, and read back; the work of five seconds
 short by the option that stands behind the script's own.
 """
 import os
+import pty
 import re
+import select
 import socket
 import subprocess
 import time
@@ -36,8 +38,8 @@ def classic():
     """A function that starts a classic on ports of the kernel's choice."""
     started = []
 
-    def start(name, *options):
-        started.append(Server(str(CLASSICS / name), *options, listen=(), verbose=None,
+    def start(name, *options, **settings):
+        started.append(Server(str(CLASSICS / name), *options, listen=(), verbose=None, **settings,
                               env={**PROGRAMS, 'PORT': '0', 'SECOND_PORT': '0'}))
         return started[-1]
 
@@ -100,6 +102,22 @@ def test_each_client_is_logged(classic, name):
     address = client.address
     client.close()
     assert server.end_of(address)['how'] == 'eof'
+
+
+@pytest.mark.parametrize('name', PROGRAMMING_PYTHON)
+def test_each_client_is_shown_with_the_time(classic, name):
+    """Catches a server whose terminal does not say, as the originals do, who came and when."""
+    controller, terminal = pty.openpty()
+    server = classic(name, '-w', '0', stderr=terminal)
+    client = server.connect()
+    ask(client, b'hello')
+    line = rf'\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d accept pid=\d+ from={client.address} '
+    shown = ''
+    while not re.search(line, shown):
+        assert select.select([controller], [], [], DEADLINE)[0], shown
+        shown += os.read(controller, 4096).decode()
+    os.close(controller)
+    os.close(terminal)
 
 
 @pytest.mark.parametrize('name', WORKING)

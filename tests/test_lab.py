@@ -400,6 +400,18 @@ def test_other_settings_are_not_mixed_into_a_folder(folder):
     assert 'other settings' in refused('-o', output, '--resume')
 
 
+@needs_gnuplot
+def test_a_folder_in_which_no_run_was_is_not_gone_on_with(folder):
+    """Catches a misspelt folder with --resume that begins a run of minutes, or is made."""
+    (folder / 'empty').mkdir()
+    for output in (folder / 'empty', folder / 'missing', folder / 'missing' / 'below'):
+        assert refused('-o', output, '--resume', *CONNECT) == (
+            f'lab: nothing to resume in {output}: no run has begun there\n'
+            'lab: give the folder of that run with -o, or leave --resume away\n')
+    assert [path.name for path in folder.iterdir()] == ['empty']
+    assert list((folder / 'empty').iterdir()) == []
+
+
 # ---- servers that fail -------------------------------------------------------------------
 
 def build_with(folder, name, script):

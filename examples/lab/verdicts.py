@@ -24,10 +24,10 @@ BUSY = 90     # per cent: a client as busy as that may have been what was measur
 RULES = [
     'The spread is all rounds but a fourth of them at either end: the middle three of five, or'
     ' all of three. One slow moment of the machine changes nothing.',
-    'No difference: the spreads overlap.',
-    f'Apart, but by less than {CLEAR} times: the spreads do not overlap, but the medians are'
-    ' nearer than that. The next run may well turn it round, so it is no clear difference.',
-    f'More or less: the spreads are apart, and the medians by {CLEAR} times or more.']
+    f'More or less: the spreads are apart, and the medians by {CLEAR} times or more.',
+    'No clear difference: the spreads overlap, or the medians are nearer than that: then the next'
+    f' run may well turn it round. Where spreads are apart all the same, "apart, but by less than'
+    f' {CLEAR} times" stands beside the numbers.']
 
 ONE_ROUND = 'There was only one round, so there is no spread, and a difference may be chance.'
 
@@ -105,20 +105,21 @@ def in_words(verdict):
 
 
 def compare(spreads, one, other, words, unit):
-    """How one model stands to another: more or less in the given words, or neither: RULES."""
+    """How one model stands to another: more or less in the given words, or neither: RULES. Whether
+    near spreads touch is chance, so it is a note and makes no other claim."""
     if one not in spreads or other not in spreads:
         return []
     a, b = spreads[one], spreads[other]
     low, high = sorted((a, b))
-    times = high.median / low.median if low.median > 0 else None
+    note = [f'{number(high.median / low.median)} times'] if low.median > 0 else []
     if differ(a, b):
         claim = f'{built(one)} {words[0] if a > b else words[1]} {other}.'
-    elif low.high < high.low:
-        claim = f'{built(one)} and {other}: apart, but by less than {CLEAR} times.'
     else:
-        claim = f'{built(one)} and {other}: no difference.'
+        claim = f'{built(one)} and {other}: no clear difference.'
+        if low.high < high.low:
+            note.append(f'apart, but by less than {CLEAR} times')
     return [Verdict(claim, [(one, told(a, unit)), (other, told(b, unit))],
-                    note=f'{number(times)} times' if times else '')]
+                    note='; '.join(note))]
 
 
 def built(name):

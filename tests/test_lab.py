@@ -665,23 +665,26 @@ def test_the_claims_of_two_noisy_runs_are_the_same():
 
 
 def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
-    """Catches a verdict that takes the noise of a round, or a few clients, for growth, and a cost
-    that shrinks shown as none."""
+    """Catches a verdict that takes the noise of a round, or a few clients, for growth; one that
+    denies what the medians beside it say; and a cost that shrinks shown as none."""
     def held(model, turn, *costs):
         return [{'model': model, 'clients': step, 'round': turn, 'main_us': cost}
                 for step, cost in zip((0, 800, 2500), costs)]
     rows = [*held('flat', 1, 60, 61, 62), *held('flat', 2, 59, 62, 63),
-            *held('loud', 1, 60, 61, 59), *held('loud', 2, 59, 62, 140),
-            *held('loud', 3, 60, 61, 150), *held('less', 1, 20, 19, 18),
+            *held('loud', 1, 45, 61, 36), *held('loud', 2, 37, 62, 139),
+            *held('loud', 3, 47, 61, 126), *held('less', 1, 20, 19, 18),
             *held('less', 2, 20, 19, 17),
             *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
-    flat, rising = verdicts.of_held(rows)
+    flat, rising, loud = verdicts.of_held(rows)
     assert flat.claim == ('Less than 2.5 times as dear with the most held open as with none, is a'
-                          ' connection of flat, loud and less.')
+                          ' connection of flat and less.')
     assert rising.claim == '2.5 times as dear or more, is one of rising.'
+    assert loud.claim == ('2.5 times as dear or more by the medians, but not clear, as the spreads'
+                          ' overlap, is one of loud.')
+    assert loud.numbers[0][4] == '2.8 times'
     assert rising.numbers == [('rising', '60.5 us (60-61)', '255 us (250-260)', '2,500',
                                '4.21 times', '77.8 ns')]
-    assert flat.numbers[2][-1] == '-1 ns'
+    assert flat.numbers[1][-1] == '-1 ns'
     assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
                              for step in (0, 12)]) == []
 

@@ -190,24 +190,23 @@ def growth(rows):
 
 
 def of_held(rows):
-    grown, found = growth(rows), []
-
-    def walks(model):
-        _, none, most = grown[model]
-        return most.median >= WALK * none.median and most.low > none.high
-
-    for claim, group in (
-            (f'Less than {number(WALK)} times as dear with the most held open as with none, is a'
-             ' connection of ', [model for model in grown if not walks(model)]),
-            (f'{number(WALK)} times as dear or more, is one of ', list(filter(walks, grown)))):
-        if group:
-            found.append(Verdict(f'{claim}{listed(group)}.', [
-                (model, told(none, ' us'), told(most, ' us'), number(held),
-                 f'{number(most.median / none.median)} times',
-                 f'{number((most.median - none.median) / held * 1000)} ns')
-                for model in group for held, none, most in [grown[model]]],
-                ('model', 'with none', 'with the most', 'the most', 'that is', 'for each held')))
-    return found
+    grown, groups = growth(rows), {'flat': [], 'grows': [], 'unclear': []}
+    for model, (_, none, most) in grown.items():
+        groups['flat' if most.median < WALK * none.median else
+               'grows' if most.low > none.high else 'unclear'].append(model)
+    claims = {
+        'flat': f'Less than {number(WALK)} times as dear with the most held open as with none, is'
+                ' a connection of ',
+        'grows': f'{number(WALK)} times as dear or more, is one of ',
+        'unclear': f'{number(WALK)} times as dear or more by the medians, but not clear, as the'
+                   ' spreads overlap, is one of '}
+    return [Verdict(f'{claims[name]}{listed(group)}.', [
+        (model, told(none, ' us'), told(most, ' us'), number(held),
+         f'{number(most.median / none.median)} times',
+         f'{number((most.median - none.median) / held * 1000)} ns')
+        for model in group for held, none, most in [grown[model]]],
+        ('model', 'with none', 'with the most', 'the most', 'that is', 'for each held'))
+        for name, group in groups.items() if group]
 
 
 def limits(rows):

@@ -676,10 +676,10 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
             *held('less', 2, 20, 19, 17),
             *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
     flat, rising, loud = verdicts.of_held(rows)
-    assert flat.claim == ('Less than 2.5 times as dear with the most held open as with none, is a'
+    assert flat.claim == ('Less than 1.5 times as dear with the most held open as with none, is a'
                           ' connection of flat and less.')
-    assert rising.claim == '2.5 times as dear or more, is one of rising.'
-    assert loud.claim == ('2.5 times as dear or more by the medians, but not clear, as the spreads'
+    assert rising.claim == '1.5 times as dear or more, is one of rising.'
+    assert loud.claim == ('1.5 times as dear or more by the medians, but not clear, as the spreads'
                           ' overlap, is one of loud.')
     assert loud.numbers[0][4] == '2.8 times'
     assert rising.numbers == [('rising', '60.5 us (60-61)', '255 us (250-260)', '2,500',
@@ -687,6 +687,27 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
     assert flat.numbers[1][-1] == '-1 ns'
     assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
                              for step in (0, 12)]) == []
+
+
+def test_three_quick_runs_on_a_busy_machine_tell_the_same_of_the_held():
+    """Catches a threshold amid what one server differs by from run to run. The costs are those of
+    three runs, with none held and with 2500; they are of the seven in ten in which the spreads of
+    all these are apart: where they overlap, that is said instead."""
+    runs = [dict(forkecho=[(81, 70), (80, 91), (88, 89)], threadecho=[(49, 114), (53, 106), (48, 153)],
+                 threadpoolecho=[(36, 83), (28, 37), (35, 101)],
+                 textbook=[(76, 330), (85, 214), (98, 225)]),
+            dict(forkecho=[(75, 89), (97, 121), (73, 87)], threadecho=[(35, 74), (38, 84), (38, 95)],
+                 threadpoolecho=[(37, 59), (26, 55), (26, 67)],
+                 textbook=[(100, 218), (93, 214), (79, 214)]),
+            dict(forkecho=[(64, 84), (80, 77), (63, 87)], threadecho=[(42, 113), (50, 169), (50, 80)],
+                 threadpoolecho=[(37, 103), (29, 107), (35, 84)],
+                 textbook=[(84, 217), (61, 165), (61, 167)])]
+    claims = [[verdict.claim for verdict in verdicts.of_held(
+        [{'model': model, 'clients': step, 'round': turn, 'main_us': cost}
+         for model, pairs in run.items() for turn, pair in enumerate(pairs)
+         for step, cost in zip((0, 2500), pair)])] for run in runs]
+    assert claims[0] == claims[1] == claims[2]
+    assert claims[0][0].endswith('is a connection of forkecho.') and len(claims[0]) == 2
 
 
 def misbehaving(kind, rates, failed=0, model='forkecho'):

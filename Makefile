@@ -55,7 +55,7 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-all check-faults check-systemd deps static bench bench-client \
+.PHONY: all help run check check-faults check-systemd deps static bench bench-client \
         bench-scale bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 

@@ -366,10 +366,11 @@ static double turn_end(const struct load_loop *loop, double until)
     return loop->next_scan < end ? loop->next_scan : end;
 }
 
-/* Waits until `end` at most. */
+/* Waits until `end` at most. The turn may have taken a while since loop->now: what it has queued at
+ * once is due, and the rest of a microsecond would be rounded up to a millisecond of sleep. */
 static int await_events(struct load_loop *loop, struct readiness_event *events, double end)
 {
-    double pause = end - (loop->timer != -1 ? clock_seconds() : loop->now);
+    double pause = end - clock_seconds();
 
     if (loop->timer != -1 && pause > 0)
         platform_timer_set(loop->timer, pause);

@@ -80,6 +80,23 @@ def test_the_textbook_is_caught_as_readme_says():
 
 
 @needs_mistakes
+def test_the_server_to_begin_with_is_right_once_mended(folder):
+    """Catches a new hazard that has the mistakes of what it is a copy of, beside its own."""
+    named = {re.search(r'[Bb]egin\s+with a copy of\s+(\w+)\.c', path.read_text())[1]
+             for path in (TOP / 'README', FOLDER / 'README')}
+    assert len(named) == 1
+    text, found = re.subn(r'^( *)(.*) /\* THE MISTAKE: (.*) is missing before this line \*/$',
+                          r'\1\3;\n\1\2', FILES[named.pop()].read_text(), flags=re.M)
+    assert found == 1
+    (folder / 'mended.c').write_text(text)
+    subprocess.run(['cc', '-O2', '-std=c11', '-D_POSIX_C_SOURCE=200809L', '-o', folder / 'mended',
+                    folder / 'mended.c'], check=True, timeout=DEADLINE)
+    done, rows = trials('-M', '-s', folder / 'mended')
+    assert [row for row in rows if row[3] != '2'] == []
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+@needs_mistakes
 def test_a_server_that_ends_does_not_survive():
     """Catches a detector that finds nothing wrong with a server that is no more: this one ends
     where descriptors run out, which burns no processor time."""

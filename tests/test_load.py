@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, dead, eventually,
-                     forks_only, needs_root, new_user, program, run)
+                     forks_only, in_time, needs_root, new_user, program, run)
 
 PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
 KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
@@ -262,6 +262,19 @@ def test_times_are_where_the_mode_has_them(server):
         for kind in given:
             times = [took[f'{kind}{each}'] for each in TIMES]
             assert times == sorted(times) and times[0] > 0, (mode, kind)
+
+
+@forks_only
+@pytest.mark.parametrize('mode', ['storm', 'reset'])
+def test_what_begins_at_once_is_not_slept_over(server, mode):
+    """Catches a sleep of the client, a millisecond before each piece, that is told as latency."""
+    srv = server(verbose=None)
+
+    def connecting_is_nearly_all(seconds):
+        took = summary(mode, '-c', '1', '-d', f'{seconds}s', srv.address)
+        return took['p50'] < took['connect-p50'] + 500
+
+    assert in_time(connecting_is_nearly_all, 0.2, 0.5, 1)
 
 
 # ---- the schedule ------------------------------------------------------------------------

@@ -141,6 +141,13 @@ def check_port(port):
                  'stop what listens there (ss -ltnp), or leave --port away for a free one')
 
 
+def check_earlier(folder):
+    """For --resume. A run writes machine.txt first, so where that is not, none has begun."""
+    if not os.access(folder / 'machine.txt', os.R_OK):
+        fail(f'nothing to resume in {folder}: no run has begun there',
+             'give the folder of that run with -o, or leave --resume away')
+
+
 def check_folder(folder):
     """Makes the folder of results, and a file in it, as each result will be."""
     probe = folder / '.probe'

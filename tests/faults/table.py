@@ -6,6 +6,7 @@ from harness import BUILD
 
 LETTERS = {'serves': 's', 'waits': 'w', 'cuts': 'c', 'refuses': 'r', 'ends': 'e', 'stops': 'X',
            'not called': '-', 'not reached': '.', 'as forkecho': '"', None: '?'}
+NOT_INJECTED = ['not called', 'not reached', 'as forkecho']
 LEGEND = [
     f'Four letters a server: the {", ".join(WHENS)} call failed. What happened:',
     's it serves all  w clients wait until the fault is over  c only whose own call failed is cut',
@@ -32,6 +33,12 @@ def line(phase, point, errors, servers, letters):
     return f'{phase:8}{point.lower():13}{columns}  {errors}'
 
 
+def count(cells):
+    """How many there are, and in how many of them the call was there to fail."""
+    injected = sum(word not in NOT_INJECTED for *_, word, _ in cells)
+    return f'{len(cells)} cells, in {injected} of which a fault was injected'
+
+
 def tell(cells):
     """Writes faults.txt, a row an error, and returns it with the like rows in one."""
     servers = sorted({cell[0] for cell in cells})
@@ -44,4 +51,4 @@ def tell(cells):
         short[phase, point, tuple(letters.items())].append(error)
     return [*LEGEND, '', head, *(line(phase, point, ' '.join(errors), servers, dict(letters))
                                  for (phase, point, letters), errors in short.items()),
-            f'{len(cells)} cells; a row an error in {BUILD / "faults.txt"}']
+            f'{count(cells)}; a row an error in {BUILD / "faults.txt"}']

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import sockets
 from harness import DEADLINE, eventually
 
 UNPACKED = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'forkecho' / 'daemons'
@@ -43,9 +44,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-TCP_LISTEN = b'0A'  # in /proc/net/tcp
-
-
 class Daemon:
     """A running daemon; its output goes to a file."""
 
@@ -63,9 +61,8 @@ class Daemon:
         """Waits until it listens there; it is not connected to, which would be a client."""
         def listens():
             assert self.process.poll() is None, self.text()
-            return listener.search(Path('/proc/net/tcp').read_bytes())
+            return sockets.listens(f'127.0.0.1:{port}')
 
-        listener = re.compile(rb':%04X \w+:\w+ %s ' % (port, TCP_LISTEN))
         eventually(listens, f'{self.process.args[0]} listens at port {port}')
 
     def wait_line(self, pattern, count=1):

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import pytest
 
+import sockets
+
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get('BUILD', 'build')
 # forkecho first, then the variants, which are found as the Makefile finds them.
@@ -198,12 +200,6 @@ def marked(mark):
     return found
 
 
-def is_listened_on(address):
-    """Whether any process listens at an IPv4 address: proc(5), net/tcp, where that is state 0A."""
-    port = int(address.rsplit(':', 1)[1])
-    return re.search(rf':{port:04X} 00000000:0000 0A ', Path('/proc/net/tcp').read_text()) is not None
-
-
 # ---- the ledger --------------------------------------------------------------------------
 
 def open_ledger(srv):
@@ -314,11 +310,10 @@ class Client(socket.socket):
         return (block * (sent // len(block) + 1))[:sent]
 
     def unread_by_server(self):
-        """How many bytes wait on loopback for the server to read them: proc(5), net/tcp."""
-        ends = [f'{end[1]:04X}' for end in (self.getpeername(), self.getsockname())]
-        row = re.search(rf':{ends[0]} \w+:{ends[1]} \w+ \w+:(\w+)',
-                        Path('/proc/net/tcp').read_text())
-        return int(row[1], 16) if row else 0
+        """How many bytes wait on loopback for the server to read them."""
+        found = sockets.tcp_socket(*(f'{host}:{port}' for host, port in
+                                     (self.getpeername(), self.getsockname())))
+        return found.queue if found else 0
 
     def closed_by_server(self):
         """Waits for the server's close, in order or by a reset. Returns what came before."""

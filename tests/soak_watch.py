@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import sockets
 from harness import Server, descriptors, eventually, process
 
 ENDINGS = {'eof', 'reset', 'idle', 'lifetime', 'signal-9', 'signal-11'}
@@ -44,15 +45,9 @@ def children_of(pid):
 
 
 def in_backlog(addresses):
-    """How many connections wait to be accepted: the receive queue of a listener, proc(5), net/tcp.
-    Of a Unix socket that is not told."""
-    ports = {int(address.rpartition(':')[2]) for address in addresses if ':' in address}
-    waiting = 0
-    for file in filter(Path.exists, map(Path, ('/proc/net/tcp', '/proc/net/tcp6'))):
-        for port, queue in re.findall(r'^ *\d+: \w+:(\w+) \w+:\w+ 0A \w+:(\w+) ', file.read_text(),
-                                      re.M):
-            waiting += int(queue, 16) if int(port, 16) in ports else 0
-    return waiting
+    """How many connections wait to be accepted. Of a Unix socket that is not told."""
+    found = [sockets.tcp_socket(address) for address in addresses if ':' in address]
+    return sum(each.queue for each in found if each and each.state == sockets.TCP_LISTEN)
 
 
 def is_dead(child):

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, NamespacedServer, children, concurrent, eventually, is_listened_on,
-                     needs_root, process, with_processes)
+import sockets
+from harness import (DEADLINE, NamespacedServer, children, concurrent, eventually, needs_root,
+                     process, with_processes)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT], ids=['TERM', 'INT'])
@@ -218,7 +219,7 @@ def test_children_of_a_killed_parent_finish_their_clients(server):
     old.expected = -signal.SIGKILL
     old.stop(signal.SIGKILL)
     if old.name == 'preforkecho':  # a signal has its children close the listeners: soon, not at once
-        eventually(lambda: not is_listened_on(old.address), 'the children have closed the listener')
+        eventually(lambda: not sockets.listens(old.address), 'the children have closed the listener')
     new = server(listen=[old.address])
     assert new.connect().echo(b'new') == b'new'
     data = bytes(range(256)) * 200

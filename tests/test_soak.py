@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import DEADLINE, TOP, concurrent, forks_only
+from harness import DEADLINE, SERVERS, TOP, concurrent, forks_only, only_for
 
 
 @pytest.fixture
@@ -32,6 +32,12 @@ def start():
             each.communicate()
 
 
+# Each takes some ten seconds of two processors. Where nobody names servers, one of each kind is
+# asked: children, children that accept, and all in one process.
+few = only_for(*(SERVERS if 'SERVERS' in os.environ else ['forkecho', 'preforkecho', 'threadecho']))
+
+
+@few
 @concurrent
 def test_a_small_soak(server_name, start):
     """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that

@@ -535,6 +535,53 @@ START_TEST(a_defect_of_its_own_stops_it)
 }
 END_TEST
 
+/* Catches one child that is believed, and ends the server: what it says of its listener can be
+ * untrue; a hint at a limit that is the child's; and a server that goes on where it is true. */
+START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
+{
+    struct server *server = new_listening_server(4);
+
+    server->children_accept = true;
+    errno = EMFILE;
+    server_accept_failed(server);
+    expect_said_once("a child's accept failed: ");
+    ck_assert_int_eq(said("ulimit"), 0);
+    errno = EBADF;
+    server_accept_failed(server);
+    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert(server->closed_until >= server->failed_last + PAUSE_FIRST);
+    ck_assert_uint_eq(server->failures, 2);
+    close(server->listeners.all[0].descriptor);
+    errno = EBADF;
+    server_accept_failed(server);
+    ck_assert_int_eq(server->phase, SERVER_DRAINING);
+    ck_assert(server->failed);
+    server->children_accept = false;
+    errno = EBADF;
+    server_accept_failed(server); /* it stops already */
+    expect_said_once("; stopping");
+    expect_said_once("drain ");
+}
+END_TEST
+
+/* Catches failures of starting that close the gate for no time, or hold a client that is not there,
+ * and a hint that is lost with errno. */
+START_TEST(a_start_that_fails_for_nobody_closes_the_gate)
+{
+    struct server *server = new_server(4);
+    char line[200];
+
+    errno = ENOMEM;
+    server_start_failed(server, "fork");
+    snprintf(line, sizeof line, "test: fork failed: %s", strerror(ENOMEM));
+    expect_said_once(line);
+    ck_assert(!server->holding);
+    ck_assert(!gate_is_open(server, server->failed_last));
+    ck_assert(gate_is_open(server, server->closed_until));
+    ck_assert(adds_up(server));
+}
+END_TEST
+
 /* ---- the gate, with clients ---- */
 
 /* Catches a client beyond the limit, a full server that spins while somebody waits, and clients
@@ -741,6 +788,63 @@ START_TEST(a_drain_serves_who_is_held_and_terminating_refuses)
 }
 END_TEST
 
+static int closings, closing_listener;
+
+static void note_closing(struct server *server)
+{
+    closings++;
+    closing_listener = server->listeners.all[0].descriptor;
+    ck_assert_int_ne(fcntl(closing_listener, F_GETFD), -1);
+}
+
+/* Catches a model that is told when its listeners are closed already, twice, or never: they would
+ * stay in what it waits by. */
+START_TEST(a_model_is_told_before_its_listeners_are_closed)
+{
+    struct server *server = new_listening_server(2);
+    int listener = server->listeners.all[0].descriptor;
+
+    server->closing = note_closing;
+    served(server, 1, "192.0.2.1");
+    signalled(server, SIGTERM);
+    ck_assert_int_eq(closings, 1);
+    ck_assert_int_eq(closing_listener, listener);
+    ck_assert_int_eq(fcntl(listener, F_GETFD), -1);
+    signalled(server, SIGTERM);
+    signalled(server, SIGQUIT);
+    ck_assert_int_eq(closings, 1);
+}
+END_TEST
+
+/* Catches a next phase, or an order that no child has yet, that is slept over: nothing else wakes
+ * the server then. */
+START_TEST(a_stop_is_not_slept_over)
+{
+    struct server *server = new_listening_server(2);
+
+    served(server, 1, "192.0.2.1");
+    signalled(server, SIGTERM);
+    server->phase_ends = clock_seconds();
+    wait_for(server, LATER); /* the suite's timeout ends it */
+    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
+    ck_assert_int_eq(server->order, SIGTERM);
+    server->phase_ends = clock_seconds() + LATER;
+    wait_for(server, LATER);
+    ck_assert_int_eq(server->order, SIGTERM);
+}
+END_TEST
+
+/* Catches a stop for a SIGHUP that tells of no terminal: it asks for an upgrade. */
+START_TEST(only_a_terminal_hangs_up)
+{
+    struct server *server = new_listening_server(2);
+
+    ck_assert(!server_hung_up(server));
+    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert_int_eq(said("drain"), 0);
+}
+END_TEST
+
 static int64_t told[8];
 static size_t told_count;
 static int told_signal;
@@ -784,10 +888,13 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
       a_held_client_whose_pause_is_over_is_not_slept_over,
       pauses_grow_to_a_second, an_episode_of_failures_is_two_lines, a_pause_is_no_recovery,
-      without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it, a_full_server_defers,
+      without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it,
+      a_childs_accept_is_believed_as_far_as_our_own_copies,
+      a_start_that_fails_for_nobody_closes_the_gate, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
       all_who_have_waited_are_deferred_and_nobody_later,
       a_polite_signal_drains_and_a_second_one_terminates,
       the_grace_ends_in_terminating_and_that_in_killing, sigquit_kills_at_once_and_once,
       a_drain_serves_who_is_held_and_terminating_refuses,
-      an_order_goes_to_each_child_once_the_oldest_first)
+      a_model_is_told_before_its_listeners_are_closed, a_stop_is_not_slept_over,
+      only_a_terminal_hangs_up, an_order_goes_to_each_child_once_the_oldest_first)

@@ -839,6 +839,7 @@ BAD = [
     (['ping', '127.0.0.1:99999'], r"'127.0.0.1:99999' is not host:port or /path"),
     (['-c', '0', 'ping', 'HERE'], r"option -c, --concurrency: '0' is not a whole number"),
     (['-t', '0', 'ping', 'HERE'], r"option -t, --timeout: '0' is not a duration above 0"),
+    (['-d', '0', 'ping', 'HERE'], r"option -d, --duration: '0' is not a duration above 0"),
 ]
 
 

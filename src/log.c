@@ -67,9 +67,13 @@ int log_descriptor(void)
     return log_sink_descriptor();
 }
 
-void log_adopt(int descriptor)
+void log_adopt(enum log_level level, int descriptor)
 {
+    the_log.level = level;
+    if (descriptor == 0)
+        return;
     log_sink_adopt(descriptor);
+    the_log.sink = SINK_SYSLOG;
 }
 
 bool log_hung_up(void)

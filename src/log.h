@@ -37,10 +37,11 @@ void log_open(const char *program, enum log_level level, int facility);
  * since whoever starts a server looks there; now that is as daemon.h has redirected it. */
 void log_started(void);
 
-/* syslogd's socket, -1 where there is none, for the program that takes over in this process, which
- * adopts it in place of its own: syslogd may be out of reach by then (-r). */
+/* syslogd's socket, -1 where there is none, for the program that takes over in this process: that
+ * opens its log at LOG_NORMAL, for what there is to say before it knows of the socket, and then goes
+ * over to that, as syslogd may be out of reach by then (-r). 0: none was left to it. */
 int log_descriptor(void);
-void log_adopt(int descriptor);
+void log_adopt(enum log_level level, int descriptor);
 
 /* Whether the terminal that errors go to has hung up: nobody watches any more. */
 bool log_hung_up(void);

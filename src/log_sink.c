@@ -150,15 +150,15 @@ static int move_up(int descriptor)
 
 int log_sink_open_syslog(const char *program, int facility, bool for_children)
 {
+    syslogd.program = program;
+    syslogd.facility = facility;
+    tzset();
     syslogd.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
     if (syslogd.descriptor != -1 && for_children)
         syslogd.descriptor = move_up(syslogd.descriptor);
     if (syslogd.descriptor == -1)
         return -1;
     (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
-    syslogd.program = program;
-    syslogd.facility = facility;
-    tzset();
     connect_syslog();
     return 0;
 }

@@ -105,14 +105,13 @@ static struct server *set_up(const struct options *options, struct daemon *start
 }
 
 /* The service manager and syslogd, by the sockets that an earlier program has left, if it has. */
-static void reach_others(const struct server *server)
+static void reach_others(const struct server *server, const struct options *options)
 {
     if (server->manager > 0)
         manager_adopt(server->manager);
     else
         manager_connect();
-    if (server->syslog > 0)
-        log_adopt(server->syslog);
+    log_adopt((enum log_level)options->verbosity, server->syslog);
 }
 
 /* The same where an earlier program of this process has done it all. Returns the server with what
@@ -123,12 +122,12 @@ static struct server *take_over(const struct options *options, int state, struct
     struct server *server;
 
     (void)manager_open();
-    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_open(options->program, LOG_NORMAL, options->facility);
     server = server_open(options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
-    reach_others(server);
+    reach_others(server, options);
     if (hear_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
         return server;
     server_close(server);

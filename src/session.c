@@ -306,11 +306,17 @@ void session_set_timeouts(int descriptor, double idle)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
+/* How many waits the idle limit consists of: session_set_timeouts. */
+static int waits_allowed(const struct session *session)
+{
+    return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
+}
+
 /*
  * With a lifetime, each step may wait only until that is over: two more system calls a
  * step, paid by those who ask for a lifetime. A timer's signal would cost none but could
  * come just before the read that it is to end. Returns false when the lifetime is over;
- * `*idle_first` says whether the idle limit comes before that.
+ * `*idle_first` says whether the idle limit, or the part of it that is next, comes before that.
  */
 static bool limit_step(const struct session *session, double deadline, bool *idle_first)
 {
@@ -319,7 +325,7 @@ static bool limit_step(const struct session *session, double deadline, bool *idl
 
     if (left <= 0)
         return false;
-    *idle_first = idle > 0 && idle < left;
+    *idle_first = idle > 0 && idle / waits_allowed(session) < left;
     session_set_timeouts(session->descriptor, *idle_first ? idle : left);
     return true;
 }
@@ -350,12 +356,6 @@ static double pause_time(const struct service *service, double deadline)
     double left = deadline > 0 ? deadline - clock_seconds() : service->delay;
 
     return left < service->delay ? left : service->delay;
-}
-
-/* How many waits the idle limit consists of: session_set_timeouts. */
-static int waits_allowed(const struct session *session)
-{
-    return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
 void session_run(struct session *session)

@@ -42,7 +42,9 @@ def tcp_socket(local, peer=None):
     if struct.unpack_from('=H', answer, 4) == (NLMSG_ERROR,):
         return None
     # struct inet_diag_msg: behind four bytes, of which one is the state, the addresses and a time.
-    return Found(answer[17], *struct.unpack_from('=I', answer, 16 + 4 + 48 + 4))
+    found = Found(answer[17], *struct.unpack_from('=I', answer, 16 + 4 + 48 + 4))
+    # Where there is no such connection, the kernel answers with the listener.
+    return None if peer and found.state == TCP_LISTEN else found
 
 
 def listens(address):

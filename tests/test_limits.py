@@ -119,18 +119,42 @@ def test_a_byte_starts_the_idle_time_anew(server):
     assert in_time(outlives, 0.5, 2, 8)
 
 
-def test_a_client_that_never_reads_is_ended(server):
-    """Catches an idle limit that only reading obeys, so that the server waits in a write for ever,
-    and one that begins anew for a write that had written something before it waited."""
+@pytest.mark.parametrize('lifetime', [lambda limit: [], lambda limit: ['-T', f'{limit * 1.9}s']],
+                         ids=['idle', 'idle before lifetime'])
+def test_a_client_that_never_reads_is_ended(server, lifetime):
+    """Catches an idle limit that only reading obeys, so that the server waits in a write for ever;
+    one that begins anew for a write that had written something before it waited; and one that is
+    over too early, or that a lifetime has taken over."""
     def ends_in_time(limit):
-        srv = server('-t', f'{limit}s')
+        srv = server('-t', f'{limit}s', *lifetime(limit))
+        begun = time.monotonic()
         client = srv.connect(receive_buffer=4096)
         client.fill()
         full = time.monotonic()
-        assert srv.end_of(client)['how'] == 'idle'
-        return time.monotonic() - full < limit * 1.6
+        end = srv.end_of(client)
+        assert time.monotonic() - begun >= limit
+        return end['how'] == 'idle' and time.monotonic() - full < limit * 1.6
 
     assert in_time(ends_in_time, 0.5, 1, 2, 4)
+
+
+def test_a_client_that_reads_now_and_then_is_not_idle(server):
+    """Catches waits that are added up although the client reads in between."""
+    def lives(limit):
+        srv = server('-t', f'{limit}s')
+        client = srv.connect(receive_buffer=4096)
+        name = client.address
+        sent, read = len(client.fill()), 0
+        with contextlib.suppress(ConnectionError):
+            for _ in range(8):
+                time.sleep(limit * 0.8)
+                read += len(client.receive((sent - read) // 3))  # as much as wakes a writer
+                sent += len(client.fill())
+            client.half_close()
+            read += len(client.receive_all())
+        return (srv.end_of(name)['how'], read) == ('eof', sent)
+
+    assert in_time(lives, 0.5, 1, 2, 4)
 
 
 @pytest.mark.parametrize('busy', [False, True], ids=['silent', 'busy'])

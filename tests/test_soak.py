@@ -32,12 +32,13 @@ def start():
             each.communicate()
 
 
-# Each takes some ten seconds of two processors. Where nobody names servers, one of each kind is
-# asked: children, children that accept, and all in one process.
-few = only_for(*(SERVERS if 'SERVERS' in os.environ else ['forkecho', 'preforkecho', 'threadecho']))
+# Each takes some seconds of two processors, so make check asks one of each kind: children, children
+# that accept, and all in one process. SOAK=rest asks the others, SOAK=all every one.
+FEW = ['forkecho', 'preforkecho', 'threadecho']
+ASKED = {'few': FEW, 'rest': [name for name in SERVERS if name not in FEW], 'all': SERVERS}
 
 
-@few
+@only_for(*ASKED[os.environ.get('SOAK', 'few')])
 @concurrent
 def test_a_small_soak(server_name, start):
     """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that

@@ -396,6 +396,24 @@ def test_syslog_goes_on(server, folder):
 
 
 @forks_only
+@needs_root
+@pytest.mark.parametrize('limits', [{}, {resource.RLIMIT_NOFILE: 256}], ids=['', 'few descriptors'])
+def test_syslog_stays_within_reach(server, folder, limits):
+    """Catches a new program that looks for syslogd anew, which in another root it cannot find; and
+    one that cannot open a second socket where children keep the first, at the end of few."""
+    syslog = Syslog(folder / 'log')
+    srv = server('-s', 'local3', '-v', copy=True, wrap=private_dev(folder), limits=limits)  # -vv
+    syslog.wait('start')
+    os.unlink(folder / 'log')
+    for _ in range(2):
+        srv.send_signal(signal.SIGHUP)
+        syslog.wait('takeover')
+    visit(srv)
+    syslog.wait('message')
+    assert srv.lines == []
+
+
+@forks_only
 def test_messages_are_logged_after_an_upgrade(server):
     """Catches children that can no longer write to the log, or lack memory to compose a line."""
     srv = server(copy=True, verbose='-vv')
@@ -787,6 +805,10 @@ class Manager:
             if not text.startswith('STATUS='):
                 return text
 
+    def wait(self, word):
+        """Waits for this one among the next hundred, of which a watchdog has told most."""
+        assert any(self.word() == word for _ in range(100)), f'not told: {word}'
+
     def rest(self):
         """What a server that has ended has told, in its order, but for status texts."""
         words = []
@@ -872,11 +894,11 @@ def test_the_service_manager_stays_within_reach(server, folder):
     private.mkdir(mode=0o700)
     manager = Manager(private / 'notify')
     srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '200000'})
+    manager.wait('READY=1')
     for _ in range(2):
         upgrade(srv)
-    seen = []
-    while seen.count('READY=1') < 3 or seen[-1] != 'WATCHDOG=1':
-        seen.append(manager.word())
+        manager.wait('READY=1')
+        manager.wait('WATCHDOG=1')
     assert not srv.find(f'^{srv.name}: ')
 
 
@@ -885,11 +907,9 @@ def test_the_watchdog_is_fed_after_an_upgrade(server, folder):
     """Catches a new program that does not know of the watchdog, which then kills it."""
     manager = Manager(folder / 'notify')
     srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '200000'})
+    manager.wait('READY=1')
     upgrade(srv)
-    while manager.word() != 'READY=1':  # the start's
-        pass
-    while manager.word() != 'READY=1':  # the upgrade's
-        pass
+    manager.wait('READY=1')
     assert [manager.word() for _ in range(3)] == ['WATCHDOG=1'] * 3
 
 

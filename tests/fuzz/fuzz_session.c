@@ -331,15 +331,13 @@ static void set_data(const struct input *kind, struct input rest, size_t message
 
 static int open_pair(const struct input *kind, bool blocking)
 {
-    struct timeval idle = {.tv_sec = IDLE_SECONDS};
     int ends[2], small = 4096;
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1)
         abort();
     for (size_t i = 0; i < 2 && has(kind, 'k'); i++)
         (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    (void)setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
-    (void)setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof idle);
+    session_set_timeouts(ends[0], IDLE_SECONDS);
     if (!blocking)
         (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
     run.client = ends[1];

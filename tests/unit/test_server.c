@@ -367,7 +367,8 @@ static struct client held(struct server *server)
     return client;
 }
 
-/* Catches a client that is lost, since it was accepted but could not be started. */
+/* Catches a client that is lost, since it was accepted but could not be started, and one that a
+ * program under test inherits meanwhile. */
 START_TEST(a_held_client_comes_back_when_a_child_has_ended)
 {
     struct server *server = new_server(4);
@@ -375,6 +376,7 @@ START_TEST(a_held_client_comes_back_when_a_child_has_ended)
     struct client client = held(server), next;
 
     ck_assert(adds_up(server));
+    ck_assert_int_eq(fcntl(client.descriptor, F_GETFD), FD_CLOEXEC);
     ck_assert(!gate_is_open(server, clock_seconds()));
     ck_assert(!server_accept(server, &next));
     server_ended(server, child, 0);

@@ -2,7 +2,7 @@
 #include "suite.h"
 
 #include "clock.h"
-#include "log.h"
+#include "log_sink.h"
 #include "manager.h"
 #include "platform.h"
 #include "takeover.h"
@@ -93,7 +93,7 @@ static void set_up(void)
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
     server->started = 123456.789012345;
     manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
-    log_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
+    log_sink_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
 static void tear_down(void)
@@ -102,7 +102,7 @@ static void tear_down(void)
     pidfile_close(&pidfile);
     close(manager_descriptor());
     manager_adopt(-1);
-    log_adopt(-1);
+    log_sink_adopt(-1);
     ck_assert_int_eq(rmdir(folder), 0);
 }
 
@@ -415,7 +415,7 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     before = open_descriptors();
     write_state();
     (void)read_text(state);
-    (void)read_text("takeover 1 forkecho\nchild\n");
+    (void)read_text("takeover 2 forkecho\nchild\n");
     ck_assert_int_eq(takeover_write(closed, server, &ledger), -1);
     ck_assert_int_eq(takeover_write(readable, server, &ledger), -1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -542,8 +542,8 @@ START_TEST(another_format_or_program_is_refused)
 {
     set_up();
     write_state();
-    expect_refusal(replaced("takeover 1 ", "takeover 2 "), "another format");
-    expect_refusal(replaced("takeover 1 ", "takeover 11 "), "format 11");
+    expect_refusal(replaced("takeover 2 ", "takeover 1 "), "another format");
+    expect_refusal(replaced("takeover 2 ", "takeover 22 "), "format 22");
     expect_refusal(replaced(" forkecho\n", " threadecho\n"), "another program");
     expect_refusal(replaced(" forkecho\n", " forkecho \n"), "more in the first line");
     expect_refusal("", "nothing at all");

@@ -75,7 +75,7 @@ help:
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
-	  'make bench      measure against the textbook server (about five minutes)' \
+	  'make bench      measure against the textbook server (four minutes)' \
 	  'make bench-scale  measure with up to 30,000 live connections (about ten minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \

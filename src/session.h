@@ -17,10 +17,10 @@
  * 2.17): session_finish discards what has arrived first. It does not wait for more: a client
  * that still sends after its time is over may get the reset all the same.
  *
- * A write waits until the kernel takes more: Linux does once about a third of the send
- * buffer is free. A blocking one is looked after in parts of the idle limit (session_set_timeouts),
- * so a client that never reads may last a quarter longer. And a client that reads, but less than that in the idle limit (at the
- * default, below some 2 KiB/s), counts as idle.
+ * A write waits until the kernel takes more: Linux does once about a third of the send buffer is
+ * free. So a client that reads, but less than that in the idle limit (at the default, below some
+ * 2 KiB/s), counts as idle. A blocking write waits in parts of that limit (session_set_timeouts),
+ * so one that never reads may last a quarter longer.
  *
  * From a proxy, a client whose address is in one of the service's blocks, a PROXY header
  * (proxy.h) is due first. It is both believed and required there, and looked for nowhere else:

@@ -42,10 +42,10 @@ int takeover_write(int file, const struct server *server, const struct ledger *l
 
 /*
  * Reads a state from the start of `file`. `server` has its options and nothing else; it gets
- * listeners, children, statistics, held client, ledger and sockets. With `inherited` the descriptors that
- * the state names are open: they are checked, become close-on-exec again, and the pidfile is
- * adopted into `pidfile` (NULL: it is left alone). Without, as where a program
- * is only tested, their numbers are read and no more. Returns 0, or -1 (said).
+ * listeners, children, statistics, held client, ledger and sockets. With `inherited` the
+ * descriptors that the state names are open: they are checked, become close-on-exec again, and
+ * the pidfile is adopted into `pidfile` (NULL: it is left alone). Without, as where a program is
+ * only tested, their numbers are read and no more. Returns 0, or -1 (said).
  */
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited);
 

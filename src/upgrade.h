@@ -19,11 +19,10 @@
  * privileges are what is left of them.
  *
  * Which of the three roles a program has it learns from one variable of its environment,
- * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID, behind which `:private` says that others of its user may
- * not look into the process: an exec forgets that (platform.h), and it is the first thing that the
- * next program does. `take` is believed only where PID is that of the
- * process itself. `test` never starts a server; where PID is not the parent's, the server that
- * asked has gone, and the test fails.
+ * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID. `take` is believed only where PID is that of the process
+ * itself. `test` never starts a server; where PID is not the parent's, the server that asked has
+ * gone, and the test fails. Behind that `:private` says that others of its user may not look into
+ * the process: an exec forgets it (platform.h), and to ask for it again comes before all else.
  */
 #ifndef UPGRADE_H
 #define UPGRADE_H

@@ -310,9 +310,12 @@ class Client(socket.socket):
         return (block * (sent // len(block) + 1))[:sent]
 
     def unread_by_server(self):
-        """How many bytes wait on loopback for the server to read them."""
-        found = sockets.tcp_socket(*(f'{host}:{port}' for host, port in
-                                     (self.getpeername(), self.getsockname())))
+        """How many bytes wait on loopback for the server to read them; none once it is gone."""
+        try:
+            server, client = self.getpeername(), self.getsockname()
+        except OSError:
+            return 0
+        found = sockets.tcp_socket(*(f'{host}:{port}' for host, port in (server, client)))
         return found.queue if found else 0
 
     def closed_by_server(self):

@@ -17,7 +17,7 @@ import pytest
 
 from browser import INSTALLED, Browser
 from daemons import free_port
-from harness import BUILD, DEADLINE, TOP, eventually, long, marked
+from harness import BUILD, DEADLINE, TOP, eventually, in_time, long, marked
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
@@ -479,6 +479,10 @@ ONE_AT_A_TIME = BEGIN + '''while True:
 '''
 
 
+def fates(folder):
+    return verdicts.fates([report.numeric(row) for row in rows(folder, 'misbehaviour')])
+
+
 @long
 @needs_gnuplot
 def test_a_server_of_one_client_is_no_hang(folder):
@@ -490,9 +494,18 @@ def test_a_server_of_one_client_is_no_hang(folder):
     own = [row for row in rows(output, 'ping') if row['model'] == 'slowecho']
     assert [(row['clients'], bool(row['rate']), row['note']) for row in own] == \
         [('1', True, ''), ('8', False, 'serves 1 at a time'), ('12', False, 'serves 1 at a time')]
-    words = verdicts.fates([report.numeric(row) for row in rows(output, 'misbehaviour')])
+    words = fates(output)
     assert words['slowecho']['deaf'] == 'starved'
-    assert words['forkecho']['deaf'] == words['forkecho']['crash'] == 'served'
+    assert words['forkecho']['crash'] == 'served'
+
+    def is_served(seconds):  # a twentieth of a second may go by on a busy machine
+        again = folder / f'lab-{seconds}'
+        command = ['--models', 'forkecho', '--workloads', 'misbehaviour', '--clients', '12',
+                   '--rounds', '1', '--seconds', seconds]
+        assert Run('-o', again, *command).finish()[0] == 0
+        return fates(again)['forkecho']['deaf'] == 'served'
+
+    assert words['forkecho']['deaf'] == 'served' or in_time(is_served, 0.5, 2, 5)
 
 
 # ---- what is measured --------------------------------------------------------------------

@@ -249,7 +249,8 @@ def test_a_terminal_that_stops_writers_stops_nobody(server_name):
         assert b' start pid=' in os.read(controller, 4096)
     finally:
         for each in of_session(shell.pid):
-            os.kill(each.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGKILL)
         shell.wait()
         os.close(controller)
         os.close(terminal)

@@ -646,10 +646,14 @@ def test_rounds_begin_together(peer):
 
 def test_nobody_closes_before_all_have_measured(peer):
     """Catches held connections that are asked a last time, and closed, while others measure."""
-    slow = Slow(1)
-    assert load('ping', '-j', '2', '-c', '1', '-H', '1', '-d', '20ms',
-                peer(slow).address).returncode == 0
-    assert slow.answered(0, 1) < slow.answered(1, 1)
+    def waits():
+        slow = Slow(1)
+        assert load('ping', '-j', '2', '-c', '1', '-H', '1', '-d', '20ms',
+                    peer(slow).address).returncode == 0
+        return slow.answered(0, 1) < slow.answered(1, 1)
+
+    # Nearly always the first is the one that measures; with the defect it is never so.
+    assert any(waits() for _ in range(4))
 
 
 @pytest.fixture

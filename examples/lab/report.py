@@ -185,8 +185,8 @@ SECTIONS = [
             ' touches a connection.', [
         Figure('held-cost', 'Cost of a connection against held ones', 'A flat line: the server'
                ' goes straight to whom a connection concerns. A steep one: it walks all, as the'
-               ' textbook does by waitpid(-1), and poll by its list. Threads are in between: beside'
-               ' thousands of others each is dearer, though no list of them is walked.',
+               ' textbook does by waitpid(-1), and poll by its list. Threads are in between,'
+               ' and differ by twice from one run to the next.',
                lines_of('held', 'main_us', 'us of processor time', False, log_x=False,
                         x='others held open')),
         Figure('held-rate', 'Connections a second against held ones', 'The same as a client sees'

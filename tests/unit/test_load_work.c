@@ -244,17 +244,27 @@ END_TEST
 
 /* ---- pieces of work ---- */
 
+/* Begins with one connection that is kept, and at work in a round without end. Returns the server's
+ * end of it. */
+static int begin_alone(const char *mode)
+{
+    int server;
+
+    begin(mode);
+    server = opened(&connections[0]);
+    settings.concurrency = 1;
+    measure(LATER);
+    work_begin(&run);
+    return server;
+}
+
 /* Catches what is done behind the end counted as done in the time, the reverse, and a connection
  * that asks on behind it. */
 START_TEST(a_piece_is_done_in_the_round_or_late)
 {
     int server;
 
-    begin("ping");
-    server = opened(&connections[0]);
-    settings.concurrency = 1;
-    measure(LATER);
-    work_begin(&run);
+    server = begin_alone("ping");
     echo(server);
     echo(server); /* one behind the other */
     expect_counted(2, 0, 0);
@@ -314,11 +324,7 @@ START_TEST(a_kept_connection_that_fails_is_opened_again)
 {
     int server;
 
-    begin("ping");
-    server = opened(&connections[0]);
-    settings.concurrency = 1;
-    measure(LATER);
-    work_begin(&run);
+    server = begin_alone("ping");
     cut(server);
     expect_counted(0, 0, 1);
     ck_assert_uint_eq(tally.failed[FAILED_EARLY] + tally.failed[FAILED_RESET], 1);
@@ -556,11 +562,7 @@ START_TEST(a_stream_goes_on_and_ends_at_its_end)
     uint64_t sent;
     int server;
 
-    begin("stream");
-    server = opened(&connections[0]);
-    settings.concurrency = 1;
-    measure(LATER);
-    work_begin(&run);
+    server = begin_alone("stream");
     echo(server);
     ck_assert_uint_eq(tally.latency.total, 1);
     ck_assert_uint_eq(tally.connect.total + tally.first.total + tally.message.total, 0);

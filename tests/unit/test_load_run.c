@@ -209,8 +209,10 @@ START_TEST(a_round_is_when_all_have_it)
     double lead = 0.2; /* a busy machine may need more to be there in time */
 
     start(echo);
-    for (run_as_told("ping", lead); result.sum.latency.total == 0 && lead < 4; lead *= 2)
-        run_as_told("ping", lead * 2);
+    do {
+        run_as_told("ping", lead);
+        lead *= 2;
+    } while (result.sum.latency.total == 0 && lead < 4);
     ck_assert_uint_gt(result.sum.latency.total, 0);
     run_as_told("ping", -1);
     ck_assert_uint_eq(result.sum.count, 0);

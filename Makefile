@@ -171,7 +171,7 @@ coverage:
 # ---- using -------------------------------------------------------------------------------
 
 run: $(BUILD)/forkecho $(BUILD)/echoclient
-	@echo 'forkecho serves on localhost:7007; Ctrl-C stops it. In another terminal, try:'
+	@echo 'Starting forkecho on localhost:7007; Ctrl-C stops it. In another terminal, try:'
 	@echo '  $(BUILD)/echoclient localhost:7007 hello world'
 	@exec $(BUILD)/forkecho -v -l localhost:7007
 

@@ -4,6 +4,7 @@
 #include "parse.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -18,6 +19,9 @@
 
 /* A usage error with the value that caused it; a longer one is cut. */
 #define MESSAGE_MAX 1024
+
+/* As much of a value as is shown before what is wrong with it. */
+#define VALUE_SHOWN 200
 
 /* The columns of --help: an option and what it does. Two neighbours that are both short share
  * a line, so that a long list still fits a screen. */
@@ -154,8 +158,9 @@ int arguments_reject(const struct arguments *arguments, const char *expected)
 {
     char form[ARGUMENTS_FORM_MAX];
 
-    return arguments_misused(arguments, "option %s: '%s' is not %s",
-                             arguments_form(arguments->current, form), arguments->value, expected);
+    return arguments_misused(arguments, "option %s: '%.*s%s' is not %s",
+                             arguments_form(arguments->current, form), VALUE_SHOWN, arguments->value,
+                             strlen(arguments->value) > VALUE_SHOWN ? "..." : "", expected);
 }
 
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value)
@@ -172,7 +177,15 @@ int arguments_duration(const struct arguments *arguments, double *seconds)
 {
     if (parse_duration(arguments->value, seconds) == 0)
         return 0;
-    return arguments_reject(arguments, "a duration such as 500ms, 30s, 5m or 2h");
+    return arguments_reject(arguments, "a duration such as 500ms, 30s, 5m or 2h, at most 87600h");
+}
+
+int arguments_shown(const char *program)
+{
+    if (fflush(stdout) == 0)
+        return 0;
+    fprintf(stderr, "%s: cannot write to standard output: %s\n", program, strerror(errno));
+    return -1;
 }
 
 /* One option as --help shows it. Returns whether it is short enough to share a line. */

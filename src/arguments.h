@@ -47,6 +47,9 @@ int arguments_reject(const struct arguments *arguments, const char *expected);
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value);
 int arguments_duration(const struct arguments *arguments, double *seconds);
 
+/* Whether what was asked for, such as --help, has arrived on standard output: 0, or -1 (said). */
+int arguments_shown(const char *program);
+
 /* Prints --help on standard output; fits a screen of 80 columns and 24 lines for our programs. */
 void arguments_help(const struct arguments *arguments);
 

@@ -28,16 +28,24 @@ void descriptors_close_from(int lowest)
     platform_close_range(lowest, INT_MAX);
 }
 
-long descriptors_raise_limit(void)
+long descriptors_limit(void)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
         return _POSIX_OPEN_MAX;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur < LONG_MAX ? (long)limit.rlim_cur : LONG_MAX;
+}
+
+long descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return descriptors_limit();
 }
 
 int descriptors_option(int descriptor, int level, int option)

@@ -20,6 +20,9 @@ int descriptors_option(int descriptor, int level, int option);
 /* Closes all descriptors from `lowest` on. */
 void descriptors_close_from(int lowest);
 
+/* How many descriptors this process may have open (getrlimit, RLIMIT_NOFILE). */
+long descriptors_limit(void);
+
 /* Raises the soft limit of open descriptors to the hard one (setrlimit, RLIMIT_NOFILE), for
  * a program that needs one a connection. Returns how many it may have now. */
 long descriptors_raise_limit(void);

@@ -180,7 +180,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a write then fails with EPIPE, where it is dealt with */
     memcpy(task.client.name, program, sizeof program);
     switch (read_arguments(&task, argc, argv)) {
-    case DONE: return fflush(stdout) == 0 ? CLIENT_ECHOED : CLIENT_FAILED;
+    case DONE: return arguments_shown(program) == 0 ? CLIENT_ECHOED : CLIENT_FAILED;
     case WRONG: return CLIENT_MISUSED;
     case RUN: break;
     }

@@ -74,6 +74,7 @@ struct command {
     struct load_settings settings;
     const struct report_form *form;
     struct endpoint endpoint;
+    const char *operand; /* the same as it was typed */
     bool shows; /* --help or --version was asked for, and is shown */
 };
 
@@ -157,6 +158,7 @@ static int take_target(struct arguments *arguments, struct command *command)
     if (optind < arguments->argc)
         return arguments_misused(arguments, "'%s' is one operand too many",
                                  arguments->argv[optind]);
+    command->operand = text;
     if (address_split(text, &command->endpoint, &problem) == -1)
         return arguments_misused(arguments, "'%s' is not host:port or /path: %s", text, problem);
     return 0;
@@ -178,6 +180,9 @@ static int check_mode(struct arguments *arguments, const struct load_settings *s
                                  mode->name);
     if (settings->size > 0 && mode->goal == GOAL_CONNECT)
         return arguments_misused(arguments, "option -s, --size: %s sends nothing", mode->name);
+    if (settings->size > PATTERN_SLICE_MAX && load_is_endless(mode))
+        return arguments_misused(arguments, "option -s, --size: %s writes at most %d bytes at once",
+                                 mode->name, PATTERN_SLICE_MAX);
     return 0;
 }
 
@@ -260,8 +265,10 @@ static int find_server(struct command *command, struct target *target)
     target->immediate = load_is_immediate(&command->settings);
     if (target_find(target, &command->endpoint, command->settings.timeout, text, &problem) == 0)
         return 0;
-    fprintf(stderr, "echoload: cannot connect to %s: %s\n",
-            text[0] != '\0' ? text : command->endpoint.host, problem);
+    if (text[0] == '\0')
+        fprintf(stderr, "echoload: cannot resolve %s: %s\n", command->operand, problem);
+    else
+        fprintf(stderr, "echoload: cannot connect to %s: %s\n", text, problem);
     return -1;
 }
 
@@ -324,7 +331,7 @@ int main(int argc, char **argv)
     if (parse(&arguments, &command) == -1)
         return EXIT_USAGE;
     if (command.shows)
-        return EXIT_WELL;
+        return arguments_shown(arguments.program) == 0 ? EXIT_WELL : EXIT_FAILURES;
     if (choose_processes(&command.settings) == -1)
         return EXIT_USAGE;
     set_signals();

@@ -129,11 +129,6 @@ static int find_both(struct identity *identity, const char *text)
     size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
     char user[NAME_SIZE];
 
-    if (length == 0 || (colon != NULL && colon[1] == '\0')) {
-        log_error("the %s is missing in '%s' (-u); it is written user or user:group",
-                  length == 0 ? "user" : "group", text);
-        return -1;
-    }
     if (length >= sizeof user)
         return refuse_name("user", text, 0);
     memcpy(user, text, length);

@@ -28,6 +28,11 @@ const struct load_mode *load_mode(const char *name)
     return NULL;
 }
 
+bool load_is_endless(const struct load_mode *mode)
+{
+    return mode->kind == LOAD_STREAM || mode->goal == GOAL_NONE;
+}
+
 enum connection_goal load_opening(const struct load_mode *mode)
 {
     return mode->goal == GOAL_NONE ? GOAL_CONNECT : mode->goal;

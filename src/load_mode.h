@@ -27,11 +27,14 @@ struct load_mode {
     const char *counted;   /* what `count` counts */
     const char *rated;     /* what `rate` is measured in ... */
     double unit;           /* ... and how many of `counted` that is */
-    uint64_t default_size; /* bytes of a message */
+    uint64_t default_size; /* bytes of a message, or of a write of load_is_endless */
 };
 
 /* The mode of that name; NULL when there is none. */
 const struct load_mode *load_mode(const char *name);
+
+/* Whether it sends without end: its size is that of a write, PATTERN_SLICE_MAX at most. */
+bool load_is_endless(const struct load_mode *mode);
 
 /* The goal with which a kept connection is opened: one that never reads cannot echo. */
 enum connection_goal load_opening(const struct load_mode *mode);

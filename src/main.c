@@ -8,6 +8,7 @@
  *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
+#include "arguments.h"
 #include "daemon.h"
 #include "descriptors.h"
 #include "identity.h"
@@ -169,7 +170,7 @@ int main(int argc, char **argv)
 
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
-        return fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
+        return arguments_shown(serve_model.program) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     case OPTIONS_WRONG:
         return EXIT_USAGE;
     case OPTIONS_SERVE:

@@ -96,6 +96,17 @@ static int set_facility(const struct arguments *arguments, int *facility)
     return 0;
 }
 
+/* Who that is, identity.h finds out. */
+static int set_user(const struct arguments *arguments, const char **user)
+{
+    const char *colon = strchr(arguments->value, ':');
+
+    if (colon == arguments->value || (colon != NULL && colon[1] == '\0'))
+        return arguments_reject(arguments, "a user or user:group");
+    *user = arguments->value;
+    return 0;
+}
+
 static int set_size(const struct arguments *arguments, long lowest, long highest, size_t *size)
 {
     long number;
@@ -144,7 +155,7 @@ static int take(struct options *options, const struct arguments *arguments)
     case 'i': options->inetd = true; return 0;
     case 'P': options->pidfile = arguments->value; return 0;
     case 'r': options->root = arguments->value; return 0;
-    case 'u': options->user = arguments->value; return 0;
+    case 'u': return set_user(arguments, &options->user);
     case 'b': return set_backlog(arguments, &options->backlog);
     case 'c':
         options->max_connections_given = true;

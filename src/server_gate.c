@@ -8,6 +8,7 @@
 #include "server_parts.h"
 
 #include "clock.h"
+#include "descriptors.h"
 #include "failures.h"
 #include "log.h"
 #include "platform.h"
@@ -99,12 +100,16 @@ static bool is_hopeless(const struct server *server, int error)
 void server_accept_failed(struct server *server)
 {
     const char *what = server->children_accept ? "a child's accept" : "accept";
-    bool ours = errno == EMFILE && !server->children_accept;
+    int error = errno;
+    char limit[60] = "";
 
-    if (!is_hopeless(server, errno)) {
-        gate_pause(server, what, ours ? "RLIMIT_NOFILE (ulimit -n)" : "");
+    if (error == EMFILE && !server->children_accept)
+        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
+    errno = error;
+    if (!is_hopeless(server, error)) {
+        gate_pause(server, what, limit);
     } else if (server->phase == SERVER_SERVING) {
-        log_error("%s failed: %s; stopping", what, strerror(errno));
+        log_error("%s failed: %s; stopping", what, strerror(error));
         stop_for_failure(server);
     }
 }

@@ -105,5 +105,7 @@ void signals_child(void)
 void signals_alone(void)
 {
     (void)ignore_signals();
+    signal(SIGHUP, SIG_IGN); /* there is no parent who would deal with them */
+    signal(SIGUSR1, SIG_IGN);
     signals_child();
 }

@@ -17,13 +17,16 @@ USAGE = {
     'inetd-listen': (['-i'], '-i, --inetd'),
     'facility': (['-s', 'kern'], '-s, --syslog'),
     'no-user': (['-u', ''], '-u, --user'),
+    'user-of-group': (['-u', ':root'], '-u, --user'),
+    'group-of-user': (['-u', 'root:'], '-u, --user'),
+    'endless-template': (['-m', 'a' * 4097], 'is not a template of at most 4096 characters'),
+    'beyond-a-duration': (['-t', '87601h'], 'at most 87600h'),
     'no-root': (['-r', ''], '-r, --root'),
     'no-pidfile': (['-P', ''], '-P, --pidfile'),
 }
 SYSTEM = {
     'user': (['-u', 'no-such-user'], '(-u)'),
     'group': (['-u', 'root:no-such-group'], '(-u)'),
-    'user-of-group': (['-u', ':root'], '(-u)'),
     'root': (['-r', '{folder}/missing'], '(-r)'),
     'root-file': (['-r', '{folder}/file'], '(-r)'),
     'root-below-file': (['-r', '{folder}/file/below'], '(-r)'),

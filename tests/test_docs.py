@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
-                     Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger, run)
+                     Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger,
+                     program, run)
 
 PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
          'echoload': 'man/echoload.1'}
@@ -423,6 +424,17 @@ def test_exit_statuses_are_those_of_the_page(server, name):
     for status, result in given.items():
         assert result.returncode == status, result
         assert bool(result.stderr) == (status != 0), result
+
+
+@each_program
+@pytest.mark.parametrize('option', ['--help', '--version'])
+def test_what_cannot_be_shown_is_said(name, option):
+    """Catches a help that has gone nowhere, and a status that says it has arrived."""
+    with open('/dev/full', 'wb') as full:
+        result = subprocess.run([program(name), option], stdout=full, stderr=subprocess.PIPE,
+                                text=True, timeout=DEADLINE, check=False)
+    assert (result.returncode, result.stderr) == \
+        (1, f'{name}: cannot write to standard output: No space left on device\n')
 
 
 # ---- examples ----------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def assert_refused(result, name, *named):
         assert word in lines[0]
 
 
-UNKNOWN = ['no-such-user', 'no-such-user:root', 'root:no-such-group', ':root', 'root:', '4294967295',
+UNKNOWN = ['no-such-user', 'no-such-user:root', 'root:no-such-group', '4294967295',
            '99999999999999999999', '-1', 'root:-1', ' root', 'x' * 300]
 
 

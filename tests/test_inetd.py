@@ -1,6 +1,7 @@
 """-i under the real inetd and xinetd, with the lines of examples/inetd."""
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -92,6 +93,17 @@ def test_a_client_that_resets_ends_its_server(superserver):
     pid, = superserver.servers()
     client.reset()
     eventually(lambda: process(pid) is None, 'the server has ended')
+
+
+def test_a_signal_for_servers_is_nothing_to_a_connection(superserver):
+    """Catches `pkill -HUP` or `pkill -USR1` by name that cuts the clients of inetd, too."""
+    with Client(superserver.address) as client:
+        assert client.echo(b'x') == b'x'
+        pid, = superserver.servers()
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            os.kill(pid, number)
+        assert client.echo(b'y') == b'y'
+        assert superserver.servers() == [pid]
 
 
 def test_many_clients_at_once(superserver):

@@ -835,6 +835,9 @@ BAD = [
     (['deaf', '-R', '2', 'HERE'], r'option -R, --rounds: deaf opens its connections once'),
     (['hold', '-w', '1s', 'HERE'], r'option -w, --warm-up: hold has no work to warm up with'),
     (['storm', '-s', '5', 'HERE'], r'option -s, --size: storm sends nothing'),
+    (['stream', '-s', '65537', 'HERE'],
+     r'option -s, --size: stream writes at most 65536 bytes at once'),
+    (['deaf', '-s', '65537', 'HERE'], r'option -s, --size: deaf writes at most 65536 bytes at once'),
     (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
      r'halfclose, dribble, deaf or storm'),
     ([], r'a mode is missing: connect, ping'),
@@ -859,6 +862,13 @@ def test_bad_input_gets_one_line_that_says_what_is_right(words, expected):
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):  # nothing was begun
             listener.accept()
+
+
+def test_a_name_that_does_not_resolve_is_shown_as_it_was_typed():
+    """Catches a message that leaves out the part that is wrong."""
+    result = load('ping', 'localhost:nosuch')
+    assert result.returncode == 3
+    assert result.stderr.startswith('echoload: cannot resolve localhost:nosuch: there is no such ')
 
 
 @pytest.mark.parametrize('arguments, problem', [

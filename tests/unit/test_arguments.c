@@ -164,7 +164,7 @@ START_TEST(a_wrong_value_is_answered_with_what_the_option_takes)
                      "(see program --help)\n");
     ck_assert_str_eq(value_said("1.5x", true, &number, &seconds),
                      "program: option -c, --count: '1.5x' is not a duration such as 500ms, 30s, "
-                     "5m or 2h (see program --help)\n");
+                     "5m or 2h, at most 87600h (see program --help)\n");
     ck_assert_int_eq(number, 9);
     ck_assert_double_eq(seconds, 1.5);
 }

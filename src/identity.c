@@ -156,6 +156,12 @@ static int check_unprivileged(const struct identity *identity)
                   "it as root, or without -u", identity->name, (long)geteuid(), (long)getegid());
         return -1;
     }
+    if (getuid() != geteuid() || getgid() != getegid()) {
+        log_error("it was started as user %ld, group %ld, by user %ld, group %ld, and could become "
+                  "those again; start it as one of them, or as root with -u", (long)geteuid(),
+                  (long)getegid(), (long)getuid(), (long)getgid());
+        return -1;
+    }
     if (identity->root != NULL) {
         log_error("cannot make '%s' the root (-r): only root can, and this is user %ld; start it "
                   "as root, or without -r", identity->root, (long)geteuid());

@@ -45,7 +45,8 @@ struct identity {
  * Finds out who the server is to be. `user` is the value of -u, "user" or "user:group", each
  * a name or a number and none of them empty, and `root` that of -r; either may be NULL. Both are kept. A name wins
  * over a number, as in chown(1). Call it before binding, so that a mistake costs nothing.
- * Returns 0, or -1 (said): an unknown name, something only root can do, no such directory.
+ * Returns 0, or -1 (said): an unknown name, something only root can do, no such directory,
+ * or, without root, real ids that are others than the effective ones.
  */
 int identity_find(struct identity *identity, const char *user, const char *root);
 

@@ -38,6 +38,8 @@ static void set_client_options(int descriptor, bool local, double idle)
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
+    /* An urgent byte is one of those that come back (RFC 6093, 6). */
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
     session_set_timeouts(descriptor, idle);
 }
 
@@ -68,6 +70,7 @@ static bool same_timeout(int one, int other, int option)
 static bool has_client_options(int descriptor, const struct listener *listener)
 {
     return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
+           has_flag(descriptor, SOL_SOCKET, SO_OOBINLINE) &&
            (is_local(listener) || (has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
                                    has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE))) &&
            same_timeout(descriptor, listener->descriptor, SO_RCVTIMEO) &&
@@ -245,10 +248,29 @@ static int refuse(const char *given, const struct address *address)
     return -1;
 }
 
-/* A machine without IPv6, or without IPv4, still serves a name that has both. */
-static bool family_is_missing(int error)
+/* Whether this machine has addresses of that family at all: then it has a loopback one. */
+static bool has_family(int family)
 {
-    return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    bool is_v6 = family == AF_INET6;
+    int probe = socket(family, SOCK_STREAM, 0);
+    bool has;
+
+    has = probe != -1 && bind(probe, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
+                              is_v6 ? sizeof v6 : sizeof v4) == 0;
+    if (probe != -1)
+        close(probe);
+    return has;
+}
+
+/* A machine without IPv6, or without IPv4, still serves a name that has both. */
+static bool family_is_missing(int error, int family)
+{
+    bool missing = error == EAFNOSUPPORT || (error == EADDRNOTAVAIL && !has_family(family));
+
+    errno = error;
+    return missing;
 }
 
 /* Listens on each of `found`, the addresses of one -l. Returns the index of the first that
@@ -265,7 +287,7 @@ static int add_all(struct listeners *listeners, struct address *found, int count
             address_set_port(&address, address_port(&listeners->all[first].address.name.any));
         if (add_listener(listeners, &address, options) == 0)
             continue;
-        if (count == 1 || !family_is_missing(errno))
+        if (count == 1 || !family_is_missing(errno, address.name.any.sa_family))
             return i;
         missing = i;
     }

@@ -12,7 +12,7 @@
  * in the file system, listeners_close removes, as far as the user that the server has become
  * may do so, and its root directory (-r) shows it.
  *
- * Options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, the idle limit as session_set_timeouts
+ * Options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, the idle limit as session_set_timeouts
  * has it) are set once, on the listener: on Linux an accepted socket inherits them.
  * POSIX does not say so, so the first sockets that a listener accepts are asked, until one has
  * them all; on those that lack them they are set.

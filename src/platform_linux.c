@@ -5,6 +5,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -135,6 +136,18 @@ int platform_show_title(char *area, size_t size)
 int platform_nameless_file(void)
 {
     return (int)syscall(SYS_memfd_create, "forkecho", 1U /* MFD_CLOEXEC */);
+}
+
+int platform_nameless_room(size_t size)
+{
+    int file = (int)syscall(SYS_memfd_create, "forkecho", 3U /* that, MFD_ALLOW_SEALING */);
+
+    if (file == -1)
+        return -1;
+    if (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0)
+        return file;
+    close(file);
+    return -1;
 }
 
 /* Up to here one close each is cheaper: close lies in a page of libc that a child touches

@@ -56,6 +56,16 @@ int platform_nameless_file(void)
     return descriptor;
 }
 
+int platform_nameless_room(size_t size)
+{
+    int file = platform_nameless_file();
+
+    if (file == -1 || ftruncate(file, (off_t)size) == 0)
+        return file;
+    close(file);
+    return -1;
+}
+
 bool platform_is_private(void)
 {
     return false;

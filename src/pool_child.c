@@ -71,13 +71,14 @@ static void close_others(const struct pool_child *child)
             close(descriptor);
 }
 
-/* The word of the parent, and of nobody else. Where the queue is full, as RLIMIT_SIGPENDING allows
- * its user no more, Linux delivers a signal from kill(2) all the same, but no longer knows from whom
+/* The word of the parent, and of nobody else: of a signal that is not from kill(2) the sender has
+ * said himself who he is (rt_sigqueueinfo(2)). Where the queue is full, as RLIMIT_SIGPENDING allows
+ * its user no more, Linux delivers one from kill(2) all the same, but no longer knows from whom
  * (process 0): that is believed as well, or the child would wait for ever. */
 static void heed_verdict(int number, siginfo_t *from, void *context)
 {
     (void)context;
-    if (from->si_pid == self->parent || from->si_pid == 0)
+    if (from->si_code == SI_USER && (from->si_pid == self->parent || from->si_pid == 0))
         verdict = number;
 }
 

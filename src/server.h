@@ -99,6 +99,7 @@ struct server {
     double failed_last;     /* the last failure of it */
     unsigned long failures; /* in this episode */
     unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY */
+    size_t turn;            /* of the listeners: who is asked next */
 
     bool holding; /* `held` was accepted, but could not be started yet */
     struct client held;

@@ -144,11 +144,13 @@ static void refuse(struct server *server, const struct client *client, const cha
     log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
 
-/* The next connection of any listener that is ready, each of them once a turn. */
+/* The next connection of any listener that is ready, each of them once a turn. The one behind that
+ * of the last client comes first: where there is room for one at a time, none starves the others. */
 static bool accept_next(struct server *server, struct client *client)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
+        struct listener *listener =
+            &server->listeners.all[server->turn++ % server->listeners.count];
         if (!listener->ready)
             continue;
         listener->ready = false;

@@ -31,6 +31,9 @@ extern char **environ;
 
 #define PROGRAM_MAX 1024
 
+/* Room for what a program under test says, of which a line is told. */
+#define SAID_MAX 4096
+
 /* How this process was started. */
 static struct {
     char **argv;
@@ -191,7 +194,7 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
 {
     int state = platform_nameless_file(), result = -1, error;
 
-    upgrade->said = platform_nameless_file();
+    upgrade->said = platform_nameless_room(SAID_MAX);
     note_image(&upgrade->image);
     if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("test", state) == 0)

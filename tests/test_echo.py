@@ -62,6 +62,18 @@ def test_binary_data_is_kept(server):
     assert client.echo(b'\0' * 1000) == b'\0' * 1000
 
 
+def test_an_urgent_byte_comes_back_in_its_place(server):
+    """Catches a byte that the kernel takes out of the stream, and a count without it."""
+    srv = server()
+    client = srv.connect()
+    client.sendall(b'ab')
+    assert client.send(b'cd', socket.MSG_OOB) == 2
+    client.sendall(b'ef')
+    client.half_close()
+    assert client.receive_all() == b'abcdef'
+    assert srv.end_of(client)['in'] == '6'
+
+
 def test_half_close_brings_the_whole_tail(server):
     """Catches echo lost at the client's half-close (nmap#962), or cut by a reset at the server's
     close: all buffers on the way are full when the client finishes."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, Server, before_serving, eventually, forks_only, needs_root,
-                     new_user, program)
+from harness import (BUILD, DEADLINE, Server, before_serving, eventually, forks_only, needs_ipv6,
+                     needs_root, new_user, program)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -206,20 +206,18 @@ def test_a_pidfile_that_nobody_in_sight_holds(server_name, folder):
 # ---- what need not fail ------------------------------------------------------------------
 
 @forks_only
-def test_a_family_that_is_missing_is_done_without(server):
+@needs_root
+@needs_ipv6
+def test_a_family_that_is_missing_is_done_without(server, folder):
     """Catches a name with IPv6 and IPv4 that is not served where one of them cannot be had."""
-    hosts = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
-    names = Path(f'/tmp/forkecho-hosts-{os.getpid()}')
-    names.write_text('127.0.0.1 both.test\n::1 both.test\n')
-    try:
-        srv = server(listen=['both.test:0'], kind=TracedServer, wrap=[
-            'unshare', *([] if os.geteuid() == 0 else ['--user', '--map-root-user']), '--mount',
-            'sh', '-c', hosts, 'sh', str(names),
-            *inject('setsockopt', 'error=EADDRNOTAVAIL:when=1')])
-        assert len(srv.addresses) == 1
-        assert srv.connect().echo(b'x') == b'x'
-    finally:
-        names.unlink()
+    hosts, path = folder / 'hosts', folder / 's'
+    hosts.write_text('127.0.0.1 both.test\n::1 both.test\n')
+    without = ['unshare', '--net', '--mount', 'sh', '-c',
+               'ip link set lo up && echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && '
+               'mount --bind "$1" /etc/hosts && shift && exec "$@"', 'sh', str(hosts)]
+    srv = server(listen=['both.test:0', path], wrap=without)
+    assert [address.split(':')[0] for address in srv.addresses] == ['127.0.0.1', str(path)]
+    assert srv.connect(str(path)).echo(b'x') == b'x'
 
 
 class TracedServer(Server):

@@ -242,6 +242,23 @@ def test_only_root_can(server_name, folder):
 
 @before_serving
 @needs_root
+@pytest.mark.parametrize('kept', ['--ruid=0 --euid=65534', '--rgid=0 --egid=65534 --keep-groups'])
+def test_a_real_id_that_could_be_taken_back_is_not_served(server_name, folder, kept):
+    """Catches a server that a program with root's real user started, which can be root again."""
+    folder.chmod(0o777)
+    copy, path = folder / server_name, folder / 's'
+    copy.write_bytes(Path(program(server_name)).read_bytes())
+    copy.chmod(0o755)
+    user = ['setpriv', '--reuid=65534'] if 'egid' in kept else []
+    result = subprocess.run(['setpriv', *kept.split(), *user, copy, '-l', str(path)],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=DEADLINE, check=False)
+    assert_refused(result, server_name, 'could become')
+    assert not path.exists()
+
+
+@before_serving
+@needs_root
 @pytest.mark.parametrize('lacking', ['setgid', 'setuid', 'sys_chroot'])
 def test_what_cannot_be_had_leaves_nothing(server_name, folder, lacking):
     """Catches a step that fails within the new root, from where what was bound cannot be removed."""

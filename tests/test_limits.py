@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from harness import (Client, NamespacedServer, concurrent, forks_only, in_time, needs_ipv6,
-                     needs_root)
+from harness import (DEADLINE, Client, NamespacedServer, concurrent, forks_only, in_time,
+                     needs_ipv6, needs_root)
 
 
 @concurrent
@@ -33,6 +33,27 @@ def test_clients_over_the_cap_are_deferred_and_then_served(server):
     assert (status['peak'], status['accepted'], status['refused']) == ('2', '4', '0')
     if srv.name != 'preforkecho':  # whose parent does not see them
         assert status['deferred'] == '2'
+
+
+def test_at_the_cap_no_listener_starves_another(server):
+    """Catches a gate that opens for one client at a time, always to those of the first listener."""
+    srv = server('-c', '1', listen=['127.0.0.1:0', '127.0.0.1:0'])
+    first, second = srv.addresses
+    holder = srv.connect(first)
+    assert holder.echo(b'x') == b'x'
+    waiting = {srv.connect(address): name for name, address in
+               [('a', first), ('b', first), ('c', first), ('other', second)]}
+    for client in waiting:
+        client.sendall(b'x')
+    served = []
+    holder.close()
+    while waiting:
+        ready, _, _ = select.select(list(waiting), [], [], DEADLINE)
+        assert len(ready) == 1
+        served.append(waiting.pop(ready[0]))
+        assert ready[0].receive(1) == b'x'
+        ready[0].close()
+    assert served.index('other') < 2
 
 
 def test_a_cap_of_one_serves_in_turn(server):

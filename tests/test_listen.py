@@ -93,6 +93,22 @@ def test_a_name_of_both_families_is_listened_on_in_both(server, folder):
             assert client.echo(b'hello') == b'hello'
 
 
+@before_serving
+@needs_root
+def test_a_name_with_an_address_of_another_machine(server_name, folder):
+    """Catches a name that is served in half, without a word."""
+    hosts, path = folder / 'hosts', folder / 's'
+    hosts.write_text('127.0.0.1 twohomed\n192.0.2.77 twohomed\n')
+    result = subprocess.run(['unshare', '--mount', 'sh', '-c',
+                             'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts),
+                             program(server_name), '-l', str(path), '-l', 'twohomed:0'],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=DEADLINE, check=False)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result
+    assert '192.0.2.77' in result.stderr and 'no interface of this machine' in result.stderr
+    assert not path.exists()
+
+
 def test_a_bare_port_is_localhost(server):
     """Catches a default that opens the server to the network."""
     srv = server(listen=['0'])

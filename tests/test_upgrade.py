@@ -506,6 +506,8 @@ BROKEN = {
     'true': ('/bin/true', 'it is no program that can take over (exit status 0)'),
     'crash': ('#!/bin/sh\nkill -SEGV $$\n', 'signal 11 ended its test'),
     'talkative': ('#!/bin/sh\nyes | head -c 1000000\nexit 0\n', 'y;'),
+    'flood': ('#!/bin/sh\nhead -c 1000000 /dev/zero && exit 4\nexit 5\n',
+              'it is no program that can take over (exit status 5)'),  # not taken into memory
     # Not its parent's child: it would be a server of its own.
     'wrapper': ('#!/bin/sh\n"{real}" "$@"\nexit $?\n', 'cannot take over'),
 }

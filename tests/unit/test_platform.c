@@ -125,6 +125,27 @@ START_TEST(a_nameless_file_is_read_and_written_and_not_inherited)
 }
 END_TEST
 
+/* Catches room that a program can fill without end, or that is no room at all. */
+START_TEST(a_room_has_its_size_and_no_more)
+{
+    char text[8] = "x";
+    struct stat status;
+    int file = platform_nameless_room(4);
+
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(fcntl(file, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(pread(file, text, sizeof text, 0), 4);
+    ck_assert_str_eq(text, "");
+    ck_assert_int_eq(write(file, "four", 4), 4);
+#ifdef __linux__
+    ck_assert_int_eq(write(file, "more", 4), -1);
+#endif
+    ck_assert_int_eq(fstat(file, &status), 0);
+    ck_assert_uint_eq(status.st_nlink, 0);
+    close(file);
+}
+END_TEST
+
 #define FIRST 100
 
 /* Opens the descriptors from FIRST to `last`. */
@@ -445,7 +466,8 @@ END_TEST
 
 SUITE("platform", ONLY_HERE private_memory_is_zeroed_and_its_own,
       too_much_private_memory_is_an_error, a_fork_returns_twice,
-      a_nameless_file_is_read_and_written_and_not_inherited, exactly_the_range_is_closed,
+      a_nameless_file_is_read_and_written_and_not_inherited, a_room_has_its_size_and_no_more,
+      exactly_the_range_is_closed,
       a_range_may_have_no_end, an_empty_range_closes_nothing, a_title_is_what_stands_in_its_area,
       a_process_is_private_once_it_asks, the_groups_are_those_given_and_no_others,
       a_root_needs_the_privilege, the_process_limits_are_one_phrase,

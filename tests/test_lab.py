@@ -825,6 +825,25 @@ def test_labels_of_an_axis_have_room(low, high):
     assert low == high or 1.6 <= steps <= 4
 
 
+def height_of_data(plot):
+    """How many of the units of a plot its axis goes up."""
+    drawn = plots.svg('some', plot, plots.Style(NAMES), 'A title', 'a text')
+    borders = re.findall(r"d='M([\d.]+),([\d.]+) L([\d.]+),([\d.]+) L", drawn)
+    return max(abs(float(y) - float(to_y)) for x, y, to_x, to_y in borders if x == to_x)
+
+
+@needs_gnuplot
+@pytest.mark.parametrize('busy', ['', f'busy client (> {verdicts.BUSY} %)', 'a client ' * 4])
+def test_a_legend_takes_nothing_of_the_data(busy):
+    """Catches lines that are squashed by a legend of more rows than the plot has room for: many
+    models, or an entry so long that all are below one another."""
+    line = [(1, Spread(5, 4, 6)), (8, Spread(50, 40, 60))]
+    heights = [height_of_data(plots.Lines('clients', 'us', True, True, dict.fromkeys(names, line),
+                                          rings=[(1, 5)] if busy else [], ring=busy.strip()))
+               for names in (NAMES[:1], NAMES)]
+    assert min(heights) >= 220 and max(heights) - min(heights) < 1, heights
+
+
 class Rows:
     """Made-up results of one workload: what a run of all models has, in full width."""
 
@@ -974,7 +993,7 @@ def test_the_page_says_how_it_judges_and_what_is_not_there(page):
     for rule in verdicts.RULES:
         assert html.escape(rule) in text
     assert 'No verdict is drawn from rates and waits' in text
-    assert text.count('the client was busy') >= 4
+    assert text.count('>busy client (') >= 4
     assert 'The client was more than 90 % busy' in text
     assert '<caption' not in text
     assert all(part.count('</') <= 12 or '<table>' in part

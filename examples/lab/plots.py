@@ -14,6 +14,8 @@ from collections import namedtuple
 from xml.sax.saxutils import escape
 
 WIDTH, LETTERS = 480, 14
+LEGEND_ROW = 21       # units that gnuplot takes for a row of the legend
+LEGEND_LETTERS = 20   # the longest entry of which two are side by side; longer ones make one column
 COLOURS = ['#0072b2', '#d55e00', '#009e73', '#c0659a', '#a87900', '#808080', '#8060d0', '#6b8e23',
            '#3b8fcb', '#c03b3b']
 SHAPES = [7, 5, 9, 13, 11, 15]  # gnuplot's numbers of full shapes; one less is the hollow one
@@ -85,10 +87,17 @@ def x_axis(plot):
         f'set xtics ({ticks})\nset xrange [{low}:{high}]\n'
 
 
+def legend(names):
+    """(what draws the legend, its height). gnuplot takes its rows from the plot, so a plot has to be
+    as much higher; `width` is because it takes letters for wider than they are."""
+    columns = 2 if max(map(len, names)) <= LEGEND_LETTERS else 1
+    return (f'set key bmargin center horizontal Left reverse maxcols {columns} samplen 2 width -3'
+            ' height 0.4\n', -(-len(names) // columns) * LEGEND_ROW)
+
+
 def lines_script(plot, style):
-    key_rows = (len(plot.series) + 1) // 2 + bool(plot.rings)
-    script = begin('plot', 330 + 19 * key_rows)
-    script += 'set key bmargin center horizontal Left reverse maxcols 2 samplen 2\n'
+    key, rows = legend([*plot.series, plot.ring] if plot.rings else list(plot.series))
+    script = begin('plot', 330 + rows) + key
     script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nset ylabel {quoted(plot.y)} offset 1\n'
     script += x_axis(plot)
     script += logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'
@@ -119,7 +128,7 @@ def dots_script(plot, style):
     last = list(plot.series.values())[-1]
     models = sorted(dict.fromkeys(model for marks in plot.series.values() for model in marks),
                     key=lambda model: last[model].median if model in last else 0)
-    script = begin('plot', 110 + 24 * len(models) + 20 * (len(plot.series) + 1) // 2)
+    script = begin('plot', 115 + 24 * len(models) + LEGEND_ROW * ((len(plot.series) + 1) // 2))
     script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nunset grid\n'
     if plot.log:
         script += logarithmic('x')
@@ -128,7 +137,7 @@ def dots_script(plot, style):
         step = round_ticks(min(spread.low for spread in found), max(spread.high for spread in found))
         script += f'set yzeroaxis lt -1\nset xtics {step:g}\n'
     script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'
-    script += 'set key bmargin center horizontal Left reverse samplen 1\n' \
+    script += 'set key bmargin center horizontal Left reverse samplen 1 height 0.4\n' \
         if len(plot.series) > 1 else 'unset key\n'
     rows = {model: len(models) - place for place, model in enumerate(models)}
     script += 'set ytics (' + ', '.join(f'{quoted(m)} {row}' for m, row in rows.items()) + ')\n'

@@ -73,7 +73,7 @@ def lines_of(workload, value, y, log_y=True, above=-1, log_x=True, x='clients at
         rings = [(step, points[model, step]) for model, step in busy_points(data, workload)
                  if (model, step) in points]
         return Lines(x, y, log_x, log_y, series, rings=rings,
-                     ring=f'the client was busy (> {BUSY} %)') if series else None
+                     ring=f'busy client (> {BUSY} %)') if series else None
     return draw
 
 

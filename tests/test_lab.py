@@ -844,6 +844,18 @@ def test_a_legend_takes_nothing_of_the_data(busy):
     assert min(heights) >= 220 and max(heights) - min(heights) < 1, heights
 
 
+def test_no_label_of_an_axis_touches_the_next():
+    """Catches two numbers of clients that are read as one, as 1000 and 2500 are near on an axis of
+    ratios; and a label that is dropped where there is room."""
+    def shown(log, *points):
+        axis = plots.x_axis(plots.Lines('', '', log, log, {'one': [(x, None) for x in points]}))
+        return re.findall(r'"(\d+)"', axis)
+    assert shown(True, 1, 10, 100, 1000, 2500) == ['1', '10', '100', '2500']
+    assert shown(True, 1, 10, 100, 1000, 10000) == ['1', '10', '100', '1000', '10000']
+    assert shown(False, 0, 800, 2000, 5000, 10000) == ['0', '800', '2000', '5000', '10000']
+    assert shown(True, 8) == ['8']
+
+
 class Rows:
     """Made-up results of one workload: what a run of all models has, in full width."""
 
@@ -919,8 +931,8 @@ def inside(word, frame):
 
 
 def overlap(one, other):
-    return min(one['right'], other['right']) - max(one['left'], other['left']) > 1 and \
-        min(one['bottom'], other['bottom']) - max(one['top'], other['top']) > 3
+    return min(one['right'], other['right']) - max(one['left'], other['left']) > -2 and \
+        min(one['bottom'], other['bottom']) - max(one['top'], other['top']) > 1
 
 
 @needs_gnuplot

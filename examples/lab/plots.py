@@ -71,11 +71,23 @@ def logarithmic(axis):
     return f'set logscale {axis} 10\nset format {axis} "%.10g"\n'
 
 
+def apart(labels, low, high, log):
+    """The labels of {x: label}, but none that would touch the next; the last is kept."""
+    def place(x):
+        return math.log(x) if log else x
+    letter = 0.65 * LETTERS * (place(high) - place(low)) / (WIDTH - 80)  # 80: left of the axis
+    kept, end = {}, math.inf
+    for x, label in sorted(labels.items(), reverse=True):
+        fits = place(x) + len(label) / 2 * letter < end
+        kept[x] = label if fits else ''
+        end = place(x) - (len(label) / 2 + 1) * letter if fits else end
+    return kept
+
+
 def x_axis(plot):
     """A tick at each point that was measured, and a little room at both ends."""
     points = sorted({x for line in plot.series.values() for x, _ in line})
     labels = plot.ticks or {x: f'{x:g}' for x in points}
-    ticks = ', '.join(f'"{label}" {x}' for x, label in labels.items())
     low, high = points[0], points[-1]
     if plot.log_x:
         room = (high / low) ** 0.04 if high > low else 2
@@ -83,6 +95,8 @@ def x_axis(plot):
     else:
         room = (high - low) * 0.04 or 1
         low, high = low - room, high + room
+    labels = apart(labels, low, high, plot.log_x)
+    ticks = ', '.join(f'"{label}" {x}' for x, label in sorted(labels.items()))
     return (logarithmic('x') if plot.log_x else '') + \
         f'set xtics ({ticks})\nset xrange [{low}:{high}]\n'
 

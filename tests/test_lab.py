@@ -748,6 +748,26 @@ def test_others_are_slowed_only_where_that_is_clear():
     assert 'in 2 of 3 rounds' in tables.misbehaviour_cell(rows, 'dribble', 'cut')
 
 
+def test_who_has_no_others_loses_none():
+    """Catches a server of one client of which the page says that 0 of 0 others were lost."""
+    assert tables.losses(Spread(0, 0, 0), {'others': 0, 'welcome': 0}) == \
+        'no others, all that come later lost'
+    assert tables.losses(Spread(4, 4, 4), {'others': 4, 'welcome': 0}) == \
+        '4 of 4 others lost, and all that come later'
+    assert tables.losses(Spread(0, 0, 0), {'others': 4, 'welcome': 1}) == '0 of 4 others lost'
+
+
+def test_a_column_has_its_unit():
+    """Catches numbers of which only the source knows whether they are us, ms or a count."""
+    counts = {'failed', 'served', 'processes', 'threads', 'descriptors', 'wave', 'zombies_peak',
+              'zombies', 'zombies_left', 'connections', 'count', 'others', 'lost', 'welcome'}
+    for workload in WORKLOADS.values():
+        for name in workload.columns:
+            unit = re.search(r' \((us|ms|s|KiB|1/s|%)\)$', tables.with_unit(name))
+            assert (unit is None) == (name in counts), name
+    assert tables.with_unit('cpu_us') == 'cpu (us)' and tables.with_unit('p99.9') == 'p99.9 (us)'
+
+
 def test_a_time_below_what_a_look_takes_is_told_as_such():
     """Catches a zombie of age 0, which is one that was not measured."""
     seen = {'zombies': 9.0, 'zombies_left': 0.0, 'look_ms': 0.8, 'reap_ms': 0.8}

@@ -15,7 +15,7 @@ import verdicts
 from plots import Dots, Lines
 from tables import EXTRA, busy_points, numbers_table, table
 from verdicts import BUSY, column, number
-from workloads import CONNECTIONS, SCHEDULED, STALL
+from workloads import CONNECTIONS, OTHERS, SCHEDULED, STALL, WRONGDOERS
 
 HERE = Path(__file__).resolve().parent
 
@@ -87,7 +87,8 @@ def draw_costs_apart(data):
     series = {'a message': data.ordered(message), 'a connection without its message':
               data.ordered(only)}
     series = {name: marks for name, marks in series.items() if marks}
-    return Dots('us of processor time of the server', series) if message else None
+    what = f'us of processor time, {number(step or 0)} clients at once'
+    return Dots(what, series) if message else None
 
 
 def draw_waits_apart(data):
@@ -96,7 +97,8 @@ def draw_waits_apart(data):
     step = verdicts.step_of(rows, 8)
     series = {'connecting': data.ordered(column(rows, 'connect-p50', clients=step)),
               'the message': data.ordered(column(rows, 'message-p50', clients=step))}
-    return Dots('us that half of the clients waited', series) if all(series.values()) else None
+    what = f'us that half waited, {number(step or 0)} clients at once'
+    return Dots(what, series) if all(series.values()) else None
 
 
 def draw_stall(data):
@@ -213,18 +215,21 @@ SECTIONS = [
                ' the last point: what the closed loop did not ask, it did not measure. This is'
                ' coordinated omission. Three servers are drawn, as all look alike.', draw_stall),
     ]),
-    Section('misbehaviour', 'What some clients do to the others', 'Four clients send messages'
-            ' while 32 others misbehave: reset their connections, close half of them, dribble'
-            ' byte by byte, never read (deaf), or connect and vanish (storm). In a crash, the'
-            ' process that serves one of five clients dies by SIGSEGV.', []),
+    Section('misbehaviour', 'What some clients do to the others', f'{OTHERS} clients send messages'
+            f' while {WRONGDOERS} others misbehave: reset their connections, close half of them,'
+            ' dribble byte by byte, never read (deaf), or connect and vanish (storm). In a crash,'
+            f' the process that serves one of {OTHERS + 1} clients dies by SIGSEGV. A server that'
+            ' serves fewer at once has as many as it serves: where it is one at a time, one client'
+            ' sends beside those that misbehave, and a crash has no others to take.', []),
     Section('figure-30.1', "Stevens' Figure 30.1, made again", 'Connections of 4,000 bytes each,'
             f' at most 10 at once. At least {CONNECTIONS:,} are made, for as long as that takes,'
             f' and the processor time is scaled to {CONNECTIONS:,}.', [
         Figure('figure-30-1', 'Processor time above the iterative server', 'Read the order, not'
                ' the seconds: between his machines and this one lie decades. Left of zero is'
                ' cheaper than one at a time: under ten callers, a loop finds several of them ready'
-               ' at one wakeup, and a pool has the next already accepted, where the iterative'
-               ' server goes to sleep and is woken for each byte that it waits for.',
+               ' at one wakeup, where the iterative server goes to sleep and is woken for each'
+               ' byte that it waits for. A pool is near zero, on either side: it makes nothing for'
+               ' a connection, but its members sleep and are woken, too.',
                draw_figure_30_1),
     ]),
 ]

@@ -22,6 +22,20 @@ def table(head, rows, caption='', label=''):
             + '</tbody></table></div></div>')
 
 
+# What a column is measured in, where its name does not end with it.
+WAITS = ('p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'connect-p50', 'message-p50')
+UNITS = {'rate': '1/s', 'client-busy': '%', **dict.fromkeys(WAITS, 'us')}
+ENDINGS = {'_us': 'us', '_ms': 'ms', '_s': 's', '_kib': 'KiB'}
+
+
+def with_unit(name):
+    """The head of a column: p50 (us), cpu (s). What is a mere count stays as it is."""
+    for ending, unit in ENDINGS.items():
+        if name.endswith(ending):
+            return f'{name.removesuffix(ending)} ({unit})'
+    return f'{name} ({UNITS[name]})' if name in UNITS else name.replace('_', ' ')
+
+
 def numbers_table(workload, data):
     """All medians of a workload with their spreads: a row a model and a step."""
     about, rows = WORKLOADS[workload], data.rows(workload)
@@ -35,12 +49,20 @@ def numbers_table(workload, data):
         label = step if isinstance(step, str) else '' if step is None else number(step)
         shown.append([escape(model), label, *(verdicts.told(cell, '') if cell else ''
                                               for cell in cells), escape('; '.join(notes))])
-    return table(['model', about.step, *about.columns, 'note'], shown,
+    return table(['model', about.step, *map(with_unit, about.columns), 'note'], shown,
                  'Medians, in brackets the spread')
 
 
 SIGNS = {'served': '✓ served', 'slowed': '– slowed', 'starved': '✗ starved',
          'cut': '✗ cut off'}
+
+
+def losses(lost, row):
+    """Whom a crash takes with it. A server that serves one at a time has no others to lose."""
+    later = [] if row['welcome'] else ['all that come later']
+    if not row['others']:
+        return ', '.join(['no others', *(f'{who} lost' for who in later)])
+    return ', and '.join([f'{verdicts.told(lost, "")} of {number(row["others"])} others lost', *later])
 
 
 def misbehaviour_cell(rows, kind, word):
@@ -50,8 +72,7 @@ def misbehaviour_cell(rows, kind, word):
     ratio, slowed = verdicts.to_none(rows, own[0]['model'], kind)
     if kind == 'crash':
         lost = verdicts.spread([row['lost'] for row in own])
-        detail = f'{verdicts.told(lost, "")} of {number(own[0]["others"])} others lost' + (
-            '' if own[0]['welcome'] else ', and all that come later') if lost else own[0]['note']
+        detail = losses(lost, own[0]) if lost else own[0]['note']
     elif kind == 'none':
         detail = verdicts.told(verdicts.spread([row['rate'] for row in own]), '/s')
     else:

@@ -998,6 +998,26 @@ def test_a_sheet_of_paper_is_wide_enough(page, browser):
                        e.getBoundingClientRect().right > document.documentElement.clientWidth)
         .map((e) => `${e.closest('section').id} ${e.tagName}`)''')
     assert wide == []
+    small, cell = browser.run('''return ['#misbehaviour td small', '#misbehaviour td'].map(
+        (name) => parseFloat(getComputedStyle(document.querySelector(name)).fontSize))''')
+    assert small < cell
+
+
+@needs_gnuplot
+@pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
+def test_no_table_is_cut_on_a_desk(page, browser):
+    """Catches cells that do not wrap, so that the last columns are off the screen, and a row without
+    its name where a phone shows those."""
+    browser.show(page, 1280)
+    browser.run('document.querySelectorAll("details").forEach((e) => { e.open = true; })')
+    assert browser.run('''return [...document.querySelectorAll('.wide')]
+        .filter((e) => e.scrollWidth > e.clientWidth)
+        .map((e) => [e.getAttribute('aria-label'), e.scrollWidth, e.clientWidth])''') == []
+    browser.show(page, 390)
+    assert browser.run('''const wide = document.querySelector('#misbehaviour .wide');
+        wide.scrollLeft = 1000;
+        return [wide.scrollLeft > 0, wide.querySelector('tbody th').getBoundingClientRect().left
+                                     - wide.getBoundingClientRect().left]''') == [True, 0]
 
 
 @needs_gnuplot
@@ -1029,7 +1049,7 @@ def test_the_page_says_how_it_judges_and_what_is_not_there(page):
     assert 'The client was more than 90 % busy' in text
     assert '<caption' not in text
     assert all(part.count('</') <= 12 or '<table>' in part
-               for part in re.findall('<li><strong>.*?</li>', text))
+               for part in re.findall('<li><p><strong>.*?</li>', text))
     assert 'scaled to 5,000' in text
     assert verdicts.ONE_ROUND not in text
 

@@ -278,13 +278,12 @@ MANY_ROWS = 3  # of numbers are a table, fewer a sentence
 def verdicts_html(found):
     def one(verdict):
         if len(verdict.numbers) <= MANY_ROWS and not verdict.head:
-            return escape(verdicts.in_words(verdict))
+            return escape(verdicts.in_words(verdict)) + '</p>'
         head = verdict.head or ['model', 'measured']
-        return escape(verdict.note) + table(head, [list(map(escape, row))
-                                                   for row in verdict.numbers],
-                                            label=verdict.claim)
+        return escape(verdict.note) + '</p>' + table(
+            head, [list(map(escape, row)) for row in verdict.numbers], label=verdict.claim)
     return '<ul class="verdicts">' + ''.join(
-        f'<li><strong>{escape(each.claim)}</strong> {one(each)}</li>'
+        f'<li><p><strong>{escape(each.claim)}</strong> {one(each)}</li>'
         for each in found) + '</ul>' if found else ''
 
 

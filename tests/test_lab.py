@@ -1065,6 +1065,23 @@ def test_a_model_that_is_not_in_a_plot_is_named():
         ' Not in this plot: iterecho (serves 1 at a time).'
 
 
+def test_a_point_is_at_the_clients_that_were_served():
+    """Catches a server that is drawn with more clients than it ever had, and one number of clients
+    that it has twice."""
+    def row(model, asked, served, descriptors):
+        return {'model': model, 'clients': str(asked), 'served': str(served), 'round': '1',
+                'descriptors': str(descriptors), 'note': ''}
+    class Kept:
+        rows = [row('selectecho', 0, 0, 4), row('selectecho', 100, 100, 104),
+                row('selectecho', 1000, 880, 884), row('iterecho', 0, 0, 4),
+                row('iterecho', 1, 1, 5), row('iterecho', 10, 1, 5)]
+    data = report.Data({'lifecycle': Kept}, ['iterecho', 'selectecho'])
+    series = data.lines('lifecycle', 'descriptors', above=0)
+    points = {model: [(x, found.median) for x, found in line] for model, line in series.items()}
+    assert points == {'iterecho': [(1, 5)], 'selectecho': [(100, 104), (880, 884)]}
+    assert data.ticks('lifecycle', series) == {1: '1', 100: '100', 880: '880'}
+
+
 # ---- the lab sheet -----------------------------------------------------------------------
 
 def sheet_commands():

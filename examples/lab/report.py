@@ -51,15 +51,27 @@ class Data:
         return len({row['round'] for rows in self.kept.values() for row in rows if row['round']})
 
     def lines(self, workload, value, above=-1, scale=1):
-        """{model: [(clients, Spread)]}, for more clients than `above`."""
+        """{model: [(clients, Spread)]}, for more clients than `above`: as many as were served, where
+        a server serves fewer than were asked for. What it has of so many it has once."""
         rows, series = self.rows(workload), {}
-        steps = sorted({row['clients'] for row in rows if isinstance(row['clients'], float)})
-        for step in steps:
-            if step > above:
-                for model, found in column(rows, value, clients=step).items():
+        for step in self.steps(workload):
+            served = column(rows, 'served', clients=step)
+            for model, found in column(rows, value, clients=step).items():
+                line = series.setdefault(model, [])
+                clients = served[model].median if model in served else step
+                if clients > (line[-1][0] if line else above):
                     scaled = verdicts.Spread(*(part * scale for part in found))
-                    series.setdefault(model, []).append((step, scaled))
-        return {model: series[model] for model in self.models if model in series}
+                    line.append((clients, scaled))
+        return {model: series[model] for model in self.models if series.get(model)}
+
+    def steps(self, workload):
+        return sorted({row['clients'] for row in self.rows(workload)
+                       if isinstance(row['clients'], float)})
+
+    def ticks(self, workload, series):
+        """{clients: label} of the steps at which a line has a point, and of where the last ends."""
+        there = {x for line in series.values() for x, _ in line}
+        return {x: f'{x:g}' for x in sorted({*self.steps(workload)} & there | {max(there)})}
 
     def ordered(self, spreads):
         return {model: spreads[model] for model in self.models if model in spreads}
@@ -72,8 +84,8 @@ def lines_of(workload, value, y, log_y=True, above=-1, log_x=True, x='clients at
                   for step, found in line}
         rings = [(step, points[model, step]) for model, step in busy_points(data, workload)
                  if (model, step) in points]
-        return Lines(x, y, log_x, log_y, series, rings=rings,
-                     ring=f'busy client (> {BUSY} %)') if series else None
+        return Lines(x, y, log_x, log_y, series, rings=rings, ring=f'busy client (> {BUSY} %)',
+                     ticks=data.ticks(workload, series)) if series else None
     return draw
 
 
@@ -198,7 +210,7 @@ SECTIONS = [
     Section('lifecycle', 'What a client leaves behind', 'Clients come, stay, and leave together.'
             ' Counted from outside, over the whole tree of processes. Memory is PSS: a page that'
             ' processes share counts once; what the kernel itself takes for a process or a'
-            ' socket is not in it.', [
+            ' socket is not in it. A line ends where its server serves no more at once.', [
         Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is'
                ' left, for each client, is how steep a line is at its end.',
                lines_of('lifecycle', 'pss_kib', 'MiB (PSS)', True, 0, scale=1 / 1024)),

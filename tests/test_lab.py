@@ -169,6 +169,21 @@ def test_what_failed_or_was_torn_is_measured_again(folder):
     assert int(re.search(r'^took: (\d+) s$', told, re.M)[1]) >= 1000
 
 
+def test_what_is_not_measured_again_is_kept_as_it_is(folder):
+    """Catches a section that a resumed run of other workloads drops from the report, or of which it
+    drops what failed."""
+    machine = {'run': 'quick', 'models': 'one', 'commit': '1', 'build': '1', 'when': 'now'}
+    first, _ = results.open_folder(folder, machine, {'ping': WORKLOADS['ping']}, False)
+    first['ping'].add('one', 1, 1, [{'rate': 5}])
+    first['ping'].add('one', 8, 1, [{'note': 'did not start: no luck'}])
+    text = first['ping'].path.read_text()
+    again, _ = results.open_folder(folder, machine, {'stall': WORKLOADS['stall']}, True)
+    assert sorted(again) == ['ping', 'stall']
+    assert again['ping'].path.read_text() == text and len(again['ping'].rows) == 2
+    once_more, _ = results.open_folder(folder, machine, {'ping': WORKLOADS['ping']}, True)
+    assert len(once_more['ping'].rows) == 1
+
+
 def test_a_measurement_is_kept_whole_or_not_at_all(folder):
     """Catches half of the rows of a measurement that count as all of it, and a truth about a model
     that is taken for a failure."""

@@ -24,19 +24,19 @@ def failed(row):
 
 
 class Results:
-    """The CSV file of one workload, and its rows."""
+    """The CSV file of one workload, and its rows. `again`: what failed will be measured again."""
 
-    def __init__(self, folder, workload, resume):
+    def __init__(self, folder, workload, resume, again=True):
         self.path, self.step = folder / f'{workload.name}.csv', workload.step
         self.whole = workload.steps is once  # one measurement makes all the rows of a round
         self.names = ['model', workload.step, 'round', *workload.columns, 'note']
-        self.rows = self.load() if resume and self.path.exists() else []
+        self.rows = self.load(again) if resume and self.path.exists() else []
         with open(self.path, 'w', newline='') as file:
             writer = csv.DictWriter(file, self.names)
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def load(self):
+    def load(self, again):
         """What the file has of complete measurements. Where it breaks off within a line, the
         measurement that was being written is left out: perhaps some of its rows are there."""
         text = self.path.read_text(errors='replace')
@@ -44,7 +44,8 @@ class Results:
         rows = [row for row in csv.DictReader(io.StringIO(whole_lines))
                 if list(row) == self.names and None not in row.values()]
         torn = [self.measurement(rows[-1])] if rows and whole_lines != text else []
-        return [row for row in rows if not failed(row) and self.measurement(row) not in torn]
+        return [row for row in rows if not (again and failed(row))
+                and self.measurement(row) not in torn]
 
     def measurement(self, row):
         return row['model'], row['round'], '' if self.whole else row[self.step]
@@ -123,13 +124,16 @@ def remove_old(folder):
 
 
 def open_folder(folder, machine, workloads, resume):
-    """({workload: its Results}, the seconds that earlier parts of the run took)."""
+    """({workload: its Results}, the seconds that earlier parts of the run took). The workloads are
+    those to be measured, and with --resume all others of which the folder has something."""
     try:
         seconds = go_on(folder, machine) if resume else 0
         if not resume:
             remove_old(folder)
         write_machine(folder, {**machine, 'took': f'{seconds} s, and broke off'})
-        return {name: Results(folder, each, resume) for name, each in workloads.items()}, seconds
+        return {name: Results(folder, each, resume, name in workloads)
+                for name, each in WORKLOADS.items()
+                if name in workloads or resume and (folder / f'{name}.csv').exists()}, seconds
     except OSError as error:
         fail(f'{error.filename} cannot be used: {error.strerror.lower()}',
              'choose another folder with -o')

@@ -102,8 +102,8 @@ def x_axis(plot):
 
 
 def legend(names):
-    """(what draws the legend, its height). gnuplot takes its rows from the plot, so a plot has to be
-    as much higher; `width` is because it takes letters for wider than they are."""
+    """(what draws the legend, its height). gnuplot takes its rows from the plot, so a plot has to
+    be as much higher; `width` is because it takes letters for wider than they are."""
     columns = 2 if max(map(len, names)) <= LEGEND_LETTERS else 1
     return (f'set key bmargin center horizontal Left reverse maxcols {columns} samplen 2 width -3'
             ' height 0.4\n', -(-len(names) // columns) * LEGEND_ROW)

@@ -62,7 +62,8 @@ def losses(lost, row):
     later = [] if row['welcome'] else ['all that come later']
     if not row['others']:
         return ', '.join(['no others', *(f'{who} lost' for who in later)])
-    return ', and '.join([f'{verdicts.told(lost, "")} of {number(row["others"])} others lost', *later])
+    part = f'{verdicts.told(lost, "")} of {number(row["others"])} others lost'
+    return ', and '.join([part, *later])
 
 
 def misbehaviour_cell(rows, kind, word):

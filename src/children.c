@@ -142,6 +142,13 @@ struct child *children_find(struct children *children, int64_t id)
     return each;
 }
 
+void children_leave_source(struct children *children, struct child *child)
+{
+    if (child->source != NULL)
+        uncount_source(children, child->source);
+    child->source = NULL;
+}
+
 void children_remove(struct children *children, struct child *child)
 {
     struct child **link = &children->by_id[hash(children, (uint64_t)child->id)];
@@ -151,7 +158,7 @@ void children_remove(struct children *children, struct child *child)
     *link = child->chain;
     *(child->older != NULL ? &child->older->younger : &children->oldest) = child->younger;
     *(child->younger != NULL ? &child->younger->older : &children->youngest) = child->older;
-    uncount_source(children, child->source);
+    children_leave_source(children, child);
     child->chain = children->free_child;
     children->free_child = child;
     children->live--;
@@ -174,7 +181,7 @@ size_t children_most_from_one(const struct children *children)
     size_t most = 0;
 
     for (const struct child *each = children->oldest; each != NULL; each = each->younger)
-        if (each->source->live > most)
+        if (each->source != NULL && each->source->live > most)
             most = each->source->live;
     return most;
 }

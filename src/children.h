@@ -42,7 +42,7 @@ struct child {
     /* The table's. */
     struct child *older, *younger; /* in order of age */
     struct child *chain;           /* the next with this hash, or the next free one */
-    struct source_count *source;
+    struct source_count *source; /* NULL: it has left it */
 };
 
 /* A table for `capacity` children. NULL with errno on failure. Never given back. */
@@ -55,9 +55,12 @@ struct child *children_add(struct children *children, int64_t id, const struct p
 struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 
+/* Counts it no more for its source, as it has signed off: it is live until it is removed. */
+void children_leave_source(struct children *children, struct child *child);
+
 size_t children_live(const struct children *children);
 
-/* How many live children serve the source of `peer`. */
+/* How many live children serve the source of `peer`, and have not left it. */
 size_t children_from(const struct children *children, const struct peer *peer);
 
 /* The most live children of one source. Linear in the live ones: for a status line. */

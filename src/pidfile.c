@@ -105,6 +105,17 @@ static enum attempt refuse_alien(const char *path)
     return ATTEMPT_REFUSED;
 }
 
+/* Who owns the file, or has it by another name, could write another pid into it. */
+static enum attempt refuse_owner(const char *path, const struct stat *status)
+{
+    if (status->st_nlink > 1)
+        log_error("the pidfile '%s' (-P) has another name as well; remove it", path);
+    else
+        log_error("the pidfile '%s' (-P) belongs to user %ld; remove it", path,
+                  (long)status->st_uid);
+    return ATTEMPT_REFUSED;
+}
+
 /* Somebody holds the lock: names him, unless he has gone meanwhile. */
 static enum attempt refuse_second(int descriptor, const char *path)
 {
@@ -115,7 +126,10 @@ static enum attempt refuse_second(int descriptor, const char *path)
         return ATTEMPT_AGAIN;
     /* A process of another machine or pid namespace has no pid here: what the file says. */
     pid = lock.l_type != F_UNLCK && lock.l_pid > 0 ? (long)lock.l_pid : read_pid(descriptor);
-    if (pid > 0)
+    if (pid > 0 && lock.l_type == F_RDLCK)
+        log_error("pid %ld is no server, but holds '%s' (-P) as one that reads it; end it, or choose "
+                  "another pidfile", pid, path);
+    else if (pid > 0)
         log_error("pid %ld is running already and holds '%s' (-P); stop it first, or choose "
                   "another pidfile", pid, path);
     else
@@ -152,6 +166,8 @@ static enum attempt take_opened(struct pidfile *pidfile)
 
     if (fstat(pidfile->descriptor, &status) == -1 || !S_ISREG(status.st_mode))
         return refuse_alien(pidfile->path);
+    if (status.st_nlink > 1 || (status.st_uid != geteuid() && status.st_uid != 0))
+        return refuse_owner(pidfile->path, &status);
     if (lock_file(pidfile->descriptor) == -1) {
         if (errno == EAGAIN)
             return refuse_second(pidfile->descriptor, pidfile->path);

@@ -86,6 +86,7 @@ struct birth {
     int ledger;   /* the write end; all descriptors from 3 to below it are the parent's alone */
     char *buffer; /* for the session */
     bool logs;    /* it writes to the log, as -vv has it */
+    bool per_source; /* sources have a limit (-C) */
     int upgrade;  /* a descriptor of an upgrade that is under way; 0: none */
     char *title;  /* how the next child is to be called, of TITLE_MAX characters */
 };
@@ -123,7 +124,10 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
     session_open(&session, birth->service, client->descriptor, &client->peer, birth->buffer);
     session_begin_small(&session, first, sizeof first);
     session_run(&session);
-    close(client->descriptor);
+    /* With -C the exit closes it: a client who knows that this connection is over, and comes again
+     * at once, is not to find it counted. Without, the client waits for nothing. */
+    if (!birth->per_source)
+        close(client->descriptor);
     (void)ledger_sign_off(birth->ledger, getpid(), &session);
     _exit((int)session.ending);
 }
@@ -219,6 +223,11 @@ static void read_ledger(struct server *server, struct reaper *reaper)
     if (portion < 0 || reaper->ledger.junk >= LEDGER_JUNK_MAX)
         reaper->sweep_at = clock_seconds();
     reaper->ledger.junk = 0;
+}
+
+static void hear_ends(struct server *server)
+{
+    read_ledger(server, server->own);
 }
 
 /* The pid may be given to another child now. */
@@ -374,6 +383,7 @@ static int serve(struct server *server)
         .service = &server->options->service,
         .buffer = session_only_buffer(&server->options->service),
         .logs = log_shows(LOG_MESSAGES),
+        .per_source = server->options->max_per_source > 0,
     };
     int outcome;
 
@@ -384,6 +394,8 @@ static int serve(struct server *server)
     birth.ledger = reaper->ledger.write_end;
     if (session_only_calls(birth.service) && !birth.logs)
         platform_keep_from_children();
+    server->own = reaper;
+    server->hear_ends = hear_ends;
     outcome = serve_clients(server, reaper, &birth);
     ledger_close(&reaper->ledger);
     return outcome;

@@ -143,6 +143,7 @@ struct child *server_signed_off(struct server *server, const struct record *reco
         return NULL;
     }
     child->signed_off = true;
+    children_leave_source(server->children, child);
     child->in = record->in;
     child->out = record->out;
     child->ending = record->ending >= SESSION_EOF && record->ending < SESSION_ENDINGS

@@ -77,6 +77,7 @@ struct server {
 
     /* The model's, before it announces the server: */
     void *own;
+    void (*hear_ends)(struct server *server); /* takes in who has signed off; NULL: it has */
     bool children_accept; /* the parent does not, and waits for no listener */
     void (*closing)(struct server *server); /* the listeners are closed next; NULL: no matter */
 

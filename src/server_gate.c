@@ -184,14 +184,25 @@ static bool take_held(struct server *server, struct client *client)
     return true;
 }
 
-bool server_admit(struct server *server, const struct client *client)
+/* Whether as many clients of that source are live as may be. An end that was not heard of yet may be
+ * why this one comes. */
+static bool source_is_full(struct server *server, const struct peer *peer)
 {
     size_t most = server->options->max_per_source;
 
+    if (most == 0 || children_from(server->children, peer) < most)
+        return false;
+    if (server->hear_ends != NULL)
+        server->hear_ends(server);
+    return children_from(server->children, peer) >= most;
+}
+
+bool server_admit(struct server *server, const struct client *client)
+{
     server->statistics.accepted++;
     if (!access_permits(&server->options->access, &client->peer))
         refuse(server, client, "denied");
-    else if (most > 0 && children_from(server->children, &client->peer) >= most)
+    else if (source_is_full(server, &client->peer))
         refuse(server, client, "max-per-source");
     else
         return true;

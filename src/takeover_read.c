@@ -232,6 +232,8 @@ static void read_child(struct words *words, struct server *server)
         return;
     }
     child->signed_off = read.signed_off;
+    if (child->signed_off)
+        children_leave_source(server->children, child);
     child->ending = read.ending;
     child->problem = read.problem;
     child->in = read.in;

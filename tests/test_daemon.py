@@ -268,6 +268,33 @@ def test_a_file_that_is_no_pidfile_is_left_alone(launcher):
     assert launcher.pidfile.read_text() == 'root:x:0:0\n'
 
 
+@needs_root
+@pytest.mark.parametrize('how, said', [('owner', 'belongs to user 12345'),
+                                       ('link', 'has another name as well')])
+def test_a_file_that_another_could_write_to_is_not_taken(launcher, how, said):
+    """Catches a pidfile in which somebody else names the process that root will end."""
+    launcher.pidfile.write_text('1\n')
+    if how == 'owner':
+        os.chown(launcher.pidfile, 12345, -1)
+    else:
+        os.link(launcher.pidfile, f'{launcher.pidfile}.other')
+    result = launcher.start(stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1 and said in result.stderr
+    assert launcher.pidfile.read_text() == '1\n'
+
+
+def test_a_reader_that_stands_in_the_way_is_no_server(launcher):
+    """Catches a user who may read the file and lock it, and is taken for a running server."""
+    launcher.pidfile.touch()
+    with open(launcher.pidfile, 'rb') as held:
+        fcntl.lockf(held, fcntl.LOCK_SH)
+        result = launcher.start(stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert f'pid {os.getpid()} is no server, but holds' in result.stderr
+    launcher.run()
+
+
 def test_the_file_is_read_by_all_and_written_by_one(launcher):
     """Catches a pidfile with which any user could have root kill any process."""
     old = os.umask(0)

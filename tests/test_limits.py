@@ -89,6 +89,17 @@ def test_one_client_too_many_of_a_source_is_refused(server):
     assert (status['accepted'], status['refused']) == ('4', '1')
 
 
+def test_who_comes_again_at_once_is_not_one_too_many(server):
+    """Catches a source whose connection is over for the client and still counted for the server."""
+    srv = server('-C', '1')
+    for _ in range(300):
+        with srv.connect() as client:
+            assert client.echo(b'x') == b'x'
+            client.half_close()
+            assert client.receive_all() == b''
+    assert srv.status()['refused'] == '0'
+
+
 @concurrent
 @needs_ipv6
 def test_an_ipv6_source_is_counted(server):

@@ -50,8 +50,8 @@ static _Noreturn void live(void)
         title_set(peer_text(&client.peer, from));
         session_open(&session, &self.options->service, client.descriptor, &client.peer, buffer);
         session_run(&session);
+        pool_child_signed_off(&self, &session); /* before the client can know, and come again */
         close(client.descriptor);
-        pool_child_signed_off(&self, &session);
     }
     _exit(0);
 }

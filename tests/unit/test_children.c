@@ -250,7 +250,35 @@ START_TEST(as_many_sources_as_children_are_counted)
 }
 END_TEST
 
+/* Catches a child that is counted twice as gone, once for its source and once when it is removed,
+ * or one that is live no more as soon as its source has one less. */
+START_TEST(who_has_left_its_source_is_live)
+{
+    struct peer peer = peer_at("192.0.2.1", 1), other = peer_at("192.0.2.2", 1);
+    struct children *children = children_new(3);
+    struct child *first = children_add(children, 1, &peer, 0);
+    struct child *second = children_add(children, 2, &peer, 0);
+
+    ck_assert_ptr_nonnull(children_add(children, 3, &other, 0));
+    children_leave_source(children, first);
+    children_leave_source(children, first);
+    ck_assert_uint_eq(children_from(children, &peer), 1);
+    ck_assert_uint_eq(children_most_from_one(children), 1);
+    ck_assert_uint_eq(children_live(children), 3);
+    ck_assert_ptr_null(children_add(children, 4, &peer, 0));
+    children_remove(children, first);
+    ck_assert_uint_eq(children_from(children, &peer), 1);
+    children_leave_source(children, second);
+    ck_assert_uint_eq(children_from(children, &peer), 0);
+    ck_assert_ptr_nonnull(children_add(children, 4, &peer, 0));
+    ck_assert_uint_eq(children_from(children, &peer), 1);
+    children_remove(children, second);
+    ck_assert_uint_eq(children_from(children, &peer), 1);
+    ck_assert_uint_eq(children_live(children), 2);
+}
+END_TEST
+
 SUITE("children", any_order_of_additions_and_removals_agrees_with_a_naive_table,
       a_full_table_refuses_and_takes_again_after_a_removal, an_id_is_registered_once,
       ids_are_told_apart_in_all_their_bits, one_network_does_not_share_a_chain,
-      as_many_sources_as_children_are_counted)
+      as_many_sources_as_children_are_counted, who_has_left_its_source_is_live)

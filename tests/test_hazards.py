@@ -147,6 +147,18 @@ def changed_expose(change, *arguments):
         check=False, env={**os.environ, **SANITIZERS, 'BUILD': str(BUILD)})
 
 
+def test_a_machine_that_stands_still_accuses_nobody():
+    """Catches a server that is told guilty of the time in which nothing ran at all."""
+    done = changed_expose('''
+import time
+clock, looks = time.monotonic, []
+time.monotonic = lambda: clock() + (60 if len(looks) >= 3 else 0)
+print(expose.eventually(lambda: looks.append(1) or len(looks) == 6))
+sys.exit()
+''')
+    assert done.stdout == 'True\n', done
+
+
 def test_an_undecided_trial_does_not_lose_the_others():
     """Catches a busy moment that costs the whole run, or that counts as survived or caught."""
     done = changed_expose('''

@@ -673,6 +673,8 @@ def test_apart_but_near_is_a_note_and_another_build_is_said():
     best = verdicts.ranking(spreads, False, 'Least', '')[0]
     assert best.claim.endswith('no clear difference between them.')
     assert best.note.endswith('times: forkecho-static.')
+    spreads['forkecho'] = Spread(124.9, 124, 126)
+    assert of_pair('forkecho', 'textbook')[1].startswith('1.24 times; apart, but')  # not 1.25
 
 
 def test_the_claims_of_two_noisy_runs_are_the_same():

@@ -58,8 +58,9 @@ def check_limits(clients):
     need = clients + SPARE
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < need:
+        fewer = f', or measure fewer: --clients {hard - SPARE}' if hard > SPARE else ''
         fail(f'{clients} clients need {need} open files, allowed are {hard} (ulimit -Hn)',
-             f'raise it, or measure fewer: --clients {max(hard - SPARE, 1)}')
+             f'raise it{fewer}')
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZER, before_serving, children, eventually,
-                     forks_only, needs_root, new_user, program, run, threads)
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZER, before_serving, children,
+                     eventually, forks_only, needs_root, new_user, program, run, threads)
 
 NOBODY = pwd.getpwnam('nobody')
 
@@ -242,6 +242,7 @@ def test_only_root_can(server_name, folder):
 
 @before_serving
 @needs_root
+@pytest.mark.skipif(BUILD.name == 'asan', reason='it searches for leaks, and may not be traced here')
 @pytest.mark.parametrize('kept', ['--ruid=0 --euid=65534', '--rgid=0 --egid=65534 --keep-groups'])
 def test_a_real_id_that_could_be_taken_back_is_not_served(server_name, folder, kept):
     """Catches a server that a program with root's real user started, which can be root again."""
@@ -252,8 +253,7 @@ def test_a_real_id_that_could_be_taken_back_is_not_served(server_name, folder, k
     user = ['setpriv', '--reuid=65534'] if 'egid' in kept else []
     result = subprocess.run(['setpriv', *kept.split(), *user, copy, '-l', str(path)],
                             stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                            timeout=DEADLINE, check=False,
-                            env={**os.environ, **NO_LEAK_SEARCH})
+                            timeout=DEADLINE, check=False)
     assert_refused(result, server_name, 'could become')
     assert not path.exists()
 

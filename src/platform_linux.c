@@ -135,16 +135,15 @@ int platform_show_title(char *area, size_t size)
 
 int platform_nameless_file(void)
 {
-    return (int)syscall(SYS_memfd_create, "forkecho", 1U /* MFD_CLOEXEC */);
+    return (int)syscall(SYS_memfd_create, "forkecho", 3U /* MFD_CLOEXEC, MFD_ALLOW_SEALING */);
 }
 
 int platform_nameless_room(size_t size)
 {
-    int file = (int)syscall(SYS_memfd_create, "forkecho", 3U /* that, MFD_ALLOW_SEALING */);
+    int file = platform_nameless_file();
 
-    if (file == -1)
-        return -1;
-    if (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0)
+    if (file == -1 ||
+        (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))
         return file;
     close(file);
     return -1;

@@ -204,8 +204,9 @@ static void reap_leaving(struct server *server, struct reaper *reaper)
 
 /* Notes who has signed off; each of them is about to exit, or has. As much as the pipe can
  * hold and no more: a subverted child could go on writing as fast as this reads. */
-static void read_ledger(struct server *server, struct reaper *reaper)
+static void read_ledger(struct server *server)
 {
+    struct reaper *reaper = server->own;
     struct record record;
     int portion = LEDGER_PORTION;
 
@@ -223,11 +224,6 @@ static void read_ledger(struct server *server, struct reaper *reaper)
     if (portion < 0 || reaper->ledger.junk >= LEDGER_JUNK_MAX)
         reaper->sweep_at = clock_seconds();
     reaper->ledger.junk = 0;
-}
-
-static void hear_ends(struct server *server)
-{
-    read_ledger(server, server->own);
 }
 
 /* The pid may be given to another child now. */
@@ -251,7 +247,7 @@ static bool sweep(struct server *server, struct reaper *reaper)
             continue;
         /* It may have signed off since the ledger was read; what it said is there by now. */
         if (child != NULL && !child->signed_off) {
-            read_ledger(server, reaper);
+            read_ledger(server);
             /* That may have made room among the leaving, and so buried this one. */
             child = children_find(server->children, pid);
         }
@@ -298,7 +294,7 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
     unsigned long before = reaper->reaped;
 
     reap_tester(&reaper->upgrade);
-    read_ledger(server, reaper);
+    read_ledger(server);
     reap_leaving(server, reaper);
     /* Where children are being killed, each SIGCHLD may hide one that died unsigned. */
     if ((reaper->reaped == before && !reaper->late_signal) ||
@@ -332,7 +328,7 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
     if (signals_take(SIGHUP) && !server_hung_up(server))
         upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
     if (reaper->upgrade.ended)
-        read_ledger(server, reaper);
+        read_ledger(server);
     upgrade_settle(&reaper->upgrade, server, &reaper->ledger);
     if (birth->upgrade != reaper->upgrade.said) /* a page that children share is left alone */
         birth->upgrade = reaper->upgrade.said;
@@ -395,7 +391,7 @@ static int serve(struct server *server)
     if (session_only_calls(birth.service) && !birth.logs)
         platform_keep_from_children();
     server->own = reaper;
-    server->hear_ends = hear_ends;
+    server->hear_ends = read_ledger;
     outcome = serve_clients(server, reaper, &birth);
     ledger_close(&reaper->ledger);
     return outcome;

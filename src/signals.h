@@ -40,8 +40,8 @@ void signals_without_children(void);
  * stay blocked, so that Ctrl-C on a terminal, which signals the whole group, cuts no client. */
 void signals_child(void);
 
-/* For a process that serves one client and has no loop (inetd.h): signals end it as they end
- * any, but no write is a reason: those are ignored as above. */
+/* For a process that serves one client and has no loop (inetd.h): signals end it as they end any,
+ * but HUP and USR1, which are for a parent, and those of a write are ignored. */
 void signals_alone(void);
 
 #endif

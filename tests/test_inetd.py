@@ -96,7 +96,7 @@ def test_a_client_that_resets_ends_its_server(superserver):
 
 
 def test_a_signal_for_servers_is_nothing_to_a_connection(superserver):
-    """Catches `pkill -HUP` or `pkill -USR1` by name that cuts the clients of inetd, too."""
+    """Catches a signal that an administrator sends to all servers, and that cuts inetd's clients."""
     with Client(superserver.address) as client:
         assert client.echo(b'x') == b'x'
         pid, = superserver.servers()

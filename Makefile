@@ -26,7 +26,7 @@ FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate
 comma := ,
 
 STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -DVERSION='"$(VERSION)"'
-COMPILE   = $(CC) $(STANDARD) $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE__FORK) -Isrc -MMD -MP
+COMPILE   = $(CC) $(STANDARD) $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE__FORK) -Isrc -Iexamples/variants -MMD -MP
 LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 
 # POSIX.1-2024 has _Fork; a libc may not have it yet.
@@ -37,16 +37,17 @@ CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
-PROGRAMS  = src/main.c src/serve_fork.c src/echoclient.c src/echoload.c
-BACKENDS  = $(wildcard src/platform_*.c src/readiness_*.c)
-LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*.c)) \
-            src/platform_$(PLATFORM).c src/platform_timer_$(PLATFORM).c \
-            src/platform_confine_$(CONFINE).c \
-            $(wildcard src/readiness_$(READINESS).c)
+PROGRAMS  = src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
+BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
+LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
+            $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) timer_$(PLATFORM) \
+              confine_$(CONFINE) readiness_$(READINESS)))
+# What only the other servers of the family need.
+PARTS     = $(wildcard examples/variants/parts/*.c)
 VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \
             $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
 SERVERS   = forkecho $(VARIANTS)
-TOOLS     = $(patsubst src/%.c,%,$(wildcard src/echoclient.c src/echoload.c))
+TOOLS     = echoclient echoload
 SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
             $(addprefix $(BUILD)/unit/test_readiness_,poll select)
 HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
@@ -96,26 +97,31 @@ $(BUILD)/libecho.a: $(call object,$(LIBRARY))
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+$(BUILD)/libparts.a: $(call object,$(PARTS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
 # What a child runs lies together, in the order that the linker is given: a page fault brings
 # 64 KiB of a program (fault-around, Linux), and so one or two bring all that a child needs.
-CHILD = $(patsubst %,src/%.c,session ledger confine platform_confine_$(CONFINE) title \
-          signals platform_$(PLATFORM) clock)
+CHILD = $(patsubst %,src/%.c,echo/session server/ledger process/confine \
+          platform/confine_$(CONFINE) process/title process/signals platform/$(PLATFORM) base/clock)
 $(call object,$(CHILD)): CFLAGS += -fno-tree-slp-vectorize
 
-$(BUILD)/forkecho: $(call object,src/serve_fork.c $(CHILD) src/main.c) $(BUILD)/libecho.a
+$(BUILD)/forkecho: $(call object,src/fork/serve_fork.c $(CHILD) src/main.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The other servers of the family: the same main and library, one other serve(). What stands
 # before the library is in the place of the library's own mechanism; epollecho has that.
-$(BUILD)/selectecho: $(call object,src/readiness_select.c)
-$(BUILD)/pollecho: $(call object,src/readiness_poll.c)
+$(BUILD)/selectecho: $(call object,src/platform/readiness_select.c)
+$(BUILD)/pollecho: $(call object,src/platform/readiness_poll.c)
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
-    $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libecho.a
-	$(LINK) -pthread -o $@ $(filter %.o,$^) $(BUILD)/libecho.a $(LDLIBS)
-$(BUILD)/obj/examples/variants/%.o $(BUILD)/obj/tests/minimal/%.o \
-$(call object,src/worker.c): COMPILE += -pthread
+    $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libparts.a $(BUILD)/libecho.a
+	$(LINK) -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+$(BUILD)/obj/examples/variants/%.o $(BUILD)/obj/tests/bench/minimal/%.o: COMPILE += -pthread
 
-$(addprefix $(BUILD)/,$(TOOLS)): $(BUILD)/%: $(call object,src/%.c) $(BUILD)/libecho.a
+$(BUILD)/echoclient: $(call object,src/client/echoclient.c) $(BUILD)/libecho.a
+$(BUILD)/echoload: $(call object,src/load/echoload.c) $(BUILD)/libecho.a
+$(addprefix $(BUILD)/,$(TOOLS)):
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them; `make lint` wants no warning.
@@ -132,9 +138,9 @@ $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 	$(STUDENT) -DBUFFER_SIZE=65536 -o $@ $<
 
 # The minimal servers, of the same flags as what is measured against them, and nothing else of it.
-MINIMAL = $(patsubst tests/minimal/%.c,%,$(wildcard tests/minimal/*.c)) fork
+MINIMAL = $(patsubst tests/bench/minimal/%.c,%,$(wildcard tests/bench/minimal/*.c)) fork
 minimal: $(addprefix $(BUILD)/minimal/,$(MINIMAL))
-$(BUILD)/minimal/%: $(BUILD)/obj/tests/minimal/%.o
+$(BUILD)/minimal/%: $(BUILD)/obj/tests/bench/minimal/%.o
 	@mkdir -p $(@D)
 	$(LINK) -pthread -o $@ $^
 $(BUILD)/minimal/fork: $(call object,examples/hazards/textbook.c)
@@ -156,15 +162,15 @@ tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan HARDEN= HARDEN_LD= FEWER_MAPPINGS= \
 	  CFLAGS='$(SANITIZE) -fsanitize=thread' $(addprefix $(BUILD)/tsan/,threadecho threadpoolecho)
 
-# Each program counts in a file of its own, whatever becomes of its processes: tests/counters.c.
+# Each program counts in a file of its own, whatever becomes of its processes: tests/coverage/counters.c.
 COUNTED = BUILD=$(BUILD)/coverage HARDEN= HARDEN_LD= FEWER_MAPPINGS= CC=gcc \
   CFLAGS='-O0 -g --coverage -fprofile-update=atomic -fprofile-info-section=gcov_info \
     -fdata-sections -DCOUNTERS=\"$(abspath $(BUILD)/coverage/counters)\"'
-COUNTERS = $(BUILD)/coverage/obj/tests/counters.o
+COUNTERS = $(BUILD)/coverage/obj/tests/coverage/counters.o
 coverage:
 	@$(MAKE) --no-print-directory $(COUNTED) $(COUNTERS)
-	@$(MAKE) --no-print-directory $(COUNTED) LDLIBS='-Wl,-T,tests/counters.ld $(COUNTERS)' all unit
-	@BUILD=$(BUILD)/coverage tests/coverage $(TESTS)
+	@$(MAKE) --no-print-directory $(COUNTED) LDLIBS='-Wl,-T,tests/coverage/counters.ld $(COUNTERS)' all unit
+	@BUILD=$(BUILD)/coverage tests/coverage/run $(TESTS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -177,13 +183,13 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 
 # ---- testing -----------------------------------------------------------------------------
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libecho.a
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libparts.a $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 $(BUILD)/unit/test_worker: LINK += -pthread
 # What stands before the library is in the place of the library's own.
 $(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readiness_%: \
-    $(call object,tests/unit/test_readiness.c src/readiness_%.c) $(BUILD)/libecho.a
+    $(call object,tests/unit/test_readiness.c src/platform/readiness_%.c) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check)
@@ -222,38 +228,38 @@ check-faults: all $(BUILD)/faults/shim.so
 
 # Under valgrind: for uses of what was not set, and for a figure that load does not move.
 memcheck: all unit
-	@BUILD=$(BUILD) tests/memcheck $(TESTS)
+	@BUILD=$(BUILD) tests/valgrind/memcheck $(TESTS)
 instructions: all
-	@BUILD=$(BUILD) tests/instructions
+	@BUILD=$(BUILD) tests/valgrind/instructions
 
 soak: all
-	@BUILD=$(BUILD) tests/soak
+	@BUILD=$(BUILD) tests/soak/run
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)
 
 # What fork alone costs, built as the servers are.
-$(BUILD)/bare_fork: $(call object,tests/bare_fork.c) $(BUILD)/libecho.a
+$(BUILD)/bare_fork: $(call object,tests/bench/bare_fork.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 bench: STATIC_ALSO = bare_fork
 bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
-	@BUILD=$(BUILD) tests/bench
+	@BUILD=$(BUILD) tests/bench/run
 
 bench-scale: all static hazard-servers
-	@BUILD=$(BUILD) tests/bench-scale
+	@BUILD=$(BUILD) tests/bench/scale
 
 bench-variants: STATIC_ALSO = threadecho
 bench-variants: all minimal static
-	@BUILD=$(BUILD) tests/bench-variants
+	@BUILD=$(BUILD) tests/bench/variants
 
 # A second load client, which shares nothing with echoload.
-$(BUILD)/plain_client: tests/plain_client.c Makefile
+$(BUILD)/plain_client: tests/bench/plain_client.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
 
 bench-client: all static $(BUILD)/plain_client
-	@BUILD=$(BUILD) tests/bench-client
+	@BUILD=$(BUILD) tests/bench/client
 
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose

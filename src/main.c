@@ -8,20 +8,20 @@
  *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
-#include "arguments.h"
-#include "daemon.h"
-#include "descriptors.h"
-#include "identity.h"
-#include "inetd.h"
-#include "log.h"
-#include "manager.h"
-#include "options.h"
-#include "pidfile.h"
-#include "platform.h"
-#include "serve.h"
-#include "signals.h"
-#include "takeover.h"
-#include "upgrade.h"
+#include "base/arguments.h"
+#include "platform/platform.h"
+#include "process/daemon.h"
+#include "process/identity.h"
+#include "process/inherited.h"
+#include "process/log.h"
+#include "process/manager.h"
+#include "process/pidfile.h"
+#include "process/signals.h"
+#include "server/inetd.h"
+#include "server/options.h"
+#include "server/serve.h"
+#include "upgrade/takeover.h"
+#include "upgrade/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +61,7 @@ static bool can_print(const struct options *options)
 
 static int tidy_descriptors(void)
 {
-    if (descriptors_tidy(manager_lowest_free()) == 0)
+    if (inherited_tidy(manager_lowest_free()) == 0)
         return 0;
     log_error("cannot open /dev/null: %s", strerror(errno));
     return -1;

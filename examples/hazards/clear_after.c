@@ -10,7 +10,7 @@
  *     else is as it should be: the flag is looked at with SIGCHLD blocked, and pselect
  *     unblocks it only while it sleeps. Two lines in the wrong order are enough.
  * Who had it: the inetd of OpenBSD, whose handlers' flags were cleared late.
- * forkecho: clears a signal's record before its work is done, signals_take in src/signals.c, so
+ * forkecho: clears a signal's record before its work is done, signals_take in src/process/signals.c, so
  *     that one which comes meanwhile makes one more turn, which may find nothing to do.
  */
 #include <arpa/inet.h>

@@ -11,7 +11,7 @@
  * Who had it: tcpserver, s6-tcpserver, ipsvd's tcpsvd, vsftpd and ncat, each in silence or with a
  *     log that grows; bun wrote 98,000 errors in 10 s (bun#32705). socat closes its listener.
  * forkecho: closes its gate until a child has ended or a pause is over, gate_pause in
- *     src/server_gate.c, and says so once.
+ *     src/server/gate.c, and says so once.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -10,7 +10,7 @@
  *     The child does not block so that it can end a client that is idle for a minute.
  * Who had it: inetd's own echo, for as long as there has been one: it writes once what it read.
  * forkecho: a session knows how much is still to be written, and wants to write until it is
- *     zero, session_step in src/session.c.
+ *     zero, session_step in src/echo/session.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

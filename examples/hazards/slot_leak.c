@@ -9,8 +9,8 @@
  *     before it was put on. Nobody takes off the one that never began: its end would.
  * Who had it: ipsvd, whose count of connections is raised before fork, and BusyBox's tcpsvd,
  *     whose entry of a host stays after a vfork that failed.
- * forkecho: counts a child when there is one, server_began in src/server.c, with SIGCHLD blocked
- *     meanwhile; a client that fork failed for waits, server_hold in src/server_gate.c.
+ * forkecho: counts a child when there is one, server_began in src/server/life.c, with SIGCHLD blocked
+ *     meanwhile; a client that fork failed for waits, server_hold in src/server/gate.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
  *     called by a handler that can interrupt any other.
  * Who had it: sshd, whose SIGALRM handler called syslog, until 2006 (CVE-2006-5051), and from
  *     8.5 to 9.7 once more (CVE-2024-6387), this time as a way in for strangers.
- * forkecho: its handlers set one bit, src/signals.c; the loop reaps and writes the log.
+ * forkecho: its handlers set one bit, src/process/signals.c; the loop reaps and writes the log.
  */
 #include <arpa/inet.h>
 #include <errno.h>

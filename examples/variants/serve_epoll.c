@@ -1,6 +1,6 @@
 /*
  * serve_epoll.c: one process, one loop over epoll; kqueue on the BSDs. What differs from
- * src/serve_fork.c is what differs in serve_select.c, read that first; and from the loops over
+ * src/fork/serve_fork.c is what differs in serve_select.c, read that first; and from the loops over
  * select and poll:
  *
  *   cost    The kernel keeps the list of what is watched, and tells what is ready: a turn
@@ -11,11 +11,11 @@
  *   due     So that nothing else is linear in live clients either, the times when sessions
  *           are due are in a heap (timers.h), which the other loops share.
  *
- * The loop is src/event_loop.c. This program has the mechanism of the library, which is the
- * system's best: src/readiness_epoll.c or src/readiness_kqueue.c.
+ * The loop is examples/variants/parts/event_loop.c. This program has the mechanism of the library, which is the
+ * system's best: src/platform/readiness_epoll.c or src/platform/readiness_kqueue.c.
  */
-#include "event_loop.h"
-#include "serve.h"
+#include "parts/event_loop.h"
+#include "server/serve.h"
 
 const struct serve_model serve_model = {
     .program = "epollecho",

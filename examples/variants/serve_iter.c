@@ -1,6 +1,6 @@
 /*
  * serve_iter.c: one client at a time, in one process: the baseline of all the others. What
- * differs from src/serve_fork.c, and why:
+ * differs from src/fork/serve_fork.c, and why:
  *
  *   start   Nothing is started: what a connection costs here, every other server pays as well,
  *           and its own price comes on top. Stevens measured his servers so (Unix Network
@@ -14,10 +14,10 @@
  *   stop    Ending the session is a call. One crash ends the server.
  *   log     `pid=` is the client's number, as there is no process of its own.
  */
-#include "clock.h"
-#include "one_process.h"
-#include "serve.h"
-#include "watched.h"
+#include "base/clock.h"
+#include "parts/one_process.h"
+#include "parts/watched.h"
+#include "server/serve.h"
 
 /* The session is done, or `signal` says that it has to be. */
 static void end_session(struct server *server, struct child *child, int signal)

@@ -1,5 +1,5 @@
 /*
- * serve_poll.c: one process, one loop over poll. What differs from src/serve_fork.c is what
+ * serve_poll.c: one process, one loop over poll. What differs from src/fork/serve_fork.c is what
  * differs in serve_select.c, read that first; and from serve_select.c, why poll was added:
  *
  *   limit   The descriptors are a list, not a set of bits with a fixed size: as many clients
@@ -9,11 +9,11 @@
  *   wait    poll cannot let signals in while it waits, ppoll can (POSIX.1-2024). Where a
  *           system lacks it, a stop may be heard a tenth of a second late (platform.h).
  *
- * The loop is src/event_loop.c. This program is linked with src/readiness_poll.c (Makefile),
+ * The loop is examples/variants/parts/event_loop.c. This program is linked with src/platform/readiness_poll.c (Makefile),
  * where poll is called.
  */
-#include "event_loop.h"
-#include "serve.h"
+#include "parts/event_loop.h"
+#include "server/serve.h"
 
 const struct serve_model serve_model = {
     .program = "pollecho",

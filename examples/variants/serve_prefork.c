@@ -1,6 +1,6 @@
 /*
  * serve_prefork.c: a pool of child processes, each of which accepts. What differs from
- * src/serve_fork.c, and why:
+ * src/fork/serve_fork.c, and why:
  *
  *   start   A child is there before its client: it waits in accept, serves, and accepts again.
  *           So a client costs no fork, and one that ends none of what exit costs. The parent
@@ -23,12 +23,12 @@
  * has no line. And a child is not its client's alone: it may not open, fork or write files
  * either, but it keeps the listeners, and what one client has done to it meets the next.
  */
-#include "log.h"
-#include "platform.h"
-#include "pool_child.h"
-#include "serve.h"
-#include "signals.h"
-#include "title.h"
+#include "parts/pool_child.h"
+#include "platform/platform.h"
+#include "process/log.h"
+#include "process/signals.h"
+#include "process/title.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * serve_select.c: one process, one loop over select. What differs from src/serve_fork.c:
+ * serve_select.c: one process, one loop over select. What differs from src/fork/serve_fork.c:
  *
  *   start   A client costs an allocation, not a process: no fork, nothing to reap, no ledger.
  *   serve   Descriptors are non-blocking, and a session takes one step when its own is ready;
@@ -11,11 +11,11 @@
  *   stop    Ending a session is a call. One crash ends all of them.
  *   log     `pid=` is the client's number, as there is no process of its own.
  *
- * The loop is the same over select, poll and epoll: src/event_loop.c. This program is linked
- * with src/readiness_select.c (Makefile), where select is called.
+ * The loop is the same over select, poll and epoll: examples/variants/parts/event_loop.c. This program is linked
+ * with src/platform/readiness_select.c (Makefile), where select is called.
  */
-#include "event_loop.h"
-#include "serve.h"
+#include "parts/event_loop.h"
+#include "server/serve.h"
 
 #include <sys/select.h>
 

@@ -1,5 +1,5 @@
 /*
- * serve_thread.c: a thread for each client. What differs from src/serve_fork.c, and why:
+ * serve_thread.c: a thread for each client. What differs from src/fork/serve_fork.c, and why:
  *
  *   start   pthread_create instead of fork: about a quarter of the price, since no mappings
  *           are copied. But all clients share one address space and one descriptor table:
@@ -13,9 +13,9 @@
  *           for returns.
  *   log     `pid=` is the thread's number, as there is no process of its own.
  */
-#include "log.h"
-#include "one_process.h"
-#include "serve.h"
+#include "parts/one_process.h"
+#include "process/log.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <pthread.h>

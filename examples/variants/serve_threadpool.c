@@ -1,6 +1,6 @@
 /*
  * serve_threadpool.c: threads that are kept for the next client. What differs from
- * src/serve_fork.c, and why:
+ * src/fork/serve_fork.c, and why:
  *
  *   start   The main thread accepts and admits, and hands the client to an idle thread
  *           (worker.h); where none is idle it starts one more. So a client costs a wakeup
@@ -16,10 +16,10 @@
  *           returns. Once the last client has ended all are idle, and are ended and joined.
  *   log     `pid=` is the client's number: a thread has many clients, one after the other.
  */
-#include "log.h"
-#include "one_process.h"
-#include "serve.h"
-#include "worker.h"
+#include "parts/one_process.h"
+#include "parts/worker.h"
+#include "process/log.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <string.h>

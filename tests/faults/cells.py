@@ -20,7 +20,7 @@ from pathlib import Path
 # The clauses of POSIX.1-2008 (System Interfaces) and Linux's manual pages (man-pages 6.03). What
 # Linux adds is behind the bar. Left out are errors of options that nobody here gives (O_DIRECT),
 # and EPIPE on a pipe: that the parent or the starter has gone, which cannot be said for it while it is
-# there (tests/unit/test_ledger.c and tests/test_daemon.py end them).
+# there (tests/unit/test_ledger.c and tests/behaviour/test_daemon.py end them).
 ERRNOS = {
     'ACCEPT': 'EAGAIN EBADF ECONNABORTED EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM ENOTSOCK '
               'EOPNOTSUPP EPROTO | EFAULT EPERM ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET '
@@ -234,7 +234,7 @@ def has_to_be_reached(server, phase, point, when):
 
 # Idle children that preforkecho has at least.
 SPARE = int(re.search(r'^#define SPARE_LEAST (\d+)',
-                      (Path(__file__).parents[2] / 'src/pool.c').read_text(), re.M)[1])
+                      (Path(__file__).parents[2] / 'examples/variants/parts/pool.c').read_text(), re.M)[1])
 
 
 def is_right(server, live, status, before, now, point):
@@ -244,7 +244,7 @@ def is_right(server, live, status, before, now, point):
     threads = before.threads + (live if server == 'threadecho' else 0)
     if server == 'preforkecho':
         # As many idle ones as there have to be, and no more in all than the most that were busy at
-        # once have asked for. At a limit it is content with one (src/pool.c, pool_wants).
+        # once have asked for. At a limit it is content with one (examples/variants/parts/pool.c, pool_wants).
         least, most = live + (1 if point == 'FORK' else SPARE), peak + SPARE
     elif server == 'threadpoolecho':
         threads = 1 + peak  # one is started where none is idle, and all stay

@@ -10,7 +10,7 @@
  *
  * The page is mapped before main, so a server that has changed its root or its user still has
  * it, as have its children and the program of an upgrade. Nothing here allocates, and all is
- * found before main: a child of forkecho has no heap (src/platform.h).
+ * found before main: a child of forkecho has no heap (src/platform/platform.h).
  *
  * What libc calls inside itself (stdio, getaddrinfo) passes it by; tests/faults/test_matrix.py
  * compares its counts with strace's.

@@ -3,9 +3,9 @@ ledger that is full, a log that nobody can be told through, processes that stop 
 and pids that come again.
 
 The fault matrix is in test_matrix.py. What is tested elsewhere is not tested again here: a full
-disk under the log, a log that nobody reads, closed standard streams (tests/test_faults.py); a
-child or a parent that is stopped and goes on, a child that is killed (tests/test_reaping.py); a
-lie about a client in a record (tests/test_proxy.py); torn records (tests/unit/test_ledger.c).
+disk under the log, a log that nobody reads, closed standard streams (tests/behaviour/test_faults.py); a
+child or a parent that is stopped and goes on, a child that is killed (tests/behaviour/test_reaping.py); a
+lie about a client in a record (tests/behaviour/test_proxy.py); torn records (tests/unit/test_ledger.c).
 """
 import contextlib
 import os

@@ -31,7 +31,7 @@ VISITORS = 12  # so that the tenth accept, and all that each client brings, is r
 WINDOW = 0.3  # seconds that a fault lasts where it keeps clients waiting
 PATIENCE = 8  # seconds in which they have to be served then
 FAILURES_MAX = 300  # in a window: what has a pause fails some ten times, what spins 100,000 times
-LINES_MAX = 12  # that may be logged as errors in a second: src/log.c sums up what is more than ten
+LINES_MAX = 12  # that may be logged as errors in a second: src/process/log.c sums up what is more than ten
 
 
 class Faults:

@@ -15,7 +15,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include "address.h"
+#include "base/address.h"
 
 #include <stdbool.h>
 #include <stddef.h>

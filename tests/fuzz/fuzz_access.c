@@ -6,7 +6,7 @@
  * neighbour, one that is written in a form that means another, bits beyond the length that
  * are let through, and a list that decides otherwise than the longest block does.
  */
-#include "access.h"
+#include "echo/access.h"
 #include "fuzz.h"
 
 #include <arpa/inet.h>

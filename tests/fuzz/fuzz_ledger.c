@@ -9,7 +9,7 @@
  * junk, and a client's address that no header can have named.
  */
 #include "fuzz.h"
-#include "ledger.h"
+#include "server/ledger.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -11,8 +11,8 @@
  * Nothing is connected: an address of the input could be somebody's.
  */
 #include "fuzz.h"
-#include "listeners.h"
-#include "manager.h"
+#include "process/manager.h"
+#include "server/listeners.h"
 
 #include <limits.h>
 #include <sys/un.h>

@@ -6,10 +6,10 @@
  * command line that is refused without a word or with more than a line, and what the parser
  * keeps from one command line to the next.
  */
+#include "base/parse.h"
 #include "fuzz.h"
-#include "options.h"
-#include "parse.h"
-#include "platform.h"
+#include "platform/platform.h"
+#include "server/options.h"
 
 #include <limits.h>
 #include <unistd.h>

@@ -6,8 +6,8 @@
  * differs from what is written, blanks, signs or a tail that are let through, and a value that
  * is touched though the text was refused.
  */
+#include "base/parse.h"
 #include "fuzz.h"
-#include "parse.h"
 
 #include <limits.h>
 #include <math.h>

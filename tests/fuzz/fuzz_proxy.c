@@ -6,8 +6,8 @@
  * back or that is never reached, a size that takes bytes of the client's, and a client whose
  * address is not the one that was sent.
  */
+#include "echo/proxy.h"
 #include "fuzz.h"
-#include "proxy.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

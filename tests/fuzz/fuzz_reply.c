@@ -6,9 +6,9 @@
  * from what the template says (model.h), a %m in a greeting, and quotes that cannot be read
  * back as the message.
  */
+#include "echo/reply.h"
 #include "fuzz.h"
 #include "model.h"
-#include "reply.h"
 
 /* What is between the quotes of a literal is the message again. */
 static void check_escape(const char *message, size_t size)

@@ -18,9 +18,9 @@
  * bytes are echoed or that takes some of the first message, counts that are not what was sent,
  * and a session that waits for ever or spins.
  */
+#include "echo/session.h"
 #include "fuzz.h"
 #include "model.h"
-#include "session.h"
 
 #include <errno.h>
 #include <fcntl.h>

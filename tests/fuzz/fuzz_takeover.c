@@ -9,11 +9,11 @@
  * used for or used twice, a child that a server could not have (it is sent signals), an address
  * without an end, and a state that, once it was taken, would be written as another.
  */
-#include "clock.h"
-#include "descriptors.h"
+#include "base/clock.h"
+#include "base/descriptors.h"
 #include "fuzz.h"
-#include "platform.h"
-#include "takeover.h"
+#include "platform/platform.h"
+#include "upgrade/takeover.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -8,8 +8,8 @@
 #ifndef MODEL_H
 #define MODEL_H
 
+#include "echo/reply.h"
 #include "fuzz.h"
-#include "reply.h"
 
 /* A row of bytes that grows. */
 struct bytes {

@@ -1,14 +1,10 @@
 """Fixtures of the tests under a running systemd: one container a release, each test a clean one."""
 import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from container import Container, why_not  # noqa: E402 (after the path is set)
+from container import Container, why_not
 
 # The first has systemd 252, the second one that knows Type=notify-reload.
 SUITES = os.environ.get('SUITES', 'bookworm trixie').split()

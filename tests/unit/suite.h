@@ -9,7 +9,7 @@
 #ifndef SUITE_H
 #define SUITE_H
 
-#include "address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <check.h>

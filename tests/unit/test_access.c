@@ -1,7 +1,7 @@
 /* test_access.c: CIDR blocks, and access lists against a naive model (access.h). */
 #include "suite.h"
 
-#include "access.h"
+#include "echo/access.h"
 
 static struct block block_of(const char *text)
 {

@@ -1,7 +1,7 @@
 /* test_arguments.c: the command line from one table (arguments.h). */
 #include "suite.h"
 
-#include "arguments.h"
+#include "base/arguments.h"
 
 #include <limits.h>
 

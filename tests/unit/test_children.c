@@ -1,7 +1,7 @@
 /* test_children.c: the table of live children against a naive one (children.h). */
 #include "suite.h"
 
-#include "children.h"
+#include "server/children.h"
 
 #include <time.h>
 

@@ -1,8 +1,8 @@
 /* test_client.c: one connection of echoclient(1), and what it says (client.h). */
 #include "suite.h"
 
-#include "client.h"
-#include "clock.h"
+#include "base/clock.h"
+#include "client/client.h"
 
 #include <signal.h>
 #include <sys/time.h>

@@ -1,7 +1,7 @@
-/* test_client_copy.c: standard input to a server, and the echo to standard output (client_copy.h). */
+/* test_client_copy.c: standard input to a server, and the echo to standard output (client/copy.h). */
 #include "suite.h"
 
-#include "client_copy.h"
+#include "client/copy.h"
 
 #include <signal.h>
 

@@ -1,8 +1,8 @@
-/* test_client_messages.c: messages and what their replies are (client_messages.h). */
+/* test_client_messages.c: messages and what their replies are (client/messages.h). */
 #include "suite.h"
 
-#include "client_messages.h"
-#include "clock.h"
+#include "base/clock.h"
+#include "client/messages.h"
 
 #include <signal.h>
 

@@ -1,8 +1,8 @@
 /* test_client_parallel.c: several clients at once, each a process, and one output
- * (client_parallel.h). What they do here is to write, and to wait for each other. */
+ * (client/parallel.h). What they do here is to write, and to wait for each other. */
 #include "suite.h"
 
-#include "client_parallel.h"
+#include "client/parallel.h"
 
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
 /* test_clock.c: the one clock, its conversions, and sleeping through signals (clock.h). */
 #include "suite.h"
 
-#include "clock.h"
+#include "base/clock.h"
 
 #include <limits.h>
 #include <signal.h>

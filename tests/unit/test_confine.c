@@ -1,7 +1,7 @@
 /* test_confine.c: what a child gives up (confine.h). Each case is a process of its own. */
 #include "suite.h"
 
-#include "confine.h"
+#include "process/confine.h"
 
 #include <sys/resource.h>
 

@@ -1,7 +1,7 @@
 /* test_connecting.c: how a connection that is under way turns out (connecting.h). */
 #include "suite.h"
 
-#include "connecting.h"
+#include "base/connecting.h"
 
 #include <poll.h>
 

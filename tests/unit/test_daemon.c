@@ -2,8 +2,8 @@
  * starts a starter; a server that has detached ends when the test closes its pipe. */
 #include "suite.h"
 
-#include "daemon.h"
-#include "platform.h"
+#include "platform/platform.h"
+#include "process/daemon.h"
 
 #include <signal.h>
 #include <sys/stat.h>

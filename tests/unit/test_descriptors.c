@@ -1,80 +1,10 @@
-/* test_descriptors.c: what a server has open when it starts (descriptors.h). Each case runs in
- * a child, since check's own descriptors are closed, too. */
+/* test_descriptors.c: how many descriptors a process may have (descriptors.h). Each case runs in a
+ * child, whose limit nobody else has. */
 #include "suite.h"
 
-#include "descriptors.h"
+#include "base/descriptors.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
-
-static bool is_same_file(int descriptor, const struct stat *file)
-{
-    struct stat status;
-
-    return fstat(descriptor, &status) == 0 && status.st_dev == file->st_dev &&
-           status.st_ino == file->st_ino;
-}
-
-static bool is_null(int descriptor)
-{
-    struct stat null;
-
-    return stat("/dev/null", &null) == 0 && is_same_file(descriptor, &null);
-}
-
-/* Closes those of 0, 1 and 2 that the bits in `data` name, tidies, and looks. */
-static int tidy_without(void *data)
-{
-    const unsigned closed = *(unsigned *)data;
-    struct stat before[3];
-    int highest;
-
-    for (int i = 0; i <= 2; i++)
-        if (fstat(i, &before[i]) == -1)
-            return 1;
-    highest = fcntl(0, F_DUPFD, 200);
-    if (highest == -1 || dup2(highest, 64) == -1)
-        return 2;
-    for (int i = 0; i <= 2; i++)
-        if (closed >> i & 1)
-            close(i);
-    descriptors_tidy(STDERR_FILENO + 1);
-    for (int i = 0; i <= 2; i++)
-        if (closed >> i & 1 ? !is_null(i) : !is_same_file(i, &before[i]))
-            return 10 + i;
-    for (int i = 3; i <= highest; i++)
-        if (fcntl(i, F_GETFD) != -1)
-            return 100;
-    return 0;
-}
-
-/* Catches a client's socket that becomes 0, 1 or 2, on which a stray message would appear,
- * and a standard descriptor that was open and is replaced. */
-START_TEST(standard_descriptors_are_open_and_all_others_closed)
-{
-    for (unsigned closed = 0; closed < 8; closed++)
-        ck_assert_msg(suite_in_child(tidy_without, &closed) == 0, "closed: %u", closed);
-}
-END_TEST
-
-/* Both ends of a standard descriptor on /dev/null have to work. */
-static int use_null(void *data)
-{
-    char byte;
-
-    (void)data;
-    close(0);
-    close(2);
-    descriptors_tidy(STDERR_FILENO + 1);
-    return read(0, &byte, 1) == 0 && write(2, "x", 1) == 1 ? 0 : 1;
-}
-
-/* Catches a replacement that can only be read, or only be written. */
-START_TEST(a_replaced_descriptor_can_be_read_and_written)
-{
-    ck_assert_int_eq(suite_in_child(use_null, NULL), 0);
-}
-END_TEST
 
 /* Lowers the limit first to 64 of at most 80. */
 static int raise_from_64(void *data)
@@ -98,5 +28,4 @@ START_TEST(the_limit_is_raised_to_the_hard_one)
 }
 END_TEST
 
-SUITE("descriptors", standard_descriptors_are_open_and_all_others_closed,
-      a_replaced_descriptor_can_be_read_and_written, the_limit_is_raised_to_the_hard_one)
+SUITE("descriptors", the_limit_is_raised_to_the_hard_one)

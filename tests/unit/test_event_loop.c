@@ -3,11 +3,11 @@
  * the clients, who are this process as well, take their next step. */
 #include "suite.h"
 
-#include "clock.h"
-#include "event_loop.h"
-#include "log.h"
-#include "readiness.h"
-#include "signals.h"
+#include "base/clock.h"
+#include "parts/event_loop.h"
+#include "platform/readiness.h"
+#include "process/log.h"
+#include "process/signals.h"
 
 #include <sys/select.h>
 

@@ -3,8 +3,8 @@
 #define _XOPEN_SOURCE 700 /* setreuid */
 #include "suite.h"
 
-#include "identity.h"
-#include "platform.h"
+#include "platform/platform.h"
+#include "process/identity.h"
 
 #include <grp.h>
 #include <pwd.h>

@@ -2,8 +2,8 @@
  * say, he has said before: so he needs no process beside the one that serves him. */
 #include "suite.h"
 
-#include "clock.h"
-#include "inetd.h"
+#include "base/clock.h"
+#include "server/inetd.h"
 
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,8 +1,8 @@
 /* test_ledger.c: the pipe on which a child signs off (ledger.h). */
 #include "suite.h"
 
-#include "clock.h"
-#include "ledger.h"
+#include "base/clock.h"
+#include "server/ledger.h"
 
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,8 +1,8 @@
 /* test_listeners.c: opening, accepting on and closing listening sockets (listeners.h). */
 #include "suite.h"
 
-#include "listeners.h"
-#include "log.h"
+#include "process/log.h"
+#include "server/listeners.h"
 
 #include <netinet/tcp.h>
 #include <poll.h>

@@ -1,9 +1,9 @@
-/* test_load_connection.c: one connection of a load generator (load_connection.h). The server's
+/* test_load_connection.c: one connection of a load generator (load/connection.h). The server's
  * end is ours, so each case says what it does. */
 #include "suite.h"
 
-#include "load_connection.h"
-#include "readiness.h"
+#include "load/connection.h"
+#include "platform/readiness.h"
 
 #include <netinet/tcp.h>
 #include <poll.h>

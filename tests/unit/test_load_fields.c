@@ -1,7 +1,7 @@
-/* test_load_fields.c: the figures of a report, their names, sources and units (load_fields.h). */
+/* test_load_fields.c: the figures of a report, their names, sources and units (load/fields.h). */
 #include "suite.h"
 
-#include "load_fields.h"
+#include "load/fields.h"
 
 #include <float.h>
 

@@ -1,9 +1,9 @@
-/* test_load_line.c: what passes between a process of a team and who leads it (load_line.h). */
+/* test_load_line.c: what passes between a process of a team and who leads it (load/line.h). */
 #include "suite.h"
 
-#include "load_line.h"
-#include "load_progress.h"
-#include "load_result.h"
+#include "load/line.h"
+#include "load/progress.h"
+#include "load/result.h"
 
 #include <signal.h>
 

@@ -1,10 +1,10 @@
-/* test_load_loop.c: the event loop under a load generator's connections (load_loop.h). The server
+/* test_load_loop.c: the event loop under a load generator's connections (load/loop.h). The server
  * is this process itself, between two turns. */
 #include "suite.h"
 
-#include "clock.h"
-#include "load_loop.h"
-#include "platform.h"
+#include "base/clock.h"
+#include "load/loop.h"
+#include "platform/platform.h"
 
 #include <signal.h>
 #include <time.h>

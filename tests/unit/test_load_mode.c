@@ -1,7 +1,7 @@
-/* test_load_mode.c: the workloads of the load generator (load_mode.h). */
+/* test_load_mode.c: the workloads of the load generator (load/mode.h). */
 #include "suite.h"
 
-#include "load_mode.h"
+#include "load/mode.h"
 
 static const char *const names[] = {"connect", "ping",      "stream",  "hold", "reset",
                                     "halfclose", "dribble", "deaf", "storm"};

@@ -1,8 +1,8 @@
 /* test_load_pattern.c: the bytes that a load generator sends, and knows again
- * (load_pattern.h). */
+ * (load/pattern.h). */
 #include "suite.h"
 
-#include "load_pattern.h"
+#include "load/pattern.h"
 
 static struct pattern pattern;
 

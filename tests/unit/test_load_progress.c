@@ -1,8 +1,8 @@
-/* test_load_progress.c: what a line of progress tells (load_progress.h); how it looks on a terminal
- * is in tests/test_load.py. */
+/* test_load_progress.c: what a line of progress tells (load/progress.h); how it looks on a terminal
+ * is in tests/behaviour/test_load.py. */
 #include "suite.h"
 
-#include "load_progress.h"
+#include "load/progress.h"
 
 #include <unistd.h>
 

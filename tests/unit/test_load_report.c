@@ -1,7 +1,7 @@
-/* test_load_report.c: what a run of the load generator found, as text (load_report.h). */
+/* test_load_report.c: what a run of the load generator found, as text (load/report.h). */
 #include "suite.h"
 
-#include "load_report.h"
+#include "load/report.h"
 
 static struct capture capture;
 static struct load_settings settings;

@@ -1,8 +1,8 @@
 /* test_load_result.c: what a run found, and how what several processes found joins
- * (load_result.h). */
+ * (load/result.h). */
 #include "suite.h"
 
-#include "load_result.h"
+#include "load/result.h"
 
 static struct load_result whole, parts[2];
 

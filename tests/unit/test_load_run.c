@@ -1,10 +1,10 @@
-/* test_load_run.c: one run of the load generator (load_run.h), against a server in a process of
+/* test_load_run.c: one run of the load generator (load/run.h), against a server in a process of
  * its own that echoes, or does one thing wrong. */
 #include "suite.h"
 
-#include "clock.h"
-#include "load_line.h"
-#include "load_run.h"
+#include "base/clock.h"
+#include "load/line.h"
+#include "load/run.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
-/* test_load_schedule.c: when each piece of work is to begin (load_schedule.h). */
+/* test_load_schedule.c: when each piece of work is to begin (load/schedule.h). */
 #include "suite.h"
 
-#include "load_schedule.h"
+#include "load/schedule.h"
 
 static struct load_schedule schedule;
 

@@ -1,7 +1,7 @@
-/* test_load_tally.c: what was counted and timed, and how it adds up (load_tally.h). */
+/* test_load_tally.c: what was counted and timed, and how it adds up (load/tally.h). */
 #include "suite.h"
 
-#include "load_tally.h"
+#include "load/tally.h"
 
 static struct load_tally tallies[5], sum;
 

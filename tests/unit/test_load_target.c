@@ -1,7 +1,7 @@
-/* test_load_target.c: the server under load, and how it is found (load_target.h). */
+/* test_load_target.c: the server under load, and how it is found (load/target.h). */
 #include "suite.h"
 
-#include "load_target.h"
+#include "load/target.h"
 
 #include <netinet/tcp.h>
 #include <poll.h>

@@ -1,9 +1,9 @@
-/* test_load_team.c: how a run is shared by several processes (load_team.h); what they do together
- * is in tests/test_load.py. */
+/* test_load_team.c: how a run is shared by several processes (load/team.h); what they do together
+ * is in tests/behaviour/test_load.py. */
 #include "suite.h"
 
-#include "load_schedule.h"
-#include "load_team.h"
+#include "load/schedule.h"
+#include "load/team.h"
 
 #define DESCRIPTORS_BESIDE (load_descriptors(&(struct load_settings){0}))
 

@@ -1,9 +1,9 @@
-/* test_load_work.c: what a connection of a run does next, and what is counted (load_work.h). The
+/* test_load_work.c: what a connection of a run does next, and what is counted (load/work.h). The
  * server is this process itself, between two turns; which phase it is, the tests say. */
 #include "suite.h"
 
-#include "clock.h"
-#include "load_work.h"
+#include "base/clock.h"
+#include "load/work.h"
 
 #include <signal.h>
 

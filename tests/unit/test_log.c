@@ -1,8 +1,8 @@
 /* test_log.c: one event, one line, and never a wait (log.h). Each test has its log to itself. */
 #include "suite.h"
 
-#include "clock.h"
-#include "log.h"
+#include "base/clock.h"
+#include "process/log.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700 /* posix_openpt */
 #include "suite.h"
 
-#include "log_sink.h"
+#include "process/log_sink.h"
 
 #include <signal.h>
 #include <sys/resource.h>

@@ -2,9 +2,9 @@
  * What is handed over at descriptor 3 is so in a child, since check has descriptors there. */
 #include "suite.h"
 
-#include "clock.h"
-#include "manager.h"
-#include "platform.h"
+#include "base/clock.h"
+#include "platform/platform.h"
+#include "process/manager.h"
 
 #include <stddef.h>
 #include <sys/un.h>

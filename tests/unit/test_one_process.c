@@ -1,10 +1,10 @@
 /* test_one_process.c: what servers do alike that have all clients in one process (one_process.h). */
 #include "suite.h"
 
-#include "clock.h"
-#include "log.h"
-#include "one_process.h"
-#include "signals.h"
+#include "base/clock.h"
+#include "parts/one_process.h"
+#include "process/log.h"
+#include "process/signals.h"
 
 #include <sys/resource.h>
 

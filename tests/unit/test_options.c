@@ -1,7 +1,7 @@
 /* test_options.c: the command line of a server (options.h). */
 #include "suite.h"
 
-#include "options.h"
+#include "server/options.h"
 
 #define WORDS_MAX 140
 

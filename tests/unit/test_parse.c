@@ -1,7 +1,7 @@
 /* test_parse.c: strict numbers and durations (parse.h). */
 #include "suite.h"
 
-#include "parse.h"
+#include "base/parse.h"
 
 #include <limits.h>
 

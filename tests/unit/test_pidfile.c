@@ -2,9 +2,9 @@
  * children here: a lock belongs to a process. */
 #include "suite.h"
 
-#include "parse.h"
-#include "pidfile.h"
-#include "platform.h"
+#include "base/parse.h"
+#include "platform/platform.h"
+#include "process/pidfile.h"
 
 #include <limits.h>
 #include <signal.h>

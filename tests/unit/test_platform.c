@@ -1,7 +1,7 @@
 /* test_platform.c: what POSIX lacks, on the system that it is built for (platform.h). */
 #include "suite.h"
 
-#include "platform.h"
+#include "platform/platform.h"
 
 #include <limits.h>
 #include <signal.h>

@@ -1,10 +1,10 @@
 /* test_pool.c: children that accept by themselves, as their parent keeps them (pool.h). */
 #include "suite.h"
 
-#include "clock.h"
-#include "log.h"
-#include "pool.h"
-#include "signals.h"
+#include "base/clock.h"
+#include "parts/pool.h"
+#include "process/log.h"
+#include "process/signals.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,9 +1,9 @@
 /* test_pool_child.c: a child of a pool: how it accepts, reports and leaves (pool_child.h). */
 #include "suite.h"
 
-#include "log.h"
-#include "pool_child.h"
-#include "signals.h"
+#include "parts/pool_child.h"
+#include "process/log.h"
+#include "process/signals.h"
 
 #include <poll.h>
 #include <sched.h>

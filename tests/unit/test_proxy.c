@@ -1,7 +1,7 @@
 /* test_proxy.c: headers of the PROXY protocol, whole, cut, and hostile (proxy.h). */
 #include "suite.h"
 
-#include "proxy.h"
+#include "echo/proxy.h"
 
 #include <sys/mman.h>
 

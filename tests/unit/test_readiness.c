@@ -2,9 +2,9 @@
  * links it with the library's backend, and once more with each that any POSIX system has. */
 #include "suite.h"
 
-#include "clock.h"
-#include "descriptors.h"
-#include "readiness.h"
+#include "base/clock.h"
+#include "base/descriptors.h"
+#include "platform/readiness.h"
 
 #include <signal.h>
 #include <sys/select.h>

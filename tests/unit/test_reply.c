@@ -1,7 +1,7 @@
 /* test_reply.c: reply templates (reply.h). */
 #include "suite.h"
 
-#include "reply.h"
+#include "echo/reply.h"
 
 #include <time.h>
 

@@ -1,10 +1,10 @@
 /* test_server.c: what every server does alike: counting, the gate, and stopping, without a model
- * (server.h, server_parts.h). What the tests start are entries of its table, not processes. */
+ * (server.h, server/parts.h). What the tests start are entries of its table, not processes. */
 #include "suite.h"
 
-#include "clock.h"
-#include "server_parts.h"
-#include "signals.h"
+#include "base/clock.h"
+#include "process/signals.h"
+#include "server/parts.h"
 
 #include <poll.h>
 #include <sys/resource.h>

@@ -1,9 +1,9 @@
 /* test_session.c: one client's echo over a socket pair (session.h). */
 #include "suite.h"
 
-#include "clock.h"
-#include "log.h"
-#include "session.h"
+#include "base/clock.h"
+#include "echo/session.h"
+#include "process/log.h"
 
 #include <limits.h>
 #include <poll.h>

@@ -1,8 +1,8 @@
 /* test_signals.c: handlers that only record (signals.h). Each test has its process to itself. */
 #include "suite.h"
 
-#include "clock.h"
-#include "signals.h"
+#include "base/clock.h"
+#include "process/signals.h"
 
 #include <sys/select.h>
 

@@ -1,11 +1,11 @@
 /* test_takeover.c: the state that a program leaves to the next one (takeover.h). */
 #include "suite.h"
 
-#include "clock.h"
-#include "log_sink.h"
-#include "manager.h"
-#include "platform.h"
-#include "takeover.h"
+#include "base/clock.h"
+#include "platform/platform.h"
+#include "process/log_sink.h"
+#include "process/manager.h"
+#include "upgrade/takeover.h"
 
 #include <limits.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* test_text.c: texts without printf (text.h). */
 #include "suite.h"
 
-#include "text.h"
+#include "base/text.h"
 
 #include <limits.h>
 

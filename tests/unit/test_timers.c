@@ -1,7 +1,7 @@
 /* test_timers.c: which of many is due first (timers.h), against a list that is searched. */
 #include "suite.h"
 
-#include "timers.h"
+#include "base/timers.h"
 
 #define MANY 200
 

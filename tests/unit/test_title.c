@@ -1,7 +1,7 @@
 /* test_title.c: what ps(1) shows (title.h). */
 #include "suite.h"
 
-#include "title.h"
+#include "process/title.h"
 
 /* The command line of this process as /proc shows it, up to its first NUL. */
 static const char *shown(void)

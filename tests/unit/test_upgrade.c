@@ -2,8 +2,8 @@
  * in a process of its own, whose parent is the test. */
 #include "suite.h"
 
-#include "platform.h"
-#include "upgrade.h"
+#include "platform/platform.h"
+#include "upgrade/upgrade.h"
 
 #include <limits.h>
 

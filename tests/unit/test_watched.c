@@ -2,7 +2,7 @@
  * to say, so nothing here waits. */
 #include "suite.h"
 
-#include "watched.h"
+#include "parts/watched.h"
 
 #include <signal.h>
 

@@ -1,7 +1,7 @@
 /* test_worker.c: a thread that serves one client after the other (worker.h). */
 #include "suite.h"
 
-#include "worker.h"
+#include "parts/worker.h"
 
 #include <poll.h>
 #include <sched.h>

@@ -1,0 +1,202 @@
+/* event_loop.c: see event_loop.h. */
+#include "parts/event_loop.h"
+
+#include "base/timers.h"
+#include "parts/one_process.h"
+#include "parts/watched.h"
+#include "platform/readiness.h"
+#include "process/log.h"
+#include "process/signals.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Sessions that take a step in one turn: enough that the wait is shared, few enough that a
+ * signal and a new client need not wait for long. */
+#define EVENTS_MAX 256
+
+struct loop {
+    struct readiness *readiness; /* owners: a session's struct watched, NULL for a listener */
+    struct timers *timers;       /* owners: struct watched */
+    double now;                  /* of this turn */
+    struct readiness_event events[EVENTS_MAX];
+};
+
+/* ---- listeners ---- */
+
+/* Watches the listeners, or stops it, where that is a change. Returns 0, or -1 with errno. */
+static int watch_listeners(struct server *server, bool open)
+{
+    static const unsigned wanted[] = {READINESS_NONE, READINESS_READ};
+    const struct loop *loop = server->own;
+
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        if (listener->watched == open)
+            continue;
+        if (readiness_watch(loop->readiness, listener->descriptor, wanted[!open], wanted[open],
+                            NULL) == -1)
+            return -1;
+        listener->watched = open;
+    }
+    return 0;
+}
+
+/* Somebody else may have them open as well: to close them would not be enough (readiness.h). */
+static void stop_listening(struct server *server)
+{
+    (void)watch_listeners(server, false);
+}
+
+static void note_listener(struct server *server, int descriptor)
+{
+    for (size_t i = 0; i < server->listeners.count; i++)
+        if (server->listeners.all[i].descriptor == descriptor)
+            server->listeners.all[i].ready = true;
+}
+
+/* ---- sessions ---- */
+
+/* The session is done, or `signal` says that it has to be. */
+static void end_session(struct server *server, struct child *child, int signal)
+{
+    const struct loop *loop = server->own;
+    struct watched *watched = child->own;
+
+    one_process_signed_off(server, child, &watched->session);
+    timers_stop(loop->timers, &watched->timer);
+    readiness_forget(loop->readiness, watched->session.descriptor);
+    watched_close(watched);
+    server_ended(server, child, signal);
+}
+
+static unsigned wanted_by(const struct session *session)
+{
+    return session->wants == SESSION_READ    ? READINESS_READ
+           : session->wants == SESSION_WRITE ? READINESS_WRITE
+                                             : READINESS_NONE;
+}
+
+/* Watches for what the session wants now. A later time than the timer's is left to it: it
+ * finds that out when it is due (timers.h). Returns 0, or -1 with errno. */
+static int settle(struct loop *loop, struct watched *watched)
+{
+    unsigned wanted = wanted_by(&watched->session);
+    double due = watched_due(watched);
+
+    if (due > 0 && (watched->timer.due <= 0 || due < watched->timer.due))
+        timers_set(loop->timers, &watched->timer, due);
+    if (wanted != watched->wanted &&
+        readiness_watch(loop->readiness, watched->session.descriptor, watched->wanted, wanted,
+                        watched) == -1)
+        return -1;
+    watched->wanted = wanted;
+    return 0;
+}
+
+static void step(struct server *server, struct watched *watched, bool ready)
+{
+    struct loop *loop = server->own;
+    bool goes_on = watched_step(watched, ready, loop->now);
+
+    if (goes_on && settle(loop, watched) == 0)
+        return;
+    if (goes_on)
+        session_end(&watched->session, SESSION_ERROR);
+    end_session(server, watched->child, 0);
+}
+
+/* Watched before its first step, so that a client who cannot be can still be held. */
+static void begin_session(struct server *server, const struct client *client)
+{
+    struct loop *loop = server->own;
+    struct watched *watched = watched_open(&server->options->service, client->descriptor,
+                                           &client->peer, loop->now);
+    unsigned wanted;
+
+    if (watched == NULL) {
+        server_hold(server, client, "malloc");
+        return;
+    }
+    /* A greeting is written at once; what is waited for then is an answer. */
+    wanted = watched->session.wants == SESSION_PAUSE ? READINESS_NONE : READINESS_READ;
+    if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, watched) ==
+        -1) {
+        server_hold(server, client, "watching a client");
+        watched_free(watched);
+        return;
+    }
+    watched->wanted = wanted;
+    watched->child = server_began(server, one_process_number(server), client);
+    watched->child->own = watched;
+    step(server, watched, true);
+}
+
+/* ---- the loop ---- */
+
+/* Waits, and notes which listeners are ready. Returns how many events there are. */
+static int wait_for_all(struct server *server)
+{
+    struct loop *loop = server->own;
+    const struct timer *first = timers_first(loop->timers);
+    struct waiting waiting = server_wait_begin(server, first != NULL ? first->due : 0);
+    int found = watch_listeners(server, waiting.open);
+
+    if (found == 0)
+        found = readiness_wait(loop->readiness, loop->events, EVENTS_MAX, waiting.seconds,
+                               signals_wait_mask());
+    for (int i = 0; i < found; i++)
+        if (loop->events[i].owner == NULL)
+            note_listener(server, loop->events[i].descriptor);
+    loop->now = server_wait_end(server, &waiting, found);
+    return found;
+}
+
+/* A session that still is not done is set to its next time by the step. */
+static void step_due(struct server *server)
+{
+    const struct loop *loop = server->own;
+    struct timer *first;
+
+    while ((first = timers_first(loop->timers)) != NULL && first->due <= loop->now) {
+        timers_stop(loop->timers, first);
+        step(server, first->owner, false);
+    }
+}
+
+static void turn(struct server *server)
+{
+    const struct loop *loop = server->own;
+    struct client client;
+    int found = wait_for_all(server);
+
+    for (int i = 0; i < found; i++)
+        if (loop->events[i].owner != NULL)
+            step(server, loop->events[i].owner, true);
+    step_due(server);
+    one_process_heed(server, end_session);
+    while (server_accept(server, &client))
+        begin_session(server, &client);
+}
+
+int event_loop_serve(struct server *server)
+{
+    size_t most = server->options->max_connections;
+    static struct loop loop; /* a process has one, as long as its server */
+    int outcome = -1;
+
+    loop.readiness = readiness_new(most + EVENT_LOOP_RESERVED);
+    loop.timers = timers_new(most);
+    if (loop.readiness == NULL || loop.timers == NULL) {
+        log_error("cannot set up the wait for %zu clients: %s", most, strerror(errno));
+    } else {
+        server->own = &loop;
+        server->closing = stop_listening;
+        outcome = one_process_start(server);
+        while (outcome == 0 && server_running(server))
+            turn(server);
+    }
+    readiness_free(loop.readiness);
+    timers_free(loop.timers);
+    return outcome;
+}

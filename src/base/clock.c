@@ -1,0 +1,73 @@
+/* clock.c: see clock.h. */
+#include "base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+
+double clock_seconds(void)
+{
+    struct timespec now;
+
+    if (clock_gettime(CLOCK_MONOTONIC, &now) == -1)
+        return 0;
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+double clock_earlier(double one, double other)
+{
+    if (one <= 0 || other <= 0)
+        return one > 0 ? one : other;
+    return one < other ? one : other;
+}
+
+struct timespec clock_timespec(double seconds)
+{
+    struct timespec result = {0, 0};
+
+    if (seconds > 0) {
+        result.tv_sec = (time_t)seconds;
+        result.tv_nsec = (long)((seconds - (double)result.tv_sec) * 1e9);
+    }
+    return result;
+}
+
+struct timeval clock_timeval(double seconds)
+{
+    struct timespec fine = clock_timespec(seconds);
+    struct timeval result = {fine.tv_sec, (suseconds_t)(fine.tv_nsec / 1000)};
+
+    /* SO_RCVTIMEO takes zero for "never": a timeout below its resolution must not become that. */
+    if (seconds > 0 && result.tv_sec == 0 && result.tv_usec == 0)
+        result.tv_usec = 1;
+    return result;
+}
+
+double clock_earliest(const double *times, size_t count)
+{
+    double earliest = 0;
+
+    for (size_t i = 0; i < count; i++)
+        earliest = clock_earlier(earliest, times[i]);
+    return earliest;
+}
+
+int clock_milliseconds(double seconds)
+{
+    double exact = seconds * 1000;
+    int whole;
+
+    if (seconds < 0)
+        return -1;
+    if (exact >= INT_MAX)
+        return INT_MAX;
+    whole = (int)exact;
+    return exact > whole ? whole + 1 : whole;
+}
+
+void clock_sleep(double seconds)
+{
+    struct timespec left = clock_timespec(seconds);
+
+    while (nanosleep(&left, &left) == -1 && errno == EINTR)
+        ;
+}

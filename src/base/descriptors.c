@@ -1,0 +1,35 @@
+/* descriptors.c: see descriptors.h. */
+#include "base/descriptors.h"
+
+#include <limits.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+long descriptors_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return _POSIX_OPEN_MAX;
+    return limit.rlim_cur < LONG_MAX ? (long)limit.rlim_cur : LONG_MAX;
+}
+
+long descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return descriptors_limit();
+}
+
+int descriptors_option(int descriptor, int level, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+
+    return getsockopt(descriptor, level, option, &value, &size) == 0 ? value : -1;
+}

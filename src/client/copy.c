@@ -1,0 +1,334 @@
+/*
+ * client/copy.c: see client/copy.h.
+ *
+ *     standard input --> outgoing ring --> server --> incoming ring --> standard output
+ *
+ * Each arrow moves when poll(2) says that it can. A full ring stops the arrow into it, and
+ * nothing else: where standard output is slow, the incoming ring fills, then the kernel's
+ * buffers, then the server stops reading, then the outgoing ring fills and standard input
+ * waits. With -c the outgoing ring keeps what was sent until it has come back.
+ */
+#include "client/copy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* So large that the price of a system call does not show beside the copying. */
+#define RING_SIZE ((size_t)256 << 10)
+
+/* Undefined where it depends on the file (POSIX.1-2008, limits.h): then its least value. */
+#ifndef PIPE_BUF
+#define PIPE_BUF _POSIX_PIPE_BUF
+#endif
+
+/* A ring of bytes with three marks, each a count since the start of the stream:
+ * freed <= passed <= filled <= freed + size. */
+struct ring {
+    char *bytes;
+    size_t size;
+    uint64_t filled; /* put in */
+    uint64_t passed; /* of these, passed on */
+    uint64_t freed;  /* of these, not needed any more */
+};
+
+/* Where the next bytes go, and how many fit there in one piece. */
+static size_t ring_room(const struct ring *ring, char **place)
+{
+    size_t start = (size_t)(ring->filled % ring->size);
+    size_t room = ring->size - (size_t)(ring->filled - ring->freed);
+
+    *place = ring->bytes + start;
+    return room < ring->size - start ? room : ring->size - start;
+}
+
+/* The bytes from `mark` on, and how many of them lie there in one piece. */
+static size_t ring_piece(const struct ring *ring, uint64_t mark, uint64_t end, const char **place)
+{
+    size_t start = (size_t)(mark % ring->size);
+    size_t size = (size_t)(end - mark);
+
+    *place = ring->bytes + start;
+    return size < ring->size - start ? size : ring->size - start;
+}
+
+struct copy {
+    struct client *client;
+    struct ring outgoing, incoming;
+    bool input_ended;   /* no more will come from standard input */
+    bool half_closed;   /* the server knows */
+    bool send_failed;   /* the server takes no more; what it sent before may still come */
+    bool server_ended;  /* its end of file, or its error */
+    bool answered;      /* something has come since we last sent */
+    int server_error;   /* how it ended, when not by end of file */
+    size_t output_most; /* what one write to standard output takes at most */
+    enum client_status status;
+};
+
+enum { INPUT, SERVER, OUTPUT, WAITS };
+
+/* A file takes any write without waiting for anybody. Of all else, a descriptor that poll
+ * calls writable takes PIPE_BUF bytes without blocking (POSIX.1-2008, write), and a blocked
+ * write would stop the other direction too. Making it non-blocking is no way out: that
+ * would be so for everybody with whom we share it, a shell's terminal for instance. */
+static size_t output_most(void)
+{
+    struct stat status;
+
+    return fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode) ? RING_SIZE : PIPE_BUF;
+}
+
+static void give_up(struct copy *copy)
+{
+    copy->status = CLIENT_FAILED;
+}
+
+/* ---- the four arrows -------------------------------------------------------------------- */
+
+static void take_input(struct copy *copy)
+{
+    char *place;
+    size_t room = ring_room(&copy->outgoing, &place);
+    ssize_t size = read(STDIN_FILENO, place, room);
+
+    if (size > 0) {
+        copy->outgoing.filled += (uint64_t)size;
+    } else if (size == 0) {
+        copy->input_ended = true;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        client_say(copy->client, "cannot read standard input: %s", strerror(errno));
+        give_up(copy);
+    }
+}
+
+static bool unsent(const struct copy *copy)
+{
+    return copy->outgoing.passed < copy->outgoing.filled && !copy->send_failed;
+}
+
+static void send_more(struct copy *copy)
+{
+    struct ring *outgoing = &copy->outgoing;
+    const char *place;
+    size_t most = ring_piece(outgoing, outgoing->passed, outgoing->filled, &place);
+    ssize_t size = client_send(copy->client, place, most);
+
+    if (size > 0) {
+        outgoing->passed += (uint64_t)size;
+        if (!copy->client->check)
+            outgoing->freed = outgoing->passed;
+        copy->answered = false;
+    } else if (size == -1 && errno != EAGAIN) {
+        copy->send_failed = true;
+        copy->server_error = errno == EPIPE ? 0 : errno;
+    }
+}
+
+/* Half-closes once all of standard input is sent. */
+static void say_end(struct copy *copy)
+{
+    if (!copy->input_ended || copy->half_closed || unsent(copy))
+        return;
+    (void)shutdown(copy->client->descriptor, SHUT_WR);
+    copy->half_closed = true;
+}
+
+/* Holds what has come against what was sent, and lets go of that. */
+static void compare(struct copy *copy, const char *came, size_t size)
+{
+    struct ring *outgoing = &copy->outgoing;
+    const char *sent;
+    size_t piece;
+
+    while (size > 0) {
+        piece = ring_piece(outgoing, outgoing->freed, outgoing->passed, &sent);
+        if (piece > size)
+            piece = size;
+        if (piece == 0) {
+            client_say(copy->client, "more came back than was sent: byte %" PRIu64 " is extra",
+                       outgoing->freed + 1);
+            give_up(copy);
+            return;
+        }
+        if (memcmp(came, sent, piece) != 0) {
+            while (*came++ == *sent++)
+                outgoing->freed++;
+            client_say(copy->client, "the echo differs at byte %" PRIu64, outgoing->freed + 1);
+            give_up(copy);
+            return;
+        }
+        outgoing->freed += piece;
+        came += piece;
+        size -= piece;
+    }
+}
+
+static void receive_more(struct copy *copy)
+{
+    char *place;
+    size_t room = ring_room(&copy->incoming, &place);
+    ssize_t size = client_receive(copy->client, place, room);
+
+    if (size > 0) {
+        copy->answered = true;
+        copy->incoming.filled += (uint64_t)size;
+        if (copy->client->check)
+            compare(copy, place, (size_t)size);
+    } else if (size == 0) {
+        copy->server_ended = true;
+    } else if (errno != EAGAIN) {
+        copy->server_ended = true;
+        copy->server_error = errno;
+    }
+}
+
+static void write_output(struct copy *copy)
+{
+    struct ring *incoming = &copy->incoming;
+    const char *place;
+    size_t size = ring_piece(incoming, incoming->passed, incoming->filled, &place);
+    ssize_t written =
+        write(STDOUT_FILENO, place, size < copy->output_most ? size : copy->output_most);
+
+    if (written >= 0) {
+        incoming->passed += (uint64_t)written;
+        incoming->freed = incoming->passed;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        client_say_output_failed(copy->client, errno);
+        give_up(copy);
+    }
+}
+
+/* ---- waiting ---------------------------------------------------------------------------- */
+
+static bool output_pending(const struct copy *copy)
+{
+    return copy->incoming.passed < copy->incoming.filled;
+}
+
+/* Is it the server that we wait for? Not where standard input is idle and all is answered,
+ * and not where standard output is what stops us. */
+static bool server_is_due(const struct copy *copy)
+{
+    char *place;
+
+    if (copy->server_ended || ring_room(&copy->incoming, &place) == 0)
+        return false;
+    if (unsent(copy) || copy->half_closed || copy->send_failed)
+        return true;
+    if (copy->client->check)
+        return copy->outgoing.freed < copy->outgoing.passed;
+    return copy->outgoing.passed > 0 && !copy->answered;
+}
+
+/* What to wait for. A descriptor of which nothing is wanted is left out, for poll would
+ * report its hangup again and again; but standard output stays, whose reader may go. */
+static void set_waits(const struct copy *copy, struct pollfd *waits)
+{
+    char *place;
+    bool input = !copy->input_ended && !copy->send_failed && !copy->server_ended &&
+                 ring_room(&copy->outgoing, &place) > 0;
+    bool receive = !copy->server_ended && ring_room(&copy->incoming, &place) > 0;
+    bool server = receive || unsent(copy);
+
+    waits[INPUT] = (struct pollfd){.fd = input ? STDIN_FILENO : -1, .events = POLLIN};
+    waits[SERVER] = (struct pollfd){
+        .fd = server && !copy->server_ended ? copy->client->descriptor : -1,
+        .events = (short)((receive ? POLLIN : 0) | (unsent(copy) ? POLLOUT : 0))};
+    waits[OUTPUT] = (struct pollfd){.fd = STDOUT_FILENO,
+                                    .events = (short)(output_pending(copy) ? POLLOUT : 0)};
+}
+
+/* Waits until something can move. Returns false when the wait ended the copy (said). */
+static bool await(struct copy *copy, struct pollfd *waits)
+{
+    int ready;
+
+    set_waits(copy, waits);
+    ready = client_poll(waits, WAITS, server_is_due(copy) ? client_patience(copy->client) : -1);
+    if (ready > 0)
+        return true;
+    if (ready == 0)
+        client_say(copy->client, "timed out after %" PRIu64 " bytes, of %" PRIu64 " sent",
+                   copy->client->received, copy->client->sent);
+    else
+        client_say(copy->client, "cannot wait: %s", strerror(errno));
+    give_up(copy);
+    return false;
+}
+
+/* ---- the copy --------------------------------------------------------------------------- */
+
+static bool failed(const struct copy *copy)
+{
+    return copy->status != CLIENT_ECHOED;
+}
+
+/* Moves what can be moved. What was just read is offered to the socket at once, unless the
+ * socket is known to be full. */
+static void move(struct copy *copy, const struct pollfd *waits)
+{
+    bool full = (waits[SERVER].events & POLLOUT) != 0 && waits[SERVER].revents == 0;
+
+    if (waits[INPUT].revents != 0)
+        take_input(copy);
+    if (unsent(copy) && !full && !failed(copy))
+        send_more(copy);
+    if ((waits[SERVER].revents & ~POLLOUT) != 0 && (waits[SERVER].events & POLLIN) != 0 &&
+        !failed(copy))
+        receive_more(copy);
+    say_end(copy);
+    if (output_pending(copy) && waits[OUTPUT].revents != 0 && !failed(copy))
+        write_output(copy);
+    else if ((waits[OUTPUT].revents & (POLLERR | POLLHUP)) != 0)
+        give_up(copy); /* nobody reads standard output any more: end quietly, as for EPIPE */
+}
+
+/* The server has ended, and all that came is written. Was that everything? */
+static enum client_status judge(const struct copy *copy)
+{
+    const struct client *client = copy->client;
+    const char *why = "the server closed the connection";
+
+    if (copy->server_error != 0)
+        why = strerror(copy->server_error);
+    else if (copy->half_closed && !copy->send_failed && client->received >= client->sent)
+        return CLIENT_ECHOED;
+    client_say(client, "%s after %" PRIu64 " bytes, of %" PRIu64 " sent%s", why, client->received,
+               client->sent, copy->half_closed ? "" : ", before the end of the input");
+    return CLIENT_FAILED;
+}
+
+static enum client_status copy_until_end(struct copy *copy)
+{
+    struct pollfd waits[WAITS];
+
+    while (!failed(copy) && (!copy->server_ended || output_pending(copy)))
+        if (await(copy, waits))
+            move(copy, waits);
+    return failed(copy) ? copy->status : judge(copy);
+}
+
+enum client_status client_copy(struct client *client)
+{
+    struct copy copy = {.client = client};
+    enum client_status status = CLIENT_FAILED;
+
+    copy.output_most = output_most();
+    copy.outgoing.size = client->check ? CLIENT_AHEAD_MAX : RING_SIZE;
+    copy.outgoing.bytes = malloc(copy.outgoing.size);
+    copy.incoming.size = RING_SIZE;
+    copy.incoming.bytes = malloc(copy.incoming.size);
+    if (copy.outgoing.bytes != NULL && copy.incoming.bytes != NULL)
+        status = copy_until_end(&copy);
+    else
+        client_say(client, "no memory for the buffers of a copy");
+    free(copy.outgoing.bytes);
+    free(copy.incoming.bytes);
+    return status;
+}

@@ -1,0 +1,216 @@
+/* client/messages.c: see client/messages.h. */
+#include "client/messages.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What one receive asks for, and so by how much a reply is made to grow at least. */
+#define RECEIVE_SIZE 65536
+
+/* A server that never stops talking must not fill our memory: more than any reply to
+ * arguments, which are some megabytes at most, with every byte written as \xNN. */
+#define REPLY_MAX ((size_t)64 << 20)
+
+/* One message on its way, and what has come back for it. */
+struct exchange {
+    struct client *client;
+    const char *message;
+    size_t size;
+    size_t sent;
+    unsigned long number; /* of the message, from 1, for lines that say what went wrong */
+    bool send_failed;     /* the server takes no more; what it sent before may still come */
+    char *reply;          /* kept from one message to the next ... */
+    size_t room;          /* ... with this much room */
+    size_t got;
+};
+
+static bool whole_reply(const struct exchange *exchange)
+{
+    return exchange->sent == exchange->size && exchange->got >= exchange->size;
+}
+
+/* The reply has begun and could be all that the server has to say. */
+static bool may_be_short_reply(const struct exchange *exchange)
+{
+    return !exchange->client->check && exchange->sent == exchange->size && exchange->got > 0;
+}
+
+static double patience(const struct exchange *exchange)
+{
+    double limit = client_patience(exchange->client);
+
+    return may_be_short_reply(exchange) && (limit < 0 || limit > CLIENT_QUIET) ? CLIENT_QUIET
+                                                                               : limit;
+}
+
+static enum client_status say_broken(const struct exchange *exchange, const char *what)
+{
+    client_say(exchange->client, "%s after %zu of %zu bytes of the reply to message %lu", what,
+               exchange->got, exchange->size, exchange->number);
+    return CLIENT_FAILED;
+}
+
+/* Has room for one more byte than is asked for: the end of the line. */
+static enum client_status make_room(struct exchange *exchange)
+{
+    size_t room = 2 * exchange->room + RECEIVE_SIZE + 1;
+    char *reply;
+
+    if (exchange->room - exchange->got > RECEIVE_SIZE)
+        return CLIENT_ECHOED;
+    reply = room <= REPLY_MAX ? realloc(exchange->reply, room) : NULL;
+    if (reply == NULL)
+        return say_broken(exchange, "no room for more");
+    exchange->reply = reply;
+    exchange->room = room;
+    return CLIENT_ECHOED;
+}
+
+static enum client_status compare(const struct exchange *exchange, size_t before)
+{
+    for (size_t i = before; i < exchange->got && i < exchange->size; i++)
+        if (exchange->reply[i] != exchange->message[i]) {
+            client_say(exchange->client, "the echo of message %lu differs at byte %zu",
+                       exchange->number, i + 1);
+            return CLIENT_FAILED;
+        }
+    if (exchange->got > exchange->size) {
+        client_say(exchange->client, "the echo of message %lu has more than its %zu bytes",
+                   exchange->number, exchange->size);
+        return CLIENT_FAILED;
+    }
+    return CLIENT_ECHOED;
+}
+
+/* Sends what can be sent now. */
+static enum client_status send_more(struct exchange *exchange)
+{
+    ssize_t size = client_send(exchange->client, exchange->message + exchange->sent,
+                               exchange->size - exchange->sent);
+
+    if (size >= 0)
+        exchange->sent += (size_t)size;
+    else if (errno == EPIPE || errno == ECONNRESET)
+        exchange->send_failed = true;
+    else if (errno != EAGAIN)
+        return say_broken(exchange, strerror(errno));
+    return CLIENT_ECHOED;
+}
+
+/* Takes what has arrived, in one receive. */
+static enum client_status take_reply(struct exchange *exchange)
+{
+    enum client_status status = make_room(exchange);
+    size_t before = exchange->got;
+    ssize_t size;
+
+    if (status != CLIENT_ECHOED)
+        return status;
+    size = client_receive(exchange->client, exchange->reply + before, RECEIVE_SIZE);
+    if (size == 0)
+        return say_broken(exchange, "the server closed the connection");
+    if (size == -1)
+        return errno == EAGAIN ? CLIENT_ECHOED : say_broken(exchange, strerror(errno));
+    exchange->got += (size_t)size;
+    return exchange->client->check ? compare(exchange, before) : CLIENT_ECHOED;
+}
+
+/* Takes along what arrived with a whole reply. An end of file here is the next message's. */
+static enum client_status take_rest(struct exchange *exchange)
+{
+    enum client_status status;
+    ssize_t size;
+
+    while ((status = make_room(exchange)) == CLIENT_ECHOED) {
+        size = client_receive(exchange->client, exchange->reply + exchange->got, RECEIVE_SIZE);
+        if (size <= 0)
+            break;
+        exchange->got += (size_t)size;
+    }
+    return status;
+}
+
+/* Sends the message and takes its reply. Both at once: a server that echoes a long message
+ * while we only send would at last wait for us to read, and we for it. */
+static enum client_status exchange_message(struct exchange *exchange)
+{
+    struct pollfd wait = {.fd = exchange->client->descriptor};
+    enum client_status status = CLIENT_ECHOED;
+    bool sending;
+    int ready;
+
+    while (!whole_reply(exchange)) {
+        if (exchange->sent < exchange->size && !exchange->send_failed)
+            status = send_more(exchange);
+        if (status != CLIENT_ECHOED)
+            return status;
+        sending = exchange->sent < exchange->size && !exchange->send_failed;
+        wait.events = (short)(POLLIN | (sending ? POLLOUT : 0));
+        ready = client_poll(&wait, 1, patience(exchange));
+        if (ready == 0 && may_be_short_reply(exchange))
+            return CLIENT_ECHOED;
+        if (ready == 0)
+            return say_broken(exchange, "timed out");
+        if (ready == -1)
+            return say_broken(exchange, strerror(errno));
+        if ((wait.revents & ~POLLOUT) != 0)
+            status = take_reply(exchange);
+        if (status != CLIENT_ECHOED)
+            return status;
+    }
+    return exchange->client->check ? CLIENT_ECHOED : take_rest(exchange);
+}
+
+/* Prints what has come, as one line and in one write. */
+static enum client_status print_reply(struct exchange *exchange)
+{
+    if (exchange->got == 0)
+        return CLIENT_ECHOED;
+    if (exchange->reply[exchange->got - 1] != '\n')
+        exchange->reply[exchange->got++] = '\n'; /* make_room left the room */
+    return client_print(exchange->client, exchange->reply, exchange->got) == 0 ? CLIENT_ECHOED
+                                                                               : CLIENT_FAILED;
+}
+
+/* All has been echoed. Half-closes, as the server waits for; and where the echo is checked,
+ * sees that nothing more comes with the server's end of file, or within a short silence. */
+static enum client_status finish(struct client *client)
+{
+    struct pollfd wait = {.fd = client->descriptor, .events = POLLIN};
+    char extra;
+
+    (void)shutdown(client->descriptor, SHUT_WR);
+    if (!client->check || client_poll(&wait, 1, CLIENT_QUIET) <= 0 ||
+        client_receive(client, &extra, sizeof extra) <= 0)
+        return CLIENT_ECHOED;
+    client_say(client, "more came back than was sent");
+    return CLIENT_FAILED;
+}
+
+static enum client_status one_message(struct exchange *exchange, const char *message)
+{
+    enum client_status status, printed;
+
+    exchange->message = message;
+    exchange->size = strlen(message);
+    exchange->sent = exchange->got = 0;
+    exchange->number++;
+    status = exchange_message(exchange);
+    printed = print_reply(exchange);
+    return status > printed ? status : printed;
+}
+
+enum client_status client_messages(struct client *client, char *const *messages, size_t count,
+                                   long repeat)
+{
+    struct exchange exchange = {.client = client};
+    enum client_status status = CLIENT_ECHOED;
+
+    for (long round = 0; round < repeat && status == CLIENT_ECHOED; round++)
+        for (size_t i = 0; i < count && status == CLIENT_ECHOED; i++)
+            status = one_message(&exchange, messages[i]);
+    free(exchange.reply);
+    return status == CLIENT_ECHOED ? finish(client) : status;
+}

@@ -1,0 +1,391 @@
+/* session.c: see session.h. */
+#include "echo/session.h"
+
+#include "base/clock.h"
+#include "process/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Large enough that a system call's price does not show beside the copying. */
+#define ECHO_BUFFER 65536
+
+/* What session_finish discards at most: more than a receive buffer holds by default. A client
+ * that goes on sending for longer will get its reset. */
+#define DISCARD_MAX (8 * 1024 * 1024)
+
+size_t session_buffer_size(const struct service *service)
+{
+    size_t size = ECHO_BUFFER, greeting = 0, header = 0;
+
+    if (service->reply != NULL)
+        size = service->message_size + reply_size_max(service->reply, service->message_size);
+    if (service->greeting != NULL)
+        greeting = reply_size_max(service->greeting, 0);
+    if (service->proxies.count > 0)
+        header = PROXY_HEADER_MAX;
+    greeting = greeting > header ? greeting : header;
+    return size > greeting ? size : greeting;
+}
+
+double session_header_time(const struct service *service)
+{
+    return service->idle > 0 && service->idle < SESSION_HEADER_TIME ? service->idle
+                                                                    : SESSION_HEADER_TIME;
+}
+
+bool session_only_calls(const struct service *service)
+{
+    return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
+           service->delay <= 0 && service->proxies.count == 0;
+}
+
+char *session_only_buffer(const struct service *service)
+{
+    static char buffer[ECHO_BUFFER];
+    size_t size = session_buffer_size(service);
+
+    return size <= sizeof buffer ? buffer : malloc(size);
+}
+
+static void owe(struct session *session, const char *bytes, size_t size)
+{
+    session->owed = bytes;
+    session->owed_size = size;
+    session->wants = SESSION_WRITE;
+}
+
+/* Nothing is owed: the pause if it is still to come, else the next message. */
+static void want_input(struct session *session)
+{
+    session->wants =
+        session->service->delay > 0 && !session->paused ? SESSION_PAUSE : SESSION_READ;
+}
+
+/* It is known who the client is: greets it. */
+static void begin(struct session *session)
+{
+    const struct reply *greeting = session->service->greeting;
+    char *buffer = session->buffer;
+
+    want_input(session);
+    if (greeting != NULL)
+        owe(session, buffer, reply_make(greeting, NULL, 0, &session->peer, buffer));
+    if (session->wants == SESSION_WRITE && session->owed_size == 0)
+        want_input(session);
+}
+
+void session_open(struct session *session, const struct service *service, int descriptor,
+                  const struct peer *peer, char *buffer)
+{
+    *session = (struct session){
+        .service = service, .peer = *peer, .descriptor = descriptor, .buffer = buffer};
+    session->header_due = service->proxies.count > 0 && access_names(&service->proxies, peer);
+    if (session->header_due)
+        session->wants = SESSION_READ;
+    else
+        begin(session);
+}
+
+static void end_as_proxy(struct session *session, enum proxy_problem problem)
+{
+    session->wants = SESSION_DONE;
+    session->ending = SESSION_PROXY;
+    session->problem = problem;
+}
+
+void session_end(struct session *session, enum session_ending ending)
+{
+    session->wants = SESSION_DONE;
+    session->ending = ending;
+    if (ending == SESSION_IDLE && session->header_due && session->header_size > 0)
+        end_as_proxy(session, PROXY_LATE);
+}
+
+static enum session_ending ending_of(int error)
+{
+    return error == ECONNRESET || error == EPIPE ? SESSION_RESET : SESSION_ERROR;
+}
+
+/* A read or write failed. Returns false, for session_step, when that means "not now". */
+static bool heed_error(struct session *session)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return false;
+    session_end(session, ending_of(errno));
+    return true;
+}
+
+/* -vv: what a client sent, escaped, and cut to what a log line holds. */
+static void show_message(const struct session *session, const char *message, size_t size)
+{
+    enum { SHOWN = 60 };
+    char client[ADDRESS_TEXT_MAX], text[SHOWN * 4 + 1];
+    size_t shown = size < SHOWN ? size : SHOWN;
+
+    text[reply_escape(message, shown, text)] = '\0';
+    log_event(LOG_MESSAGES, "message from=%s bytes=%zu text='%s'%s",
+              peer_text(&session->peer, client), size, text, shown < size ? "..." : "");
+}
+
+/* Owes what is due for a message of `size` bytes: itself, or a reply, made behind it. */
+static void answer(struct session *session, const char *message, size_t size)
+{
+    const struct service *service = session->service;
+    char *reply = session->buffer + service->message_size;
+
+    if (log_shows(LOG_MESSAGES))
+        show_message(session, message, size);
+    if (service->reply == NULL)
+        owe(session, message, size);
+    else
+        owe(session, reply, reply_make(service->reply, message, size, &session->peer, reply));
+    if (session->owed_size == 0)
+        want_input(session);
+}
+
+void session_begin_small(struct session *session, char *first, size_t size)
+{
+    if (session->service->reply != NULL)
+        return;
+    session->first = first;
+    session->first_size = size;
+}
+
+/* ---- the PROXY header ---- */
+
+/* Takes the `size` bytes out of the socket that were seen there. Returns whether that worked. */
+static bool take_seen(struct session *session, size_t size)
+{
+    char *bytes = session->buffer + session->header_size;
+    ssize_t taken = recv(session->descriptor, bytes, size, 0);
+
+    if (taken == -1)
+        return heed_error(session);
+    session->header_size += (size_t)taken;
+    return true;
+}
+
+/* The header is complete and taken. */
+static void believe(struct session *session, const struct proxy_header *header)
+{
+    session->header_due = false;
+    session->proxied = header->known;
+    if (header->known)
+        session->peer = header->peer;
+    begin(session);
+}
+
+/* Looks at what has come, and takes as much of it as belongs to the header. */
+static bool step_header(struct session *session)
+{
+    size_t before = session->header_size, size;
+    struct proxy_header header;
+    enum proxy_problem problem;
+    int found;
+    ssize_t seen = recv(session->descriptor, session->buffer + before,
+                        PROXY_HEADER_MAX - before, MSG_PEEK);
+
+    if (seen == -1)
+        return heed_error(session);
+    if (seen == 0) {
+        if (before == 0)
+            session_end(session, SESSION_EOF);
+        else
+            end_as_proxy(session, PROXY_CUT);
+        return true;
+    }
+    size = before + (size_t)seen;
+    found = proxy_parse(session->buffer, size, &header, &problem);
+    if (found == -1) {
+        end_as_proxy(session, problem);
+        return true;
+    }
+    if (!take_seen(session, (found == 1 ? header.size : size) - before))
+        return false;
+    if (found == 1 && session->header_size == header.size)
+        believe(session, &header);
+    return true;
+}
+
+static bool step_read(struct session *session)
+{
+    const struct service *service = session->service;
+    char *buffer = session->first != NULL ? session->first : session->buffer;
+    size_t room = session->first != NULL   ? session->first_size
+                  : service->reply != NULL ? service->message_size
+                                           : ECHO_BUFFER;
+    ssize_t size = read(session->descriptor, buffer, room);
+
+    if (size == -1)
+        return heed_error(session);
+    if (size == 0) {
+        session_end(session, SESSION_EOF);
+        return true;
+    }
+    if ((size_t)size == room)
+        session->first = NULL;
+    session->in += (uint64_t)size;
+    answer(session, buffer, (size_t)size);
+    return true;
+}
+
+static bool step_write(struct session *session)
+{
+    ssize_t size = write(session->descriptor, session->owed, session->owed_size);
+
+    if (size == -1)
+        return heed_error(session);
+    session->out += (uint64_t)size;
+    session->owed += size;
+    session->owed_size -= (size_t)size;
+    if (session->owed_size == 0)
+        want_input(session);
+    return true;
+}
+
+bool session_step(struct session *session)
+{
+    switch (session->wants) {
+    case SESSION_READ:
+        return session->header_due ? step_header(session) : step_read(session);
+    case SESSION_WRITE:
+        return step_write(session);
+    case SESSION_PAUSE:
+        session->paused = true;
+        want_input(session);
+        return true;
+    case SESSION_DONE:
+        break;
+    }
+    return false;
+}
+
+void session_finish(struct session *session)
+{
+    size_t room = session_buffer_size(session->service), discarded = 0;
+    ssize_t size;
+
+    if (session->ending != SESSION_IDLE && session->ending != SESSION_LIFETIME)
+        return;
+    (void)shutdown(session->descriptor, SHUT_WR);
+    do {
+        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
+        discarded += size > 0 ? (size_t)size : 0;
+    } while (size > 0 && discarded < DISCARD_MAX);
+}
+
+/* Waits for `seconds`, or until the connection is gone both ways: reset, or shut down. Where
+ * poll may not be used (RLIMIT_NOFILE is 0) it is a plain sleep. */
+static void pause_session(const struct session *session, double seconds)
+{
+    struct pollfd gone = {.fd = session->descriptor, .events = 0};
+    double left = seconds, end = clock_seconds() + seconds;
+    int found = 0;
+
+    while (found == 0 && left > 0) {
+        found = poll(&gone, 1, left < INT_MAX / 1000 ? (int)(left * 1000) + 1 : INT_MAX);
+        if (found == -1 && errno == EINTR)
+            found = 0;
+        left = end - clock_seconds();
+    }
+    if (found == -1)
+        clock_sleep(left);
+}
+
+void session_set_timeouts(int descriptor, double idle)
+{
+    struct timeval read = clock_timeval(idle), write = clock_timeval(idle / SESSION_WRITE_PARTS);
+
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &read, sizeof read);
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
+}
+
+/* How many waits the idle limit consists of: session_set_timeouts. */
+static int waits_allowed(const struct session *session)
+{
+    return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
+}
+
+/*
+ * With a lifetime, each step may wait only until that is over: two more system calls a
+ * step, paid by those who ask for a lifetime. A timer's signal would cost none but could
+ * come just before the read that it is to end. Returns false when the lifetime is over;
+ * `*idle_first` says whether the idle limit, or the part of it that is next, comes before that.
+ */
+static bool limit_step(const struct session *session, double deadline, bool *idle_first)
+{
+    double left = deadline - clock_seconds();
+    double idle = session->service->idle;
+
+    if (left <= 0)
+        return false;
+    *idle_first = idle > 0 && idle / waits_allowed(session) < left;
+    session_set_timeouts(session->descriptor, *idle_first ? idle : left);
+    return true;
+}
+
+/* Reads the header that is due, within its time or the lifetime, whichever is over first. */
+static void run_header(struct session *session, double deadline)
+{
+    const struct service *service = session->service;
+    double end = clock_seconds() + session_header_time(service), left;
+    bool lifetime_first = deadline > 0 && deadline < end;
+
+    if (lifetime_first)
+        end = deadline;
+    while (session->header_due && session->wants != SESSION_DONE) {
+        if ((left = end - clock_seconds()) <= 0) {
+            session_end(session, lifetime_first ? SESSION_LIFETIME : SESSION_IDLE);
+        } else {
+            session_set_timeouts(session->descriptor, left);
+            (void)session_step(session);
+        }
+    }
+    session_set_timeouts(session->descriptor, service->idle);
+}
+
+/* How long the pause is: the delay, or what is left of the lifetime where that is less. */
+static double pause_time(const struct service *service, double deadline)
+{
+    double left = deadline > 0 ? deadline - clock_seconds() : service->delay;
+
+    return left < service->delay ? left : service->delay;
+}
+
+void session_run(struct session *session)
+{
+    const struct service *service = session->service;
+    double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
+    bool idle_first = true;
+    int waits = 0; /* in a row that the idle limit has ended */
+
+    if (session->header_due)
+        run_header(session, deadline);
+    while (session->wants != SESSION_DONE) {
+        if (session->wants == SESSION_PAUSE)
+            pause_session(session, pause_time(service, deadline));
+        if (deadline > 0 && !limit_step(session, deadline, &idle_first))
+            session_end(session, SESSION_LIFETIME);
+        else if (session_step(session))
+            waits = 0;
+        /* Linux counts a socket's timeout in ticks and may end it up to one too early: then
+         * the lifetime has a rest, which the next turn waits for. */
+        else if (errno != EINTR && idle_first && ++waits >= waits_allowed(session))
+            session_end(session, SESSION_IDLE);
+    }
+    session_finish(session);
+}
+
+const char *session_ending_name(int ending)
+{
+    static const char *const names[SESSION_ENDINGS] = {"eof",   "idle",  "lifetime",
+                                                       "reset", "error", "proxy"};
+
+    return ending >= SESSION_EOF && ending < SESSION_ENDINGS ? names[ending] : "error";
+}

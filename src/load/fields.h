@@ -1,0 +1,40 @@
+/*
+ * load/fields.h: every figure of a report, once: its name, where it comes from, its unit.
+ *
+ * Text, CSV and JSON print this one table; they differ only in which parts of it they take,
+ * and in the marks around a value. Names and their order are stable. echoload(1) says what
+ * each is.
+ */
+#ifndef LOAD_FIELDS_H
+#define LOAD_FIELDS_H
+
+#include "load/run.h"
+
+#include <stdbool.h>
+
+/* What a figure is about. */
+enum {
+    FIELD_SETTING = 1,  /* the command line */
+    FIELD_ROUND = 2,    /* which round it is */
+    FIELD_MEASURED = 4, /* a round, or the sum of all */
+    FIELD_SPREAD = 8,   /* all rounds together */
+    FIELD_RUN = 16      /* before and behind the rounds */
+};
+
+/* What the figures are taken from. */
+struct load_view {
+    const struct load_settings *settings;
+    const struct load_result *result;
+    const struct load_tally *tally; /* of one round, or the sum */
+    const char *mode, *target;
+    uint64_t round;                 /* counted from 1 */
+};
+
+/* Is given a figure: its value as text, NULL when there is none, and its unit, perhaps empty. */
+typedef void field_taker(void *taker, const char *name, const char *value, bool is_number,
+                         const char *unit);
+
+/* Gives the figures of these scopes, in order. */
+void fields_each(const struct load_view *view, unsigned scopes, field_taker *take, void *taker);
+
+#endif

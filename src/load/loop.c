@@ -1,0 +1,399 @@
+/* load/loop.c: see load/loop.h. */
+#include "load/loop.h"
+
+#include "base/clock.h"
+#include "platform/platform.h"
+#include "platform/readiness.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Events of one turn: enough that the wait is shared, few enough that none gets old. */
+#define EVENTS_MAX 128
+
+/* How long a connection that failed waits before it is opened again. */
+#define FAILED_SECONDS 0.02
+
+/* How long nothing connects after a search for a free port: one that finds none walks all of
+ * them, about a millisecond, so this leaves it a small share of the time. To find a Unix
+ * socket's backlog full is cheap, and it empties fast. */
+#define NO_PORT_SECONDS 0.02
+#define NO_ROOM_SECONDS 0.001
+
+/* The longest wait. A signal that comes just before a wait is seen after it. */
+#define TURN_SECONDS 0.1
+
+/* Timeouts are looked for this often in a timeout, and need not be more exact. */
+#define SCANS 4
+
+int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t write_max,
+             size_t descriptors)
+{
+    *loop = (struct load_loop){.target = target, .timer = -1};
+    loop->now = clock_seconds();
+    loop->connections = calloc(count > 0 ? count : 1, sizeof *loop->connections);
+    loop->exchange = malloc(sizeof *loop->exchange);
+    loop->readiness = readiness_new(descriptors);
+    if (loop->connections == NULL || loop->exchange == NULL || loop->readiness == NULL) {
+        int error = errno;
+        loop_free(loop);
+        errno = error;
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        loop->connections[i].descriptor = -1;
+    pattern_fill(&loop->exchange->pattern);
+    loop->exchange->write_max = write_max < PATTERN_SLICE_MAX ? write_max : PATTERN_SLICE_MAX;
+    return 0;
+}
+
+void loop_free(struct load_loop *loop)
+{
+    readiness_free(loop->readiness);
+    if (loop->timer != -1)
+        close(loop->timer);
+    free(loop->exchange);
+    free(loop->connections);
+}
+
+void loop_be_exact(struct load_loop *loop)
+{
+    loop->timer = platform_timer();
+    if (loop->timer == -1)
+        return;
+    if (readiness_watch(loop->readiness, loop->timer, READINESS_NONE, READINESS_READ, NULL) == -1) {
+        close(loop->timer);
+        loop->timer = -1;
+    }
+}
+
+static bool is_busy(const struct connection *connection)
+{
+    return connection->state != CONNECTION_CLOSED && connection->state != CONNECTION_RESTING;
+}
+
+/* ---- the queue of those that wait ---- */
+
+/* Puts one behind `place`; NULL is the front. */
+static void insert(struct load_loop *loop, struct connection *connection, struct connection *place)
+{
+    struct connection *next = place != NULL ? place->next : loop->first;
+
+    connection->state = CONNECTION_WAITING;
+    connection->previous = place;
+    connection->next = next;
+    *(place != NULL ? &place->next : &loop->first) = connection;
+    *(next != NULL ? &next->previous : &loop->last) = connection;
+}
+
+/* Puts one where its time has it, behind those of the same time. */
+static void enqueue(struct load_loop *loop, struct connection *connection, double due)
+{
+    struct connection *place = loop->last;
+
+    while (place != NULL && place->due > due)
+        place = place->previous;
+    connection->due = due;
+    insert(loop, connection, place);
+}
+
+/* Takes one out; its state is the caller's to set. */
+static void dequeue(struct load_loop *loop, struct connection *connection)
+{
+    struct connection *previous = connection->previous, *next = connection->next;
+
+    *(previous != NULL ? &previous->next : &loop->first) = next;
+    *(next != NULL ? &next->previous : &loop->last) = previous;
+}
+
+/* ---- steps ---- */
+
+void loop_close(struct load_loop *loop, struct connection *connection)
+{
+    if (connection->state == CONNECTION_WAITING)
+        dequeue(loop, connection);
+    if (is_busy(connection))
+        loop->busy--;
+    if (connection->descriptor != -1) {
+        readiness_forget(loop->readiness, connection->descriptor);
+        loop->live--;
+    }
+    connection_close(connection);
+}
+
+static void fail(struct load_loop *loop, struct connection *connection, enum load_failure why,
+                 int error)
+{
+    loop_close(loop, connection);
+    loop->failed(loop->owner, connection, why, error);
+}
+
+/* Notes when the step moved something; `before` is when it began, asked while connecting only. */
+static void note_times(struct load_loop *loop, struct connection *connection, uint64_t received,
+                       double before)
+{
+    loop->moment = clock_seconds();
+    if (before > 0 && connection->state == CONNECTION_ECHOING)
+        connection->times.sending = before;
+    if (connection->received > received && connection->times.first <= 0)
+        connection->times.first = loop->moment;
+    loop->received += connection->received - received;
+}
+
+/* Takes a step and watches for what it then wants. */
+static void step(struct load_loop *loop, struct connection *connection, unsigned ready)
+{
+    enum load_failure why = FAILED_RESET;
+    uint64_t received = connection->received;
+    double before = connection->state == CONNECTION_CONNECTING ? clock_seconds() : 0;
+    enum connection_outcome outcome = connection_step(connection, loop->exchange, ready, &why);
+    unsigned wanted;
+
+    if (outcome == CONNECTION_FAILED) {
+        fail(loop, connection, why, errno);
+        return;
+    }
+    if (connection->received > received || outcome == CONNECTION_COMPLETE || before > 0)
+        note_times(loop, connection, received, before);
+    wanted = connection_wants(connection);
+    if (wanted != connection->wanted && outcome == CONNECTION_GOES_ON) {
+        if (readiness_watch(loop->readiness, connection->descriptor, connection->wanted, wanted,
+                            connection) == -1) {
+            fail(loop, connection, FAILED_CONNECT, errno);
+            return;
+        }
+        connection->wanted = wanted;
+    }
+    if (outcome == CONNECTION_COMPLETE)
+        loop->complete(loop->owner, connection);
+}
+
+/* What is done when nothing could connect. While no port is free only one of all looks for one,
+ * and then the gate is shut for a while; that one is first again. */
+static void connect_later(struct load_loop *loop, struct connection *connection, int error)
+{
+    if (target_must_wait(error)) {
+        loop->gate = loop->now + (error == EAGAIN ? NO_ROOM_SECONDS : NO_PORT_SECONDS);
+        loop->pauses++;
+        if (loop->now - connection->times.started <= loop->timeout) {
+            connection->due = loop->gate;
+            insert(loop, connection, NULL);
+            return;
+        }
+    }
+    loop->busy--;
+    loop->failed(loop->owner, connection, FAILED_CONNECT, error);
+}
+
+/* Connects one that counts as busy already and has begun. */
+static void connect_now(struct load_loop *loop, struct connection *connection)
+{
+    struct connection_times *times = &connection->times;
+
+    if (loop->now < loop->gate) {
+        enqueue(loop, connection, loop->gate);
+        return;
+    }
+    times->connecting = times->started > loop->now ? times->started : loop->now;
+    if (connection_open(connection, loop->target, loop->numbers + loop->opened) == -1) {
+        connect_later(loop, connection, errno);
+        return;
+    }
+    loop->opened++;
+    loop->live++;
+    step(loop, connection, READINESS_WRITE);
+}
+
+/* Begins a piece of work of one that counts as busy already. */
+static void begin(struct load_loop *loop, struct connection *connection, double now)
+{
+    connection->times.started = connection->progressed = now;
+    if (connection->descriptor == -1) {
+        connect_now(loop, connection);
+    } else {
+        connection->times.sending = now;
+        connection->state = CONNECTION_ECHOING;
+        step(loop, connection, READINESS_WRITE);
+    }
+}
+
+/* A goal that needs no answer may be reached before connecting returns. Then the next piece begins
+ * with the next turn: all at once they would go ever deeper. */
+static bool may_be_immediate(const struct connection *connection)
+{
+    return connection->goal == GOAL_CONNECT || connection->goal == GOAL_SEND;
+}
+
+/* Begins a piece of work at its time. */
+static void begin_when(struct load_loop *loop, struct connection *connection, double when)
+{
+    double now = clock_seconds();
+
+    if (!is_busy(connection))
+        loop->busy++;
+    connection->times = (struct connection_times){.intended = when > 0 ? when : now};
+    if (when > now || may_be_immediate(connection))
+        enqueue(loop, connection, when > now ? when : now);
+    else
+        begin(loop, connection, now);
+}
+
+void loop_open(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
+               uint64_t limit, double when)
+{
+    connection->goal = goal;
+    connection->limit = connection->mark = limit;
+    begin_when(loop, connection, when);
+}
+
+void loop_wait(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
+               uint64_t limit, double when)
+{
+    double pause = clock_seconds() + FAILED_SECONDS;
+
+    loop->busy++;
+    connection->goal = goal;
+    connection->limit = connection->mark = limit;
+    /* The pause is not the server's, unless there is a schedule. */
+    connection->times = (struct connection_times){.intended = when > 0 ? when : pause};
+    enqueue(loop, connection, when > pause ? when : pause);
+}
+
+void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more, double when)
+{
+    connection->limit += more;
+    connection->mark = connection->limit;
+    begin_when(loop, connection, when);
+}
+
+void loop_pour(struct load_loop *loop, struct connection *connection)
+{
+    connection->goal = GOAL_NONE;
+    connection->limit = UINT64_MAX;
+    begin_when(loop, connection, LOAD_NOW);
+}
+
+void loop_stream(struct load_loop *loop, struct connection *connection)
+{
+    connection->mark = connection->sent + 1;
+    if (connection->limit != UINT64_MAX) {
+        connection->limit = UINT64_MAX;
+        begin_when(loop, connection, LOAD_NOW);
+    } else {
+        connection->times.intended = connection->times.started = clock_seconds();
+    }
+}
+
+void loop_finish(struct load_loop *loop, struct connection *connection)
+{
+    connection->limit = connection->mark = connection->sent;
+    step(loop, connection, READINESS_NONE);
+}
+
+void loop_rest(struct load_loop *loop, struct connection *connection)
+{
+    loop->busy--;
+    connection->state = CONNECTION_RESTING;
+    if (connection->wanted != READINESS_READ &&
+        readiness_watch(loop->readiness, connection->descriptor, connection->wanted,
+                        READINESS_READ, connection) == 0)
+        connection->wanted = READINESS_READ;
+}
+
+void loop_forget_waiting(struct load_loop *loop)
+{
+    while (loop->first != NULL) {
+        struct connection *connection = loop->first;
+        if (connection->descriptor == -1) {
+            loop_close(loop, connection);
+        } else {
+            dequeue(loop, connection);
+            loop_rest(loop, connection);
+        }
+    }
+}
+
+/* ---- a turn ---- */
+
+/* The gate is for those that connect; those behind them in the queue wait as well. */
+static double next_wake(const struct load_loop *loop)
+{
+    double due = loop->first->due;
+
+    return loop->first->descriptor == -1 && loop->gate > due ? loop->gate : due;
+}
+
+/* Wakes those whose time has come. Ends when one has shut the gate again. */
+static void wake_waiting(struct load_loop *loop)
+{
+    while (loop->first != NULL && next_wake(loop) <= loop->now) {
+        struct connection *connection = loop->first;
+        dequeue(loop, connection);
+        if (connection->times.started > 0) { /* it waited for a port */
+            connect_now(loop, connection);
+        } else {
+            double now = clock_seconds();
+            loop->lag += now - connection->due;
+            begin(loop, connection, now);
+        }
+    }
+}
+
+/* The deaf are not expected to move. */
+static bool is_overdue(const struct load_loop *loop, const struct connection *connection)
+{
+    return is_busy(connection) && connection->state != CONNECTION_WAITING &&
+           connection->goal != GOAL_NONE && loop->now - connection->progressed > loop->timeout;
+}
+
+static void find_timeouts(struct load_loop *loop)
+{
+    for (size_t i = loop->busy_first; i < loop->busy_end; i++)
+        if (is_overdue(loop, &loop->connections[i]))
+            fail(loop, &loop->connections[i], FAILED_TIMEOUT, 0);
+    loop->next_scan = loop->now + loop->timeout / SCANS;
+}
+
+static double turn_end(const struct load_loop *loop, double until)
+{
+    double end = loop->now + TURN_SECONDS;
+
+    if (until < end)
+        end = until;
+    if (loop->first != NULL && next_wake(loop) < end)
+        end = next_wake(loop);
+    return loop->next_scan < end ? loop->next_scan : end;
+}
+
+/* Waits until `end` at most. The turn may have taken a while since loop->now: what it has queued at
+ * once is due, and the rest of a microsecond would be rounded up to a millisecond of sleep. */
+static int await_events(struct load_loop *loop, struct readiness_event *events, double end)
+{
+    double pause = end - clock_seconds();
+
+    if (loop->timer != -1 && pause > 0)
+        platform_timer_set(loop->timer, pause);
+    return readiness_wait(loop->readiness, events, EVENTS_MAX, pause > 0 ? pause : 0, NULL);
+}
+
+int loop_turn(struct load_loop *loop, double until)
+{
+    struct readiness_event events[EVENTS_MAX];
+    int count = await_events(loop, events, turn_end(loop, until));
+
+    if (count == -1)
+        return -1;
+    loop->now = clock_seconds();
+    wake_waiting(loop); /* before events make connections that did not wait */
+    for (int i = 0; i < count; i++) {
+        struct connection *connection = events[i].owner;
+        if (connection == NULL || connection->descriptor != events[i].descriptor)
+            continue; /* the timer, or one that has failed since it woke */
+        connection->progressed = loop->now;
+        step(loop, connection, events[i].ready);
+    }
+    if (loop->now >= loop->next_scan)
+        find_timeouts(loop);
+    return 0;
+}

@@ -1,0 +1,246 @@
+/* load/report.c: see load/report.h. */
+#include "load/report.h"
+
+#include "load/fields.h"
+#include "load/team.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* From this share of a processor on, in percent, the loop hardly ever waited for the server. */
+#define BUSY_MAX 90
+
+/* Waking up takes a system that is not overloaded less than this. */
+#define LAG_MIN 0.0002
+
+/* How the error line says what failed. */
+static const char *const phrases[FAILURES] = {
+    [FAILED_CONNECT] = "could not connect",
+    [FAILED_RESET] = "reset by the server",
+    [FAILED_EARLY] = "ended before all was echoed",
+    [FAILED_WRONG] = "wrong bytes",
+    [FAILED_TIMEOUT] = "no answer in time",
+};
+
+/* ---- text ---- */
+
+static void text_line(void *unused, const char *name, const char *value, bool is_number,
+                      const char *unit)
+{
+    (void)unused;
+    (void)is_number;
+    if (value == NULL)
+        printf("%-15s -\n", name);
+    else
+        printf("%-15s %s%s%s\n", name, value, *unit != '\0' ? " " : "", unit);
+}
+
+static void print_text(struct load_view *view)
+{
+    fields_each(view, FIELD_SETTING | FIELD_MEASURED | FIELD_SPREAD | FIELD_RUN, text_line, NULL);
+}
+
+/* ---- CSV ---- */
+
+/* What a value or a member stands behind: nothing where it is the first. */
+static void separate(bool *first)
+{
+    if (!*first)
+        putchar(',');
+    *first = false;
+}
+
+static void csv_name(void *first, const char *name, const char *value, bool is_number,
+                     const char *unit)
+{
+    (void)value;
+    (void)is_number;
+    (void)unit;
+    separate(first);
+    printf("%s", name);
+}
+
+static void csv_value(void *first, const char *name, const char *value, bool is_number,
+                      const char *unit)
+{
+    (void)name;
+    (void)is_number;
+    (void)unit;
+    separate(first);
+    if (value == NULL || strpbrk(value, ",\"\r\n") == NULL) {
+        printf("%s", value != NULL ? value : "");
+        return;
+    }
+    putchar('"'); /* the path of a Unix socket can be anything */
+    for (; *value != '\0'; value++) {
+        if (*value == '"')
+            putchar('"');
+        putchar(*value);
+    }
+    putchar('"');
+}
+
+static void csv_line(const struct load_view *view, field_taker *take)
+{
+    bool first = true;
+
+    fields_each(view, FIELD_SETTING | FIELD_ROUND | FIELD_MEASURED | FIELD_RUN, take, &first);
+    putchar('\n');
+}
+
+/* Has the view show round `number`, from 1. */
+static const struct load_view *at_round(struct load_view *view, size_t number)
+{
+    view->round = number;
+    view->tally = &view->result->rounds[number - 1];
+    return view;
+}
+
+static void print_csv(struct load_view *view)
+{
+    csv_line(view, csv_name);
+    for (size_t i = 1; i <= view->result->round_count; i++)
+        csv_line(at_round(view, i), csv_value);
+}
+
+/* ---- JSON ---- */
+
+/* Bytes that are not ASCII become the characters of the same number: so it is UTF-8, whatever
+ * the path of a Unix socket is. */
+static void json_text(const char *text)
+{
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte < 0x20 || byte > 0x7e || byte == '"' || byte == '\\')
+            printf("\\u%04x", byte);
+        else
+            putchar(byte);
+    }
+    putchar('"');
+}
+
+static void json_member(void *first, const char *name, const char *value, bool is_number,
+                        const char *unit)
+{
+    (void)unit;
+    separate(first);
+    json_text(name);
+    putchar(':');
+    if (value == NULL)
+        printf("null");
+    else if (is_number)
+        printf("%s", value);
+    else
+        json_text(value);
+}
+
+static void json_object(const struct load_view *view, unsigned scopes)
+{
+    bool first = true;
+
+    putchar('{');
+    fields_each(view, scopes, json_member, &first);
+    putchar('}');
+}
+
+static void print_json(struct load_view *view)
+{
+    const struct load_tally *sum = view->tally;
+
+    printf("{\"settings\":");
+    json_object(view, FIELD_SETTING);
+    printf(",\n\"rounds\":[");
+    for (size_t i = 1; i <= view->result->round_count; i++) {
+        printf(i == 1 ? "\n" : ",\n");
+        json_object(at_round(view, i), FIELD_ROUND | FIELD_MEASURED);
+    }
+    printf("],\n\"summary\":");
+    view->tally = sum;
+    json_object(view, FIELD_MEASURED | FIELD_SPREAD | FIELD_RUN);
+    printf("}\n");
+}
+
+/* ---- */
+
+static const struct report_form {
+    const char *name;
+    void (*print)(struct load_view *view);
+} forms[] = {{"text", print_text}, {"csv", print_csv}, {"json", print_json}};
+
+const struct report_form *report_form(const char *name)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(forms[i].name, name) == 0)
+            return &forms[i];
+    return NULL;
+}
+
+int report_print(const struct report_form *form, const struct load_settings *settings,
+                 const char *target, const struct load_result *result)
+{
+    struct load_view view = {.settings = settings,
+                             .result = result,
+                             .tally = &result->sum,
+                             .mode = settings->mode->name,
+                             .target = target};
+
+    form->print(&view);
+    return fflush(stdout) == EOF || ferror(stdout) ? -1 : 0;
+}
+
+void report_failures(const char *program, const struct load_result *result)
+{
+    if (result->failures == 0)
+        return;
+    fprintf(stderr, "%s: %" PRIu64 " failure%s, the first: %s%s%s\n", program, result->failures,
+            result->failures == 1 ? "" : "s", phrases[result->first_failure],
+            result->first_error != 0 ? ": " : "",
+            result->first_error != 0 ? strerror(result->first_error) : "");
+}
+
+/* By how much a piece of work began too late, in seconds, on average. */
+static double mean_lag(const struct load_tally *tally)
+{
+    uint64_t pieces = tally->count + tally->late;
+
+    return pieces > 0 ? tally->lag / (double)pieces : 0;
+}
+
+/* Twice as many processes, or as many as there can be that work. */
+static size_t more_processes(const struct load_settings *settings)
+{
+    size_t most = settings->concurrency < TEAM_MAX ? settings->concurrency : TEAM_MAX;
+
+    return 2 * settings->processes < most ? 2 * settings->processes : most;
+}
+
+static void report_busy(const char *program, const struct load_settings *settings, double busy)
+{
+    size_t more = more_processes(settings);
+    char advice[64] = "";
+
+    if (more > settings->processes)
+        snprintf(advice, sizeof advice, ": spread the work over more (-j %zu)", more);
+    fprintf(stderr,
+            "%s: %sthis client was busy for %.0f %% of the time, so it may be what limited the "
+            "figures%s\n",
+            program, settings->processes > 1 ? "one process of " : "", busy, advice);
+}
+
+void report_bottleneck(const char *program, const struct load_settings *settings,
+                       const struct load_result *result)
+{
+    const struct load_tally *sum = &result->sum;
+    double lag = mean_lag(sum);
+
+    if (sum->busy > BUSY_MAX)
+        report_busy(program, settings, sum->busy);
+    else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
+             lag > histogram_percentile(&sum->latency, 50) / 2)
+        fprintf(stderr,
+                "%s: work began %.1f ms late on average though a connection was free, which is most "
+                "of the latency: ask for a lower rate, or measure on a machine with more time\n",
+                program, lag * 1e3);
+}

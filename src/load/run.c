@@ -1,0 +1,320 @@
+/* load/run.c: see load/run.h. */
+#include "load/run.h"
+
+#include "base/clock.h"
+#include "load/line.h"
+#include "load/work.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* How many kept connections are being opened at the same time, by all processes. Half of the
+ * smallest usual backlog, 128; more would not be faster on any machine that shares its
+ * processors. */
+#define OPENING_MAX 64
+
+/* Descriptors that are not connections: the three standard ones, the readiness mechanism's,
+ * and a few that whoever started us left open. */
+#define OTHER_DESCRIPTORS 16
+
+/* Whoever started us may have left more open than that; numbers up to this far beyond can be
+ * watched, if the limit allows them. */
+#define INHERITED_MAX 1024
+
+/* What surely goes in one segment (RFC 9293 section 3.7.1). */
+#define SEGMENT 536
+
+/* At the end the last bytes may take this many timeouts. More than one, so that whatever has
+ * stopped moving is found before. */
+#define FINISH_TIMEOUTS 2
+
+bool load_is_immediate(const struct load_settings *settings)
+{
+    bool follows = settings->mode->kind == LOAD_PIECES && settings->mode->keeps;
+
+    return follows || (settings->mode->kind != LOAD_STREAM && settings->size > SEGMENT);
+}
+
+size_t load_descriptors(const struct load_settings *settings)
+{
+    return settings->concurrency + settings->held + OTHER_DESCRIPTORS;
+}
+
+static bool is_interrupted(const struct run *run)
+{
+    return *run->settings->interrupted != 0;
+}
+
+/* ---- a turn of the loop, and the line that shows it ---- */
+
+static void name_phase(const struct run *run, char *text, size_t size)
+{
+    const struct load_result *result = run->result;
+
+    if (run->phase == PHASE_OPEN)
+        snprintf(text, size, "opening");
+    else if (run->phase == PHASE_CLOSE)
+        snprintf(text, size, "closing");
+    else if (run->tally == &result->rounds[run->settings->rounds])
+        snprintf(text, size, "warm-up");
+    else
+        snprintf(text, size, "round %zu of %zu", result->round_count + 1, run->settings->rounds);
+}
+
+/* What the rate on the terminal is of: in the opening, connections. */
+static double done_so_far(const struct run *run)
+{
+    const struct load_mode *mode = run->settings->mode;
+
+    if (run->phase == PHASE_OPEN)
+        return (double)run->loop.opened;
+    if (mode->kind == LOAD_STREAM)
+        return (double)run->loop.received / mode->unit;
+    return (double)(run->tally->count + run->tally->late);
+}
+
+static int show(struct run *run)
+{
+    struct load_standing standing = {
+        .rate = progress_rate(&run->progress, run->loop.now, done_so_far(run)),
+        .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
+        .live = run->loop.live,
+        .failures = run->result->failures,
+        .left = run->phase == PHASE_MEASURE ? run->end - run->loop.now : -1,
+    };
+
+    name_phase(run, standing.what, sizeof standing.what);
+    return progress_show(&run->progress, run->loop.now, &standing);
+}
+
+static int turn(struct run *run, double until)
+{
+    if (loop_turn(&run->loop, until) == -1)
+        return -1;
+    return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
+}
+
+/* Waits until the others of a team are as far, and for the moment at which all begin. Returns
+ * whether to go on measuring: 1 or 0; or -1 with errno. */
+static int fall_in(struct run *run)
+{
+    int goes_on;
+
+    if (run->settings->line == -1)
+        return !is_interrupted(run);
+    goes_on = line_wait(run->settings->line, &run->start);
+    if (goes_on != -1)
+        clock_sleep(run->start - clock_seconds());
+    return goes_on;
+}
+
+/* ---- the phases ---- */
+
+/* Those that are never tried because the server is dead have failed, too. */
+static void give_up(struct run *run, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct connection *connection = &run->loop.connections[i];
+        if (run->phase == PHASE_OPEN || connection->state == CONNECTION_RESTING)
+            work_count_failure(run, connection, FAILED_TIMEOUT, 0);
+    }
+}
+
+/* How many kept connections this process opens at the same time. */
+static size_t opening_max(const struct load_settings *settings)
+{
+    return settings->processes < OPENING_MAX ? OPENING_MAX / settings->processes : 1;
+}
+
+/* Lets each of a range of kept connections echo once, a few at the same time. */
+static int echo_range(struct run *run, size_t first, size_t end)
+{
+    struct load_loop *loop = &run->loop;
+    size_t next = first;
+
+    loop->busy_first = first;
+    loop->busy_end = end;
+    run->last_success = loop->now = clock_seconds();
+    while (next < end || loop->busy > 0) {
+        bool stops = is_interrupted(run) && run->phase == PHASE_OPEN;
+        for (; next < end && !stops && loop->busy < opening_max(run->settings); next++)
+            work_echo_kept(run, &loop->connections[next]);
+        if (stops && loop->busy == 0)
+            break;
+        if (turn(run, loop->now + run->settings->timeout) == -1)
+            return -1;
+        if (next < end && loop->now - run->last_success > run->settings->timeout) {
+            give_up(run, next, end);
+            next = end;
+        }
+    }
+    return 0;
+}
+
+/* Returns in `*seconds` how long it took. */
+static int open_range(struct run *run, size_t first, size_t end, double *seconds)
+{
+    double start = clock_seconds();
+    int result;
+
+    run->phase = PHASE_OPEN;
+    result = echo_range(run, first, end);
+    *seconds = clock_seconds() - start;
+    return result;
+}
+
+/* Seconds of a processor that this process has had. */
+static double processor_seconds(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+/* Of a team from the start that all have, which may have passed: then for what is left. */
+static int measure(struct run *run, double duration)
+{
+    struct load_loop *loop = &run->loop;
+    double start, processor = processor_seconds();
+
+    run->phase = PHASE_MEASURE;
+    loop->busy_first = 0;
+    loop->busy_end = run->settings->concurrency;
+    loop->received = 0;
+    loop->now = clock_seconds();
+    start = run->settings->line != -1 ? run->start : loop->now;
+    run->end = start + (is_interrupted(run) ? 0 : duration);
+    if (run->settings->rate > 0)
+        schedule_begin(&run->schedule, start + run->settings->rate_after,
+                       run->end - start - run->settings->rate_after, run->settings->rate);
+    if (start < run->end)
+        work_begin(run);
+    while (loop->now < run->end && !is_interrupted(run))
+        if (turn(run, run->end) == -1)
+            return -1;
+    if (loop->now < run->end)
+        run->end = loop->now;
+    run->tally->seconds = run->end - start;
+    run->tally->processor = processor_seconds() - processor;
+    return 0;
+}
+
+/* What is on its way comes back, or fails by the timeout; what a schedule had in the round and
+ * was not begun is begun, for as long as one timeout. The second bound is for what is so slow
+ * that it still moves. */
+static int finish(struct run *run)
+{
+    struct load_loop *loop = &run->loop;
+    uint64_t received = loop->received;
+    double patience = loop->now + run->settings->timeout;
+    double until = loop->now + FINISH_TIMEOUTS * run->settings->timeout;
+
+    run->phase = PHASE_FINISH;
+    work_end(run, is_interrupted(run));
+    while (loop->busy > 0 && loop->now < until) {
+        if (turn(run, until) == -1)
+            return -1;
+        if (loop->now >= patience)
+            work_give_up_waiting(run);
+    }
+    work_give_up(run);
+    if (run->settings->mode->kind == LOAD_STREAM) {
+        run->tally->count = received;
+        run->tally->late = loop->received - received;
+    }
+    return 0;
+}
+
+static int close_all(struct run *run)
+{
+    size_t concurrency = run->settings->concurrency;
+    size_t first = run->settings->mode->kind == LOAD_HOLD ? 0 : concurrency;
+    int result;
+
+    run->phase = PHASE_CLOSE;
+    result = echo_range(run, first, concurrency + run->settings->held);
+    for (size_t i = 0; i < concurrency + run->settings->held; i++)
+        if (run->loop.connections[i].state != CONNECTION_CLOSED)
+            loop_close(&run->loop, &run->loop.connections[i]);
+    return result;
+}
+
+/* Measures once, into `tally`. */
+static int run_round(struct run *run, struct load_tally *tally, double duration)
+{
+    run->tally = tally;
+    if (measure(run, duration) == -1 || finish(run) == -1)
+        return -1;
+    tally->pauses = run->loop.pauses - run->pauses;
+    tally->lag = run->loop.lag - run->lag;
+    run->pauses = run->loop.pauses;
+    run->lag = run->loop.lag;
+    return 0;
+}
+
+/* An interruption leaves out the rounds that are not begun, but there is always one. */
+static int run_rounds(struct run *run)
+{
+    struct load_result *result = run->result;
+    int goes_on;
+
+    do {
+        if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
+            return -1;
+        result->round_count++;
+        goes_on = fall_in(run);
+    } while (goes_on == 1 && result->round_count < run->settings->rounds);
+    return goes_on == -1 ? -1 : 0;
+}
+
+static int run_phases(struct run *run)
+{
+    size_t concurrency = run->settings->concurrency;
+    struct load_result *result = run->result;
+    struct load_tally *not_reported = &result->rounds[run->settings->rounds];
+
+    run->tally = &result->rounds[0];
+    if (open_range(run, concurrency, concurrency + run->settings->held,
+                   &result->held_opening) == -1)
+        return -1;
+    if (run->settings->mode->keeps &&
+        open_range(run, 0, concurrency, &result->opening) == -1)
+        return -1;
+    if (fall_in(run) == -1)
+        return -1;
+    if (run->settings->warm_up > 0 &&
+        (run_round(run, not_reported, run->settings->warm_up) == -1 || fall_in(run) == -1))
+        return -1;
+    if (run_rounds(run) == -1)
+        return -1;
+    return close_all(run);
+}
+
+int load_run(const struct load_settings *settings, struct target *target,
+             struct load_result *result)
+{
+    struct run run = {.settings = settings, .result = result};
+    int outcome;
+
+    if (result_new(result, settings->rounds + 1) == -1 || /* 1: the warm-up */
+        loop_new(&run.loop, target, settings->concurrency + settings->held,
+                 (size_t)settings->size, load_descriptors(settings) + INHERITED_MAX) == -1)
+        return -1;
+    run.loop.timeout = settings->timeout;
+    run.loop.complete = work_complete;
+    run.loop.failed = work_failed;
+    run.loop.owner = &run;
+    run.loop.numbers = settings->numbers;
+    if (settings->rate > 0)
+        loop_be_exact(&run.loop);
+    progress_begin(&run.progress, settings->line, run.loop.now);
+    outcome = run_phases(&run);
+    progress_end(&run.progress);
+    if (outcome == 0)
+        result_sum_up(result, settings->mode);
+    loop_free(&run.loop);
+    return outcome;
+}

@@ -1,0 +1,17 @@
+/*
+ * platform/confine_freebsd.c: platform_confine_child on FreeBSD: in capability mode a process
+ * reaches nothing but what its descriptors lead to (capsicum(4)), and RLIMIT_NPROC ends what
+ * that leaves, which is fork(2).
+ */
+#include "platform/platform.h"
+
+#include <sys/capsicum.h>
+#include <sys/resource.h>
+
+void platform_confine_child(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_NPROC, &none);
+    (void)cap_enter();
+}

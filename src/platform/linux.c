@@ -1,0 +1,307 @@
+/* platform/linux.c: platform.h on Linux, with any libc. */
+#define _GNU_SOURCE
+#include "platform/platform.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+pid_t platform_fork(void)
+{
+#ifdef HAVE__FORK
+    return _Fork();
+#else
+    return fork();
+#endif
+}
+
+void *platform_private_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    if (madvise(memory, size, MADV_DONTFORK) == -1) {
+        munmap(memory, size);
+        return NULL;
+    }
+    return memory;
+}
+
+/* Whether a line of proc(5)'s maps is a mapping that platform_keep_from_children is about: its
+ * name, behind five fields, is the kernel's own, and it does not hold what every libc needs
+ * in every call: static glibc has the thread's memory in the heap. */
+static int unneeded(const char *line, uintptr_t start, uintptr_t end)
+{
+    static const char *const names[] = {"[heap]\n", "[vvar]\n", "[vvar_vclock]\n", "[vdso]\n"};
+    const uintptr_t thread = (uintptr_t)&errno;
+    const char *name = line;
+
+    for (int field = 0; field < 5; field++) {
+        name += strcspn(name, " ");
+        name += strspn(name, " ");
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return thread < start || thread >= end;
+    return 0;
+}
+
+void platform_keep_from_children(void)
+{
+#if !defined(__i386__) /* there libc makes each system call through the vdso */
+    enum { MAPPINGS = 16 };
+    struct {
+        uintptr_t start, end;
+    } found[MAPPINGS];
+    size_t count = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/maps", "re");
+
+    if (file == NULL)
+        return;
+    while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
+        char *dash;
+        found[count].start = (uintptr_t)strtoull(line, &dash, 16);
+        found[count].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        count += unneeded(line, found[count].start, found[count].end) != 0;
+    }
+    fclose(file);
+    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
+    for (size_t i = 0; i < count; i++)
+        (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
+#endif
+}
+
+/* The fields of /proc/self/stat (proc(5)) from `first` on; those before are skipped. Returns
+ * how many could be read. */
+static int read_stat(unsigned long long *fields, int count)
+{
+    char text[1024], *at;
+    FILE *file = fopen("/proc/self/stat", "re");
+    size_t size;
+    int field = 3; /* the first behind the name, which may hold anything */
+
+    if (file == NULL)
+        return 0;
+    size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = '\0';
+    at = strrchr(text, ')');
+    for (; at != NULL && field < count; field++) {
+        at = strchr(at + 1, ' ');
+        if (at != NULL)
+            fields[field] = strtoull(at + 1, NULL, 10);
+    }
+    return field;
+}
+
+int platform_show_title(char *area, size_t size)
+{
+    enum { START_CODE = 26, END_CODE, START_STACK, START_DATA = 45, END_DATA, START_BRK,
+           ENV_START = 50, ENV_END, FIELDS };
+    static unsigned long long fields[FIELDS]; /* read once: a chroot puts /proc out of reach */
+    static int known;
+    struct prctl_mm_map map;
+
+    if (known < FIELDS)
+        known = read_stat(fields, FIELDS);
+    if (known < FIELDS)
+        return -1;
+    map = (struct prctl_mm_map){
+        .start_code = fields[START_CODE], .end_code = fields[END_CODE],
+        .start_data = fields[START_DATA], .end_data = fields[END_DATA],
+        .start_brk = fields[START_BRK], .brk = (uintptr_t)sbrk(0),
+        .start_stack = fields[START_STACK],
+        .arg_start = (uintptr_t)area, .arg_end = (uintptr_t)area + size,
+        .env_start = fields[ENV_START], .env_end = fields[ENV_END],
+        .exe_fd = (unsigned)-1,
+    };
+    /* That the last byte is no NUL tells the kernel that this is one text, not a list. */
+    area[size - 1] = '.';
+    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+}
+
+int platform_nameless_file(void)
+{
+    return (int)syscall(SYS_memfd_create, "forkecho", 3U /* MFD_CLOEXEC, MFD_ALLOW_SEALING */);
+}
+
+int platform_nameless_room(size_t size)
+{
+    int file = platform_nameless_file();
+
+    if (file == -1 ||
+        (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))
+        return file;
+    close(file);
+    return -1;
+}
+
+/* Up to here one close each is cheaper: close lies in a page of libc that a child touches
+ * anyway, syscall in another, whose page fault costs more than a few calls. */
+#define CLOSED_ONE_BY_ONE 8
+
+void platform_close_range(int lowest, int highest)
+{
+    if (highest - lowest >= CLOSED_ONE_BY_ONE) {
+        struct rlimit limit;
+#ifdef SYS_close_range
+        if (syscall(SYS_close_range, (unsigned)lowest, (unsigned)highest, 0) == 0)
+            return;
+#endif
+        /* Linux before 5.9. The soft limit bounds the descriptors that can be open. */
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)highest > limit.rlim_cur)
+            highest = (int)limit.rlim_cur;
+    }
+    for (int descriptor = lowest; descriptor <= highest; descriptor++)
+        close(descriptor);
+}
+
+int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
+{
+    struct timespec limit = clock_timespec(seconds);
+
+    return ppoll(polls, count, seconds < 0 ? NULL : &limit, mask);
+}
+
+int platform_set_groups(size_t count, const gid_t *groups)
+{
+    return setgroups(count, groups);
+}
+
+int platform_change_root(const char *path)
+{
+    return chroot(path);
+}
+
+void platform_forbid_privileges(void)
+{
+    /* capset(2), in its third version; libc declares none of it. */
+    const struct {
+        unsigned version;
+        int pid;
+    } header = {0x20080522, 0};
+    const struct {
+        unsigned effective, permitted, inheritable;
+    } none[2] = {{0, 0, 0}, {0, 0, 0}};
+
+    if (geteuid() != 0) {
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        (void)syscall(SYS_capset, &header, none);
+    }
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+bool platform_is_private(void)
+{
+    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1;
+}
+
+void platform_set_private(void)
+{
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+void platform_signal_when_orphaned(int number)
+{
+    (void)prctl(PR_SET_PDEATHSIG, number, 0, 0, 0);
+}
+
+/* The first word of a file, such as a limit; false when it cannot be read. */
+static int read_word(const char *path, char *word, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    int found = 0;
+
+    if (file == NULL)
+        return 0;
+    if (fgets(word, (int)size, file) != NULL) {
+        word[strcspn(word, " \n")] = '\0';
+        found = word[0] != '\0';
+    }
+    fclose(file);
+    return found;
+}
+
+/* The pids limit of our control group (cgroup v2: the line that starts with 0::). */
+static int read_group_limit(char *word, size_t size)
+{
+    char line[256], path[320];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    int found = 0;
+
+    if (file == NULL)
+        return 0;
+    while (!found && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, "0::", 3) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s/pids.max", line + 3);
+            found = read_word(path, word, size) && strcmp(word, "max") != 0;
+        }
+    fclose(file);
+    return found;
+}
+
+/* A limit as it is written. */
+struct process_limit {
+    unsigned long long value;
+    const char *name, *where; /* it can be changed */
+};
+
+#define LIMITS_MAX 4
+
+/* Puts a limit behind those that are lower, and returns how many there are then. */
+static size_t add_limit(struct process_limit *limits, size_t count, struct process_limit limit)
+{
+    size_t place = count;
+
+    for (; place > 0 && limits[place - 1].value > limit.value; place--)
+        limits[place] = limits[place - 1];
+    limits[place] = limit;
+    return count + 1;
+}
+
+static size_t find_limits(struct process_limit *limits)
+{
+    struct rlimit limit;
+    char word[32];
+    size_t count = 0;
+
+    /* The kernel does not hold root to RLIMIT_NPROC (fork(2), EAGAIN). */
+    if (geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        count = add_limit(limits, count,
+                          (struct process_limit){limit.rlim_cur, "RLIMIT_NPROC", " (ulimit -u)"});
+    if (read_group_limit(word, sizeof word))
+        count = add_limit(limits, count, (struct process_limit){strtoull(word, NULL, 10),
+                                                                "pids.max", " (TasksMax=)"});
+    if (read_word("/proc/sys/kernel/pid_max", word, sizeof word))
+        count = add_limit(limits, count,
+                          (struct process_limit){strtoull(word, NULL, 10), "kernel.pid_max", ""});
+    if (read_word("/proc/sys/kernel/threads-max", word, sizeof word))
+        count = add_limit(limits, count,
+                          (struct process_limit){strtoull(word, NULL, 10), "kernel.threads-max", ""});
+    return count;
+}
+
+void platform_process_limits(char *text, size_t size)
+{
+    struct process_limit limits[LIMITS_MAX];
+    size_t count = find_limits(limits), used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s %llu%s", i > 0 ? ", " : "",
+                                 limits[i].name, limits[i].value, limits[i].where);
+}

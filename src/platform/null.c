@@ -1,0 +1,132 @@
+/*
+ * platform/null.c: platform.h on a system of which only POSIX.1-2008 is known.
+ *
+ * What is lost: fork copies the page tables of the parent's tables into every child, and
+ * a child inherits, though never reads, the records of other clients. A server started as
+ * root cannot give up its groups, so it does not start: it has to be started by its user. A
+ * server over poll wakes up ten times a second. A child that outlives its parent learns of it by
+ * itself, or not at all.
+ */
+#include "platform/platform.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* POSIX.1-2008 cannot ask for the highest open descriptor, and OPEN_MAX may be a thousand
+ * million. Whoever starts a server hands it few, low ones. */
+#define DESCRIPTORS_SCANNED 4096
+
+pid_t platform_fork(void)
+{
+    return fork();
+}
+
+void *platform_private_memory(size_t size)
+{
+    return calloc(1, size);
+}
+
+void platform_keep_from_children(void)
+{
+}
+
+int platform_show_title(char *area, size_t size)
+{
+    (void)area;
+    (void)size;
+    return -1;
+}
+
+int platform_nameless_file(void)
+{
+    FILE *file = tmpfile();
+    int descriptor;
+
+    if (file == NULL)
+        return -1;
+    descriptor = dup(fileno(file));
+    fclose(file);
+    if (descriptor != -1)
+        (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    return descriptor;
+}
+
+int platform_nameless_room(size_t size)
+{
+    int file = platform_nameless_file();
+
+    if (file == -1 || ftruncate(file, (off_t)size) == 0)
+        return file;
+    close(file);
+    return -1;
+}
+
+bool platform_is_private(void)
+{
+    return false;
+}
+
+void platform_set_private(void)
+{
+}
+
+void platform_close_range(int lowest, int highest)
+{
+    if (highest > DESCRIPTORS_SCANNED)
+        highest = DESCRIPTORS_SCANNED;
+    for (int descriptor = lowest; descriptor <= highest; descriptor++)
+        close(descriptor);
+}
+
+/* Between the mask and the wait a signal can come and be forgotten: so the wait is short. */
+int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
+{
+    sigset_t before;
+    int found, error;
+
+    if (mask == NULL)
+        return poll(polls, count, clock_milliseconds(seconds));
+    if (seconds < 0 || seconds > PLATFORM_POLL_SLICE)
+        seconds = PLATFORM_POLL_SLICE;
+    sigprocmask(SIG_SETMASK, mask, &before);
+    found = poll(polls, count, clock_milliseconds(seconds));
+    error = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return found;
+}
+
+int platform_set_groups(size_t count, const gid_t *groups)
+{
+    (void)count;
+    (void)groups;
+    errno = ENOSYS;
+    return -1;
+}
+
+int platform_change_root(const char *path)
+{
+    (void)path;
+    errno = ENOSYS;
+    return -1;
+}
+
+void platform_forbid_privileges(void)
+{
+}
+
+void platform_signal_when_orphaned(int number)
+{
+    (void)number;
+}
+
+void platform_process_limits(char *text, size_t size)
+{
+    if (size > 0)
+        text[0] = '\0';
+}

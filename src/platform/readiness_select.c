@@ -1,0 +1,117 @@
+/*
+ * readiness_select.c: readiness by select(2), for every POSIX system; with a mask by pselect(2).
+ *
+ * The sets are copied, passed and scanned up to the highest watched descriptor: a wait costs
+ * that, whoever is ready. A descriptor at or above FD_SETSIZE cannot be named in a set, and
+ * FD_SET would write beyond its end (POSIX.1-2008, select): it is refused.
+ */
+#include "platform/readiness.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/select.h>
+
+struct readiness {
+    int limit; /* descriptors below it can be watched */
+    int above; /* above the highest that is watched */
+    int first; /* where the next look for ready ones begins */
+    fd_set readable, writable;
+    void **owners; /* [limit] */
+};
+
+struct readiness *readiness_new(size_t limit)
+{
+    struct readiness *readiness = calloc(1, sizeof *readiness);
+
+    if (readiness == NULL)
+        return NULL;
+    readiness->limit = limit < FD_SETSIZE ? (int)limit : (int)FD_SETSIZE;
+    readiness->owners = calloc(limit > 0 ? (size_t)readiness->limit : 1, sizeof(void *));
+    if (readiness->owners == NULL) {
+        free(readiness);
+        return NULL;
+    }
+    FD_ZERO(&readiness->readable);
+    FD_ZERO(&readiness->writable);
+    return readiness;
+}
+
+void readiness_free(struct readiness *readiness)
+{
+    if (readiness == NULL)
+        return;
+    free(readiness->owners);
+    free(readiness);
+}
+
+static void put(fd_set *set, int descriptor, bool in)
+{
+    if (in)
+        FD_SET((unsigned)descriptor, set);
+    else
+        FD_CLR((unsigned)descriptor, set);
+}
+
+static bool is_watched(const struct readiness *readiness, int descriptor)
+{
+    return FD_ISSET((unsigned)descriptor, &readiness->readable) ||
+           FD_ISSET((unsigned)descriptor, &readiness->writable);
+}
+
+int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, unsigned wanted,
+                    void *owner)
+{
+    (void)was; /* known from the sets */
+    if (descriptor < 0 || descriptor >= readiness->limit) {
+        errno = EMFILE;
+        return -1;
+    }
+    readiness->owners[descriptor] = owner;
+    put(&readiness->readable, descriptor, (wanted & READINESS_READ) != 0);
+    put(&readiness->writable, descriptor, (wanted & READINESS_WRITE) != 0);
+    if (descriptor >= readiness->above)
+        readiness->above = descriptor + 1;
+    while (readiness->above > 0 && !is_watched(readiness, readiness->above - 1))
+        readiness->above--;
+    return 0;
+}
+
+void readiness_forget(struct readiness *readiness, int descriptor)
+{
+    readiness_watch(readiness, descriptor, READINESS_NONE, READINESS_NONE, NULL);
+}
+
+int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
+                   double seconds, const sigset_t *mask)
+{
+    fd_set readable = readiness->readable, writable = readiness->writable;
+    struct timespec timeout = clock_timespec(seconds);
+    int found = pselect(readiness->above, &readable, &writable, NULL,
+                        seconds < 0 ? NULL : &timeout, mask);
+    int descriptor = readiness->first;
+    size_t count = 0;
+
+    if (found == -1)
+        return errno == EINTR ? 0 : -1;
+    /* Begin behind the one last told: else the first `limit` could starve all others. `found`
+     * counts one that is in both sets twice, so it only says when there can be no more. */
+    for (int looked = 0; looked < readiness->above && found > 0 && count < limit; looked++) {
+        unsigned ready = READINESS_NONE;
+        if (descriptor >= readiness->above)
+            descriptor = 0;
+        if (FD_ISSET((unsigned)descriptor, &readable))
+            ready |= READINESS_READ;
+        if (FD_ISSET((unsigned)descriptor, &writable))
+            ready |= READINESS_WRITE;
+        found -= (ready & READINESS_READ) != 0;
+        found -= (ready & READINESS_WRITE) != 0;
+        if (ready != READINESS_NONE)
+            events[count++] = (struct readiness_event){descriptor, readiness->owners[descriptor],
+                                                       ready};
+        descriptor++;
+    }
+    readiness->first = descriptor;
+    return (int)count;
+}

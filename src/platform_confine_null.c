@@ -1,9 +1,0 @@
-/*
- * platform_confine_null.c: platform_confine_child where only POSIX is known: nothing. A child
- * then can still create processes.
- */
-#include "platform.h"
-
-void platform_confine_child(void)
-{
-}

@@ -1,0 +1,335 @@
+/* identity.c: see identity.h. */
+#include "process/identity.h"
+
+#include "base/parse.h"
+#include "platform/platform.h"
+#include "process/log.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whom a server that was started as root becomes unless it is told. */
+#define UNPRIVILEGED_USER "nobody"
+
+/* A user or group of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere. */
+#define NAME_SIZE 256
+
+/* What setuid and its like take for "no change", and hence is nobody's number. */
+#define NO_GROUP ((gid_t)-1)
+#define NO_USER ((uid_t)-1)
+
+/* More supplementary groups than a process that gave them up can have. */
+#define GROUPS_SEEN 16
+
+/* ---- finding ---- */
+
+/* Room for an entry of a database; a group of many members has a long one. The functions that
+ * bring room of their own may keep it (musl does), in a mapping that each fork then copies. */
+#define ENTRY_SIZE 65536
+
+static char entry_room[ENTRY_SIZE];
+
+/* These return the entry, or NULL with the error: 0 when there is none. */
+
+static const struct passwd *user_named(const char *name, int *error)
+{
+    static struct passwd entry;
+    struct passwd *found = NULL;
+
+    *error = getpwnam_r(name, &entry, entry_room, sizeof entry_room, &found);
+    return found;
+}
+
+static const struct passwd *user_numbered(uid_t user)
+{
+    static struct passwd entry;
+    struct passwd *found = NULL;
+
+    (void)getpwuid_r(user, &entry, entry_room, sizeof entry_room, &found);
+    return found;
+}
+
+static const struct group *group_named(const char *name, int *error)
+{
+    static struct group entry;
+    struct group *found = NULL;
+
+    *error = getgrnam_r(name, &entry, entry_room, sizeof entry_room, &found);
+    return found;
+}
+
+/* Says why a name of -u cannot be used: the database failed, or has no such entry (the errnos
+ * by which getpwnam(3) tells that differ). */
+static int refuse_name(const char *kind, const char *name, int error)
+{
+    if (error == EIO || error == EMFILE || error == ENFILE || error == ENOMEM || error == ERANGE)
+        log_error("cannot look up the %s '%s' (-u): %s", kind, name, strerror(error));
+    else
+        log_error("there is no %s '%s' (-u); choose one that 'getent %s' lists, or a number", kind,
+                  name, strcmp(kind, "user") == 0 ? "passwd" : "group");
+    return -1;
+}
+
+/* The number of a user or group. Returns false where the text is none that ids can have. */
+static bool read_number(const char *text, long *number)
+{
+    return parse_number(text, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&
+           (uid_t)*number != NO_USER && (long)(gid_t)*number == *number &&
+           (gid_t)*number != NO_GROUP;
+}
+
+/* Finds a user and its group; NO_GROUP when the number has no entry to name one. */
+static int find_user(struct identity *identity, const char *name)
+{
+    const struct passwd *entry;
+    int error;
+    long number;
+
+    entry = user_named(name, &error);
+    if (entry != NULL) {
+        identity->user = entry->pw_uid;
+        identity->group = entry->pw_gid;
+        return 0;
+    }
+    if (!read_number(name, &number))
+        return refuse_name("user", name, error);
+    identity->user = (uid_t)number;
+    entry = user_numbered(identity->user);
+    identity->group = entry != NULL ? entry->pw_gid : NO_GROUP;
+    return 0;
+}
+
+static int find_group(struct identity *identity, const char *name)
+{
+    const struct group *entry;
+    int error;
+    long number;
+
+    entry = group_named(name, &error);
+    if (entry != NULL) {
+        identity->group = entry->gr_gid;
+        return 0;
+    }
+    if (!read_number(name, &number))
+        return refuse_name("group", name, error);
+    identity->group = (gid_t)number;
+    return 0;
+}
+
+/* Splits "user[:group]" and finds both. */
+static int find_both(struct identity *identity, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
+    char user[NAME_SIZE];
+
+    if (length >= sizeof user)
+        return refuse_name("user", text, 0);
+    memcpy(user, text, length);
+    user[length] = '\0';
+    if (find_user(identity, user) == -1)
+        return -1;
+    if (colon != NULL)
+        return find_group(identity, colon + 1);
+    /* Who is this already keeps the group it was started with, too. */
+    if (!identity->privileged && identity->user == geteuid())
+        identity->group = getegid();
+    if (identity->group != NO_GROUP)
+        return 0;
+    log_error("user %s has no entry that names its group (-u); write %s:group", user, user);
+    return -1;
+}
+
+/* Started as somebody, a server can only be that. */
+static int check_unprivileged(const struct identity *identity)
+{
+    if (identity->name != NULL &&
+        (identity->user != geteuid() || identity->user != getuid() ||
+         identity->group != getegid() || identity->group != getgid())) {
+        log_error("cannot become '%s' (-u): only root can, and this is user %ld, group %ld; start "
+                  "it as root, or without -u", identity->name, (long)geteuid(), (long)getegid());
+        return -1;
+    }
+    if (getuid() != geteuid() || getgid() != getegid()) {
+        log_error("it was started as user %ld, group %ld, by user %ld, group %ld, and could become "
+                  "those again; start it as one of them, or as root with -u", (long)geteuid(),
+                  (long)getegid(), (long)getuid(), (long)getgid());
+        return -1;
+    }
+    if (identity->root != NULL) {
+        log_error("cannot make '%s' the root (-r): only root can, and this is user %ld; start it "
+                  "as root, or without -r", identity->root, (long)geteuid());
+        return -1;
+    }
+    return 0;
+}
+
+static int check_root(const char *root)
+{
+    struct stat status;
+
+    if (stat(root, &status) == -1)
+        log_error("cannot make '%s' the root (-r): %s; it has to be a directory, which may be "
+                  "empty", root, strerror(errno));
+    else if (!S_ISDIR(status.st_mode))
+        log_error("cannot make '%s' the root (-r): it is not a directory", root);
+    else
+        return 0;
+    return -1;
+}
+
+/* Root without -u becomes nobody. */
+static int find_default(struct identity *identity)
+{
+    int error;
+    const struct passwd *entry = user_named(UNPRIVILEGED_USER, &error);
+
+    if (entry == NULL) {
+        log_error("started as root, and there is no user '%s' to become; name one with -u (-u "
+                  "root insists on root)", UNPRIVILEGED_USER);
+        return -1;
+    }
+    identity->name = UNPRIVILEGED_USER;
+    identity->user = entry->pw_uid;
+    identity->group = entry->pw_gid;
+    return 0;
+}
+
+int identity_find(struct identity *identity, const char *user, const char *root)
+{
+    *identity = (struct identity){
+        .user = geteuid(),
+        .group = getegid(),
+        .name = user,
+        .root = root,
+        .privileged = geteuid() == 0,
+        .started_user = getuid(),
+        .started_group = getgid(),
+    };
+    if (user != NULL ? find_both(identity, user) == -1
+                     : identity->privileged && find_default(identity) == -1)
+        return -1;
+    if (!identity->privileged)
+        return check_unprivileged(identity);
+    return root != NULL ? check_root(root) : 0;
+}
+
+/* ---- taking ---- */
+
+static int refuse_step(const struct identity *identity, const char *what)
+{
+    int error = errno;
+    const char *way_out = "";
+
+    if (error == EPERM)
+        way_out = "; root needs CAP_SETUID and CAP_SETGID for that; or start as an unprivileged "
+                  "user, or insist with -u root";
+    if (error == ENOSYS) /* platform/null.c */
+        way_out = "; this build knows no way to: start as an unprivileged user, or insist with "
+                  "-u root";
+    log_error("cannot %s (-u %s): %s%s", what, identity->name, strerror(error), way_out);
+    return -1;
+}
+
+static int enter_root(const char *root)
+{
+    if (root == NULL || (platform_change_root(root) == 0 && chdir("/") == 0))
+        return 0;
+    log_error("cannot make '%s' the root (-r): %s%s", root, strerror(errno),
+              errno == EPERM ? "; root needs CAP_SYS_CHROOT for that" : "");
+    return -1;
+}
+
+/* Whether the user can be changed at all: asked while what was made can still be removed, which
+ * within another root it cannot. */
+static bool can_change_user(const struct identity *identity)
+{
+    return seteuid(identity->user) == 0 && seteuid(0) == 0;
+}
+
+/* The order is the point: each step needs the privilege that the last one gives up. */
+static int change(const struct identity *identity)
+{
+    /* Who insists on root and its group may lack the privilege to change, and needs none. */
+    bool stays = identity->user == 0 && identity->group == getegid();
+
+    if (!stays && platform_set_groups(0, NULL) == -1)
+        return refuse_step(identity, "give up the supplementary groups");
+    if (!stays && setgid(identity->group) == -1)
+        return refuse_step(identity, "change the group");
+    if (identity->root != NULL && !stays && !can_change_user(identity))
+        return refuse_step(identity, "change the user");
+    if (enter_root(identity->root) == -1)
+        return -1;
+    if (!stays && setuid(identity->user) == -1)
+        return refuse_step(identity, "change the user");
+    return 0;
+}
+
+/* Whether the process has the one group, beside which a system may list the others or not. */
+static bool has_only_group(gid_t group)
+{
+    gid_t groups[GROUPS_SEEN];
+    int count = getgroups(GROUPS_SEEN, groups); /* -1 where there are more: then it has others */
+
+    for (int i = 0; i < count; i++)
+        if (groups[i] != group)
+            return false;
+    return count != -1;
+}
+
+/* What can still be taken back; NULL: nothing. POSIX.1-2008 cannot show the saved ids, but it
+ * lets setuid and seteuid succeed where one of them is the number in question. */
+static const char *regained(const struct identity *identity)
+{
+    const uid_t users[] = {0, identity->started_user};
+    const gid_t groups[] = {0, identity->started_group};
+
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
+        if (users[i] != identity->user && (seteuid(users[i]) == 0 || setuid(users[i]) == 0))
+            return i == 0 ? "become root again" : "become the user it was started as";
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        if (groups[i] != identity->group && (setegid(groups[i]) == 0 || setgid(groups[i]) == 0))
+            return i == 0 ? "take the group of root again" : "take the group it was started with";
+    if (platform_set_groups(0, NULL) == 0)
+        return "change its supplementary groups";
+    if (platform_change_root("/") == 0)
+        return "change its root";
+    return NULL;
+}
+
+static int prove(const struct identity *identity)
+{
+    const char *power;
+
+    if (getuid() != identity->user || geteuid() != identity->user ||
+        getgid() != identity->group || getegid() != identity->group) {
+        log_error("it did not become '%s' (-u): user %ld, group %ld", identity->name,
+                  (long)geteuid(), (long)getegid());
+        return -1;
+    }
+    if (identity->privileged && !has_only_group(identity->group)) {
+        log_error("it still has other groups than that of '%s' (-u)", identity->name);
+        return -1;
+    }
+    if ((power = regained(identity)) == NULL)
+        return 0;
+    log_error("as '%s' (-u) it could still %s; start it without capabilities and securebits that "
+              "allow this, or insist with -u root", identity->name, power);
+    return -1;
+}
+
+int identity_take(const struct identity *identity)
+{
+    if (identity->name == NULL)
+        return 0;
+    if (identity->privileged && change(identity) == -1)
+        return -1;
+    return identity->user == 0 ? 0 : prove(identity);
+}

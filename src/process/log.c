@@ -1,0 +1,228 @@
+/* log.c: see log.h. */
+#include "process/log.h"
+
+#include "base/clock.h"
+#include "process/log_sink.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A kind of line that can come in floods. */
+struct flood {
+    unsigned limit;      /* lines in a second */
+    const char *summary; /* the format of the line that counts the rest */
+    double since;        /* when this second began */
+    unsigned long lines; /* lines in this second */
+};
+
+/* There is one log (log_sink.h). */
+static struct {
+    const char *program;
+    enum log_level level;
+    enum log_sink sink;
+    bool starting; /* errors are for whoever starts us, too */
+    atomic_ulong lost; /* lines that could not be written */
+    struct flood errors, refusals;
+} the_log = {
+    .program = "forkecho",
+    .level = LOG_NORMAL,
+    .errors = {.limit = 10, .summary = "errors more=%lu secs=1"},
+    .refusals = {.limit = 100, .summary = "refuse more=%lu secs=1"},
+};
+
+void log_name(const char *program)
+{
+    the_log.program = program;
+}
+
+void log_open(const char *program, enum log_level level, int facility)
+{
+    the_log.program = program;
+    the_log.level = level;
+    log_sink_open_standard();
+    the_log.sink = SINK_STANDARD;
+    the_log.starting = true;
+    if (facility == -1)
+        return;
+    if (log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == 0)
+        the_log.sink = SINK_SYSLOG;
+    else
+        log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));
+}
+
+void log_started(void)
+{
+    the_log.starting = false;
+    log_sink_redirected();
+}
+
+int log_descriptor(void)
+{
+    return log_sink_descriptor();
+}
+
+void log_adopt(enum log_level level, int descriptor)
+{
+    the_log.level = level;
+    if (descriptor == 0)
+        return;
+    log_sink_adopt(descriptor);
+    the_log.sink = SINK_SYSLOG;
+}
+
+bool log_hung_up(void)
+{
+    return log_sink_hung_up();
+}
+
+bool log_shows(enum log_level level)
+{
+    return level <= the_log.level;
+}
+
+/* Ends a line behind its first `used` characters, cut or not, and writes it. Returns whether it
+ * was taken. */
+static bool write_line(enum log_sink sink, char *line, size_t used)
+{
+    if (used > LOG_LINE_MAX - 1)
+        used = LOG_LINE_MAX - 1;
+    line[used] = '\n';
+    return log_sink_write(sink, line, used + 1);
+}
+
+static void say_lost(void)
+{
+    char line[LOG_LINE_MAX];
+    size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
+    unsigned long lost = atomic_exchange(&the_log.lost, 0);
+    int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
+
+    if (!write_line(the_log.sink, line, used + (size_t)added))
+        the_log.lost += lost;
+}
+
+/* One line to one sink. Returns whether it was taken. */
+static bool say_to(enum log_sink sink, enum log_priority priority, const char *format,
+                   va_list values)
+{
+    char line[LOG_LINE_MAX];
+    size_t used = log_sink_prefix(sink, line, priority);
+    int added;
+
+    if (priority == PRIORITY_ERROR)
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
+    added = vsnprintf(line + used, sizeof line - used, format, values);
+    if (added < 0)
+        return true; /* there is no such line */
+    for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
+    return write_line(sink, line, used + (size_t)added);
+}
+
+/* One line. `loop` says that the server's loop writes it, not a child or a thread: what was
+ * lost is told by the loop alone, for a child has a copy of the count. */
+static void say(bool loop, enum log_priority priority, const char *format, va_list values)
+{
+    int saved = errno;
+    va_list again;
+
+    if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD) {
+        va_copy(again, values);
+        (void)say_to(SINK_STANDARD, priority, format, again);
+        va_end(again);
+    }
+    if (loop && the_log.lost > 0)
+        say_lost();
+    if (!say_to(the_log.sink, priority, format, values))
+        the_log.lost++;
+    errno = saved;
+}
+
+void log_event(enum log_level level, const char *format, ...)
+{
+    static const enum log_priority priorities[] = {[LOG_QUIET] = PRIORITY_NOTICE,
+                                                   [LOG_NORMAL] = PRIORITY_NOTICE,
+                                                   [LOG_CLIENTS] = PRIORITY_INFO,
+                                                   [LOG_MESSAGES] = PRIORITY_DEBUG};
+    va_list values;
+
+    if (!log_shows(level))
+        return;
+    va_start(values, format);
+    say(level < LOG_MESSAGES, priorities[level], format, values);
+    va_end(values);
+}
+
+/* Says how many lines of a flood were left out, if any, and begins a new second. */
+static void settle(struct flood *flood, double now)
+{
+    if (flood->lines > flood->limit)
+        log_event(LOG_QUIET, flood->summary, flood->lines - flood->limit);
+    flood->lines = 0;
+    flood->since = now;
+}
+
+/* Counts one more line. Returns whether it may be written. */
+static bool admit(struct flood *flood)
+{
+    double now = clock_seconds();
+
+    if (now >= flood->since + 1)
+        settle(flood, now);
+    return ++flood->lines <= flood->limit;
+}
+
+void log_refusal(const char *format, ...)
+{
+    va_list values;
+
+    if (!log_shows(LOG_CLIENTS) || !admit(&the_log.refusals))
+        return;
+    va_start(values, format);
+    say(true, PRIORITY_INFO, format, values);
+    va_end(values);
+}
+
+void log_error(const char *format, ...)
+{
+    va_list values;
+
+    if (!admit(&the_log.errors))
+        return;
+    va_start(values, format);
+    say(true, PRIORITY_ERROR, format, values);
+    va_end(values);
+}
+
+void log_settle_all(void)
+{
+    double now = clock_seconds();
+
+    settle(&the_log.errors, now);
+    settle(&the_log.refusals, now);
+    if (the_log.lost > 0)
+        say_lost();
+}
+
+double log_settle(double now)
+{
+    struct flood *floods[] = {&the_log.errors, &the_log.refusals};
+    double due = 0;
+
+    for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
+        if (floods[i]->lines <= floods[i]->limit)
+            continue;
+        if (now >= floods[i]->since + 1)
+            settle(floods[i], now);
+        else
+            due = clock_earlier(due, floods[i]->since + 1);
+    }
+    return due;
+}

@@ -1,0 +1,241 @@
+/* log_sink.c: see log_sink.h. */
+#include "process/log_sink.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum standard_kind {
+    STANDARD_FILE,   /* a file, or a pipe or terminal opened anew: write fails rather than waits */
+    STANDARD_SOCKET, /* the journal's stream: send with MSG_DONTWAIT */
+    STANDARD_SHARED  /* a pipe or terminal as others have it: O_NONBLOCK on what is shared */
+};
+
+/* There is one standard error ... */
+static struct {
+    enum standard_kind kind;
+    bool terminal, journal;
+    dev_t device; /* what it is: ... */
+    ino_t file;   /* ... to tell whether it was redirected */
+} standard;
+
+/* ... and one syslogd. */
+static struct {
+    const char *program;
+    int facility;
+    int descriptor;
+    double tried_at; /* when it was last connected */
+} syslogd = {.descriptor = -1};
+
+/* A description of our own can be non-blocking without changing it for those who share the
+ * descriptor. The controlling terminal may be opened whoever owns it (POSIX.1-2008, "The
+ * Controlling Terminal"). Only Linux opens all else anew by its name; elsewhere the name is a
+ * duplicate, on which the flag has no effect, which fcntl tells. */
+static enum standard_kind reopen_nonblocking(void)
+{
+    bool controlling = standard.terminal && tcgetpgrp(STDERR_FILENO) != -1;
+    int own = open(controlling ? "/dev/tty" : "/dev/stderr",
+                   O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
+
+    if (own == -1)
+        return STANDARD_SHARED;
+    if ((fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 || dup2(own, STDERR_FILENO) == -1) {
+        close(own);
+        return STANDARD_SHARED;
+    }
+    close(own);
+    return (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 ? STANDARD_FILE : STANDARD_SHARED;
+}
+
+/* Whether standard error is the journal's: $JOURNAL_STREAM names its device and inode
+ * (systemd.exec(5)). */
+static bool is_journal(const struct stat *status)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[64];
+
+    snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)status->st_dev,
+             (unsigned long long)status->st_ino);
+    return stream != NULL && strcmp(stream, own) == 0;
+}
+
+void log_sink_open_standard(void)
+{
+    struct stat status;
+
+    standard.kind = STANDARD_FILE;
+    standard.terminal = isatty(STDERR_FILENO);
+    if (standard.terminal)
+        tzset(); /* before a child writes a line: it opens nothing */
+    if (fstat(STDERR_FILENO, &status) == -1)
+        return;
+    standard.journal = is_journal(&status);
+    if (S_ISSOCK(status.st_mode))
+        standard.kind = STANDARD_SOCKET;
+    else if (S_ISFIFO(status.st_mode) || standard.terminal)
+        standard.kind = reopen_nonblocking();
+    (void)fstat(STDERR_FILENO, &status); /* /dev/tty is another file */
+    standard.device = status.st_dev;
+    standard.file = status.st_ino;
+}
+
+/* What was opened anew is not opened once more: by now another user may not be allowed to. */
+void log_sink_redirected(void)
+{
+    struct stat status;
+
+    if (fstat(STDERR_FILENO, &status) == -1 ||
+        (status.st_dev == standard.device && status.st_ino == standard.file))
+        return;
+    log_sink_open_standard();
+}
+
+/* ---- syslog ---- */
+
+int log_sink_facility(const char *name)
+{
+    /* The numbers of RFC 3164, section 4.1.1. */
+    static const struct {
+        const char *name;
+        int number;
+    } facilities[] = {{"user", 1},    {"mail", 2},    {"daemon", 3},  {"auth", 4},
+                      {"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19},
+                      {"local4", 20}, {"local5", 21}, {"local6", 22}, {"local7", 23}};
+
+    for (size_t i = 0; i < sizeof facilities / sizeof facilities[0]; i++)
+        if (strcmp(facilities[i].name, name) == 0)
+            return facilities[i].number;
+    return -1;
+}
+
+/* A datagram socket can be connected again and again (POSIX.1-2008, connect): to a syslogd
+ * that was restarted, and has a new socket under the old name. */
+static void connect_syslog(void)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+
+    syslogd.tried_at = clock_seconds();
+    (void)connect(syslogd.descriptor, (const struct sockaddr *)&address, sizeof address);
+}
+
+/* Children close what lies below their ledger (serve_fork.c): those that are to log with -vv
+ * keep a descriptor above it. The ledger takes the lowest number that is free behind at most
+ * LISTENERS_MAX listeners, so this one is above, and so is the highest that there may be. */
+#define CHILDREN_DESCRIPTOR 512
+
+/* Moves a descriptor there. Returns it, or -1 with errno and the descriptor closed. */
+static int move_up(int descriptor)
+{
+    struct rlimit limit;
+    int lowest = CHILDREN_DESCRIPTOR, moved, error;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= CHILDREN_DESCRIPTOR)
+        lowest = (int)limit.rlim_cur - 1;
+    moved = fcntl(descriptor, F_DUPFD, lowest);
+    error = errno;
+    close(descriptor);
+    errno = error;
+    return moved;
+}
+
+int log_sink_open_syslog(const char *program, int facility, bool for_children)
+{
+    syslogd.program = program;
+    syslogd.facility = facility;
+    tzset();
+    syslogd.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (syslogd.descriptor != -1 && for_children)
+        syslogd.descriptor = move_up(syslogd.descriptor);
+    if (syslogd.descriptor == -1)
+        return -1;
+    (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
+    connect_syslog();
+    return 0;
+}
+
+int log_sink_descriptor(void)
+{
+    return syslogd.descriptor;
+}
+
+void log_sink_adopt(int descriptor)
+{
+    if (syslogd.descriptor != -1)
+        close(syslogd.descriptor);
+    syslogd.descriptor = descriptor;
+}
+
+static ssize_t send_syslog(const char *line, size_t length)
+{
+    /* The newline is the end of a line elsewhere; a datagram has its own. */
+    ssize_t sent = send(syslogd.descriptor, line, length - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    return sent == -1 ? -1 : sent + 1;
+}
+
+static ssize_t write_syslog(const char *line, size_t length)
+{
+    ssize_t sent = send_syslog(line, length);
+
+    if (sent != -1 || errno == EAGAIN || errno == ENOBUFS || clock_seconds() < syslogd.tried_at + 1)
+        return sent;
+    connect_syslog();
+    return send_syslog(line, length);
+}
+
+/* ---- both ---- */
+
+size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority)
+{
+    time_t now;
+    struct tm local;
+    size_t used;
+
+    if (sink == SINK_STANDARD && standard.journal)
+        return (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", (int)priority);
+    if (sink == SINK_STANDARD && !standard.terminal)
+        return 0;
+    now = time(NULL);
+    if (localtime_r(&now, &local) == NULL)
+        memset(&local, 0, sizeof local);
+    if (sink == SINK_STANDARD)
+        return strftime(line, LOG_PREFIX_MAX, "%Y-%m-%d %H:%M:%S ", &local);
+    used = (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", syslogd.facility * 8 + (int)priority);
+    used += strftime(line + used, LOG_PREFIX_MAX - used, "%b %e %H:%M:%S ", &local);
+    return used + (size_t)snprintf(line + used, LOG_PREFIX_MAX - used, "%s[%ld]: ",
+                                   syslogd.program, (long)getpid());
+}
+
+static ssize_t write_standard(const char *line, size_t length)
+{
+    if (standard.kind == STANDARD_SOCKET)
+        return send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (standard.kind == STANDARD_SHARED) /* each time: a shell takes the flag off its terminal */
+        (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+    return write(STDERR_FILENO, line, length);
+}
+
+bool log_sink_write(enum log_sink sink, const char *line, size_t length)
+{
+    ssize_t written;
+
+    do
+        written = sink == SINK_SYSLOG ? write_syslog(line, length) : write_standard(line, length);
+    while (written == -1 && errno == EINTR);
+    return written == (ssize_t)length;
+}
+
+bool log_sink_hung_up(void)
+{
+    return standard.terminal && !isatty(STDERR_FILENO);
+}

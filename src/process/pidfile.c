@@ -1,0 +1,257 @@
+/* pidfile.c: see pidfile.h. */
+#include "process/pidfile.h"
+
+#include "process/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How often a file may vanish or change hands while it is being locked. Each time another
+ * server has started or stopped in between, so this bounds nothing but a mistake. */
+#define LOCK_TRIES 1000
+
+/* Room for a pid, a newline, and what is left of a longer pid that was there before. */
+#define CONTENT_SIZE 64
+
+enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_REFUSED };
+
+/* ---- content ---- */
+
+/* Reads the pid in the file. Returns it, 0 when there is none, -1 when it is no pidfile. */
+static long read_pid(int descriptor)
+{
+    char text[CONTENT_SIZE];
+    ssize_t length = pread(descriptor, text, sizeof text - 1, 0);
+
+    if (length == -1 || length == (ssize_t)sizeof text - 1)
+        return -1;
+    text[length] = '\0';
+    if (strspn(text, "0123456789 \n") != (size_t)length)
+        return -1;
+    return strtol(text, NULL, 10);
+}
+
+/* Writes the pid over the one before and only then cuts the rest: whoever reads meanwhile
+ * finds a whole pid in the first line. Returns 0, or -1 with errno. */
+static int write_pid(int descriptor)
+{
+    char text[CONTENT_SIZE];
+    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    ssize_t written = pwrite(descriptor, text, (size_t)length, 0);
+
+    if (written == -1)
+        return -1;
+    if (written != length) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return ftruncate(descriptor, length);
+}
+
+/* ---- opening ---- */
+
+/* Keeps the path, made absolute. Returns 0, or -1 with errno. */
+static int keep_path(struct pidfile *pidfile, const char *path)
+{
+    size_t used = 0;
+
+    if (path[0] != '/') {
+        if (getcwd(pidfile->path, sizeof pidfile->path - 1) == NULL) {
+            if (errno == ERANGE)
+                errno = ENAMETOOLONG;
+            return -1;
+        }
+        used = strlen(pidfile->path);
+        if (used > 1) /* two slashes at the front may mean something else (POSIX, 4.13) */
+            pidfile->path[used++] = '/';
+    }
+    if (strlen(path) >= sizeof pidfile->path - used) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(pidfile->path + used, path);
+    return 0;
+}
+
+static int refuse_open(const char *path)
+{
+    int error = errno;
+    const char *slash = strrchr(path, '/');
+
+    if (error == ENOENT && slash != NULL && slash != path && slash[1] != '\0')
+        log_error("cannot open the pidfile '%s' (-P): there is no folder '%.*s'; make it, or "
+                  "choose another", path, (int)(slash - path), path);
+    else if (error == ENAMETOOLONG)
+        log_error("cannot open the pidfile (-P): its path is too long, or a name in it; choose a "
+                  "shorter one");
+    else if (error == ELOOP)
+        log_error("cannot open the pidfile '%s' (-P): it is a symbolic link; name the file itself",
+                  path);
+    else
+        log_error("cannot open the pidfile '%s' (-P): %s%s", path, strerror(error),
+                  error == EACCES ? "; choose a folder in which you may write" : "");
+    return -1;
+}
+
+static enum attempt refuse_alien(const char *path)
+{
+    log_error("'%s' is not a pidfile (-P), and is left alone: it holds something else; choose "
+              "another name", path);
+    return ATTEMPT_REFUSED;
+}
+
+/* Who owns the file, or has it by another name, could write another pid into it. */
+static enum attempt refuse_owner(const char *path, const struct stat *status)
+{
+    if (status->st_nlink > 1)
+        log_error("the pidfile '%s' (-P) has another name as well; remove it", path);
+    else
+        log_error("the pidfile '%s' (-P) belongs to user %ld; remove it", path,
+                  (long)status->st_uid);
+    return ATTEMPT_REFUSED;
+}
+
+/* Somebody holds the lock: names him, unless he has gone meanwhile. */
+static enum attempt refuse_second(int descriptor, const char *path)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    long pid;
+
+    if (fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
+        return ATTEMPT_AGAIN;
+    /* A process of another machine or pid namespace has no pid here: what the file says. */
+    pid = lock.l_type != F_UNLCK && lock.l_pid > 0 ? (long)lock.l_pid : read_pid(descriptor);
+    if (pid > 0 && lock.l_type == F_RDLCK)
+        log_error("pid %ld is no server, but holds '%s' (-P) as one that reads it; end it, or choose "
+                  "another pidfile", pid, path);
+    else if (pid > 0)
+        log_error("pid %ld is running already and holds '%s' (-P); stop it first, or choose "
+                  "another pidfile", pid, path);
+    else
+        log_error("another process holds '%s' (-P); stop it first, or choose another pidfile",
+                  path);
+    return ATTEMPT_REFUSED;
+}
+
+/* Whether the path leads to the file that is open. */
+static bool is_in_place(const struct pidfile *pidfile)
+{
+    struct stat named, opened;
+
+    return lstat(pidfile->path, &named) == 0 && fstat(pidfile->descriptor, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+/* Locks the whole file. Returns 0, or -1 with errno; EAGAIN when another process has it. */
+static int lock_file(int descriptor)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fcntl(descriptor, F_SETLK, &lock) == 0)
+        return 0;
+    if (errno == EACCES) /* POSIX leaves the choice between the two */
+        errno = EAGAIN;
+    return -1;
+}
+
+/* One attempt to lock what is open and write to it. */
+static enum attempt take_opened(struct pidfile *pidfile)
+{
+    struct stat status;
+
+    if (fstat(pidfile->descriptor, &status) == -1 || !S_ISREG(status.st_mode))
+        return refuse_alien(pidfile->path);
+    if (status.st_nlink > 1 || (status.st_uid != geteuid() && status.st_uid != 0))
+        return refuse_owner(pidfile->path, &status);
+    if (lock_file(pidfile->descriptor) == -1) {
+        if (errno == EAGAIN)
+            return refuse_second(pidfile->descriptor, pidfile->path);
+        log_error("cannot lock the pidfile '%s' (-P): %s; choose a folder on a local file system",
+                  pidfile->path, strerror(errno));
+        return ATTEMPT_REFUSED;
+    }
+    /* Its owner may have removed it between our open and our lock: then what is locked is
+     * not what the next server opens. */
+    if (!is_in_place(pidfile))
+        return ATTEMPT_AGAIN;
+    if (read_pid(pidfile->descriptor) == -1)
+        return refuse_alien(pidfile->path);
+    if (write_pid(pidfile->descriptor) == -1) {
+        log_error("cannot write the pidfile '%s' (-P): %s", pidfile->path, strerror(errno));
+        pidfile_close(pidfile);
+        return ATTEMPT_REFUSED;
+    }
+    return ATTEMPT_DONE;
+}
+
+/* Closing drops the lock, if we have it. */
+static void let_go(struct pidfile *pidfile)
+{
+    if (pidfile->descriptor != -1)
+        close(pidfile->descriptor);
+    pidfile->descriptor = -1;
+}
+
+int pidfile_open(struct pidfile *pidfile, const char *path)
+{
+    enum attempt attempt = ATTEMPT_AGAIN;
+
+    pidfile->descriptor = -1;
+    if (keep_path(pidfile, path) == -1)
+        return refuse_open(path);
+    for (int tries = 0; tries < LOCK_TRIES && attempt == ATTEMPT_AGAIN; tries++) {
+        /* O_NONBLOCK: a FIFO must not hold us. It means nothing to a file. */
+        pidfile->descriptor = open(
+            pidfile->path,
+            O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+            S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+        if (pidfile->descriptor == -1)
+            return refuse_open(path);
+        attempt = take_opened(pidfile);
+        if (attempt != ATTEMPT_DONE)
+            let_go(pidfile);
+    }
+    if (attempt == ATTEMPT_AGAIN)
+        log_error("cannot lock the pidfile '%s' (-P): others keep replacing it", path);
+    return attempt == ATTEMPT_DONE ? 0 : -1;
+}
+
+/* ---- another program in the same process ---- */
+
+int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)
+{
+    struct stat status;
+    const char *why;
+
+    pidfile->descriptor = descriptor;
+    if (fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode))
+        why = "it is not a file";
+    else if (keep_path(pidfile, path) == 0 && lock_file(descriptor) == 0 &&
+             write_pid(descriptor) == 0 && fcntl(descriptor, F_SETFD, FD_CLOEXEC) != -1)
+        return 0;
+    else
+        why = errno == EAGAIN ? "another process has locked it" : strerror(errno);
+    log_error("cannot take over the pidfile '%s' (-P) as descriptor %d: %s", path, descriptor, why);
+    pidfile->descriptor = -1;
+    return -1;
+}
+
+/* ---- closing ---- */
+
+void pidfile_close(struct pidfile *pidfile)
+{
+    if (pidfile->descriptor == -1)
+        return;
+    /* Still locked: whoever opens it before it is removed finds that out, and tries again.
+     * Emptied also when the path leads elsewhere, as it may after a chroot. */
+    if ((!is_in_place(pidfile) || unlink(pidfile->path) == -1) &&
+        ftruncate(pidfile->descriptor, 0) == -1)
+        log_error("cannot remove or empty the pidfile '%s' (-P): %s", pidfile->path,
+                  strerror(errno));
+    let_go(pidfile);
+}

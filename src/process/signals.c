@@ -1,0 +1,111 @@
+/* signals.c: see signals.h. */
+#include "process/signals.h"
+
+#include <stddef.h>
+#include <sys/select.h>
+
+static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
+enum { HEEDED = sizeof heeded / sizeof heeded[0] };
+
+/* A write fails instead: to a pipe or socket without a reader, beyond RLIMIT_FSIZE, and the last
+ * one, to a terminal from the background (stty tostop), goes through. */
+static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
+enum { IGNORED = sizeof ignored / sizeof ignored[0] };
+
+static volatile sig_atomic_t seen[HEEDED];
+static sigset_t wait_mask;
+
+static void record(int number)
+{
+    for (size_t i = 0; i < HEEDED; i++)
+        if (heeded[i] == number)
+            seen[i] = 1;
+}
+
+static int ignore_signals(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    for (size_t i = 0; i < IGNORED; i++)
+        if (sigaction(ignored[i], &ignore, NULL) == -1)
+            return -1;
+    return 0;
+}
+
+int signals_open(void)
+{
+    /* A child that is stopped, or goes on, has not ended. */
+    struct sigaction action = {.sa_handler = record, .sa_flags = SA_NOCLDSTOP};
+    sigset_t blocked;
+
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < HEEDED; i++)
+        sigaddset(&blocked, heeded[i]);
+    if (sigprocmask(SIG_BLOCK, &blocked, &wait_mask) == -1)
+        return -1;
+    /* Whoever started us may have blocked or ignored some of them; we mean to hear them. */
+    for (size_t i = 0; i < HEEDED; i++)
+        sigdelset(&wait_mask, heeded[i]);
+    /* No signal holds back another: the handler only records, and all that are pending are
+     * heard in one wait. */
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < HEEDED; i++)
+        if (sigaction(heeded[i], &action, NULL) == -1)
+            return -1;
+    return ignore_signals();
+}
+
+void signals_without_children(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN, .sa_flags = SA_NOCLDWAIT};
+
+    sigaction(SIGCHLD, &ignore, NULL);
+}
+
+const sigset_t *signals_wait_mask(void)
+{
+    return &wait_mask;
+}
+
+void signals_hear(void)
+{
+    const struct timespec zero = {0, 0};
+    sigset_t pending;
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    for (size_t i = 0; i < HEEDED; i++)
+        if (sigismember(&pending, heeded[i]) == 1) {
+            (void)pselect(0, NULL, NULL, NULL, &zero, &wait_mask);
+            return;
+        }
+}
+
+bool signals_take(int number)
+{
+    for (size_t i = 0; i < HEEDED; i++)
+        if (heeded[i] == number && seen[i]) {
+            seen[i] = 0;
+            return true;
+        }
+    return false;
+}
+
+void signals_child(void)
+{
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    sigset_t ends;
+
+    sigaction(SIGTERM, &standard, NULL);
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &ends, NULL);
+}
+
+void signals_alone(void)
+{
+    (void)ignore_signals();
+    signal(SIGHUP, SIG_IGN); /* there is no parent who would deal with them */
+    signal(SIGUSR1, SIG_IGN);
+    signals_child();
+}

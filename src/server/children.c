@@ -1,0 +1,192 @@
+/* children.c: see children.h. */
+#include "server/children.h"
+
+#include "base/clock.h"
+#include "platform/platform.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The count of one source, while it has live children. */
+struct source_count {
+    struct source source;
+    size_t live;
+    struct source_count *chain; /* the next with this hash, or the next free one */
+};
+
+struct children {
+    size_t capacity, live;
+    unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
+    uint64_t salt;
+    struct child *oldest, *youngest;
+    struct child *free_child; /* entries are used again from this list ... */
+    struct source_count *free_source;
+    size_t used; /* ... and taken fresh, both kinds, from here on: untouched memory is free */
+    size_t used_sources;
+    struct child **by_id;
+    struct source_count **by_source;
+    struct child *entries;
+    struct source_count *sources;
+};
+
+struct children *children_new(size_t capacity)
+{
+    struct children *children;
+    size_t chains = 2, size;
+    unsigned shift = 63;
+    char *memory;
+
+    for (; chains < capacity; chains *= 2)
+        shift--;
+    size = sizeof *children + chains * (sizeof *children->by_id + sizeof *children->by_source) +
+           capacity * (sizeof *children->entries + sizeof *children->sources);
+    memory = platform_private_memory(size);
+    if (memory == NULL)
+        return NULL;
+    children = (void *)memory;
+    children->capacity = capacity;
+    children->shift = shift;
+    children->salt = ((uint64_t)(clock_seconds() * 1e9) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+    children->by_id = (void *)(memory += sizeof *children);
+    children->by_source = (void *)(memory += chains * sizeof *children->by_id);
+    children->entries = (void *)(memory += chains * sizeof *children->by_source);
+    children->sources = (void *)(memory + capacity * sizeof *children->entries);
+    return children;
+}
+
+/* Multiply-shift hashing (Dietzfelbinger et al., 1997): the top bits of the product with a
+ * random odd factor, of which a client knows nothing. Every bit of the value reaches them,
+ * and two values share a chain about as seldom as chance has it. */
+static size_t hash(const struct children *children, uint64_t value)
+{
+    return (size_t)((value * children->salt) >> children->shift);
+}
+
+static struct source_count **source_chain(const struct children *children, struct source source)
+{
+    return &children->by_source[hash(children, source.net + source.kind)];
+}
+
+static struct source_count *find_source(const struct children *children, struct source source)
+{
+    struct source_count *each = *source_chain(children, source);
+
+    while (each != NULL && !source_equal(each->source, source))
+        each = each->chain;
+    return each;
+}
+
+/* Counts one more live child of `source`. There are never more sources than children. */
+static struct source_count *count_source(struct children *children, struct source source)
+{
+    struct source_count *count = find_source(children, source);
+    struct source_count **chain = source_chain(children, source);
+
+    if (count == NULL) {
+        count = children->free_source;
+        if (count != NULL)
+            children->free_source = count->chain;
+        else
+            count = &children->sources[children->used_sources++];
+        *count = (struct source_count){.source = source, .chain = *chain};
+        *chain = count;
+    }
+    count->live++;
+    return count;
+}
+
+static void uncount_source(struct children *children, struct source_count *count)
+{
+    struct source_count **link = source_chain(children, count->source);
+
+    if (--count->live > 0)
+        return;
+    while (*link != count)
+        link = &(*link)->chain;
+    *link = count->chain;
+    count->chain = children->free_source;
+    children->free_source = count;
+}
+
+struct child *children_add(struct children *children, int64_t id, const struct peer *peer,
+                           double since)
+{
+    struct child **chain = &children->by_id[hash(children, (uint64_t)id)];
+    struct child *child = children->free_child;
+
+    if (children->live == children->capacity || children_find(children, id) != NULL)
+        return NULL;
+    if (child != NULL)
+        children->free_child = child->chain;
+    else
+        child = &children->entries[children->used++];
+    *child = (struct child){.id = id, .peer = *peer, .since = since, .chain = *chain};
+    *chain = child;
+    child->source = count_source(children, address_source(peer));
+    child->older = children->youngest;
+    if (child->older != NULL)
+        child->older->younger = child;
+    else
+        children->oldest = child;
+    children->youngest = child;
+    children->live++;
+    return child;
+}
+
+struct child *children_find(struct children *children, int64_t id)
+{
+    struct child *each = children->by_id[hash(children, (uint64_t)id)];
+
+    while (each != NULL && each->id != id)
+        each = each->chain;
+    return each;
+}
+
+void children_leave_source(struct children *children, struct child *child)
+{
+    if (child->source != NULL)
+        uncount_source(children, child->source);
+    child->source = NULL;
+}
+
+void children_remove(struct children *children, struct child *child)
+{
+    struct child **link = &children->by_id[hash(children, (uint64_t)child->id)];
+
+    while (*link != child)
+        link = &(*link)->chain;
+    *link = child->chain;
+    *(child->older != NULL ? &child->older->younger : &children->oldest) = child->younger;
+    *(child->younger != NULL ? &child->younger->older : &children->youngest) = child->older;
+    children_leave_source(children, child);
+    child->chain = children->free_child;
+    children->free_child = child;
+    children->live--;
+}
+
+size_t children_live(const struct children *children)
+{
+    return children->live;
+}
+
+size_t children_from(const struct children *children, const struct peer *peer)
+{
+    const struct source_count *count = find_source(children, address_source(peer));
+
+    return count != NULL ? count->live : 0;
+}
+
+size_t children_most_from_one(const struct children *children)
+{
+    size_t most = 0;
+
+    for (const struct child *each = children->oldest; each != NULL; each = each->younger)
+        if (each->source != NULL && each->source->live > most)
+            most = each->source->live;
+    return most;
+}
+
+struct child *children_oldest(const struct children *children)
+{
+    return children->oldest;
+}

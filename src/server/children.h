@@ -1,0 +1,72 @@
+/*
+ * children.h: the table of live children, by id and in order of age, counted by source.
+ *
+ * A child is live from the moment it is registered until it is reaped. Its id is its pid;
+ * servers of the family without processes number their clients. The table holds at most
+ * as many as it was made for, and makes no system call.
+ *
+ * Invariants: children_live is the number of entries; the counts of all sources add up to
+ * it; an id is there once.
+ *
+ * Cost: add, find and remove are constant (chained hashing, at least a chain for each
+ * entry, chains salted so that a client cannot choose addresses that share one). Visiting
+ * all is linear in the live ones. About 200 bytes an entry, in memory that children do
+ * not inherit (platform.h), so a large table makes no fork dearer.
+ */
+#ifndef CHILDREN_H
+#define CHILDREN_H
+
+#include "base/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct children;
+
+struct child {
+    int64_t id;
+    struct peer peer;
+    struct peer client; /* whom a PROXY header named, as the child says; AF_UNSPEC: nobody */
+    double since;       /* when it was accepted: clock.h */
+
+    /* What the child said when it signed off; so is `client`. */
+    bool signed_off;
+    int ending;  /* enum session_ending */
+    int problem; /* enum proxy_problem */
+    uint64_t in, out;
+
+    int told;  /* the signal that the stopping server has passed on; 0: none */
+    void *own; /* the model's: a thread, a session */
+
+    /* The table's. */
+    struct child *older, *younger; /* in order of age */
+    struct child *chain;           /* the next with this hash, or the next free one */
+    struct source_count *source; /* NULL: it has left it */
+};
+
+/* A table for `capacity` children. NULL with errno on failure. Never given back. */
+struct children *children_new(size_t capacity);
+
+/* Registers a child. NULL when the table is full or the id is there already. */
+struct child *children_add(struct children *children, int64_t id, const struct peer *peer,
+                           double since);
+
+struct child *children_find(struct children *children, int64_t id);
+void children_remove(struct children *children, struct child *child);
+
+/* Counts it no more for its source, as it has signed off: it is live until it is removed. */
+void children_leave_source(struct children *children, struct child *child);
+
+size_t children_live(const struct children *children);
+
+/* How many live children serve the source of `peer`, and have not left it. */
+size_t children_from(const struct children *children, const struct peer *peer);
+
+/* The most live children of one source. Linear in the live ones: for a status line. */
+size_t children_most_from_one(const struct children *children);
+
+/* The oldest child, NULL when there is none; `->younger` leads to all others. */
+struct child *children_oldest(const struct children *children);
+
+#endif

@@ -1,0 +1,123 @@
+/* inetd.c: see inetd.h. */
+#include "server/inetd.h"
+
+#include "base/descriptors.h"
+#include "platform/platform.h"
+#include "process/confine.h"
+#include "process/identity.h"
+#include "process/inherited.h"
+#include "process/log.h"
+#include "process/signals.h"
+#include "process/title.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What is wrong with standard input; NULL: nothing. */
+static const char *defect(void)
+{
+    switch (descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_TYPE)) {
+    case -1:
+        return "it is not a socket; -i is for inetd, xinetd and systemd sockets with Accept=yes";
+    case SOCK_STREAM:
+        break;
+    default:
+        return "it is not a stream socket; the service has to be one of tcp";
+    }
+    return descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) > 0
+               ? "it listens, and is no connection; say nowait, or Accept=yes"
+               : NULL;
+}
+
+static bool is_same_file(int one, int other)
+{
+    struct stat first, second;
+
+    return fstat(one, &first) == 0 && fstat(other, &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+/* Leaves the connection as descriptor 0 and nowhere else. Returns 0, or -1 with errno. */
+static int keep_to_one(void)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    if (null == -1 || dup2(null, STDOUT_FILENO) == -1)
+        return -1;
+    if (is_same_file(STDERR_FILENO, STDIN_FILENO) && dup2(null, STDERR_FILENO) == -1)
+        return -1;
+    inherited_close_from(STDERR_FILENO + 1);
+    return fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) & ~O_NONBLOCK);
+}
+
+/* Finds out who the client is. Returns false when it is gone already. */
+static bool name_peer(struct client *client)
+{
+    struct sockaddr_storage own;
+    socklen_t length = sizeof own;
+
+    if (getsockname(client->descriptor, (struct sockaddr *)&own, &length) == -1)
+        return false;
+    client->peer.name.any.sa_family = AF_UNIX; /* stays so: these have no name */
+    length = sizeof client->peer.name;
+    return own.ss_family == AF_UNIX ||
+           getpeername(client->descriptor, &client->peer.name.any, &length) == 0;
+}
+
+static void serve_client(struct server *server, const struct client *client, char *buffer)
+{
+    struct session session;
+    struct record record;
+    struct child *child = server_began(server, getpid(), client);
+    char from[ADDRESS_TEXT_MAX];
+
+    title_set(peer_text(&client->peer, from));
+    listeners_prepare(client->descriptor, &client->peer, server->options->service.idle);
+    confine_child(true, 0);
+    session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
+    session_run(&session);
+    close(client->descriptor);
+    record = ledger_record(getpid(), &session);
+    if (server_signed_off(server, &record) != NULL)
+        server_ended(server, child, 0);
+}
+
+int inetd_serve(const struct options *options)
+{
+    struct client client = {.descriptor = STDIN_FILENO};
+    char *buffer = session_only_buffer(&options->service);
+    const char *wrong = defect();
+    struct identity identity;
+    struct server *server;
+
+    /* Before anything else can fail: what is said until then may be sent to the client. */
+    if (wrong != NULL) {
+        log_error("cannot serve standard input (-i): %s", wrong);
+        return -1;
+    }
+    if (buffer == NULL || keep_to_one() == -1) {
+        log_error("cannot serve standard input (-i): %s", strerror(errno));
+        return -1;
+    }
+    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_started(); /* nobody waits to see how it starts */
+    if (identity_find(&identity, options->user, options->root) == -1)
+        return -1;
+    signals_alone();
+    if (!name_peer(&client)) {
+        log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
+        return 0;
+    }
+    if ((server = server_open(options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
+        return -1;
+    platform_forbid_privileges();
+    if (server_admit(server, &client))
+        serve_client(server, &client, buffer);
+    return 0;
+}

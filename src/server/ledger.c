@@ -1,0 +1,200 @@
+/* ledger.c: see ledger.h. */
+#include "server/ledger.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEDGER_MARK UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
+
+_Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(uint64_t) &&
+                   sizeof(struct record) == 11 * sizeof(uint64_t) &&
+                   sizeof(struct record) < _POSIX_PIPE_BUF,
+               "a record has gaps, or could be torn");
+
+/* How long a child tries to write, on a full ledger above all, and how often it looks. */
+#define WRITE_TRIES 100
+#define WRITE_PAUSE 0.01
+
+/* After a read that fails for no reason of its own: a server that watches the ledger would find
+ * it readable at once, again and again. Seconds. */
+#define READ_PAUSE 0.01
+
+static int set_flags(int descriptor, bool blocks)
+{
+    if (!blocks && fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    return fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+}
+
+int ledger_open(struct ledger *ledger, enum ledger_writer writer)
+{
+    int ends[2];
+
+    memset(ledger, 0, sizeof *ledger);
+    if (pipe(ends) == -1)
+        return -1;
+    ledger->read_end = ends[0];
+    ledger->write_end = ends[1];
+    if (set_flags(ends[0], false) == 0 && set_flags(ends[1], writer == LEDGER_WAITS) == 0)
+        return 0;
+    ledger_close(ledger);
+    return -1;
+}
+
+void ledger_adopt(struct ledger *ledger, int read_end, int write_end)
+{
+    memset(ledger, 0, sizeof *ledger);
+    ledger->read_end = read_end;
+    ledger->write_end = write_end;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    close(ledger->read_end);
+    close(ledger->write_end);
+}
+
+/* A sum to which every bit of every word counts, and the order of the words. */
+static uint64_t seal_of(const struct record *record)
+{
+    uint64_t words[offsetof(struct record, seal) / sizeof(uint64_t)], seal = 0;
+
+    memcpy(words, record, sizeof words);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        seal = (seal << 13 | seal >> 51) ^ words[i];
+    return seal;
+}
+
+void ledger_put_client(struct record *record, const struct peer *client)
+{
+    record->family = client->name.any.sa_family;
+    if (record->family == AF_INET) {
+        record->port = client->name.v4.sin_port;
+        memcpy(record->address, &client->name.v4.sin_addr, 4);
+    } else if (record->family == AF_INET6) {
+        record->port = client->name.v6.sin6_port;
+        memcpy(record->address, &client->name.v6.sin6_addr, 16);
+    }
+}
+
+struct record ledger_record(int64_t id, const struct session *session)
+{
+    struct record record = {.id = id,
+                            .in = session->in,
+                            .out = session->out,
+                            .ending = session->ending,
+                            .problem = session->problem};
+
+    if (session->proxied)
+        ledger_put_client(&record, &session->peer);
+    return record;
+}
+
+bool ledger_client(const struct record *record, struct peer *client)
+{
+    bool known = record->family == AF_INET || record->family == AF_INET6 ||
+                 record->family == AF_UNIX;
+
+    if (!known || record->port > UINT16_MAX)
+        return false;
+    memset(client, 0, sizeof *client); /* no zone: no header names one */
+    client->name.any.sa_family = (sa_family_t)record->family;
+    if (record->family == AF_INET) {
+        client->name.v4.sin_port = (in_port_t)record->port;
+        memcpy(&client->name.v4.sin_addr, record->address, 4);
+    } else if (record->family == AF_INET6) {
+        client->name.v6.sin6_port = (in_port_t)record->port;
+        memcpy(&client->name.v6.sin6_addr, record->address, 16);
+    }
+    return true;
+}
+
+int ledger_write(int write_end, struct record *record)
+{
+    record->mark = LEDGER_MARK;
+    record->seal = seal_of(record);
+    for (int tries = 0; tries < WRITE_TRIES; tries++) {
+        if (write(write_end, record, sizeof *record) != -1)
+            return 0;
+        if (errno == EPIPE)
+            return -1; /* the parent is gone, and with it whoever would read this */
+        if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
+            clock_sleep(WRITE_PAUSE);
+    }
+    return -1;
+}
+
+int ledger_sign_off(int write_end, int64_t id, const struct session *session)
+{
+    struct record record = ledger_record(id, session);
+
+    return ledger_write(write_end, &record);
+}
+
+/* Drops the first `size` bytes held. */
+static void drop(struct ledger *ledger, size_t size)
+{
+    ledger->held -= size;
+    memmove(ledger->batch, ledger->batch + size, ledger->held);
+}
+
+/* Reads more behind what is held. Returns whether a whole record may be there now. A read
+ * that did not fill its room has emptied the pipe, so the next one is left out, once. */
+static int fill(struct ledger *ledger)
+{
+    size_t room = sizeof ledger->batch - ledger->held;
+    ssize_t size;
+
+    if (ledger->emptied) {
+        ledger->emptied = 0;
+        return 0;
+    }
+    do
+        size = read(ledger->read_end, ledger->batch + ledger->held, room);
+    while (size == -1 && errno == EINTR);
+    if (size > 0) {
+        ledger->held += (size_t)size;
+        /* Where that was no whole record, this very call has said that there is none. */
+        ledger->emptied = (size_t)size < room && ledger->held >= sizeof(struct record);
+    } else if (size == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        clock_sleep(READ_PAUSE);
+    }
+    return ledger->held >= sizeof(struct record);
+}
+
+/* Whether a record begins at the first byte held. */
+static int whole_record(const struct ledger *ledger, struct record *record)
+{
+    memcpy(record, ledger->batch, sizeof *record);
+    return record->mark == LEDGER_MARK && record->seal == seal_of(record);
+}
+
+/* Skips the first byte, which begins no record, and all up to where one may begin. */
+static void skip_junk(struct ledger *ledger)
+{
+    uint64_t mark = LEDGER_MARK;
+    size_t at = 1;
+
+    while (at + sizeof mark <= ledger->held && memcmp(ledger->batch + at, &mark, sizeof mark) != 0)
+        at++;
+    ledger->junk += at;
+    drop(ledger, at);
+}
+
+int ledger_take(struct ledger *ledger, struct record *record)
+{
+    while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
+        if (whole_record(ledger, record)) {
+            drop(ledger, sizeof *record);
+            return 1;
+        }
+        skip_junk(ledger);
+    }
+    return 0;
+}

@@ -1,0 +1,259 @@
+/* options.c: see options.h. */
+#include "server/options.h"
+
+#include "base/arguments.h"
+#include "process/log_sink.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Above what one kernel can have as processes (PID_MAX_LIMIT, 4194304 on Linux). */
+#define CONNECTIONS_MAX 4194304
+#define MESSAGE_SIZE_MAX 65536
+
+/* Options that have only a long form. */
+enum { OPTION_PROXY = UCHAR_MAX + 1 };
+
+static const struct argument table[] = {
+    {'1', "print-address", NULL, "print each bound address on standard output"},
+    {'A', "allow", "BLOCK", "serve these, only"},
+    {'X', "deny", "BLOCK", "refuse these"},
+    {'b', "backlog", "N", "connections that the kernel queues (4096)"},
+    {'c', "max-connections", "N", "live connections; more are deferred (1024)"},
+    {'C', "max-per-source", "N", "live connections a source; more refused (0: any)"},
+    {'d', "daemon", NULL, "detach when ready"},
+    {'i', "inetd", NULL, "serve stdin only"},
+    {'g', "grace", "TIME", "how long a drain waits for clients (10s)"},
+    {'G', "greeting", "TEXT", "send this on accept (%t time, %a client)"},
+    {'l', "listen", "ADDRESS", "port, host:port, *:port or /path (localhost:echo)"},
+    {'m', "reply", "TEXT", "reply to each message (%m it, %q quoted, %t, %a)"},
+    {'P', "pidfile", "FILE", "write its pid here"},
+    {'r', "root", "FOLDER", "chroot once bound"},
+    {'s', "syslog", "FACILITY", "log to syslogd: daemon, user, local0 ... local7"},
+    {'t', "idle", "TIME", "end it when nothing moves so long (10m; 0: never)"},
+    {'T', "lifetime", "TIME", "end it after this time (0: never)"},
+    {'u', "user", "NAME", "become user[:group] once it listens; root: nobody"},
+    {'w', "delay", "TIME", "wait once before the first read (0)"},
+    {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
+    {OPTION_PROXY, "proxy", "BLOCK", "require and believe PROXY headers from these"},
+    {'q', "quiet", NULL, "log errors only"},
+    {'v', "verbose", NULL, "log each client"},
+    {'V', "version", NULL, "print the version"},
+    {'h', "help", NULL, "print this help"},
+    {0, NULL, NULL, NULL},
+};
+
+static const struct options defaults = {
+    .backlog = 4096,
+    .max_connections = 1024,
+    .grace = 10,
+    .facility = -1,
+    .verbosity = LOG_NORMAL,
+    .service = {.message_size = 1024, .idle = 600},
+};
+
+static int add_listen(struct options *options, const struct arguments *arguments)
+{
+    const char *problem;
+
+    if (options->listen_count == OPTIONS_LISTEN_MAX)
+        return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
+                                 OPTIONS_LISTEN_MAX);
+    if (address_split(arguments->value, &options->listen[options->listen_count].endpoint,
+                      &problem) == -1)
+        return arguments_misused(arguments,
+                                 "option -l, --listen: '%s': %s "
+                                 "(port, host:port, *:port, [::1]:port or /path)",
+                                 arguments->value, problem);
+    options->listen[options->listen_count++].text = arguments->value;
+    return 0;
+}
+
+static int add_rule(struct access *access, const struct arguments *arguments,
+                    enum access_rule rule)
+{
+    struct block block;
+    char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];
+
+    if (block_parse(arguments->value, &block, problem) == -1)
+        return arguments_misused(
+            arguments, "option %s: '%s': %s (address or address/length, such as 10.0.0.0/8)",
+            arguments_form(arguments->current, form), arguments->value, problem);
+    if (access_add(access, rule, &block) == -1)
+        return arguments_misused(arguments, "option %s: no memory",
+                                 arguments_form(arguments->current, form));
+    return 0;
+}
+
+static int set_facility(const struct arguments *arguments, int *facility)
+{
+    *facility = log_sink_facility(arguments->value);
+    if (*facility == -1)
+        return arguments_reject(arguments,
+                                "a facility (user, mail, daemon, auth, local0 ... local7)");
+    return 0;
+}
+
+/* Who that is, identity.h finds out. */
+static int set_user(const struct arguments *arguments, const char **user)
+{
+    const char *colon = strchr(arguments->value, ':');
+
+    if (colon == arguments->value || (colon != NULL && colon[1] == '\0'))
+        return arguments_reject(arguments, "a user or user:group");
+    *user = arguments->value;
+    return 0;
+}
+
+static int set_size(const struct arguments *arguments, long lowest, long highest, size_t *size)
+{
+    long number;
+
+    if (arguments_number(arguments, lowest, highest, &number) == -1)
+        return -1;
+    *size = (size_t)number;
+    return 0;
+}
+
+static int set_backlog(const struct arguments *arguments, int *backlog)
+{
+    size_t size;
+
+    if (set_size(arguments, 1, 65535, &size) == -1)
+        return -1;
+    *backlog = (int)size;
+    return 0;
+}
+
+static int set_reply(const struct arguments *arguments, bool with_message,
+                     const struct reply **reply)
+{
+    const char *problem;
+    struct reply *compiled = reply_compile(arguments->value, with_message, &problem);
+
+    if (compiled == NULL)
+        return arguments_reject(arguments, problem);
+    reply_free((struct reply *)*reply); /* an earlier one; the last one stays */
+    *reply = compiled;
+    return 0;
+}
+
+/* Takes one option. Returns 0, or -1 when its value is wrong (said). */
+static int take(struct options *options, const struct arguments *arguments)
+{
+    struct service *service = &options->service;
+
+    switch (arguments->current->letter) {
+    case '1': options->print_address = true; return 0;
+    case 'A': return add_rule(&options->access, arguments, ACCESS_ALLOW);
+    case 'X': return add_rule(&options->access, arguments, ACCESS_DENY);
+    case OPTION_PROXY: return add_rule(&service->proxies, arguments, ACCESS_ALLOW);
+    case 's': return set_facility(arguments, &options->facility);
+    case 'd': options->daemon = true; return 0;
+    case 'i': options->inetd = true; return 0;
+    case 'P': options->pidfile = arguments->value; return 0;
+    case 'r': options->root = arguments->value; return 0;
+    case 'u': return set_user(arguments, &options->user);
+    case 'b': return set_backlog(arguments, &options->backlog);
+    case 'c':
+        options->max_connections_given = true;
+        return set_size(arguments, 1, CONNECTIONS_MAX, &options->max_connections);
+    case 'C': return set_size(arguments, 0, CONNECTIONS_MAX, &options->max_per_source);
+    case 'g': return arguments_duration(arguments, &options->grace);
+    case 'G': return set_reply(arguments, false, &service->greeting);
+    case 'l': return add_listen(options, arguments);
+    case 'm': return set_reply(arguments, true, &service->reply);
+    case 't': return arguments_duration(arguments, &service->idle);
+    case 'T': return arguments_duration(arguments, &service->lifetime);
+    case 'w': return arguments_duration(arguments, &service->delay);
+    case 'z': return set_size(arguments, 1, MESSAGE_SIZE_MAX, &service->message_size);
+    case 'q': options->verbosity = LOG_QUIET; return 0;
+    case 'v':
+        if (options->verbosity < LOG_MESSAGES)
+            options->verbosity++;
+        return 0;
+    default: return 0;
+    }
+}
+
+/* What -i rules out: it has no listener, and nobody waits for it to be ready. */
+static int check_inetd(const struct options *options, const struct arguments *arguments)
+{
+    const char *other = options->listen_count > 0    ? "-l, --listen"
+                        : options->daemon            ? "-d, --daemon"
+                        : options->pidfile != NULL   ? "-P, --pidfile"
+                        : options->print_address     ? "-1, --print-address"
+                                                     : NULL;
+
+    if (other == NULL)
+        return 0;
+    return arguments_misused(arguments, "option -i, --inetd: it serves the one connection on "
+                                        "standard input; leave out %s", other);
+}
+
+/* What only the whole command line shows. */
+static int check_whole(struct options *options, const struct arguments *arguments)
+{
+    const struct service *service = &options->service;
+    const char *problem;
+
+    if (optind < arguments->argc)
+        return arguments_misused(arguments, "unexpected argument '%s'; addresses are given with -l",
+                                 arguments->argv[optind]);
+    if (options->inetd && check_inetd(options, arguments) == -1)
+        return -1;
+    if (service->reply != NULL &&
+        reply_size_max(service->reply, service->message_size) > REPLY_SIZE_MAX)
+        return arguments_misused(arguments,
+                                 "option -m, --reply: a reply could exceed %lu bytes; "
+                                 "use a smaller -z, --message-size",
+                                 REPLY_SIZE_MAX);
+    options->listen_given = options->listen_count > 0;
+    if (!options->listen_given) {
+        options->listen[0].text = "localhost:echo";
+        (void)address_split(options->listen[0].text, &options->listen[0].endpoint, &problem);
+        options->listen_count = 1;
+    }
+    return 0;
+}
+
+enum options_outcome options_read(struct options *options, const char *program,
+                                  const char *about, int argc, char **argv)
+{
+    struct arguments arguments = {
+        .program = program, .synopsis = "", .about = about,
+        .list = table, .argc = argc, .argv = argv,
+    };
+    int letter;
+
+    *options = defaults;
+    options->program = program;
+    while ((letter = arguments_next(&arguments)) > 0) {
+        if (letter == 'h') {
+            arguments_help(&arguments);
+            return OPTIONS_DONE;
+        }
+        if (letter == 'V') {
+            printf("%s %s\n", program, VERSION);
+            return OPTIONS_DONE;
+        }
+        if (take(options, &arguments) == -1)
+            return OPTIONS_WRONG;
+    }
+    if (letter == -1 || check_whole(options, &arguments) == -1)
+        return OPTIONS_WRONG;
+    return OPTIONS_SERVE;
+}
+
+void options_reject(const struct options *options, int letter, const char *why)
+{
+    const struct argument *each = table;
+    char form[ARGUMENTS_FORM_MAX];
+
+    while (each->letter != letter)
+        each++;
+    fprintf(stderr, "%s: option %s: %s (see %s --help)\n", options->program,
+            arguments_form(each, form), why, options->program);
+}

@@ -1,0 +1,58 @@
+/*
+ * options.h: the command line of a server, as one struct.
+ *
+ * Each option is checked when it is read: what stands here is valid. Nothing is bound or
+ * resolved yet.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "base/address.h"
+#include "echo/access.h"
+#include "echo/session.h"
+#include "process/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* More -l than anybody types, few enough that the loop over listeners is no cost. */
+#define OPTIONS_LISTEN_MAX 64
+
+struct options {
+    const char *program;
+    struct {
+        const char *text; /* as it was given, for messages */
+        struct endpoint endpoint;
+    } listen[OPTIONS_LISTEN_MAX];
+    size_t listen_count;
+    bool listen_given;     /* not only the default */
+    int backlog;           /* for listen(2) */
+    size_t max_connections;
+    bool max_connections_given;
+    size_t max_per_source; /* 0: no limit */
+    double grace;          /* seconds that a drain waits for children */
+    struct access access;  /* who may be served */
+    const char *user;      /* who to become: user or user:group; NULL: see identity.h */
+    const char *root;      /* where to chroot; NULL: nowhere */
+    const char *pidfile;   /* NULL: none */
+    bool daemon;           /* detach */
+    bool inetd;            /* serve the connection on standard input */
+    int facility;          /* of syslogd; -1: standard error is the log */
+    bool print_address;
+    int verbosity;         /* enum log_level */
+    struct service service;
+};
+
+/* What the caller does after the command line was read. */
+enum options_outcome { OPTIONS_SERVE, OPTIONS_DONE, OPTIONS_WRONG };
+
+/* Reads the command line. OPTIONS_DONE: --help or --version was printed. OPTIONS_WRONG: the
+ * error was said, one line. `about` is the sentence for --help. */
+enum options_outcome options_read(struct options *options, const char *program,
+                                  const char *about, int argc, char **argv);
+
+/* Says a usage error about the option with this letter, found after the reading: "-c, --max...: "
+ * and `why`. */
+void options_reject(const struct options *options, int letter, const char *why);
+
+#endif

@@ -1,0 +1,174 @@
+"""What a connection costs, in counts that do not depend on how busy the machine is."""
+import re
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import BUILD, TOP, Client, children, descriptors, eventually, forks_only, only_for
+
+STATIC = BUILD.name == 'static'
+plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan', 'coverage'),
+                                 reason='what counts or sanitizes has costs of its own')
+CONNECTIONS = 40
+
+
+def serve_some(server, count=CONNECTIONS):
+    """Serves clients one after the other, each reaped before the next comes."""
+    for _ in range(count):
+        with Client(server.address) as client:
+            assert client.echo(b'x' * 64) == b'x' * 64
+        eventually(lambda: not children(server.pid), 'the child is reaped')
+
+
+def listed_calls(path, *what):
+    """A list of system calls at the top of a file: how many of each a `what` costs."""
+    text = (TOP / path).read_text()
+    calls = {}
+    for each in what:
+        listed = re.search(rf'^ \*   {each}  ((?:.|\n)*?)$(?!\n \*  {{5}})', text, re.M).group(1)
+        calls[each] = {name: int(count) for count, name in re.findall(r'(\d+) (\w+)', listed)}
+    return calls
+
+
+class Trace:
+    """strace on a running server and all its children."""
+
+    def __init__(self, server, folder):
+        self.server, self.file = server, folder / 'trace'
+        pids = [server.pid, *(each.pid for each in children(server.pid))]
+        attach = [word for pid in pids for word in ('-p', str(pid))]
+        self.tracer = subprocess.Popen(['strace', '-f', '-qq', '-o', self.file, *attach])
+        statuses = [Path(f'/proc/{pid}/status') for pid in pids]
+        eventually(lambda: all(re.search(r'TracerPid:\t[1-9]', each.read_text())
+                               for each in statuses), 'strace is there')
+
+    def stop(self):
+        self.tracer.terminate()
+        self.tracer.wait()
+
+    def calls(self):
+        """Calls a connection, of the parent and of its children."""
+        self.stop()
+        counts = {'parent': Counter(), 'child': Counter()}
+        for pid, name in re.findall(r'^(\d+) +(\w+)\((?!-1, )', self.file.read_text(), re.M):
+            counts['parent' if int(pid) == self.server.pid else 'child'][name] += 1
+        # A sweep each second, wait4(-1), is nobody's in particular; the rest of it is rounded away.
+        return {who: {name: round(n / CONNECTIONS) for name, n in count.items()
+                      if round(n / CONNECTIONS) > 0} for who, count in counts.items()}
+
+
+@forks_only
+@plain_build
+@pytest.mark.skipif(STATIC, reason='the list is of the default build; musl wraps fork in more')
+def test_system_calls_a_connection_are_those_listed(server, folder):
+    """A call that creeps in, or a list in serve_fork.c that has gone stale."""
+    s = server(verbose=None)
+    serve_some(s, 5)
+    trace = Trace(s, folder)
+    serve_some(s)
+    assert trace.calls() == listed_calls('src/fork/serve_fork.c', 'parent', 'child')
+
+
+@forks_only
+@plain_build
+def test_page_faults_a_connection(server):
+    """Memory that a child touches without need: fork then costs faults as well."""
+    s = server(verbose=None)
+    serve_some(s, 5)
+
+    def faults():  # minor faults of children that were waited for: proc(5)
+        return int(Path(f'/proc/{s.pid}/stat').read_text().rsplit(')', 1)[1].split()[8])
+
+    before = faults()
+    serve_some(s)
+    assert (faults() - before) / CONNECTIONS <= (5 if STATIC else 10) + 0.2
+
+
+@forks_only
+@plain_build
+def test_reaping_does_not_look_at_live_children(server, folder):
+    """The textbook's waitpid(-1): with many live children each end of one walks them all."""
+    s = server('-t', '0', verbose=None)
+    held = [s.connect() for _ in range(100)]
+    for client in held:
+        assert client.echo(b'x') == b'x'
+    trace = Trace(s, folder)
+    start = time.monotonic()
+    for _ in range(CONNECTIONS):
+        with Client(s.address) as client:
+            assert client.echo(b'x') == b'x'
+        eventually(lambda: len(children(s.pid)) == len(held), 'the child is reaped')
+    seconds = time.monotonic() - start
+    trace.calls()
+    waits = re.findall(r'wait4\((-?\d+), ', trace.file.read_text())
+    assert len(waits) >= CONNECTIONS
+    assert waits.count('-1') <= 0.2 * CONNECTIONS + seconds  # a sweep each second is meant
+
+
+@forks_only
+@plain_build
+def test_a_child_has_no_memory_that_it_does_not_need(server):
+    """Memory that something allocated at the start: each mapping more makes every fork dearer, and
+    in a corner of its own it costs each child two page tables."""
+    s = server(verbose=None)
+    client = s.connect()
+    assert client.echo(b'x') == b'x'
+    child, = children(s.pid)
+    stray, program_ends = [], None
+    for line in Path(f'/proc/{child.pid}/maps').read_text().splitlines():
+        start, end, name = re.match(r'(\w+)-(\w+) \S+ \S+ \S+ \S+ *(.*)', line).groups()
+        if name.startswith('/') or (not name and start == program_ends):
+            program_ends = end
+        elif name not in ('[stack]', '[vsyscall]'):
+            stray.append(line)
+    # A dynamic libc keeps the thread's own variables in a mapping that stands alone, and so does
+    # the dynamic linker with what it allocates.
+    assert len(stray) <= (0 if STATIC else 2), stray
+
+
+WAITS = {'selectecho': 'pselect6', 'pollecho': 'ppoll', 'epollecho': 'epoll_pwait'}
+
+
+def calls_in_loop(trace, wait):
+    """Calls a connection or message, but for what depends on who was faster: a first read that
+    came before the client's bytes, with the wait that it costs, and a look for signals."""
+    trace.stop()
+    text = trace.file.read_text()
+    count = Counter(re.findall(r'^\d+ +(\w+)\(', text, re.M))
+    early = len(re.findall(r'^\d+ +read\(.* = -1 EAGAIN', text, re.M))
+    count.subtract({'read': early, wait: early})
+    assert count.pop('rt_sigpending', 0) <= count[wait]
+    return {name: round(n / CONNECTIONS) for name, n in count.items() if round(n / CONNECTIONS) > 0}
+
+
+def listed_in_loop(what, wait):
+    calls = listed_calls('examples/variants/parts/event_loop.h', what)[what]
+    calls[wait] = calls.pop('epoll_pwait')
+    if wait != 'epoll_pwait':
+        calls.pop('epoll_ctl', None)
+    return calls
+
+
+@only_for(*WAITS)
+@plain_build
+@pytest.mark.parametrize('what', ['connection', 'message'])
+def test_system_calls_in_the_loop_are_those_listed(server, server_name, folder, what):
+    """A wait before each write, a change of what is watched with each message, a descriptor that
+    is watched and never needed, or a list in event_loop.h that has gone stale."""
+    srv = server(verbose=None)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    held = len(descriptors(srv.pid))
+    trace = Trace(srv, folder)
+    for _ in range(CONNECTIONS):
+        if what == 'message':
+            assert client.echo(b'x' * 64) == b'x' * 64
+            continue
+        with Client(srv.address) as other:
+            assert other.echo(b'x' * 64) == b'x' * 64
+        eventually(lambda: len(descriptors(srv.pid)) == held, 'the client is closed')
+    wait = WAITS[server_name]
+    assert calls_in_loop(trace, wait) == listed_in_loop(what, wait)

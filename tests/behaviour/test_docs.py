@@ -1,0 +1,648 @@
+"""The documents: what the man pages, --help and README say is what the programs do."""
+import fcntl
+import getopt
+import os
+import re
+import resource
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
+                     Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger,
+                     program, run)
+
+PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
+         'echoload': 'man/echoload.1'}
+each_program = pytest.mark.parametrize('name', PAGES)
+
+
+# ---- reading mdoc ------------------------------------------------------------------------
+
+def page(name):
+    path = TOP / PAGES[name]
+    assert path.exists(), f'{PAGES[name]} is missing'
+    return path.read_text()
+
+
+def section(name, title):
+    """The lines of one section; a page without it fails the test."""
+    parts = re.split(r'^\.Sh (.*)$', page(name), flags=re.M)
+    sections = dict(zip(parts[1::2], parts[2::2]))
+    assert title in sections, f'{PAGES[name]} has no section {title}'
+    return sections[title].strip('\n').split('\n')
+
+
+def plain(line):
+    """One line without its macros: '.Dl $ forkecho' is '$ forkecho'."""
+    if line.startswith('.'):
+        line = ' '.join(word for word in line[1:].split(' ')
+                        if not re.fullmatch(r'[A-Z][a-z0-9]|D1', word))
+    return line.replace('\\e', '\\').replace('\\&', '')
+
+
+def items(lines, pattern):
+    """The items of a list whose head matches: [(match, text)]."""
+    found = []
+    for line in lines:
+        match = re.match(r'\.It ' + pattern, line)
+        if match:
+            found.append((match, []))
+        elif re.match(r'\.(It|El|S[hs])\b', line):
+            found.append((None, []))
+        elif found:
+            found[-1][1].append(plain(line))
+    return [(match, ' '.join(text)) for match, text in found if match]
+
+
+def flags(line):
+    """The flags in a line, and whether a value follows: '.Op Fl b Ar n' is ['b'], True."""
+    names, reading = [], False
+    for word in line.lstrip('.').split():
+        if re.fullmatch(r'[A-Z][a-z]', word):
+            reading = word == 'Fl'
+        elif reading and word not in ',|':
+            names.append(word)
+    return names, bool(re.search(r'\bAr\b', line))
+
+
+UNITS = r'(\d+) (ms|s|m|h)(?:illisecond|econd|inute|our)s?\b'
+
+
+def page_options(name):
+    """{letter: (long name, whether it takes a value, default or None)} of the page's list. An
+    option without a letter stands under its long name."""
+    options = {}
+    for match, text in items(page(name).split('\n'), r'(Fl .*)'):
+        (*short, long), takes = flags(match[1])
+        long = long.lstrip('-')
+        text = re.sub(UNITS, r'\1\2', text)
+        default = re.search(r'\b[Dd]efault(?:s to| is|:)? ([\w*][\w:.]*)\b', text)
+        value = default[1] if default and default[1] != 'none' else None
+        options[short[0] if short else long] = (long, takes, value)
+    return options
+
+
+def synopsis_options(name):
+    """{letter: whether it takes a value}"""
+    options = {}
+    for line in section(name, 'SYNOPSIS'):
+        names, takes = flags(line)
+        for each in names:
+            for letter in [each[1:]] if each.startswith('-') else each:
+                options[letter] = takes
+    return options
+
+
+def help_options(name):
+    """What --help lists, in the form of page_options."""
+    options = {}
+    text = run(name, '--help').stdout
+    for line in re.split(r'\n|(?<=\S) +(?=-\w, --)', text):  # two short ones share a line
+        match = re.match(r' *(?:-(.), )?--([\w-]+)(?: ([A-Z:]+))? +(\S.*)$', line)
+        if match:
+            default = re.search(r'\(([^()%:;]+(?::\w+)?)(?:[;:] [^()]*)?\)$', match[4])
+            options[match[1] or match[2]] = (match[2], match[3] is not None, default and default[1])
+    assert 'h' in options, text
+    return options
+
+
+def a_value(letter, options):
+    """A value that the option takes: its default, or what suits most that have none."""
+    return options[letter][2] or {'A': '::/0', 'X': '::/0', 'proxy': '::/0',
+                                   's': 'daemon'}.get(letter, '1')
+
+
+# ---- options -----------------------------------------------------------------------------
+
+@each_program
+def test_man_page_and_help_list_the_same_options(name):
+    """Catches an option that was added, renamed or given a value in one of them only."""
+    def without_default(options):
+        return {letter: entry[:2] for letter, entry in options.items()}
+    assert without_default(page_options(name)) == without_default(help_options(name))
+
+
+@each_program
+def test_synopsis_lists_the_same_options(name):
+    """Catches an option that is described but missing from the SYNOPSIS."""
+    assert synopsis_options(name) == {letter: entry[1]
+                                      for letter, entry in help_options(name).items()}
+
+
+@each_program
+def test_man_page_and_help_name_the_same_defaults(name):
+    """Catches a default that changed in the code and stayed in a document."""
+    def defaults(options):
+        return {letter: entry[2] for letter, entry in options.items() if entry[2]}
+    assert defaults(page_options(name)) == defaults(help_options(name))
+
+
+@each_program
+def test_the_parser_takes_every_option_of_the_help(name):
+    """Catches an option that --help promises and the parser does not know."""
+    options = help_options(name)
+    for letter, (long, takes, _) in options.items():
+        value = [a_value(letter, options)] if takes else []
+        for form in {f'-{letter}' if letter != long else f'--{long}', f'--{long}'}:
+            result = run(name, form, *value, '--help')
+            assert (result.returncode, result.stderr) == (0, ''), (form, result)
+            if takes:
+                assert run(name, form).returncode == 2, form
+        if not takes:
+            assert run(name, f'--{long}=1').returncode == 2, long
+
+
+@each_program
+def test_the_parser_knows_no_other_option(name):
+    """Catches an option that no document mentions."""
+    options = help_options(name)
+    letters = [chr(code) for code in range(33, 127) if chr(code).isalnum()]
+    for letter in letters:
+        if letter not in options:
+            assert run(name, f'-{letter}', '1', '--help').returncode == 2, letter
+    assert run(name, '--unknown').returncode == 2
+
+
+@each_program
+def test_help_fits_a_screen(name):
+    """Catches a help that scrolls away or wraps on a terminal of 24 lines of 80 columns."""
+    lines = run(name, '--help').stdout.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) <= 24, \
+        'two neighbours in the table that are both short share a line: src/base/arguments.c, describe'
+
+
+@forks_only
+def test_defaults_are_in_effect(server):
+    """Catches a default that the documents agree on and the server does not have."""
+    options = page_options('forkecho')
+    srv = server()
+    assert srv.wait_line('^start ')['max'] == options['c'][2]
+    srv.stop(signal.SIGTERM)
+    assert srv.wait_line('^drain ')['grace'] + 's' == options['g'][2]
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_variants_take_the_same_options(variant):
+    """Catches a variant that the section VARIANTS is wrong about."""
+    assert help_options(variant) == help_options('forkecho')
+
+
+def test_every_variant_is_documented():
+    """Catches a variant that was added and that nobody is told of, or one that has gone."""
+    listed = [match[1] for match, _ in items(section('forkecho', 'VARIANTS'), r'Nm (\w+)')]
+    assert sorted(listed) == VARIANTS, 'man/forkecho.8, section VARIANTS'
+    family = re.findall(r'^    (\w+echo)  +\w', readme(), re.M)
+    assert sorted(family) == sorted(ALL_SERVERS), 'README, the family'
+
+
+@each_program
+def test_mandoc_finds_nothing(name):
+    """Catches a page that renders differently from one formatter to the next."""
+    if shutil.which('mandoc') is None:
+        pytest.skip('mandoc is not installed')
+    result = subprocess.run(['mandoc', '-Tlint', '-W', 'warning', TOP / PAGES[name]], text=True,
+                            capture_output=True, timeout=DEADLINE, check=False)
+    assert (result.returncode, result.stdout) == (0, '')
+
+
+# ---- the log -----------------------------------------------------------------------------
+
+def documented_lines():
+    """{(verb, its fields in order)} of the section LOG."""
+    return {(match[1], tuple(re.findall(r'([\w-]+)=', match[2])))
+            for match, _ in items(section('forkecho', 'LOG'), r'Ic (\w+) No (.*)')}
+
+
+def shapes(lines):
+    """The same of what a server wrote; errors, which are sentences, are left out."""
+    events = [Event(line) for line in lines if not line.startswith('forkecho: ')]
+    return {(event.verb, tuple(event)) for event in events}
+
+
+def visit(srv, text=b'hello'):
+    client = srv.connect()
+    assert client.echo(text) == text
+    client.half_close()
+    assert client.receive_all() == b''
+
+
+def write_usual_lines(server):
+    srv = server('-C', '1', verbose='-vv')
+    visit(srv)
+    srv.wait_line('^end ')
+    keeper = srv.connect()
+    keeper.echo(b'x')
+    for _ in range(300):
+        srv.connect().closed_by_server()
+    srv.wait_line('^refuse more=')
+    srv.status()
+    srv.stop(signal.SIGQUIT)
+    srv.wait_line('^stop ')
+    return srv.lines
+
+
+def write_resume(server):
+    """Descriptors are missing for a while."""
+    srv = server(*AS_OURSELVES)
+    hard = resource.prlimit(srv.pid, resource.RLIMIT_NOFILE)[1]
+    used = len(descriptors(srv.pid))
+    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (used, hard))
+    client = srv.connect()
+    srv.wait_line('^forkecho: accept failed: .*Too many open files')
+    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    srv.wait_line('^resume ')
+    client.echo(b'x')
+    return srv.lines
+
+
+def write_proxied(server):
+    """A client behind a proxy, and one that is no proxy although it should be."""
+    srv = server('--proxy', '127.0.0.1')
+    client = srv.connect()
+    client.sendall(b'PROXY TCP4 192.0.2.1 192.0.2.2 4242 7\r\nhello')
+    assert client.receive(5) == b'hello'
+    client.close()
+    client = srv.connect()
+    client.sendall(b'hello')
+    srv.wait_lines('^end ', 2)
+    return srv.lines
+
+
+def write_upgrade(server):
+    """The same program takes over."""
+    srv = server()
+    srv.send_signal(signal.SIGHUP)
+    srv.wait_line('^takeover ')
+    return srv.lines
+
+
+def write_errors(server):
+    """Records for children that there are not, as the section SECURITY says, in a flood."""
+    record = ledger_record(1 << 40)
+    srv = server()
+    ledger = open_ledger(srv)
+    os.write(ledger, record * 20 + b'x' * 100)
+    os.close(ledger)
+    srv.send_signal(signal.SIGCHLD)
+    srv.wait_line('^errors more=')
+    assert srv.find('^forkecho: ignored a record on the ledger for .* no live child')
+    return srv.lines
+
+
+def write_lost(server):
+    """The log is full for a while."""
+    read_end, write_end = os.pipe()
+    size = fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    srv = server(stderr=write_end)
+    os.close(write_end)
+    for _ in range(size // 50):
+        visit(srv)
+    os.read(read_end, size)
+    srv.stop(signal.SIGTERM)
+    with os.fdopen(read_end) as log:
+        return log.read().splitlines()
+
+
+@forks_only
+def test_log_lines_are_those_of_the_page(server):
+    """Catches a line or a field that the page lacks, or that no server writes any more."""
+    lines = [*write_usual_lines(server), *write_proxied(server), *write_resume(server), *write_errors(server),
+             *write_upgrade(server), *write_lost(server)]
+    assert shapes(lines) == documented_lines()
+
+
+def test_every_field_is_explained():
+    """Catches a field that is in a line of LOG but not in its list of fields, or the reverse."""
+    explained = {match[1] for match, _ in items(section('forkecho', 'LOG'), r'Cm ([\w-]+)')}
+    assert explained == {field for _, fields in documented_lines() for field in fields}
+
+
+# ---- signals -----------------------------------------------------------------------------
+
+def check_drain(srv, number):
+    client = srv.connect()
+    client.echo(b'x')
+    srv.send_signal(number)
+    assert srv.wait_line('^drain ')['why'] == signal.Signals(number).name
+    assert client.echo(b'y') == b'y'
+    client.half_close()
+    assert srv.end_of(client)['how'] == 'eof'
+    assert srv.wait() == 0
+
+
+def check_stop(srv, number):
+    client = srv.connect()
+    client.echo(b'x')
+    srv.send_signal(number)
+    assert srv.wait() == 0
+    assert srv.end_of(client)['how'] == 'signal-9'
+
+
+def check_status(srv, number):
+    srv.send_signal(number)
+    srv.wait_line('^status ')
+
+
+def check_goes_on(srv, number):
+    srv.send_signal(number)
+    visit(srv)
+
+
+def check_upgrade(srv, number):
+    client = srv.connect()
+    client.echo(b'x')
+    srv.send_signal(number)
+    assert srv.wait_line('^takeover ')['live'] == '1'
+    assert client.echo(b'y') == b'y'
+
+
+SIGNALS = {'SIGTERM': check_drain, 'SIGINT': check_drain, 'SIGQUIT': check_stop,
+           'SIGUSR1': check_status, 'SIGCHLD': check_goes_on, 'SIGPIPE': check_goes_on,
+           'SIGHUP': check_upgrade}
+
+
+def test_every_documented_signal_is_checked():
+    """Catches a signal that is documented and tested by nobody, or the reverse."""
+    documented = [match[1] for match, _ in items(section('forkecho', 'SIGNALS'), r'Dv (\w+)')]
+    assert sorted(documented) == sorted(SIGNALS)
+
+
+@forks_only
+@pytest.mark.parametrize('number', SIGNALS)
+def test_signal_does_what_the_page_says(server, number):
+    """Catches a signal that is documented and does something else."""
+    SIGNALS[number](server(), getattr(signal, number))
+
+
+# ---- the environment ---------------------------------------------------------------------
+
+def test_every_variable_is_documented():
+    """Catches a variable that changes what the server does and that nobody is told of; TZ is
+    libc's, and what an upgrade hands to itself is its own business."""
+    source = '\n'.join(path.read_text() for path in (TOP / 'src').rglob('*.c'))
+    read = set(re.findall(r'getenv\("(\w+)"\)', source))
+    [manager] = re.findall(r'variables\[\] = \{(.*?)\};', source, re.S)
+    read |= set(re.findall(r'"(\w+)"', manager))
+    heads = [line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It ')]
+    assert set(re.findall(r'Ev (\w+)', ' '.join(heads))) == read | {'TZ'}
+
+
+# ---- exit statuses -----------------------------------------------------------------------
+
+def exit_commands(name, srv, closed):
+    """A command for each exit status of a program."""
+    wrong = srv.addresses[1]
+    if name == 'forkecho':
+        return {0: ['--version'], 1: ['-l', srv.address], 2: ['-c', '0']}
+    if name == 'echoclient':
+        return {0: ['-c', srv.address, 'hello'], 1: ['-c', '-t', '1s', wrong, 'hello'], 2: [],
+                3: [closed, 'hello']}
+    return {0: ['connect', '-d', '100ms', srv.address],
+            1: ['connect', '-d', '100ms', '-t', '1s', wrong], 2: [], 3: ['connect', closed]}
+
+
+@forks_only
+@each_program
+def test_exit_statuses_are_those_of_the_page(server, name):
+    """Catches a status that a script relies on and never gets."""
+    srv = server()
+    liar = server('-m', 'X%m')
+    srv.addresses += liar.addresses
+    with socket.socket() as reserved:  # bound, but nobody listens
+        reserved.bind(('127.0.0.1', 0))
+        commands = exit_commands(name, srv, f'127.0.0.1:{reserved.getsockname()[1]}')
+        given = {status: run(name, *command) for status, command in commands.items()}
+    documented = [int(match[1]) for match, _ in items(section(name, 'EXIT STATUS'), r'(\d+)$')]
+    assert documented == list(commands)
+    for status, result in given.items():
+        assert result.returncode == status, result
+        assert bool(result.stderr) == (status != 0), result
+
+
+@each_program
+@pytest.mark.parametrize('option', ['--help', '--version'])
+def test_what_cannot_be_shown_is_said(name, option):
+    """Catches a help that has gone nowhere, and a status that says it has arrived."""
+    with open('/dev/full', 'wb') as full:
+        result = subprocess.run([program(name), option], stdout=full, stderr=subprocess.PIPE,
+                                text=True, timeout=DEADLINE, check=False)
+    assert (result.returncode, result.stderr) == \
+        (1, f'{name}: cannot write to standard output: No space left on device\n')
+
+
+# ---- examples ----------------------------------------------------------------------------
+
+def simple_commands(line):
+    """A shell command line as simple commands, without redirections: [[word, ...], ...]."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    found, skip = [[]], False
+    for word in lexer:
+        if word in ('<', '>', '>>'):
+            skip = True
+        elif skip:
+            skip = False
+        elif set(word) <= set('|&;()'):
+            found.append([])
+        else:
+            found[-1].append(word)
+    return found
+
+
+def examples(name):
+    """The command lines in a page's EXAMPLES that run one of our programs: [(name, words)]."""
+    lines, literal, programs = [], False, [*PAGES, *VARIANTS]
+    for line in section(name, 'EXAMPLES'):
+        if re.match(r'\.(Bd|Ed)', line):
+            literal = line.startswith('.Bd')
+        elif literal or line.startswith('.Dl '):
+            lines.append(re.sub(r'^\s*[$#] ', '', plain(line)))
+    found = []
+    for line in '\n'.join(lines).replace('\\\n', ' ').split('\n'):
+        if not re.search(rf"(^|[ /])({'|'.join(programs)})\b", line):
+            continue
+        for words in simple_commands(line):
+            names = [Path(word).name for word in words]
+            ours = [each for each in names if each in programs]
+            if ours and names[0] != 'ps':
+                found.append((ours[0], words[names.index(ours[0]) + 1:]))
+    return found
+
+
+def split_options(name, words):
+    """As the page's own options have it: [(option, value)], operands."""
+    table = help_options(name)
+    letters = ''.join(letter + ':' * takes for letter, (_, takes, _) in table.items()
+                      if len(letter) == 1)
+    return getopt.getopt(words, letters, [long + '=' * takes for long, takes, _ in table.values()])
+
+
+def elsewhere(address, folder):
+    """The same kind of address, where a test may listen."""
+    if address.startswith('/'):
+        return f'{folder}/{Path(address).name}'
+    if address.startswith('[') and not has_ipv6():
+        return '127.0.0.1:0'
+    return re.sub(r'[^:]*$', '0', address)
+
+
+def in_a_test(option, value, folder):
+    """What an option of an example is where a test runs it: in the foreground, with a user that
+    this machine has, and with files in a folder of the test's own."""
+    if option in ('-d', '--daemon') or (option in ('-u', '-r') and os.geteuid() != 0):
+        return []
+    if option == '-P':
+        value = f'{folder}/{Path(value).name}'
+    return [option, {'-u': 'daemon', '-r': str(folder)}.get(option, value)]
+
+
+def run_server_example(server, name, words, folder):
+    options, operands = split_options(name, words)
+    assert operands == []
+    listen = [elsewhere(value, folder) for option, value in options if option in ('-l', '--listen')]
+    rest = [part for option, value in options if option not in ('-l', '--listen')
+            for part in in_a_test(option, value, folder) if part]
+    srv = server(*rest, listen=listen or ['localhost:0'], verbose='', kind=as_program(name),
+                 env=NO_LEAK_SEARCH)
+    assert len(srv.addresses) >= len(listen)
+    assert srv.stop(signal.SIGTERM) == 0
+
+
+def as_program(name):
+    return lambda _, *options, **settings: Server(name, *options, **settings)
+
+
+SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
+           '--concurrency': '8'}
+
+
+def run_client_example(name, words, address):
+    """In a small way, against our own server. echoload takes options behind its mode too."""
+    command, rest = ['-d', '100ms'] if name == 'echoload' else [], words
+    while rest:
+        options, rest = split_options(name, rest)
+        for option, value in options:
+            value = SHORTER.get(option, value) if value and name == 'echoload' else value
+            command += [option, value] if value else [option]
+        if rest:
+            first, rest = rest[0], rest[1:]
+            at_address = '/' in first or ':' in first
+            command.append(address if at_address else first)
+            if at_address and name == 'echoclient':  # what follows is messages
+                command, rest = command + rest, []
+    result = run(name, *command)
+    assert result.returncode == 0, (command, result)
+
+
+@forks_only
+@each_program
+def test_examples_work(server, folder, name):
+    """Catches an example that is refused by the very program it shows."""
+    commands = examples(name)
+    assert len(commands) >= 3, commands
+    target = server()
+    for which, words in commands:
+        if which in PAGES and which != 'forkecho':
+            run_client_example(which, words, target.address)
+        else:
+            run_server_example(server, which, words, folder)
+
+
+# ---- README and the map of the source ----------------------------------------------------
+
+def readme():
+    path = TOP / 'README'
+    assert path.exists(), 'README is missing'
+    return path.read_text()
+
+
+def source_map():
+    result = subprocess.run([TOP / 'tests' / 'source-map'], text=True, capture_output=True,
+                            timeout=DEADLINE, check=False)
+    assert (result.returncode, result.stderr) == (0, '')
+    return result.stdout
+
+
+def test_the_map_names_every_file_with_its_lines():
+    """Catches a file that a reader is not told of, and a count that is made up."""
+    counted = {}
+    for path, lines, what in re.findall(r'^(\S+/\S+) +([\d+]+)  (\S.*)$', source_map(), re.M):
+        assert what
+        files = [path.replace('[ch]', suffix) for suffix in 'hc'] if '[ch]' in path else [path]
+        counted.update(zip(files, map(int, lines.split('+')), strict=True))
+    files = [*(TOP / 'src').rglob('*.[ch]'), *(TOP / 'examples/variants').rglob('*.[ch]')]
+    assert counted == {str(path.relative_to(TOP)): len(path.read_text().splitlines())
+                       for path in files}
+
+
+def test_readme_has_no_gap():
+    """Catches a figure or table that was to be filled in."""
+    assert not re.findall(r'@[A-Z]+@', readme())
+
+
+def test_readme_shows_the_map():
+    """Catches a map that was true once: tests/source-map README renews it."""
+    def rows(text):
+        return [line.strip() for line in text.strip().split('\n')]
+    shown, current = rows(readme()), rows(source_map())
+    assert current[0] in shown, 'README has no table "path lines what it is"'
+    start = shown.index(current[0])
+    assert shown[start:start + len(current)] == current
+
+
+def make_targets():
+    """All that make knows how to make, from its own database."""
+    result = subprocess.run(['make', '-pRrq', '-f', 'Makefile', ':'], cwd=TOP, text=True,
+                            capture_output=True, timeout=DEADLINE, check=False)
+    return set(re.findall(r'^([\w./-]+):', result.stdout, re.M))
+
+
+def readme_targets():
+    """The targets of each `make ...` in README: in backticks, or first on an indented line, alone or
+    in a column."""
+    commands = re.findall(r'`make\b([^`]*)`', readme())
+    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b((?: [^#\s]+)*)', readme(), re.M)
+    return {word for words in commands for word in words.split() if re.match(r'[\w.]', word)
+            and '=' not in word}
+
+
+def test_make_targets_in_readme_exist():
+    """Catches a command that a newcomer types and make does not know."""
+    assert {'run', 'check'} <= readme_targets()
+    assert readme_targets() - make_targets() == set()
+
+
+def test_paths_in_readme_exist():
+    """Catches a file that was moved, and is still where README says for nobody."""
+    tops = r'(?<![\w/.~$-])((?:src|man|tests|examples|build|\.ci)/[\w./*@\[\]-]*[\w\]])'
+    paths = set(re.findall(tops, readme()))
+    assert paths, 'README names no path'
+    built = make_targets()
+    missing = [path for path in paths if not list(TOP.glob(path))
+               and not (path.startswith('build/') and (path in built or f'$(BUILD){path[5:]}'
+                                                       in (TOP / 'Makefile').read_text()))]
+    assert missing == []
+
+
+def test_each_check_of_what_reaches_the_parent_is_there():
+    """Catches a check that SECURITY promises, and that was renamed or removed."""
+    source = '\n'.join(path.read_text() for path in sorted((TOP / 'src').rglob('*.c')))
+    named = [word.strip(',:.') for line in section('forkecho', 'SECURITY')
+             for words in re.findall(r'\bFn ([^:.]*)', line) for word in words.split()]
+    named = [word for word in named if re.fullmatch(r'[a-z_]+', word)]
+    assert len(named) > 30
+    # Each variable that it heeds reaches it, too.
+    variables = re.findall(r'\b[A-Z][A-Z_]*\b', ' '.join(
+        line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It Ev')))
+    trusted = ' '.join(section('forkecho', 'SECURITY'))
+    assert [name for name in variables if not re.search(rf'\b{name}\b', trusted)] == []
+    missing = [name for name in named
+               if not re.search(rf'^[a-z][\w *]*\b{name}\([^;]*\)\n?{{?$', source, re.M)]
+    assert missing == []

@@ -1,0 +1,277 @@
+"""-c, -C, -t and -T: how many clients there may be, and for how long."""
+import contextlib
+import os
+import re
+import select
+import threading
+import time
+
+import pytest
+
+from harness import (DEADLINE, Client, NamespacedServer, concurrent, forks_only, in_time,
+                     needs_ipv6, needs_root)
+
+
+@concurrent
+def test_clients_over_the_cap_are_deferred_and_then_served(server):
+    """Catches a cap that loses clients, one that is only the backlog, and one that leaks a slot."""
+    srv = server('-c', '2')
+    first, second = srv.connect(), srv.connect()
+    assert first.echo(b'1') + second.echo(b'2') == b'12'
+    third, fourth = srv.connect(), srv.connect()  # the kernel completes these
+    third.sendall(b'3')
+    fourth.sendall(b'4')
+    for _ in range(20):
+        assert first.echo(b'go on') == b'go on'
+    status = srv.status()
+    assert (status['live'], status['accepted']) == ('2', '2')
+    first.close()
+    assert third.receive(1) == b'3'
+    second.close()
+    assert fourth.receive(1) == b'4'
+    status = srv.status()
+    assert (status['peak'], status['accepted'], status['refused']) == ('2', '4', '0')
+    if srv.name != 'preforkecho':  # whose parent does not see them
+        assert status['deferred'] == '2'
+
+
+def test_at_the_cap_no_listener_starves_another(server):
+    """Catches a gate that opens for one client at a time, always to those of the first listener."""
+    srv = server('-c', '1', listen=['127.0.0.1:0', '127.0.0.1:0'])
+    first, second = srv.addresses
+    holder = srv.connect(first)
+    assert holder.echo(b'x') == b'x'
+    waiting = {srv.connect(address): name for name, address in
+               [('a', first), ('b', first), ('c', first), ('other', second)]}
+    for client in waiting:
+        client.sendall(b'x')
+    served = []
+    holder.close()
+    while waiting:
+        ready, _, _ = select.select(list(waiting), [], [], DEADLINE)
+        assert len(ready) == 1
+        served.append(waiting.pop(ready[0]))
+        assert ready[0].receive(1) == b'x'
+        ready[0].close()
+    assert served.index('other') < 2
+
+
+def test_a_cap_of_one_serves_in_turn(server):
+    """Catches a slot that is not given back: twenty clients pass through a single one."""
+    srv = server('-c', '1')
+    clients = [srv.connect() for _ in range(20)]
+    for client in clients:
+        client.sendall(b'x')
+    for client in clients:
+        assert client.receive(1) == b'x'
+        client.close()
+    srv.wait_lines('^end ', 20)
+    status = srv.status()
+    assert (status['peak'], status['accepted'], status['ended']) == ('1', '20', '20')
+
+
+@concurrent
+def test_one_client_too_many_of_a_source_is_refused(server):
+    """Catches a limit for each source that counts wrongly, or counts all sources as one."""
+    srv = server('-C', '1')
+    first = srv.connect(source='127.0.0.1')
+    assert first.echo(b'1') == b'1'
+    second = srv.connect(source='127.0.0.1')
+    assert second.receive_all() == b''
+    refused = srv.wait_line('^refuse ')
+    assert (refused['from'], refused['why']) == (second.address, 'max-per-source')
+    assert srv.connect(source='127.0.0.2').echo(b'other') == b'other'
+    name = first.address
+    first.close()
+    srv.end_of(name)
+    assert srv.connect(source='127.0.0.1').echo(b'again') == b'again'
+    status = srv.status()
+    assert (status['accepted'], status['refused']) == ('4', '1')
+
+
+def test_who_comes_again_at_once_is_not_one_too_many(server):
+    """Catches a source whose connection is over for the client and still counted for the server."""
+    srv = server('-C', '1')
+    for _ in range(300):
+        with srv.connect() as client:
+            assert client.echo(b'x') == b'x'
+            client.half_close()
+            assert client.receive_all() == b''
+    assert srv.status()['refused'] == '0'
+
+
+@concurrent
+@needs_ipv6
+def test_an_ipv6_source_is_counted(server):
+    """Catches a table of sources that knows IPv4 only."""
+    srv = server('-C', '1', listen=['[::1]:0', '127.0.0.1:0'])
+    assert srv.connect().echo(b'1') == b'1'
+    assert srv.connect().receive_all() == b''
+    assert srv.connect(srv.addresses[1]).echo(b'other') == b'other'
+
+
+@concurrent
+def test_unix_clients_are_one_source(server, folder):
+    """Catches Unix clients that pass every limit because they have no address."""
+    srv = server('-C', '2', listen=[folder / 's'])
+    first, second = srv.connect(), srv.connect()
+    assert first.echo(b'1') + second.echo(b'2') == b'12'
+    assert srv.connect().receive_all() == b''
+    assert srv.wait_line('^refuse ')['from'] == 'local'
+
+
+def test_an_idle_client_is_ended(server):
+    """Catches a client that stays for ever and says nothing."""
+    srv = server('-t', '300ms')
+    start = time.monotonic()
+    client = srv.connect()
+    assert client.echo(b'hello') == b'hello'
+    assert client.receive_all() == b''
+    assert time.monotonic() - start >= 0.3
+    end = srv.end_of(client)
+    assert (end['how'], end['in'], end['out']) == ('idle', '5', '5')
+
+
+@concurrent
+def test_a_byte_starts_the_idle_time_anew(server):
+    """Catches an idle limit that is a lifetime."""
+    def outlives(limit):
+        srv = server('-t', f'{limit}s')
+        client = srv.connect()
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2):
+                idle = srv.connect()  # when it is ended, as much time is over
+                while not select.select([idle], [], [], limit / 5)[0]:
+                    client.echo(b'.')
+                assert idle.receive_all() == b''
+            client.half_close()
+            client.receive_all()
+        return srv.end_of(client)['how'] == 'eof'
+
+    assert in_time(outlives, 0.5, 2, 8)
+
+
+@pytest.mark.parametrize('lifetime', [lambda limit: [], lambda limit: ['-T', f'{limit * 1.9}s']],
+                         ids=['idle', 'idle before lifetime'])
+def test_a_client_that_never_reads_is_ended(server, lifetime):
+    """Catches an idle limit that only reading obeys, so that the server waits in a write for ever;
+    one that begins anew for a write that had written something before it waited; and one that is
+    over too early, or that a lifetime has taken over."""
+    def ends_in_time(limit):
+        srv = server('-t', f'{limit}s', *lifetime(limit))
+        begun = time.monotonic()
+        client = srv.connect(receive_buffer=4096)
+        client.fill()
+        full = time.monotonic()
+        end = srv.end_of(client)
+        assert time.monotonic() - begun >= limit
+        return end['how'] == 'idle' and time.monotonic() - full < limit * 1.6
+
+    assert in_time(ends_in_time, 0.5, 1, 2, 4)
+
+
+def test_a_client_that_reads_now_and_then_is_not_idle(server):
+    """Catches waits that are added up although the client reads in between."""
+    def lives(limit):
+        srv = server('-t', f'{limit}s')
+        client = srv.connect(receive_buffer=4096)
+        name = client.address
+        sent, read = len(client.fill()), 0
+        with contextlib.suppress(OSError):  # it has lost its patience
+            for _ in range(8):
+                time.sleep(limit * 0.8)
+                read += len(client.receive((sent - read) // 3))  # as much as wakes a writer
+                sent += len(client.fill())
+            client.half_close()
+            read += len(client.receive_all())
+        return (srv.end_of(name)['how'], read) == ('eof', sent)
+
+    assert in_time(lives, 0.5, 1, 2, 4)
+
+
+@pytest.mark.parametrize('busy', [False, True], ids=['silent', 'busy'])
+def test_a_lifetime_ends_every_client(server, busy):
+    """Catches a client that stays for ever by one byte now and then (libevent#593)."""
+    srv = server('-T', '500ms', '-t', '1h')
+    start = time.monotonic()
+    client = srv.connect()
+    try:
+        while busy and client.echo(b'busy' * 100):
+            pass
+        client.receive_all()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # what it sends behind the server's close is answered so
+    assert 0.5 <= time.monotonic() - start < 5
+    assert srv.end_of(client)['how'] == 'lifetime'
+
+
+def test_a_lifetime_ends_a_client_that_never_reads(server):
+    """Catches a lifetime that is asked for only between two writes."""
+    srv = server('-T', '500ms', '-t', '0')
+    client = srv.connect(receive_buffer=4096)
+    client.fill()
+    assert srv.end_of(client)['how'] == 'lifetime'
+
+
+def test_an_idle_time_of_zero_is_none(server):
+    """Catches 0 taken for "at once" rather than for "never"."""
+    srv = server('-t', '0', '-T', '700ms')
+    client = srv.connect()
+    assert client.receive_all() == b''
+    assert srv.end_of(client)['how'] == 'lifetime'
+
+
+def test_a_lifetime_of_zero_is_none(server):
+    """Catches 0 taken for "at once" rather than for "never"."""
+    srv = server('-T', '0', '-t', '300ms')
+    client = srv.connect()
+    assert client.receive_all() == b''
+    assert srv.end_of(client)['how'] == 'idle'
+
+
+@concurrent
+def test_caps_hold_under_a_crowd(server):
+    """Catches counts that drift when clients come and go at once."""
+    srv = server('-c', '5')
+
+    def visit():
+        for _ in range(10):
+            with Client(srv.address) as client:
+                assert client.echo(b'hello') == b'hello'
+
+    crowd = [threading.Thread(target=visit) for _ in range(20)]
+    for each in crowd:
+        each.start()
+    for each in crowd:
+        each.join()
+    srv.wait_lines('^end ', 200)
+    status = srv.status()
+    assert (status['live'], status['ended'], status['zombies']) == ('0', '200', '0')
+    assert status.number('peak') <= 5
+
+
+# Before, it is one for the whole machine, and a test must not lower that.
+own_pid_max = pytest.mark.skipif(
+    [int(part) for part in re.findall(r'\d+', os.uname().release)[:2]] < [6, 14],
+    reason='a pid namespace has no pid_max of its own before Linux 6.14')
+
+
+@needs_root
+@own_pid_max
+@forks_only
+def test_the_end_of_process_ids_is_said_and_waited_out(server):
+    """Catches a server that drops clients when no process id is left, does not say what ended, or
+    does not use the ids that come free. What RLIMIT_NPROC and descriptors do is in
+    tests/behaviour/test_faults.py."""
+    srv = server('-c', '1000', kind=NamespacedServer,
+                 prepare='echo 400 >/proc/sys/kernel/pid_max')
+    clients = [srv.connect() for _ in range(420)]
+    for each in clients:
+        each.sendall(b'1')
+    error = srv.wait_line('^forkecho: fork failed').line
+    assert 'Resource temporarily unavailable; limits: kernel.pid_max 400' in error
+    count = len(srv.find('^accept '))
+    assert count > 300
+    assert all(each.receive(1) == b'1' and each.echo(b'2') == b'2' for each in clients[:count])
+    clients[count - 1].close()  # the ids to 299 the kernel does not give out a second time
+    assert clients[count].receive(1) == b'1'

@@ -1,0 +1,60 @@
+"""A small soak (tests/soak/run): random loads, children killed at random, upgrades, limits reached,
+and every count right in between."""
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from harness import DEADLINE, SERVERS, TOP, concurrent, forks_only, only_for
+
+
+@pytest.fixture
+def start():
+    """A function that starts a soak: of which server, and the variables."""
+    started = []
+
+    def begin(server_name, **variables):
+        variables = {name: str(value) for name, value in variables.items()}
+        soak = subprocess.Popen([sys.executable, '-B', TOP / 'tests' / 'soak' / 'run'], text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT,
+                                env={**os.environ, 'SERVERS': server_name, **variables})
+        started.append(soak)
+        return soak
+
+    yield begin
+    for each in started:  # a test that failed left it, and it has a server and loads
+        if each.poll() is None:
+            each.terminate()
+            each.communicate()
+
+
+# Each takes some seconds of two processors, so make check asks one of each kind: children, children
+# that accept, and all in one process. SOAK=rest asks the others, SOAK=all every one.
+FEW = ['forkecho', 'preforkecho', 'threadecho']
+ASKED = {'few': FEW, 'rest': [name for name in SERVERS if name not in FEW], 'all': SERVERS}
+
+
+@only_for(*ASKED[os.environ.get('SOAK', 'few')])
+@concurrent
+def test_a_small_soak(server_name, start):
+    """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that
+    stays, a wrong byte, a line of the log that nobody expects. Its seed is in what it says."""
+    soak = start(server_name, CONNECTIONS=3000)
+    said, _ = soak.communicate(timeout=10 * DEADLINE)
+    assert soak.returncode == 0, f'{said.splitlines()[-1:]}\n{said}'  # the verdict first
+    assert re.search(rf'^soak: {server_name}: held', said, re.M)
+
+
+@forks_only
+def test_a_soak_that_is_interrupted_tells_what_it_has_seen(server_name, start):
+    """Catches Ctrl-C that leaves a server behind, or loses the table."""
+    soak = start(server_name, CONNECTIONS=1000000)
+    first = soak.stdout.readline()
+    soak.send_signal(signal.SIGINT)
+    said, _ = soak.communicate(timeout=DEADLINE)
+    assert soak.returncode == 130, first + said
+    assert re.search(r'^  connections +[\d,]+ ', said, re.M) and 'interrupted' in said

@@ -273,14 +273,15 @@ lint:
 # ---- installing --------------------------------------------------------------------------
 
 # Nobody but its owner can read the server, so that Linux lets nobody trace it, not even while it
-# becomes another program at an upgrade (forkecho(8), SECURITY).
+# becomes another program at an upgrade (forkecho-internals(7)).
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8 \
-	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(DOCDIR)
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)
 	install -m 711 $(BUILD)/forkecho $(DESTDIR)$(SBINDIR)/
 	install -m 755 $(BUILD)/echoclient $(BUILD)/echoload $(DESTDIR)$(BINDIR)/
-	install -m 644 man/forkecho.8 $(DESTDIR)$(MANDIR)/man8/
-	install -m 644 man/echoclient.1 man/echoload.1 $(DESTDIR)$(MANDIR)/man1/
+	for page in $(PAGES); do \
+	  install -d "$(DESTDIR)$(MANDIR)/man$${page##*.}" && \
+	  install -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/" || exit; \
+	done
 	install -m 644 README COPYING $(DESTDIR)$(DOCDIR)/
 	for file in $(EXAMPLES); do \
 	  install -d "$(DESTDIR)$(DOCDIR)/$$(dirname "$$file")" && \
@@ -288,14 +289,16 @@ install: all
 	  chmod "$$([ -x "$$file" ] && echo 755 || echo 644)" "$(DESTDIR)$(DOCDIR)/$$file" || exit; \
 	done
 
+# A page's section is what its name ends in.
+PAGES = $(wildcard man/*.[1-9])
+
 # What an administrator copies; it names the program where it is installed.
 EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* haproxy/*))
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \
-	  $(DESTDIR)$(BINDIR)/echoload $(DESTDIR)$(MANDIR)/man8/forkecho.8 \
-	  $(DESTDIR)$(MANDIR)/man1/echoclient.1 $(DESTDIR)$(MANDIR)/man1/echoload.1 \
-	  $(DESTDIR)$(DOCDIR)/README $(DESTDIR)$(DOCDIR)/COPYING
+	  $(DESTDIR)$(BINDIR)/echoload $(DESTDIR)$(DOCDIR)/README $(DESTDIR)$(DOCDIR)/COPYING
+	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(lastword $(subst ., ,$(page)))/$(notdir $(page)))
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES))
 	-rmdir $(sort $(dir $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES)))) \
 	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)

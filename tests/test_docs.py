@@ -17,9 +17,13 @@ from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, V
                      Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger,
                      program, run)
 
-PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
-         'echoload': 'man/echoload.1'}
-each_program = pytest.mark.parametrize('name', PAGES)
+PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
+            'echoload': 'man/echoload.1'}
+PAGES = {**PROGRAMS, 'forkecho-log': 'man/forkecho-log.5',
+         'forkecho-internals': 'man/forkecho-internals.7'}
+each_program = pytest.mark.parametrize('name', PROGRAMS)
+each_page = pytest.mark.parametrize('name', PAGES)
+needs_mandoc = pytest.mark.skipif(shutil.which('mandoc') is None, reason='mandoc is not installed')
 
 
 # ---- reading mdoc ------------------------------------------------------------------------
@@ -196,28 +200,68 @@ def test_variants_take_the_same_options(variant):
 
 def test_every_variant_is_documented():
     """Catches a variant that was added and that nobody is told of, or one that has gone."""
-    listed = [match[1] for match, _ in items(section('forkecho', 'VARIANTS'), r'Nm (\w+)')]
-    assert sorted(listed) == VARIANTS, 'man/forkecho.8, section VARIANTS'
+    listed = [match[1] for match, _ in items(section('forkecho-internals', 'VARIANTS'),
+                                             r'Nm (\w+)')]
+    assert sorted(listed) == VARIANTS, 'man/forkecho-internals.7, section VARIANTS'
     family = re.findall(r'^    (\w+echo)  +\w', readme(), re.M)
     assert sorted(family) == sorted(ALL_SERVERS), 'README, the family'
 
 
-@each_program
+def test_every_page_is_looked_at():
+    """Catches a page that was added and that no test here asks."""
+    pages = {str(path.relative_to(TOP)) for path in TOP.glob('man/*')}
+    assert pages == set(PAGES.values())
+
+
+@each_page
+@needs_mandoc
 def test_mandoc_finds_nothing(name):
     """Catches a page that renders differently from one formatter to the next."""
-    if shutil.which('mandoc') is None:
-        pytest.skip('mandoc is not installed')
     result = subprocess.run(['mandoc', '-Tlint', '-W', 'warning', TOP / PAGES[name]], text=True,
                             capture_output=True, timeout=DEADLINE, check=False)
     assert (result.returncode, result.stdout) == (0, '')
 
 
+def rendered(name):
+    """The lines of a page as a terminal of 80 columns shows them: man(1) leaves two free."""
+    result = subprocess.run(['mandoc', '-Tascii', '-Owidth=78', TOP / PAGES[name]], text=True,
+                            capture_output=True, timeout=DEADLINE, check=True)
+    return re.sub('.\b', '', result.stdout).splitlines()
+
+
+@each_page
+@needs_mandoc
+def test_a_page_fits_a_terminal(name):
+    """Catches an example or a table that is wider than 80 columns, and wraps or is cut; and a
+    source that cannot be edited there."""
+    assert [line for line in rendered(name) if len(line) > 80] == []
+    assert [line for line in page(name).splitlines()
+            if len(line) > 80 and not line.startswith('.')] == []
+
+
+@needs_mandoc
+def test_the_server_s_page_is_read_to_its_end():
+    """Catches a page that grows until nobody reads it: what an operator does not need has pages of
+    its own."""
+    assert len(rendered('forkecho')) <= 660
+
+
+@each_page
+def test_a_page_refers_to_what_there_is(name):
+    """Catches a reference to a page or a section of ours that was renamed, or to none."""
+    text = page(name)
+    for title in re.findall(r'^\.Sx (.*?)(?: [.,;:)])?$', text, re.M):
+        assert re.search(rf'^\.S[hs] {re.escape(title)}$', text, re.M), title
+    for other, number in re.findall(r'^\.Xr ((?:fork)?echo\S*) (\d)', text, re.M):
+        assert PAGES.get(other) == f'man/{other}.{number}', other
+
+
 # ---- the log -----------------------------------------------------------------------------
 
 def documented_lines():
-    """{(verb, its fields in order)} of the section LOG."""
+    """{(verb, its fields in order)} of the section LINES."""
     return {(match[1], tuple(re.findall(r'([\w-]+)=', match[2])))
-            for match, _ in items(section('forkecho', 'LOG'), r'Ic (\w+) No (.*)')}
+            for match, _ in items(section('forkecho-log', 'LINES'), r'Ic (\w+) No (.*)')}
 
 
 def shapes(lines):
@@ -284,7 +328,7 @@ def write_upgrade(server):
 
 
 def write_errors(server):
-    """Records for children that there are not, as the section SECURITY says, in a flood."""
+    """Records for children that there are not, as a compromised child may write them, in a flood."""
     record = ledger_record(1 << 40)
     srv = server()
     ledger = open_ledger(srv)
@@ -319,8 +363,8 @@ def test_log_lines_are_those_of_the_page(server):
 
 
 def test_every_field_is_explained():
-    """Catches a field that is in a line of LOG but not in its list of fields, or the reverse."""
-    explained = {match[1] for match, _ in items(section('forkecho', 'LOG'), r'Cm ([\w-]+)')}
+    """Catches a field that is in a line of the log but not in the list of fields, or the reverse."""
+    explained = {match[1] for match, _ in items(section('forkecho-log', 'FIELDS'), r'Cm ([\w-]+)')}
     assert explained == {field for _, fields in documented_lines() for field in fields}
 
 
@@ -458,7 +502,7 @@ def simple_commands(line):
 
 def examples(name):
     """The command lines in a page's EXAMPLES that run one of our programs: [(name, words)]."""
-    lines, literal, programs = [], False, [*PAGES, *VARIANTS]
+    lines, literal, programs = [], False, [*PROGRAMS, *VARIANTS]
     for line in section(name, 'EXAMPLES'):
         if re.match(r'\.(Bd|Ed)', line):
             literal = line.startswith('.Bd')
@@ -549,7 +593,7 @@ def test_examples_work(server, folder, name):
     assert len(commands) >= 3, commands
     target = server()
     for which, words in commands:
-        if which in PAGES and which != 'forkecho':
+        if which in PROGRAMS and which != 'forkecho':
             run_client_example(which, words, target.address)
         else:
             run_server_example(server, which, words, folder)
@@ -632,16 +676,17 @@ def test_paths_in_readme_exist():
 
 
 def test_each_check_of_what_reaches_the_parent_is_there():
-    """Catches a check that SECURITY promises, and that was renamed or removed."""
+    """Catches a check that the page of internals promises, and that was renamed or removed."""
     source = '\n'.join(path.read_text() for path in sorted((TOP / 'src').glob('*.c')))
-    named = [word.strip(',:.') for line in section('forkecho', 'SECURITY')
+    trusted = section('forkecho-internals', 'WHAT REACHES THE PARENT')
+    named = [word.strip(',:.') for line in trusted
              for words in re.findall(r'\bFn ([^:.]*)', line) for word in words.split()]
     named = [word for word in named if re.fullmatch(r'[a-z_]+', word)]
     assert len(named) > 30
-    # Each variable that it heeds reaches it, too.
+    # Each variable that it acts on reaches it, too.
     variables = re.findall(r'\b[A-Z][A-Z_]*\b', ' '.join(
         line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It Ev')))
-    trusted = ' '.join(section('forkecho', 'SECURITY'))
+    trusted = ' '.join(trusted)
     assert [name for name in variables if not re.search(rf'\b{name}\b', trusted)] == []
     missing = [name for name in named
                if not re.search(rf'^[a-z][\w *]*\b{name}\([^;]*\)\n?{{?$', source, re.M)]

@@ -599,46 +599,64 @@ def test_examples_work(server, folder, name):
             run_server_example(server, which, words, folder)
 
 
-# ---- README and the map of the source ----------------------------------------------------
+# ---- README and the other documents ------------------------------------------------------
 
-def readme():
-    path = TOP / 'README'
-    assert path.exists(), 'README is missing'
+def document(path):
+    assert path.exists(), f'{path.name} is missing'
     return path.read_text()
 
 
-def source_map():
-    result = subprocess.run([TOP / 'tests' / 'source-map'], text=True, capture_output=True,
-                            timeout=DEADLINE, check=False)
-    assert (result.returncode, result.stderr) == (0, '')
-    return result.stdout
+def readme():
+    return document(TOP / 'README')
 
 
-def test_the_map_names_every_file_with_its_lines():
-    """Catches a file that a reader is not told of, and a count that is made up."""
-    counted = {}
-    for path, lines, what in re.findall(r'^(\S+/\S+) +([\d+]+)  (\S.*)$', source_map(), re.M):
-        assert what
-        files = [path.replace('[ch]', suffix) for suffix in 'hc'] if '[ch]' in path else [path]
-        counted.update(zip(files, map(int, lines.split('+')), strict=True))
-    files = [*TOP.glob('src/*.[ch]'), *TOP.glob('examples/variants/*.c')]
-    assert counted == {str(path.relative_to(TOP)): len(path.read_text().splitlines())
-                       for path in files}
+DOCUMENTS = [TOP / 'README', TOP / 'NEWS', TOP / 'tests' / 'README',
+             *sorted(TOP.glob('tests/**/FIGURES'))]
+each_document = pytest.mark.parametrize('path', DOCUMENTS, ids=lambda path: str(
+    path.relative_to(TOP)))
 
 
-def test_readme_has_no_gap():
-    """Catches a figure or table that was to be filled in."""
-    assert not re.findall(r'@[A-Z]+@', readme())
+def folders(top):
+    return {path.name for path in top.iterdir() if path.is_dir() and not path.name.startswith('_')}
 
 
-def test_readme_shows_the_map():
-    """Catches a map that was true once: tests/source-map README renews it."""
-    def rows(text):
-        return [line.strip() for line in text.strip().split('\n')]
-    shown, current = rows(readme()), rows(source_map())
-    assert current[0] in shown, 'README has no table "path lines what it is"'
-    start = shown.index(current[0])
-    assert shown[start:start + len(current)] == current
+def test_the_maps_name_every_folder():
+    """Catches a folder that a reader is not told of, and one that has gone."""
+    rows = re.findall(r'^    src/(\w+)/  +\w', readme(), re.M)
+    assert sorted(rows) == sorted(folders(TOP / 'src')), 'README, the source in reading order'
+    rows = re.findall(r'^    (\w+)/  +\w', document(TOP / 'tests' / 'README'), re.M)
+    assert sorted(rows) == sorted(folders(TOP / 'tests')), 'tests/README, how tests are organised'
+
+
+def without_map(text):
+    """The rows of README's map are held by the test above."""
+    return re.sub(r'^    src/\w+/ .*$', '', text, flags=re.M)
+
+
+def test_the_documents_are_here():
+    """Catches figures that have gone: README sends readers to them."""
+    assert [path.name for path in DOCUMENTS] == ['README', 'NEWS', 'README', 'FIGURES']
+
+
+def test_readme_is_read_to_its_end():
+    """Catches a README that grows with each change until nobody finds its first command."""
+    assert len(readme().splitlines()) <= 220
+
+
+@each_document
+def test_a_document_has_no_gap(path):
+    """Catches a figure or table that was to be filled in, and lines that wrap in an editor."""
+    text = document(path)
+    assert not re.findall(r'@[A-Z]+@', text)
+    assert [line for line in text.splitlines() if len(line) > 100] == []
+
+
+def test_news_opens_with_what_comes():
+    """Catches a release without news, and news of a release that was never made."""
+    version = re.search(r'^VERSION = (\S+)', document(TOP / 'Makefile'), re.M)[1]
+    (first, state), *earlier = re.findall(r'^(\d[\d.]*)( \(unreleased\))?\n-+$',
+                                          document(TOP / 'NEWS'), re.M)
+    assert version == (earlier[0][0] if state else first)
 
 
 def make_targets():
@@ -648,31 +666,40 @@ def make_targets():
     return set(re.findall(r'^([\w./-]+):', result.stdout, re.M))
 
 
-def readme_targets():
-    """The targets of each `make ...` in README: in backticks, or first on an indented line, alone or
-    in a column."""
-    commands = re.findall(r'`make\b([^`]*)`', readme())
-    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b((?: [^#\s]+)*)', readme(), re.M)
+def targets_of(text):
+    """The targets of each `make ...` in a document: in backticks, or first on an indented line,
+    alone or in a column."""
+    commands = re.findall(r'`make\b([^`]*)`', text)
+    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b((?: [^#\s]+)*)', text, re.M)
     return {word for words in commands for word in words.split() if re.match(r'[\w.]', word)
             and '=' not in word}
 
 
-def test_make_targets_in_readme_exist():
+@each_document
+def test_make_targets_in_a_document_exist(path):
     """Catches a command that a newcomer types and make does not know."""
-    assert {'run', 'check'} <= readme_targets()
-    assert readme_targets() - make_targets() == set()
+    assert path != TOP / 'README' or {'run', 'check'} <= targets_of(readme())
+    assert targets_of(document(path)) - make_targets() == set()
 
 
-def test_paths_in_readme_exist():
-    """Catches a file that was moved, and is still where README says for nobody."""
+INVENTED = {'serve_scan.c'}  # the server that tests/README has somebody add
+
+
+@each_document
+def test_files_in_a_document_exist(path):
+    """Catches a file that was moved or renamed, and is still where a document says for nobody."""
+    text = without_map(document(path))
     tops = r'(?<![\w/.~$-])((?:src|man|tests|examples|build|\.ci)/[\w./*@\[\]-]*[\w\]])'
-    paths = set(re.findall(tops, readme()))
-    assert paths, 'README names no path'
+    paths = set(re.findall(tops, text))
+    assert paths or path.name == 'NEWS'
     built = make_targets()
-    missing = [path for path in paths if not list(TOP.glob(path))
-               and not (path.startswith('build/') and (path in built or f'$(BUILD){path[5:]}'
+    missing = [each for each in paths if not list(TOP.glob(each))
+               and not (each.startswith('build/') and (each in built or f'$(BUILD){each[5:]}'
                                                        in (TOP / 'Makefile').read_text()))]
     assert missing == []
+    names = set(re.findall(r'(?<![\w/.])(\w+\.(?:[ch]|py))\b', text)) - INVENTED
+    there = {each.name for top in ('src', 'tests', 'examples') for each in (TOP / top).rglob('*')}
+    assert names - there == set()
 
 
 def test_each_check_of_what_reaches_the_parent_is_there():

@@ -643,6 +643,20 @@ def test_readme_is_read_to_its_end():
     assert len(readme().splitlines()) <= 220
 
 
+def test_readme_has_the_figures_that_were_measured():
+    """Catches a table in README that is of another run than the one in FIGURES."""
+    [path] = TOP.glob('tests/**/FIGURES')
+    rows = r'^    (?:forkecho, )?(?:the )?(live connections|default|static|textbook|a thread)\b'
+    shown = {name.split()[-1]: re.findall(r'\b\d+\b|-$', rest)
+             for name, rest in re.findall(rows + r'(.*)', readme(), re.M)}
+    text = document(path).split('make bench-scale\n')[1]
+    measured = {'connections': re.findall(r'\d+', re.search('live connections(.*)', text)[1])}
+    for name in ('default', 'static', 'textbook', 'thread'):
+        row = re.search(rf'^    {name}, .*\n.*\n +us of processor time (.*)', text, re.M)[1]
+        measured[name] = row.split()
+    assert shown == measured
+
+
 @each_document
 def test_a_document_has_no_gap(path):
     """Catches a figure or table that was to be filled in, and lines that wrap in an editor."""

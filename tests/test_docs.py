@@ -209,7 +209,7 @@ def test_every_variant_is_documented():
 
 def test_every_page_is_looked_at():
     """Catches a page that was added and that no test here asks."""
-    pages = {str(path.relative_to(TOP)) for path in TOP.glob('man/*')}
+    pages = {str(path.relative_to(TOP)) for path in (TOP / 'man').iterdir()}
     assert pages == set(PAGES.values())
 
 
@@ -430,7 +430,7 @@ def test_signal_does_what_the_page_says(server, number):
 def test_every_variable_is_documented():
     """Catches a variable that changes what the server does and that nobody is told of; TZ is
     libc's, and what an upgrade hands to itself is its own business."""
-    source = '\n'.join(path.read_text() for path in TOP.glob('src/*.c'))
+    source = '\n'.join(path.read_text() for path in TOP.glob('src/**/*.c'))
     read = set(re.findall(r'getenv\("(\w+)"\)', source))
     [manager] = re.findall(r'variables\[\] = \{(.*?)\};', source, re.S)
     read |= set(re.findall(r'"(\w+)"', manager))
@@ -718,7 +718,7 @@ def test_files_in_a_document_exist(path):
 
 def test_each_check_of_what_reaches_the_parent_is_there():
     """Catches a check that the page of internals promises, and that was renamed or removed."""
-    source = '\n'.join(path.read_text() for path in sorted((TOP / 'src').glob('*.c')))
+    source = '\n'.join(path.read_text() for path in sorted((TOP / 'src').rglob('*.c')))
     trusted = section('forkecho-internals', 'WHAT REACHES THE PARENT')
     named = [word.strip(',:.') for line in trusted
              for words in re.findall(r'\bFn ([^:.]*)', line) for word in words.split()]

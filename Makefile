@@ -21,7 +21,7 @@ HARDEN ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE $(FORTIFY)
 # A packager's own level stands in the place of ours.
 FORTIFY = $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 HARDEN_LD ?= -pie -Wl,-z,relro,-z,now
-# Few mappings make fork cheap (README, "Figures"): two segments of the program, not five.
+# Few mappings make fork cheap (tests/bench/FIGURES): two segments of the program, not five.
 FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate-code)
 comma := ,
 
@@ -279,29 +279,34 @@ lint:
 # ---- installing --------------------------------------------------------------------------
 
 # Nobody but its owner can read the server, so that Linux lets nobody trace it, not even while it
-# becomes another program at an upgrade (forkecho(8), SECURITY).
+# becomes another program at an upgrade (forkecho-internals(7)).
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8 \
-	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(DOCDIR)
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)
 	install -m 711 $(BUILD)/forkecho $(DESTDIR)$(SBINDIR)/
 	install -m 755 $(BUILD)/echoclient $(BUILD)/echoload $(DESTDIR)$(BINDIR)/
-	install -m 644 man/forkecho.8 $(DESTDIR)$(MANDIR)/man8/
-	install -m 644 man/echoclient.1 man/echoload.1 $(DESTDIR)$(MANDIR)/man1/
-	install -m 644 README COPYING $(DESTDIR)$(DOCDIR)/
+	for page in $(PAGES); do \
+	  install -d "$(DESTDIR)$(MANDIR)/man$${page##*.}" && \
+	  install -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/" || exit; \
+	done
+	install -m 644 $(DOCUMENTS) $(DESTDIR)$(DOCDIR)/
 	for file in $(EXAMPLES); do \
 	  install -d "$(DESTDIR)$(DOCDIR)/$$(dirname "$$file")" && \
 	  sed 's,/usr/local/sbin,$(SBINDIR),g' "$$file" >"$(DESTDIR)$(DOCDIR)/$$file" && \
 	  chmod "$$([ -x "$$file" ] && echo 755 || echo 644)" "$(DESTDIR)$(DOCDIR)/$$file" || exit; \
 	done
 
+DOCUMENTS = README NEWS COPYING
+
+# A page's section is what its name ends in.
+PAGES = $(wildcard man/*.[1-9])
+
 # What an administrator copies; it names the program where it is installed.
 EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* haproxy/*))
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \
-	  $(DESTDIR)$(BINDIR)/echoload $(DESTDIR)$(MANDIR)/man8/forkecho.8 \
-	  $(DESTDIR)$(MANDIR)/man1/echoclient.1 $(DESTDIR)$(MANDIR)/man1/echoload.1 \
-	  $(DESTDIR)$(DOCDIR)/README $(DESTDIR)$(DOCDIR)/COPYING
+	  $(DESTDIR)$(BINDIR)/echoload $(addprefix $(DESTDIR)$(DOCDIR)/,$(DOCUMENTS))
+	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(lastword $(subst ., ,$(page)))/$(notdir $(page)))
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES))
 	-rmdir $(sort $(dir $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES)))) \
 	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
@@ -309,7 +314,7 @@ uninstall:
 dist:
 	@mkdir -p $(BUILD)
 	tar --exclude __pycache__ --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
-	  Makefile README COPYING src man tests examples .ci .clang-tidy .gitignore
+	  Makefile $(DOCUMENTS) src man tests examples .ci .clang-tidy .gitignore
 	@echo $(BUILD)/forkecho-$(VERSION).tar.gz
 
 clean:

@@ -17,9 +17,13 @@ from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, V
                      Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger,
                      program, run)
 
-PAGES = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
-         'echoload': 'man/echoload.1'}
-each_program = pytest.mark.parametrize('name', PAGES)
+PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
+            'echoload': 'man/echoload.1'}
+PAGES = {**PROGRAMS, 'forkecho-log': 'man/forkecho-log.5',
+         'forkecho-internals': 'man/forkecho-internals.7'}
+each_program = pytest.mark.parametrize('name', PROGRAMS)
+each_page = pytest.mark.parametrize('name', PAGES)
+needs_mandoc = pytest.mark.skipif(shutil.which('mandoc') is None, reason='mandoc is not installed')
 
 
 # ---- reading mdoc ------------------------------------------------------------------------
@@ -196,28 +200,68 @@ def test_variants_take_the_same_options(variant):
 
 def test_every_variant_is_documented():
     """Catches a variant that was added and that nobody is told of, or one that has gone."""
-    listed = [match[1] for match, _ in items(section('forkecho', 'VARIANTS'), r'Nm (\w+)')]
-    assert sorted(listed) == VARIANTS, 'man/forkecho.8, section VARIANTS'
+    listed = [match[1] for match, _ in items(section('forkecho-internals', 'VARIANTS'),
+                                             r'Nm (\w+)')]
+    assert sorted(listed) == VARIANTS, 'man/forkecho-internals.7, section VARIANTS'
     family = re.findall(r'^    (\w+echo)  +\w', readme(), re.M)
     assert sorted(family) == sorted(ALL_SERVERS), 'README, the family'
 
 
-@each_program
+def test_every_page_is_looked_at():
+    """Catches a page that was added and that no test here asks."""
+    pages = {str(path.relative_to(TOP)) for path in (TOP / 'man').iterdir()}
+    assert pages == set(PAGES.values())
+
+
+@each_page
+@needs_mandoc
 def test_mandoc_finds_nothing(name):
     """Catches a page that renders differently from one formatter to the next."""
-    if shutil.which('mandoc') is None:
-        pytest.skip('mandoc is not installed')
     result = subprocess.run(['mandoc', '-Tlint', '-W', 'warning', TOP / PAGES[name]], text=True,
                             capture_output=True, timeout=DEADLINE, check=False)
     assert (result.returncode, result.stdout) == (0, '')
 
 
+def rendered(name):
+    """The lines of a page as a terminal of 80 columns shows them: man(1) leaves two free."""
+    result = subprocess.run(['mandoc', '-Tascii', '-Owidth=78', TOP / PAGES[name]], text=True,
+                            capture_output=True, timeout=DEADLINE, check=True)
+    return re.sub('.\b', '', result.stdout).splitlines()
+
+
+@each_page
+@needs_mandoc
+def test_a_page_fits_a_terminal(name):
+    """Catches an example or a table that is wider than 80 columns, and wraps or is cut; and a
+    source that cannot be edited there."""
+    assert [line for line in rendered(name) if len(line) > 80] == []
+    assert [line for line in page(name).splitlines()
+            if len(line) > 80 and not line.startswith('.')] == []
+
+
+@needs_mandoc
+def test_the_server_s_page_is_read_to_its_end():
+    """Catches a page that grows until nobody reads it: what an operator does not need has pages of
+    its own."""
+    assert len(rendered('forkecho')) <= 660
+
+
+@each_page
+def test_a_page_refers_to_what_there_is(name):
+    """Catches a reference to a page or a section of ours that was renamed, or to none."""
+    text = page(name)
+    for title in re.findall(r'^\.Sx (.*?)(?: [.,;:)])?$', text, re.M):
+        assert re.search(rf'^\.S[hs] {re.escape(title)}$', text, re.M), title
+    for other, number in re.findall(r'^\.Xr ((?:fork)?echo\S*) (\d)', text, re.M):
+        assert PAGES.get(other) == f'man/{other}.{number}', other
+
+
 # ---- the log -----------------------------------------------------------------------------
 
 def documented_lines():
-    """{(verb, its fields in order)} of the section LOG."""
+    """{(verb, its fields in order)} of the section LINES."""
     return {(match[1], tuple(re.findall(r'([\w-]+)=', match[2])))
-            for match, _ in items(section('forkecho', 'LOG'), r'Ic (\w+) No (.*)')}
+            for match, _ in items(section('forkecho-log', 'LINES'), r'Ic (\w+) No (.*)')}
 
 
 def shapes(lines):
@@ -284,7 +328,7 @@ def write_upgrade(server):
 
 
 def write_errors(server):
-    """Records for children that there are not, as the section SECURITY says, in a flood."""
+    """Records for children that there are not, as a compromised child may write them, in a flood."""
     record = ledger_record(1 << 40)
     srv = server()
     ledger = open_ledger(srv)
@@ -319,8 +363,8 @@ def test_log_lines_are_those_of_the_page(server):
 
 
 def test_every_field_is_explained():
-    """Catches a field that is in a line of LOG but not in its list of fields, or the reverse."""
-    explained = {match[1] for match, _ in items(section('forkecho', 'LOG'), r'Cm ([\w-]+)')}
+    """Catches a field that is in a line of the log but not in the list of fields, or the reverse."""
+    explained = {match[1] for match, _ in items(section('forkecho-log', 'FIELDS'), r'Cm ([\w-]+)')}
     assert explained == {field for _, fields in documented_lines() for field in fields}
 
 
@@ -386,7 +430,7 @@ def test_signal_does_what_the_page_says(server, number):
 def test_every_variable_is_documented():
     """Catches a variable that changes what the server does and that nobody is told of; TZ is
     libc's, and what an upgrade hands to itself is its own business."""
-    source = '\n'.join(path.read_text() for path in (TOP / 'src').rglob('*.c'))
+    source = '\n'.join(path.read_text() for path in TOP.glob('src/**/*.c'))
     read = set(re.findall(r'getenv\("(\w+)"\)', source))
     [manager] = re.findall(r'variables\[\] = \{(.*?)\};', source, re.S)
     read |= set(re.findall(r'"(\w+)"', manager))
@@ -458,7 +502,7 @@ def simple_commands(line):
 
 def examples(name):
     """The command lines in a page's EXAMPLES that run one of our programs: [(name, words)]."""
-    lines, literal, programs = [], False, [*PAGES, *VARIANTS]
+    lines, literal, programs = [], False, [*PROGRAMS, *VARIANTS]
     for line in section(name, 'EXAMPLES'):
         if re.match(r'\.(Bd|Ed)', line):
             literal = line.startswith('.Bd')
@@ -549,52 +593,84 @@ def test_examples_work(server, folder, name):
     assert len(commands) >= 3, commands
     target = server()
     for which, words in commands:
-        if which in PAGES and which != 'forkecho':
+        if which in PROGRAMS and which != 'forkecho':
             run_client_example(which, words, target.address)
         else:
             run_server_example(server, which, words, folder)
 
 
-# ---- README and the map of the source ----------------------------------------------------
+# ---- README and the other documents ------------------------------------------------------
 
-def readme():
-    path = TOP / 'README'
-    assert path.exists(), 'README is missing'
+def document(path):
+    assert path.exists(), f'{path.name} is missing'
     return path.read_text()
 
 
-def source_map():
-    result = subprocess.run([TOP / 'tests' / 'source-map'], text=True, capture_output=True,
-                            timeout=DEADLINE, check=False)
-    assert (result.returncode, result.stderr) == (0, '')
-    return result.stdout
+def readme():
+    return document(TOP / 'README')
 
 
-def test_the_map_names_every_file_with_its_lines():
-    """Catches a file that a reader is not told of, and a count that is made up."""
-    counted = {}
-    for path, lines, what in re.findall(r'^(\S+/\S+) +([\d+]+)  (\S.*)$', source_map(), re.M):
-        assert what
-        files = [path.replace('[ch]', suffix) for suffix in 'hc'] if '[ch]' in path else [path]
-        counted.update(zip(files, map(int, lines.split('+')), strict=True))
-    files = [*(TOP / 'src').rglob('*.[ch]'), *(TOP / 'examples/variants').rglob('*.[ch]')]
-    assert counted == {str(path.relative_to(TOP)): len(path.read_text().splitlines())
-                       for path in files}
+DOCUMENTS = [TOP / 'README', TOP / 'NEWS', TOP / 'tests' / 'README',
+             *sorted(TOP.glob('tests/**/FIGURES'))]
+each_document = pytest.mark.parametrize('path', DOCUMENTS, ids=lambda path: str(
+    path.relative_to(TOP)))
 
 
-def test_readme_has_no_gap():
-    """Catches a figure or table that was to be filled in."""
-    assert not re.findall(r'@[A-Z]+@', readme())
+def folders(top):
+    return {path.name for path in top.iterdir() if path.is_dir() and not path.name.startswith('_')}
 
 
-def test_readme_shows_the_map():
-    """Catches a map that was true once: tests/source-map README renews it."""
-    def rows(text):
-        return [line.strip() for line in text.strip().split('\n')]
-    shown, current = rows(readme()), rows(source_map())
-    assert current[0] in shown, 'README has no table "path lines what it is"'
-    start = shown.index(current[0])
-    assert shown[start:start + len(current)] == current
+def test_the_maps_name_every_folder():
+    """Catches a folder that a reader is not told of, and one that has gone."""
+    rows = re.findall(r'^    src/(\w+)/  +\w', readme(), re.M)
+    assert sorted(rows) == sorted(folders(TOP / 'src')), 'README, the source in reading order'
+    rows = re.findall(r'^    (\w+)/  +\w', document(TOP / 'tests' / 'README'), re.M)
+    assert sorted(rows) == sorted(folders(TOP / 'tests')), 'tests/README, how tests are organised'
+
+
+def without_map(text):
+    """The rows of README's map are held by the test above."""
+    return re.sub(r'^    src/\w+/ .*$', '', text, flags=re.M)
+
+
+def test_the_documents_are_here():
+    """Catches figures that have gone: README sends readers to them."""
+    assert [path.name for path in DOCUMENTS] == ['README', 'NEWS', 'README', 'FIGURES']
+
+
+def test_readme_is_read_to_its_end():
+    """Catches a README that grows with each change until nobody finds its first command."""
+    assert len(readme().splitlines()) <= 220
+
+
+def test_readme_has_the_figures_that_were_measured():
+    """Catches a table in README that is of another run than the one in FIGURES."""
+    [path] = TOP.glob('tests/**/FIGURES')
+    rows = r'^    (?:forkecho, )?(?:the )?(live connections|default|static|textbook|a thread)\b'
+    shown = {name.split()[-1]: re.findall(r'\b\d+\b|-$', rest)
+             for name, rest in re.findall(rows + r'(.*)', readme(), re.M)}
+    text = document(path).split('make bench-scale\n')[1]
+    measured = {'connections': re.findall(r'\d+', re.search('live connections(.*)', text)[1])}
+    for name in ('default', 'static', 'textbook', 'thread'):
+        row = re.search(rf'^    {name}, .*\n.*\n +us of processor time (.*)', text, re.M)[1]
+        measured[name] = row.split()
+    assert shown == measured
+
+
+@each_document
+def test_a_document_has_no_gap(path):
+    """Catches a figure or table that was to be filled in, and lines that wrap in an editor."""
+    text = document(path)
+    assert not re.findall(r'@[A-Z]+@', text)
+    assert [line for line in text.splitlines() if len(line) > 100] == []
+
+
+def test_news_opens_with_what_comes():
+    """Catches a release without news, and news of a release that was never made."""
+    version = re.search(r'^VERSION = (\S+)', document(TOP / 'Makefile'), re.M)[1]
+    (first, state), *earlier = re.findall(r'^(\d[\d.]*)( \(unreleased\))?\n-+$',
+                                          document(TOP / 'NEWS'), re.M)
+    assert version == (earlier[0][0] if state else first)
 
 
 def make_targets():
@@ -604,44 +680,54 @@ def make_targets():
     return set(re.findall(r'^([\w./-]+):', result.stdout, re.M))
 
 
-def readme_targets():
-    """The targets of each `make ...` in README: in backticks, or first on an indented line, alone or
-    in a column."""
-    commands = re.findall(r'`make\b([^`]*)`', readme())
-    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b((?: [^#\s]+)*)', readme(), re.M)
+def targets_of(text):
+    """The targets of each `make ...` in a document: in backticks, or first on an indented line,
+    alone or in a column."""
+    commands = re.findall(r'`make\b([^`]*)`', text)
+    commands += re.findall(r'^(?:\s{2,}|\s*[$#] )(?:sudo )?make\b((?: [^#\s]+)*)', text, re.M)
     return {word for words in commands for word in words.split() if re.match(r'[\w.]', word)
             and '=' not in word}
 
 
-def test_make_targets_in_readme_exist():
+@each_document
+def test_make_targets_in_a_document_exist(path):
     """Catches a command that a newcomer types and make does not know."""
-    assert {'run', 'check'} <= readme_targets()
-    assert readme_targets() - make_targets() == set()
+    assert path != TOP / 'README' or {'run', 'check'} <= targets_of(readme())
+    assert targets_of(document(path)) - make_targets() == set()
 
 
-def test_paths_in_readme_exist():
-    """Catches a file that was moved, and is still where README says for nobody."""
+INVENTED = {'serve_scan.c'}  # the server that tests/README has somebody add
+
+
+@each_document
+def test_files_in_a_document_exist(path):
+    """Catches a file that was moved or renamed, and is still where a document says for nobody."""
+    text = without_map(document(path))
     tops = r'(?<![\w/.~$-])((?:src|man|tests|examples|build|\.ci)/[\w./*@\[\]-]*[\w\]])'
-    paths = set(re.findall(tops, readme()))
-    assert paths, 'README names no path'
+    paths = set(re.findall(tops, text))
+    assert paths or path.name == 'NEWS'
     built = make_targets()
-    missing = [path for path in paths if not list(TOP.glob(path))
-               and not (path.startswith('build/') and (path in built or f'$(BUILD){path[5:]}'
+    missing = [each for each in paths if not list(TOP.glob(each))
+               and not (each.startswith('build/') and (each in built or f'$(BUILD){each[5:]}'
                                                        in (TOP / 'Makefile').read_text()))]
     assert missing == []
+    names = set(re.findall(r'(?<![\w/.])(\w+\.(?:[ch]|py))\b', text)) - INVENTED
+    there = {each.name for top in ('src', 'tests', 'examples') for each in (TOP / top).rglob('*')}
+    assert names - there == set()
 
 
 def test_each_check_of_what_reaches_the_parent_is_there():
-    """Catches a check that SECURITY promises, and that was renamed or removed."""
+    """Catches a check that the page of internals promises, and that was renamed or removed."""
     source = '\n'.join(path.read_text() for path in sorted((TOP / 'src').rglob('*.c')))
-    named = [word.strip(',:.') for line in section('forkecho', 'SECURITY')
+    trusted = section('forkecho-internals', 'WHAT REACHES THE PARENT')
+    named = [word.strip(',:.') for line in trusted
              for words in re.findall(r'\bFn ([^:.]*)', line) for word in words.split()]
     named = [word for word in named if re.fullmatch(r'[a-z_]+', word)]
     assert len(named) > 30
-    # Each variable that it heeds reaches it, too.
+    # Each variable that it acts on reaches it, too.
     variables = re.findall(r'\b[A-Z][A-Z_]*\b', ' '.join(
         line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It Ev')))
-    trusted = ' '.join(section('forkecho', 'SECURITY'))
+    trusted = ' '.join(trusted)
     assert [name for name in variables if not re.search(rf'\b{name}\b', trusted)] == []
     missing = [name for name in named
                if not re.search(rf'^[a-z][\w *]*\b{name}\([^;]*\)\n?{{?$', source, re.M)]

@@ -34,7 +34,11 @@ def test_everything_is_installed_and_taken_back(folder, prefix):
     found = installed(folder)
     top = prefix.lstrip('/')
     assert {f'{top}/sbin/forkecho', f'{top}/bin/echoclient', f'{top}/bin/echoload'} <= set(found)
-    assert found[f'{top}/sbin/forkecho'].stat().st_mode & 0o777 == 0o711  # SECURITY says why
+    assert found[f'{top}/sbin/forkecho'].stat().st_mode & 0o777 == 0o711  # forkecho-internals(7) says why
+    pages = {f'{top}/share/man/man{path.suffix[1:]}/{path.name}'
+             for path in (TOP / 'man').iterdir()}
+    assert {name for name in found if '/man/' in name} == pages
+    assert {f'{top}/share/doc/forkecho/{name}' for name in ('README', 'NEWS', 'COPYING')} <= set(found)
     examples = f'{top}/share/doc/forkecho/examples'
     shipped = [path for name in ('systemd', 'init', 'inetd', 'haproxy')
                for path in (TOP / 'examples' / name).iterdir()]

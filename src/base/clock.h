@@ -8,6 +8,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <sys/time.h>
 #include <time.h>
@@ -31,5 +32,10 @@ int clock_milliseconds(double seconds);
 
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);
+
+/* poll(2) until `deadline`, a time of clock_seconds, also through signals; 0: without end. A
+ * deadline that has passed looks once and does not wait. Returns as poll does: how many are ready,
+ * 0 when the deadline has passed, -1 with errno, which is never EINTR. */
+int clock_poll(struct pollfd *polls, nfds_t count, double deadline);
 
 #endif

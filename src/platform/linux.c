@@ -133,14 +133,14 @@ int platform_show_title(char *area, size_t size)
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
 }
 
-int platform_nameless_file(void)
+int platform_anonymous_file(void)
 {
     return (int)syscall(SYS_memfd_create, "forkecho", 3U /* MFD_CLOEXEC, MFD_ALLOW_SEALING */);
 }
 
-int platform_nameless_room(size_t size)
+int platform_sealed_file(size_t size)
 {
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
 
     if (file == -1 ||
         (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))

@@ -42,7 +42,7 @@ int platform_show_title(char *area, size_t size)
     return -1;
 }
 
-int platform_nameless_file(void)
+int platform_anonymous_file(void)
 {
     FILE *file = tmpfile();
     int descriptor;
@@ -56,9 +56,9 @@ int platform_nameless_file(void)
     return descriptor;
 }
 
-int platform_nameless_room(size_t size)
+int platform_sealed_file(size_t size)
 {
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
 
     if (file == -1 || ftruncate(file, (off_t)size) == 0)
         return file;

@@ -45,11 +45,11 @@ int platform_show_title(char *area, size_t size);
 
 /* A new file without a name, readable and writable, gone with its last descriptor, which is
  * close-on-exec. Returns the descriptor, or -1 with errno. */
-int platform_nameless_file(void);
+int platform_anonymous_file(void);
 
 /* The same for somebody else to write to: it has `size` bytes, all of them NUL, and where the
  * system can see to that it never gets more, so that his writes fail beyond. */
-int platform_nameless_room(size_t size);
+int platform_sealed_file(size_t size);
 
 /* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
 void platform_close_range(int lowest, int highest);

@@ -192,9 +192,9 @@ static bool is_same_image(const struct image *one, const struct image *other)
 static int begin_test(struct upgrade *upgrade, const struct server *server,
                       const struct ledger *ledger)
 {
-    int state = platform_nameless_file(), result = -1, error;
+    int state = platform_anonymous_file(), result = -1, error;
 
-    upgrade->said = platform_nameless_room(SAID_MAX);
+    upgrade->said = platform_sealed_file(SAID_MAX);
     note_image(&upgrade->image);
     if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("test", state) == 0)
@@ -257,7 +257,7 @@ static void execute(const struct server *server, const struct ledger *ledger)
 {
     int descriptors[TAKEOVER_DESCRIPTORS_MAX + 1];
     size_t count = takeover_descriptors(server, ledger, descriptors);
-    int state = platform_nameless_file(), error;
+    int state = platform_anonymous_file(), error;
 
     descriptors[count++] = state;
     if (state != -1 && takeover_write(state, server, ledger) == 0 &&

@@ -101,11 +101,11 @@ END_TEST
 
 /* Catches a file that cannot be read back or written to, that a program inherits which we
  * execute, or that has a name and so stays behind. */
-START_TEST(a_nameless_file_is_read_and_written_and_not_inherited)
+START_TEST(an_anonymous_file_is_read_and_written_and_not_inherited)
 {
     char text[8] = "";
     struct stat status;
-    int file = platform_nameless_file(), other = platform_nameless_file();
+    int file = platform_anonymous_file(), other = platform_anonymous_file();
 
     ck_assert_int_ge(file, 0);
     ck_assert_int_ge(other, 0);
@@ -126,11 +126,11 @@ START_TEST(a_nameless_file_is_read_and_written_and_not_inherited)
 END_TEST
 
 /* Catches room that a program can fill without end, or that is no room at all. */
-START_TEST(a_room_has_its_size_and_no_more)
+START_TEST(a_sealed_file_has_its_size_and_no_more)
 {
     char text[8] = "x";
     struct stat status;
-    int file = platform_nameless_room(4);
+    int file = platform_sealed_file(4);
 
     ck_assert_int_ge(file, 0);
     ck_assert_int_eq(fcntl(file, F_GETFD), FD_CLOEXEC);
@@ -466,7 +466,7 @@ END_TEST
 
 SUITE("platform", ONLY_HERE private_memory_is_zeroed_and_its_own,
       too_much_private_memory_is_an_error, a_fork_returns_twice,
-      a_nameless_file_is_read_and_written_and_not_inherited, a_room_has_its_size_and_no_more,
+      an_anonymous_file_is_read_and_written_and_not_inherited, a_sealed_file_has_its_size_and_no_more,
       exactly_the_range_is_closed,
       a_range_may_have_no_end, an_empty_range_closes_nothing, a_title_is_what_stands_in_its_area,
       a_process_is_private_once_it_asks, the_groups_are_those_given_and_no_others,

@@ -204,12 +204,12 @@ void platform_forbid_privileges(void)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-bool platform_is_private(void)
+bool platform_is_untraceable(void)
 {
     return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1;
 }
 
-void platform_set_private(void)
+void platform_forbid_tracing(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

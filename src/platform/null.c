@@ -66,12 +66,12 @@ int platform_sealed_file(size_t size)
     return -1;
 }
 
-bool platform_is_private(void)
+bool platform_is_untraceable(void)
 {
     return false;
 }
 
-void platform_set_private(void)
+void platform_forbid_tracing(void)
 {
 }
 

@@ -86,8 +86,8 @@ void platform_forbid_privileges(void);
  * (PR_SET_DUMPABLE, prctl(2)), until it executes another program, which has to ask for it
  * again. Elsewhere not known, and nothing.
  */
-bool platform_is_private(void);
-void platform_set_private(void);
+bool platform_is_untraceable(void);
+void platform_forbid_tracing(void);
 
 /* Takes from a child what POSIX cannot (confine.h): the right to create processes (RLIMIT_NPROC)
  * on Linux and FreeBSD, all but its descriptors by pledge(2) on OpenBSD and cap_enter(2) on

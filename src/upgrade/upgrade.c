@@ -103,7 +103,7 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     }
     unsetenv(VARIABLE);
     if (role != UPGRADE_START && strcmp(guard, PRIVATE) == 0)
-        platform_set_private();
+        platform_forbid_tracing();
     if (role == UPGRADE_TAKE || (role == UPGRADE_TEST && pid == (long)getppid()))
         *file = descriptor;
     return role;
@@ -119,7 +119,7 @@ static int export_role(const char *role, int file)
     char value[64];
 
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, file, (long)getpid(),
-             platform_is_private() ? ":" PRIVATE : "");
+             platform_is_untraceable() ? ":" PRIVATE : "");
     return setenv(VARIABLE, value, 1);
 }
 

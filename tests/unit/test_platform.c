@@ -248,21 +248,21 @@ START_TEST(a_title_is_what_stands_in_its_area)
 }
 END_TEST
 
-static int become_private(void *data)
+static int become_untraceable(void *data)
 {
     (void)data;
-    platform_set_private();
+    platform_forbid_tracing();
 #ifdef __linux__
-    return platform_is_private() ? 0 : 1;
+    return platform_is_untraceable() ? 0 : 1;
 #else
-    return platform_is_private() ? 1 : 0;
+    return platform_is_untraceable() ? 1 : 0;
 #endif
 }
 
-/* Catches a process that asks to be private and can be traced, or is told that it can. */
-START_TEST(a_process_is_private_once_it_asks)
+/* Catches a process that asks not to be traced and can be, or that is said to be traceable. */
+START_TEST(a_process_is_untraceable_once_it_asks)
 {
-    ck_assert_int_eq(suite_in_child(become_private, NULL), 0);
+    ck_assert_int_eq(suite_in_child(become_untraceable, NULL), 0);
 }
 END_TEST
 
@@ -469,6 +469,6 @@ SUITE("platform", ONLY_HERE private_memory_is_zeroed_and_its_own,
       an_anonymous_file_is_read_and_written_and_not_inherited, a_sealed_file_has_its_size_and_no_more,
       exactly_the_range_is_closed,
       a_range_may_have_no_end, an_empty_range_closes_nothing, a_title_is_what_stands_in_its_area,
-      a_process_is_private_once_it_asks, the_groups_are_those_given_and_no_others,
+      a_process_is_untraceable_once_it_asks, the_groups_are_those_given_and_no_others,
       a_root_needs_the_privilege, the_process_limits_are_one_phrase,
       the_process_limits_stay_in_their_room)

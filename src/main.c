@@ -67,7 +67,7 @@ static int tidy_descriptors(void)
     return -1;
 }
 
-static int hear_signals(void)
+static int open_signals(void)
 {
     if (signals_open() == 0)
         return 0;
@@ -89,7 +89,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (options->daemon && daemon_detach(starter) == -1)
         return NULL;
-    if (hear_signals() == -1)
+    if (open_signals() == -1)
         return NULL;
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
@@ -97,7 +97,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     server = server_open(options, starter, pidfile);
     if (server == NULL || server_listen(server) == -1)
         return NULL;
-    if (identity_take(&identity) == -1) {
+    if (identity_become(&identity) == -1) {
         server_close(server);
         return NULL;
     }
@@ -129,7 +129,7 @@ static struct server *take_over(const struct options *options, int state, struct
         return NULL;
     close(state);
     reach_others(server, options);
-    if (hear_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
+    if (open_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
         return server;
     server_close(server);
     return NULL;

@@ -325,7 +325,7 @@ static int prove(const struct identity *identity)
     return -1;
 }
 
-int identity_take(const struct identity *identity)
+int identity_become(const struct identity *identity)
 {
     if (identity->name == NULL)
         return 0;

@@ -3,7 +3,7 @@
  *
  * A server started as root binds its ports, and then becomes somebody else for good. Names
  * are looked up first (identity_find), while /etc and the network are within reach; after
- * binding, identity_take gives up everything in the one order that works: supplementary
+ * binding, identity_become gives up everything in the one order that works: supplementary
  * groups, group, root directory, user. Each of them needs the privilege that the last one
  * ends, and where a group or the user cannot be had the sockets' files can still be removed:
  * the root has not been left. Then it tries to take each of them back, and fails if any attempt
@@ -18,7 +18,7 @@
  * those of the new user are not taken: the server opens nothing afterwards that they could
  * help with, so it has the one group and no other.
  *
- * What must be open before identity_take, since it may be out of reach afterwards: the log,
+ * What must be open before identity_become, since it may be out of reach afterwards: the log,
  * listeners, the pidfile, /dev/null (daemon.h), the service manager's socket (manager.h).
  * A directory descriptor must not be among them: it is a way out of the new root.
  *
@@ -55,6 +55,6 @@ int identity_find(struct identity *identity, const char *user, const char *root)
  * none of it can be taken back. Does nothing where identity_find found nothing to change.
  * Returns 0, or -1 (said). After -1 the process may be half changed: it must end.
  */
-int identity_take(const struct identity *identity);
+int identity_become(const struct identity *identity);
 
 #endif

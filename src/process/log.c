@@ -201,7 +201,7 @@ void log_error(const char *format, ...)
     va_end(values);
 }
 
-void log_settle_all(void)
+void log_sum_up_all(void)
 {
     double now = clock_seconds();
 
@@ -211,7 +211,7 @@ void log_settle_all(void)
         say_lost();
 }
 
-double log_settle(double now)
+double log_sum_up(double now)
 {
     struct flood *floods[] = {&the_log.errors, &the_log.refusals};
     double due = 0;

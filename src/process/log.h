@@ -61,9 +61,9 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest
  * (clock.h); 0: no such time. */
-double log_settle(double now);
+double log_sum_up(double now);
 
 /* Writes what was summed up, due or not: this program goes on no longer. */
-void log_settle_all(void);
+void log_sum_up_all(void);
 
 #endif

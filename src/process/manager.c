@@ -143,11 +143,11 @@ int manager_open(void)
         take_watchdog(period, variable("WATCHDOG_PID"));
     if (count != NULL && pid != NULL)
         result = take_listeners(count, pid, variable("LISTEN_FDNAMES"));
-    manager_conceal();
+    manager_unexport();
     return result;
 }
 
-void manager_conceal(void)
+void manager_unexport(void)
 {
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         (void)unsetenv(variables[i]);
@@ -245,7 +245,7 @@ int manager_notify(const char *format, ...)
     return -1;
 }
 
-bool manager_listens(void)
+bool manager_present(void)
 {
     return the_manager.length > 0;
 }
@@ -286,7 +286,7 @@ static double tell_status(const char *text, double now)
 {
     char status[MANAGER_STATUS_MAX];
 
-    if (!manager_listens())
+    if (!manager_present())
         return 0;
     /* A newline would begin another variable. */
     snprintf(status, sizeof status, "%.*s", (int)strcspn(text, "\n"), text);
@@ -305,14 +305,14 @@ static double tell_watchdog(double now)
 {
     double period = (double)the_manager.watchdog / 1e6 / 2;
 
-    if (period <= 0 || !manager_listens())
+    if (period <= 0 || !manager_present())
         return 0;
     if (now >= the_manager.watchdog_next && manager_notify("WATCHDOG=1") == 1)
         the_manager.watchdog_next = now + period;
     return now >= the_manager.watchdog_next ? now + STATE_AGAIN : the_manager.watchdog_next;
 }
 
-double manager_tell(const char *text, double now)
+double manager_update(const char *text, double now)
 {
     double due[] = {tell_state(now), tell_status(text, now), tell_watchdog(now)};
 

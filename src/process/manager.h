@@ -68,11 +68,11 @@ int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2))
 #define MANAGER_MESSAGE_MAX 512
 
 /* Whether there is a manager to tell anything. */
-bool manager_listens(void);
+bool manager_present(void);
 
 /*
  * Tells in which state the server is from now on, at once, or as soon as there is room for it
- * (manager_tell). RELOADING=1 comes with MONOTONIC_USEC, the present CLOCK_MONOTONIC, which
+ * (manager_update). RELOADING=1 comes with MONOTONIC_USEC, the present CLOCK_MONOTONIC, which
  * Type=notify-reload asks for; READY=1 ends it.
  */
 enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
@@ -95,15 +95,15 @@ void manager_adopt(int descriptor);
  *     (sd_watchdog_enabled(3)).
  * Returns when to call again at the latest, 0 when there is no such time.
  */
-double manager_tell(const char *text, double now);
+double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 
 /*
  * Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, for the program that takes
- * over in this process (exec); manager_conceal takes them out again when exec failed.
+ * over in this process (exec); manager_unexport takes them out again when exec failed.
  * Listeners are handed on by whoever owns them. Returns 0, or -1 with errno.
  */
 int manager_export(void);
-void manager_conceal(void);
+void manager_unexport(void);
 
 #endif

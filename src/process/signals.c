@@ -67,7 +67,7 @@ const sigset_t *signals_wait_mask(void)
     return &wait_mask;
 }
 
-void signals_hear(void)
+void signals_deliver(void)
 {
     const struct timespec zero = {0, 0};
     sigset_t pending;

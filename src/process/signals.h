@@ -8,7 +8,7 @@
  *
  * Where a descriptor is ready, Linux's pselect returns and delivers no signal: a busy server
  * would not hear of its dead children, nor of SIGTERM, until it is idle. So a wait that
- * found descriptors ready is followed by signals_hear.
+ * found descriptors ready is followed by signals_deliver.
  *
  * Cost: a signal is one bit; the same one twice between two looks is once.
  */
@@ -27,7 +27,7 @@ int signals_open(void);
 const sigset_t *signals_wait_mask(void);
 
 /* Lets in the signals that are pending now. One system call where there are none. */
-void signals_hear(void);
+void signals_deliver(void);
 
 /* Whether `number` has come since it was last asked for; forgets it. */
 bool signals_take(int number);

@@ -263,14 +263,14 @@ static void execute(const struct server *server, const struct ledger *ledger)
     if (state != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("take", state) == 0 && manager_export() == 0) {
         set_inherited(descriptors, count, true);
-        log_settle_all();
+        log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
     set_inherited(descriptors, count, false);
     if (state != -1)
         close(state);
-    manager_conceal();
+    manager_unexport();
     unsetenv(VARIABLE);
     errno = error;
 }

@@ -146,13 +146,13 @@ static const char *variable(const char *name)
 /* What was taken is what the next program of this process is told. */
 static void check_exported(const char *address, unsigned long long watchdog)
 {
-    FUZZ_HOLDS(manager_listens());
+    FUZZ_HOLDS(manager_present());
     FUZZ_HOLDS(manager_export() == 0);
     FUZZ_HOLDS(strcmp(variable("NOTIFY_SOCKET"), address) == 0);
     FUZZ_HOLDS(strtoull(variable("WATCHDOG_USEC"), NULL, 10) == watchdog);
     FUZZ_HOLDS(strtol(variable("WATCHDOG_PID"), NULL, 10) == (long)getpid());
     FUZZ_HOLDS(getenv("LISTEN_FDS") == NULL && getenv("LISTEN_PID") == NULL);
-    manager_conceal();
+    manager_unexport();
     check_nothing_is_left();
 }
 

@@ -37,7 +37,7 @@ static int attempt(void *data)
 
     if (identity_find(&identity, attempt->user, attempt->root) == -1)
         return 1;
-    if (identity_take(&identity) == -1)
+    if (identity_become(&identity) == -1)
         return 2;
     return attempt->check != NULL ? attempt->check(&identity) : 0;
 }

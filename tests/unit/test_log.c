@@ -158,7 +158,7 @@ static void flood_errors(void)
     log_open("forkecho", LOG_QUIET, -1);
     for (int i = 0; i < 1000; i++)
         log_error("cannot accept");
-    (void)log_settle(clock_seconds() + 2);
+    (void)log_sum_up(clock_seconds() + 2);
 }
 
 static void flood_refusals(void)
@@ -166,7 +166,7 @@ static void flood_refusals(void)
     log_open("forkecho", LOG_CLIENTS, -1);
     for (int i = 0; i < 10000; i++)
         log_refusal("refuse from=%s", "somebody");
-    (void)log_settle(clock_seconds() + 2);
+    (void)log_sum_up(clock_seconds() + 2);
 }
 
 /* The lines written, and those that a summary such as "more=N" counts, together. */
@@ -202,8 +202,8 @@ static void say_a_few(void)
         log_error("cannot accept");
         log_refusal("refuse from=somebody");
     }
-    ck_assert_double_eq(log_settle(clock_seconds()), 0);
-    ck_assert_double_eq(log_settle(clock_seconds() + 2), 0);
+    ck_assert_double_eq(log_sum_up(clock_seconds()), 0);
+    ck_assert_double_eq(log_sum_up(clock_seconds() + 2), 0);
 }
 
 /* Catches a sum of nothing, and a wakeup that is asked for without need. */
@@ -223,11 +223,11 @@ static void settle_a_flood(void)
         for (int i = 0; i < 50; i++)
             log_error("cannot accept");
         now = clock_seconds();
-        due = log_settle(now);
+        due = log_sum_up(now);
     } while (due < 0);
     ck_assert(due > now && due <= now + 1);
-    ck_assert_double_eq(log_settle(due), 0);
-    ck_assert_double_eq(log_settle(due + 10), 0);
+    ck_assert_double_eq(log_sum_up(due), 0);
+    ck_assert_double_eq(log_sum_up(due + 10), 0);
 }
 
 /* Catches a sum that nobody is told to write, or that is written twice. */

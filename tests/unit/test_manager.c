@@ -144,9 +144,9 @@ START_TEST(without_a_manager_nothing_happens)
     manager_connect();
     ck_assert_int_eq(manager_notify("READY=1"), 0);
     manager_state(MANAGER_RELOADING);
-    ck_assert(!manager_listens());
+    ck_assert(!manager_present());
     manager_state(MANAGER_READY);
-    ck_assert(same(manager_tell("3 live", 1), 0));
+    ck_assert(same(manager_update("3 live", 1), 0));
     ck_assert_str_eq(capture_end(&errors), "");
     ck_assert_int_eq(manager_listeners(descriptors), 0);
     ck_assert_int_eq(manager_lowest_free(), 3);
@@ -308,24 +308,24 @@ START_TEST(a_status_is_told_once_a_second_at_most)
     int manager = open_manager(path);
 
     start_under(path);
-    ck_assert(same(manager_tell("0 live", 0), 0));
+    ck_assert(same(manager_update("0 live", 0), 0));
     ck_assert_str_eq(next_message(manager), "STATUS=0 live");
-    ck_assert(same(manager_tell("1 live", 0.25), 1));
-    ck_assert(same(manager_tell("2 live", 0.75), 1));
+    ck_assert(same(manager_update("1 live", 0.25), 1));
+    ck_assert(same(manager_update("2 live", 0.75), 1));
     ck_assert_ptr_null(next_message(manager));
-    ck_assert(same(manager_tell("3 live", 1), 0));
+    ck_assert(same(manager_update("3 live", 1), 0));
     ck_assert_str_eq(next_message(manager), "STATUS=3 live");
-    ck_assert(same(manager_tell("3 live", 5), 0));
+    ck_assert(same(manager_update("3 live", 5), 0));
     ck_assert_ptr_null(next_message(manager));
-    ck_assert(same(manager_tell("4 live\nMAINPID=1", 5.5), 0));
+    ck_assert(same(manager_update("4 live\nMAINPID=1", 5.5), 0));
     ck_assert_str_eq(next_message(manager), "STATUS=4 live");
     close(manager);
     unlink(path);
-    ck_assert(same(manager_tell("5 live", 7), 8));
+    ck_assert(same(manager_update("5 live", 7), 8));
     manager = open_manager(path);
-    ck_assert(same(manager_tell("5 live", 7.5), 8));
+    ck_assert(same(manager_update("5 live", 7.5), 8));
     ck_assert_ptr_null(next_message(manager));
-    ck_assert(same(manager_tell("5 live", 8), 0));
+    ck_assert(same(manager_update("5 live", 8), 0));
     ck_assert_str_eq(next_message(manager), "STATUS=5 live");
 }
 END_TEST
@@ -364,13 +364,14 @@ START_TEST(the_watchdog_is_answered_twice_a_period)
             ck_assert_int_eq(manager_open(), 0);
             ck_assert_int_eq(lines_of(capture_end(&errors)), cases[i].lines);
             manager_connect();
-            if (!same(manager_tell("x", 100), due) || strcmp(next_message(manager), "STATUS=x") != 0)
+            if (!same(manager_update("x", 100), due) ||
+                strcmp(next_message(manager), "STATUS=x") != 0)
                 _exit(1);
             if (due > 0 && strcmp(next_message(manager), "WATCHDOG=1") != 0)
                 _exit(2);
-            if (!same(manager_tell("x", 100.1), due) || next_message(manager) != NULL)
+            if (!same(manager_update("x", 100.1), due) || next_message(manager) != NULL)
                 _exit(3); /* too early for another */
-            if (due > 0 && (!same(manager_tell("x", due), due + cases[i].expected) ||
+            if (due > 0 && (!same(manager_update("x", due), due + cases[i].expected) ||
                             strcmp(next_message(manager), "WATCHDOG=1") != 0))
                 _exit(4);
             _exit(0);
@@ -392,13 +393,13 @@ START_TEST(ready_is_told_as_soon_as_there_is_room)
         queued++;
     ck_assert_int_gt(queued, 0);
     manager_state(MANAGER_READY);
-    ck_assert(manager_tell("", 1) > 1);
+    ck_assert(manager_update("", 1) > 1);
     while (queued-- > 0)
         ck_assert_str_eq(next_message(manager), "STATUS=fill");
     ck_assert_ptr_null(next_message(manager));
-    ck_assert(same(manager_tell("", 2), 0));
+    ck_assert(same(manager_update("", 2), 0));
     ck_assert_str_eq(next_message(manager), "READY=1");
-    ck_assert(same(manager_tell("", 3), 0));
+    ck_assert(same(manager_update("", 3), 0));
     ck_assert_ptr_null(next_message(manager));
 }
 END_TEST
@@ -433,7 +434,7 @@ START_TEST(the_next_program_finds_the_manager)
         expect_variable("WATCHDOG_USEC", "4000000");
         expect_variable("WATCHDOG_PID", pid);
         ck_assert_ptr_null(getenv("LISTEN_FDS"));
-        manager_conceal();
+        manager_unexport();
         ck_assert_ptr_null(getenv("NOTIFY_SOCKET"));
         ck_assert_ptr_null(getenv("WATCHDOG_USEC"));
         close(manager);

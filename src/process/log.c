@@ -62,11 +62,6 @@ void log_started(void)
     log_sink_redirected();
 }
 
-int log_descriptor(void)
-{
-    return log_sink_descriptor();
-}
-
 void log_adopt(enum log_level level, int descriptor)
 {
     the_log.level = level;
@@ -74,11 +69,6 @@ void log_adopt(enum log_level level, int descriptor)
         return;
     log_sink_adopt(descriptor);
     the_log.sink = SINK_SYSLOG;
-}
-
-bool log_hung_up(void)
-{
-    return log_sink_hung_up();
 }
 
 bool log_shows(enum log_level level)

@@ -37,14 +37,10 @@ void log_open(const char *program, enum log_level level, int facility);
  * since whoever starts a server looks there; now that is as daemon.h has redirected it. */
 void log_started(void);
 
-/* syslogd's socket, -1 where there is none, for the program that takes over in this process: that
- * opens its log at LOG_NORMAL, for what there is to say before it knows of the socket, and then goes
- * over to that, as syslogd may be out of reach by then (-r). 0: none was left to it. */
-int log_descriptor(void);
+/* For a program that takes over in this process, and has opened its log at LOG_NORMAL: the log is
+ * at `level` from now on, and goes to the socket that the earlier program has left open
+ * (log_sink_descriptor), for syslogd may be out of reach by now (-r). 0: it has left none. */
 void log_adopt(enum log_level level, int descriptor);
-
-/* Whether the terminal that errors go to has hung up: nobody watches any more. */
-bool log_hung_up(void);
 
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);

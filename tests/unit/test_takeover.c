@@ -209,7 +209,7 @@ static const char *difference(const struct server *next)
         return "statistics";
     if (apart > 1e-6 || apart < -1e-6)
         return "the start";
-    if (next->manager != manager_descriptor() || next->syslog != log_descriptor())
+    if (next->manager != manager_descriptor() || next->syslog != log_sink_descriptor())
         return "a socket to the manager or syslogd";
     if (next->holding != server->holding ||
         (next->holding && (next->held.descriptor != server->held.descriptor ||

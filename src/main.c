@@ -10,6 +10,7 @@
  */
 #include "base/arguments.h"
 #include "platform/platform.h"
+#include "process/activation.h"
 #include "process/daemon.h"
 #include "process/identity.h"
 #include "process/inherited.h"
@@ -61,7 +62,7 @@ static bool can_print(const struct options *options)
 
 static int tidy_descriptors(void)
 {
-    if (inherited_tidy(manager_lowest_free()) == 0)
+    if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == 0)
         return 0;
     log_error("cannot open /dev/null: %s", strerror(errno));
     return -1;
@@ -84,7 +85,8 @@ static struct server *set_up(const struct options *options, struct daemon *start
 
     if (!can_print(options) || identity_find(&identity, options->user, options->root) == -1)
         return NULL;
-    if (manager_open() == -1 || manager_check(LISTENERS_MAX) == -1 || tidy_descriptors() == -1)
+    manager_open();
+    if (activation_open(LISTENERS_MAX) == -1 || tidy_descriptors() == -1)
         return NULL;
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (options->daemon && daemon_detach(starter) == -1)
@@ -122,7 +124,7 @@ static struct server *take_over(const struct options *options, int state, struct
 {
     struct server *server;
 
-    (void)manager_open();
+    manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
     server = server_open(options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)

@@ -189,7 +189,7 @@ def test_a_start_that_is_given_up(launcher, number):
         assert start.command.wait(DEADLINE) == -number
         os.read(start.read_end, 4096)
         eventually(lambda: gone(start.server), 'the server has given up')
-        assert b'cannot tell who started it' in start.command.stderr.read()
+        assert b'cannot report to the starting command' in start.command.stderr.read()
     assert not launcher.pidfile.exists()
 
 

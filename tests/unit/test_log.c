@@ -170,15 +170,15 @@ static void flood_refusals(void)
 }
 
 /* The lines written, and those that a summary such as "more=N" counts, together. */
-static unsigned long lines_told(const char *text, const char *line, const char *summary)
+static unsigned long lines_counted(const char *text, const char *line, const char *summary)
 {
-    unsigned long told = (unsigned long)count_of(text, line);
+    unsigned long counted = (unsigned long)count_of(text, line);
 
     for (const char *at = text; (at = strstr(at, summary)) != NULL;) {
         at += strlen(summary);
-        told += strtoul(at, NULL, 10);
+        counted += strtoul(at, NULL, 10);
     }
-    return told;
+    return counted;
 }
 
 /* Catches a flood that a hostile client writes into the log, and lines that are lost from the
@@ -187,10 +187,10 @@ START_TEST(floods_are_summed_up)
 {
     const char *text = written_by(flood_errors);
 
-    ck_assert_uint_eq(lines_told(text, "forkecho: cannot accept\n", "errors more="), 1000);
+    ck_assert_uint_eq(lines_counted(text, "forkecho: cannot accept\n", "errors more="), 1000);
     ck_assert_int_lt(lines_of(text), 500);
     text = written_by(flood_refusals);
-    ck_assert_uint_eq(lines_told(text, "refuse from=somebody\n", "refuse more="), 10000);
+    ck_assert_uint_eq(lines_counted(text, "refuse from=somebody\n", "refuse more="), 10000);
     ck_assert_int_lt(lines_of(text), 5000);
 }
 END_TEST
@@ -230,15 +230,15 @@ static void settle_a_flood(void)
     ck_assert_double_eq(log_sum_up(due + 10), 0);
 }
 
-/* Catches a sum that nobody is told to write, or that is written twice. */
+/* Catches a sum that nobody is asked to write, or that is written twice. */
 START_TEST(a_flood_is_due_within_a_second_and_told_once)
 {
-    unsigned long told;
+    unsigned long counted;
 
     written_by(settle_a_flood);
-    told = lines_told(errors.text, "forkecho: cannot accept\n", "errors more=");
-    ck_assert_uint_gt(told, 0);
-    ck_assert_uint_eq(told % 50, 0);
+    counted = lines_counted(errors.text, "forkecho: cannot accept\n", "errors more=");
+    ck_assert_uint_gt(counted, 0);
+    ck_assert_uint_eq(counted % 50, 0);
     ck_assert_int_ge(count_of(errors.text, "errors more="), 1);
 }
 END_TEST
@@ -294,7 +294,7 @@ START_TEST(a_full_log_never_blocks_and_lost_lines_are_told)
         ck_assert_int_lt(lines_of(text), LINES);
         log_event(LOG_NORMAL, "last");
         drain(reader, text, used, sizeof text);
-        ck_assert_uint_eq(lines_told(text, "event number=", "log lost="), LINES);
+        ck_assert_uint_eq(lines_counted(text, "event number=", "log lost="), LINES);
         ck_assert_int_eq(strncmp(text + used, "log lost=", 9), 0);
         ck_assert_str_eq(strchr(text + used, '\n') + 1, "last\n");
         log_event(LOG_NORMAL, "after");

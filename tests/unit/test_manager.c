@@ -74,7 +74,7 @@ static void forget_variables(void)
         unsetenv(variables[i]);
 }
 
-/* Starts with this manager alone. What is said is in `errors`. */
+/* Starts with this manager alone. What is logged is in `errors`. */
 static void start_under(const char *notify_socket)
 {
     forget_variables();
@@ -151,7 +151,7 @@ START_TEST(without_a_manager_nothing_happens)
 END_TEST
 
 /* Catches a wrong address that is cut to one that somebody has, or that stops the server. */
-START_TEST(a_wrong_notify_socket_is_said_and_ignored)
+START_TEST(a_wrong_notify_socket_is_logged_and_ignored)
 {
     char too_long[2][200];
     const char *const wrong[] = {"relative", "vsock:2:1234", "@", "/", too_long[0], too_long[1]};
@@ -183,20 +183,20 @@ START_TEST(the_environment_is_cleared)
 }
 END_TEST
 
-/* Catches a manager that does not read and with it stops the server, and one that is not told
- * anything any more after that. */
+/* Catches a manager that does not read and with it stops the server, and one that is not
+ * notified any more after that. */
 START_TEST(a_full_queue_is_no_wait)
 {
-    int manager = open_manager(path), sent = 0, told = 0;
+    int manager = open_manager(path), sent = 0, received_count = 0;
 
     start_under(path);
     while (manager_notify("WATCHDOG=1") == 1)
         ck_assert_int_lt(sent++, 1000000);
     ck_assert(errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS);
     while (next_message(manager) != NULL)
-        told++;
-    ck_assert_int_gt(told, 0);
-    ck_assert_int_eq(told, sent);
+        received_count++;
+    ck_assert_int_gt(received_count, 0);
+    ck_assert_int_eq(received_count, sent);
     ck_assert_int_eq(manager_notify("READY=1"), 1);
     ck_assert_str_eq(next_message(manager), "READY=1");
 }
@@ -268,11 +268,11 @@ START_TEST(a_message_is_sent_whole_or_not_at_all)
 END_TEST
 
 /* Catches the time of another clock, or in another unit: the manager would wait for ever. */
-START_TEST(reloading_tells_the_monotonic_time)
+START_TEST(reloading_sends_the_monotonic_time)
 {
     static const char prefix[] = "RELOADING=1\nMONOTONIC_USEC=";
     int manager = open_manager(path);
-    double before, told, after;
+    double before, sent, after;
     const char *message;
     char *end;
 
@@ -283,15 +283,15 @@ START_TEST(reloading_tells_the_monotonic_time)
     message = next_message(manager);
     ck_assert_ptr_nonnull(message);
     ck_assert_int_eq(strncmp(message, prefix, sizeof prefix - 1), 0);
-    told = (double)strtoull(message + sizeof prefix - 1, &end, 10) / 1e6;
+    sent = (double)strtoull(message + sizeof prefix - 1, &end, 10) / 1e6;
     ck_assert_int_eq(*end, '\0');
-    ck_assert(told >= before - 2e-6 && told <= after + 2e-6);
+    ck_assert(sent >= before - 2e-6 && sent <= after + 2e-6);
 }
 END_TEST
 
-/* Catches a flood of status texts, one that is never told since it came too early, one that
- * failed and is not told again, and a text that sets another variable. */
-START_TEST(a_status_is_told_once_a_second_at_most)
+/* Catches a flood of status texts, one that is never sent since it came too early, one that
+ * failed and is not sent again, and a text that sets another variable. */
+START_TEST(a_status_is_sent_once_a_second_at_most)
 {
     int manager = open_manager(path);
 
@@ -372,7 +372,7 @@ START_TEST(the_watchdog_is_answered_twice_a_period)
 END_TEST
 
 /* Catches READY=1 that is lost because the manager's queue was full, and one sent twice. */
-START_TEST(ready_is_told_as_soon_as_there_is_room)
+START_TEST(ready_is_sent_as_soon_as_there_is_room)
 {
     int manager = open_manager(path), queued = 0;
 
@@ -475,11 +475,11 @@ int main(void)
 {
     const TTest *const tests[] = {
         messages_arrive_byte_for_byte, without_a_manager_nothing_happens,
-        a_wrong_notify_socket_is_said_and_ignored, the_environment_is_cleared,
+        a_wrong_notify_socket_is_logged_and_ignored, the_environment_is_cleared,
         a_full_queue_is_no_wait, one_descriptor_serves_for_good,
-        a_message_is_sent_whole_or_not_at_all, reloading_tells_the_monotonic_time,
-        a_status_is_told_once_a_second_at_most, the_watchdog_is_answered_twice_a_period,
-        ready_is_told_as_soon_as_there_is_room,
+        a_message_is_sent_whole_or_not_at_all, reloading_sends_the_monotonic_time,
+        a_status_is_sent_once_a_second_at_most, the_watchdog_is_answered_twice_a_period,
+        ready_is_sent_as_soon_as_there_is_room,
         the_next_program_finds_the_manager,
         a_change_of_root_is_no_obstacle /* needs root */};
     int status;

@@ -45,7 +45,7 @@ START_TEST(private_memory_is_zeroed_and_its_own)
 }
 END_TEST
 
-/* Catches a size that cannot be had and ends the program, or is said to be there. */
+/* Catches a size that cannot be had and that ends the program, or is no error. */
 START_TEST(too_much_private_memory_is_an_error)
 {
     volatile size_t size = SIZE_MAX / 2;
@@ -125,7 +125,7 @@ START_TEST(an_anonymous_file_is_read_and_written_and_not_inherited)
 }
 END_TEST
 
-/* Catches room that a program can fill without end, or that is no room at all. */
+/* Catches a file that a program can fill without end, or cannot fill at all. */
 START_TEST(a_sealed_file_has_its_size_and_no_more)
 {
     char text[8] = "x";
@@ -428,7 +428,7 @@ END_TEST
 #endif
 
 #ifdef __linux__
-/* Catches a process that outlives its parent without a word, where the system can tell it. */
+/* Catches a process that outlives its parent and gets no signal, where the system has one. */
 START_TEST(an_orphan_is_signalled)
 {
     int ends[2];
@@ -466,7 +466,8 @@ END_TEST
 
 SUITE("platform", ONLY_HERE private_memory_is_zeroed_and_its_own,
       too_much_private_memory_is_an_error, a_fork_returns_twice,
-      an_anonymous_file_is_read_and_written_and_not_inherited, a_sealed_file_has_its_size_and_no_more,
+      an_anonymous_file_is_read_and_written_and_not_inherited,
+      a_sealed_file_has_its_size_and_no_more,
       exactly_the_range_is_closed,
       a_range_may_have_no_end, an_empty_range_closes_nothing, a_title_is_what_stands_in_its_area,
       a_process_is_untraceable_once_it_asks, the_groups_are_those_given_and_no_others,

@@ -1,10 +1,10 @@
 """What no single failing call is: short reads and writes, storms of signals, clocks that jump, a
 ledger that is full, processes that stop and are killed, and pids that come again.
 
-The fault matrix is in test_matrix.py. What is tested elsewhere is not tested again here: a full disk
-under the log, a log that nobody reads, closed standard streams (behaviour/test_faults.py); a child
-or a parent that is stopped and goes on, a child that is killed (behaviour/test_reaping.py); a lie
-about a client in a record (behaviour/test_proxy.py); torn records (unit/test_ledger.c).
+The fault matrix is in test_matrix.py. What is tested elsewhere is not tested again here: a full
+disk under the log, a log that nobody reads, closed standard streams (behaviour/test_faults.py); a
+child or a parent that is stopped and goes on, a child that is killed (behaviour/test_reaping.py); a
+lie about a client in a record (behaviour/test_proxy.py); torn records (unit/test_ledger.c).
 """
 import contextlib
 import os

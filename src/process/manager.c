@@ -117,20 +117,20 @@ static int export_number(const char *name, unsigned long long value)
 int manager_export(void)
 {
     char text[sizeof the_manager.address.sun_path + 1] = "";
+    int result = 0;
 
     if (the_manager.length > 0) {
         memcpy(text, the_manager.address.sun_path,
                the_manager.length - offsetof(struct sockaddr_un, sun_path));
         if (text[0] == '\0')
             text[0] = '@';
-        if (setenv("NOTIFY_SOCKET", text, 1) == -1)
-            return -1;
+        result = setenv("NOTIFY_SOCKET", text, 1);
     }
-    if (the_manager.watchdog > 0 &&
-        (export_number("WATCHDOG_USEC", the_manager.watchdog) == -1 ||
-         export_number("WATCHDOG_PID", (unsigned long long)getpid()) == -1))
-        return -1;
-    return 0;
+    if (result == 0 && the_manager.watchdog > 0)
+        result = export_number("WATCHDOG_USEC", the_manager.watchdog);
+    if (result == 0 && the_manager.watchdog > 0)
+        result = export_number("WATCHDOG_PID", (unsigned long long)getpid());
+    return result;
 }
 
 /* ---- notifying ---- */

@@ -10,6 +10,7 @@
  */
 #include "base/arguments.h"
 #include "platform/platform.h"
+#include "process/activation.h"
 #include "process/daemon.h"
 #include "process/identity.h"
 #include "process/inherited.h"
@@ -61,13 +62,13 @@ static bool can_print(const struct options *options)
 
 static int tidy_descriptors(void)
 {
-    if (inherited_tidy(manager_lowest_free()) == 0)
+    if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == 0)
         return 0;
     log_error("cannot open /dev/null: %s", strerror(errno));
     return -1;
 }
 
-static int hear_signals(void)
+static int open_signals(void)
 {
     if (signals_open() == 0)
         return 0;
@@ -84,12 +85,13 @@ static struct server *set_up(const struct options *options, struct daemon *start
 
     if (!can_print(options) || identity_find(&identity, options->user, options->root) == -1)
         return NULL;
-    if (manager_open() == -1 || manager_check(LISTENERS_MAX) == -1 || tidy_descriptors() == -1)
+    manager_open();
+    if (activation_open(LISTENERS_MAX) == -1 || tidy_descriptors() == -1)
         return NULL;
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (options->daemon && daemon_detach(starter) == -1)
         return NULL;
-    if (hear_signals() == -1)
+    if (open_signals() == -1)
         return NULL;
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
@@ -97,7 +99,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     server = server_open(options, starter, pidfile);
     if (server == NULL || server_listen(server) == -1)
         return NULL;
-    if (identity_take(&identity) == -1) {
+    if (identity_become(&identity) == -1) {
         server_close(server);
         return NULL;
     }
@@ -122,14 +124,14 @@ static struct server *take_over(const struct options *options, int state, struct
 {
     struct server *server;
 
-    (void)manager_open();
+    manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
     server = server_open(options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
     reach_others(server, options);
-    if (hear_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
+    if (open_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
         return server;
     server_close(server);
     return NULL;

@@ -20,7 +20,8 @@ static bool copy_part(char *part, size_t room, const char *text, size_t length)
     return true;
 }
 
-static int refuse_text(const char **problem, const char *why)
+/* Gives the reason of a failure. Returns -1. */
+static int fail(const char **problem, const char *why)
 {
     *problem = why;
     return -1;
@@ -30,7 +31,7 @@ static int split_path(const char *path, struct endpoint *endpoint, const char **
 {
     if (strlen(path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path ||
         !copy_part(endpoint->host, sizeof endpoint->host, path, strlen(path)))
-        return refuse_text(problem, "it is too long for the path of a Unix socket");
+        return fail(problem, "it is too long for the path of a Unix socket");
     return 0;
 }
 
@@ -41,13 +42,13 @@ static int split_port(const char *port, struct endpoint *endpoint, const char **
     long number;
 
     if (*port == '\0')
-        return refuse_text(problem, "the port is missing");
+        return fail(problem, "the port is missing");
     if (*port == '-' || port[strspn(port, letters)] != '\0')
-        return refuse_text(problem, "the port is neither a number nor a service name");
+        return fail(problem, "the port is neither a number nor a service name");
     if (port[strspn(port, digits)] == '\0' && parse_number(port, 0, 65535, &number) == -1)
-        return refuse_text(problem, "a port is a number from 0 to 65535");
+        return fail(problem, "a port is a number from 0 to 65535");
     if (!copy_part(endpoint->port, sizeof endpoint->port, port, strlen(port)))
-        return refuse_text(problem, "the service name is too long");
+        return fail(problem, "the service name is too long");
     return 0;
 }
 
@@ -55,19 +56,19 @@ static int split_host(const char *host, size_t length, struct endpoint *endpoint
                       const char **problem)
 {
     if (length == 0)
-        return refuse_text(problem, "the host is missing; write * for every address");
+        return fail(problem, "the host is missing; write * for every address");
     if (!copy_part(endpoint->host, sizeof endpoint->host, host, length))
-        return refuse_text(problem, "the host name is too long");
+        return fail(problem, "the host name is too long");
     return 0;
 }
 
-/* What stands in brackets has a colon, for which they are there; and is no path, for which an
- * endpoint that begins with '/' would be taken. */
+/* What stands in brackets has a colon, which is what they are for. It does not begin with '/', or
+ * the endpoint would be taken for a path. */
 static int split_brackets(const char *host, size_t length, struct endpoint *endpoint,
                           const char **problem)
 {
     if (length > 0 && (host[0] == '/' || memchr(host, ':', length) == NULL))
-        return refuse_text(problem, "only an IPv6 address is written in brackets");
+        return fail(problem, "only an IPv6 address is written in brackets");
     return split_host(host, length, endpoint, problem);
 }
 
@@ -84,7 +85,7 @@ int address_split(const char *text, struct endpoint *endpoint, const char **prob
                    ? -1
                    : split_port(close + 2, endpoint, problem);
     if (text[0] == '[' || (colon != NULL && strchr(colon + 1, ':') != NULL))
-        return refuse_text(problem, "an IPv6 address is written [address]:port");
+        return fail(problem, "an IPv6 address is written [address]:port");
     if (colon == NULL)
         return split_port(text, endpoint, problem);
     return split_host(text, (size_t)(colon - text), endpoint, problem) == -1
@@ -116,7 +117,7 @@ static int resolve_path(const char *path, struct address *found)
     return 1;
 }
 
-/* The port as getaddrinfo is asked for it: RFC 862 fixes `echo`, whatever /etc/services has. */
+/* The port to ask getaddrinfo for: RFC 862 fixes `echo`, whatever /etc/services says. */
 static const char *port_number(const char *port)
 {
     return strcmp(port, "echo") == 0 ? "7" : port;
@@ -138,23 +139,23 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
     int error;
 
     if (limit == 0)
-        return refuse_text(problem, "there are too many addresses");
+        return fail(problem, "there are too many addresses");
     if (endpoint->host[0] == '/')
         return resolve_path(endpoint->host, found);
     if (passive)
         hints.ai_flags = AI_PASSIVE;
     error = getaddrinfo(host_name(endpoint, passive), port_number(endpoint->port), &hints, &list);
     if (error == EAI_SERVICE)
-        return refuse_text(problem, "there is no such service; it is written host:port, and a port "
-                                    "is a number or a name of services(5)");
+        return fail(problem, "there is no such service; it is written host:port, and a port "
+                             "is a number or a name of services(5)");
     if (error != 0)
-        return refuse_text(problem, gai_strerror(error));
+        return fail(problem, gai_strerror(error));
     for (struct addrinfo *each = list; each != NULL && count < limit; each = each->ai_next)
         if (each->ai_family == AF_INET || each->ai_family == AF_INET6)
             count = add_address(found, count, each->ai_addr, each->ai_addrlen);
     freeaddrinfo(list);
     if (count == 0)
-        return refuse_text(problem, "it has no IPv4 or IPv6 address");
+        return fail(problem, "it has no IPv4 or IPv6 address");
     return (int)count;
 }
 
@@ -168,8 +169,9 @@ static void add_ipv4(struct text *text, const struct in_addr *address)
     }
 }
 
-/* The name of an interface; "" where it cannot be found out. That takes a socket, which a child
- * may not have (confine.h): the last one found is remembered, and a child's is its parent's. */
+/* The name of an interface; "" where it cannot be found out. To look it up takes a socket, which a
+ * child may not open (process/confine.h), so the last one that was found is remembered: a child has
+ * the one that its parent found. */
 static const char *zone_name(unsigned interface)
 {
     static _Thread_local struct {
@@ -185,8 +187,8 @@ static const char *zone_name(unsigned interface)
     return last.interface == interface ? last.name : "";
 }
 
-/* In brackets. A link-local address means nothing without its interface (RFC 4007 section 11);
- * with others getaddrinfo takes no name of one. */
+/* In brackets, and a link-local address with its interface, without which it means nothing (RFC
+ * 4007 section 11). With other addresses getaddrinfo does not take one. */
 static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
 {
     char host[INET6_ADDRSTRLEN] = "";
@@ -224,8 +226,8 @@ char *address_text(const struct sockaddr *address, char *buffer)
         add_port(&text, address);
         break;
     case AF_UNIX:
-        /* One that was handed over may fill its room, and then has no NUL at its end. An abstract
-         * one (unix(7)) begins with a NUL, which is shown as @. */
+        /* A path that fills sun_path, as that of a socket we were given may, has no NUL at its end.
+         * An abstract name (unix(7)) begins with a NUL, which is shown as @. */
         memcpy(path, local->sun_path, sizeof local->sun_path);
         if (path[0] == '\0')
             text_add(&text, "@");

@@ -21,8 +21,8 @@
 /* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
 #define ADDRESS_TEXT_MAX 128
 
-/* A client's address. Without room for a Unix path, which clients have not, so that a
- * table of many thousands stays small. */
+/* A client's address. It has no room for a Unix path, since clients have none: so a table of many
+ * thousands stays small. */
 struct peer {
     union {
         struct sockaddr any;
@@ -53,7 +53,7 @@ int address_split(const char *text, struct endpoint *endpoint, const char **prob
 
 /*
  * Resolves `endpoint` to at most `limit` different addresses, in the resolver's order.
- * `passive` says that they are to be listened on: then "*" is 0.0.0.0 and ::, else it is
+ * `passive`: they are to be listened on; then "*" is 0.0.0.0 and ::, else it is
  * localhost. Returns how many, or -1 when there are none; `*problem` then says why.
  */
 int address_resolve(const struct endpoint *endpoint, bool passive, struct address *found,
@@ -63,8 +63,8 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
  * takes. Returns `text`, which has room for ADDRESS_TEXT_MAX. */
 char *address_text(const struct sockaddr *address, char *text);
 
-/* The same for a client; one of a Unix socket has no name and is "local", and a v4-mapped
- * address, which an inherited socket of both families gives, is shown as its IPv4 address. */
+/* The same for a client. One of a Unix socket has no name and is "local". A v4-mapped address, as
+ * a client of a listener for both families has, is shown as its IPv4 address. */
 char *peer_text(const struct peer *peer, char *text);
 
 /* The port of an IPv4 or IPv6 address in host order; 0 for others. */
@@ -72,9 +72,10 @@ unsigned address_port(const struct sockaddr *address);
 void address_set_port(struct address *address, unsigned port);
 
 /*
- * Whom a connection is counted against: an IPv4 address, an IPv6 /64 (what one customer
- * or one machine is given: RFC 6177, RFC 4291 section 2.5.4), a v4-mapped address (RFC
- * 4291 section 2.5.5.2) as its IPv4 address, or "local" for all Unix clients.
+ * The source of a connection: whom it is counted against, where there is a limit for each. An
+ * IPv4 address, an IPv6 /64 (what one customer or one machine is given: RFC 6177, RFC 4291 section
+ * 2.5.4), a v4-mapped address (RFC 4291 section 2.5.5.2) as its IPv4 address, or all Unix clients
+ * together.
  */
 struct source {
     uint32_t kind; /* AF_INET, AF_INET6 or AF_UNIX */

@@ -125,7 +125,7 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
     *names = (struct option){NULL, 0, NULL, 0};
 }
 
-/* Says that the current option lacks its value. */
+/* Reports that the current option lacks its value. */
 static int reject_missing(const struct arguments *arguments)
 {
     char form[ARGUMENTS_FORM_MAX];

@@ -6,8 +6,8 @@
  * against it. Parsing follows POSIX.1-2008 XBD 12.2 (Utility Syntax Guidelines): options
  * come before operands, `--` ends them; long names are those of getopt_long(3).
  *
- * Errors are said here, one line on standard error that names the option and what it
- * takes. The caller then exits with its usage status.
+ * Errors are reported here, in one line on standard error that names the option and the value that
+ * it takes. The caller then exits with its usage status.
  */
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H
@@ -33,27 +33,28 @@ struct arguments {
 };
 
 /* The letter of the next option, with `current` and `value` set; 0 when they are done and
- * `optind` is at the first operand; -1 when one is unknown or lacks its value (said). */
+ * `optind` is at the first operand; -1 when one is unknown or lacks its value (reported). */
 int arguments_next(struct arguments *arguments);
 
 /* How messages name an option: "-c, --count" or "--count", in `text` of this size. */
 #define ARGUMENTS_FORM_MAX 64
 const char *arguments_form(const struct argument *argument, char *text);
 
-/* Says that the current option's value is wrong: what it is not, such as "a port". Returns -1. */
+/* Reports that the current option's value is not what is `expected`, such as "a port". Returns
+ * -1. */
 int arguments_reject(const struct arguments *arguments, const char *expected);
 
-/* The current value as a number or a duration. Return 0, or -1 (said). */
+/* The current value as a number or a duration. Return 0, or -1 (reported). */
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value);
 int arguments_duration(const struct arguments *arguments, double *seconds);
 
-/* Whether what was asked for, such as --help, has arrived on standard output: 0, or -1 (said). */
+/* Writes out what was printed on standard output, such as --help. Returns 0, or -1 (reported). */
 int arguments_shown(const char *program);
 
 /* Prints --help on standard output; fits a screen of 80 columns and 24 lines for our programs. */
 void arguments_help(const struct arguments *arguments);
 
-/* Says a usage error that is not about one option's value. Returns -1. */
+/* Reports a usage error that is not about one option's value. Returns -1. */
 int arguments_misused(const struct arguments *arguments, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

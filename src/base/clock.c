@@ -71,3 +71,17 @@ void clock_sleep(double seconds)
     while (nanosleep(&left, &left) == -1 && errno == EINTR)
         ;
 }
+
+int clock_poll(struct pollfd *polls, nfds_t count, double deadline)
+{
+    double left;
+    int ready;
+
+    do {
+        left = deadline - clock_seconds();
+        ready = poll(polls, count, deadline <= 0 ? -1 : clock_milliseconds(left > 0 ? left : 0));
+        if (ready > 0 || (ready == -1 && errno != EINTR))
+            return ready;
+    } while (deadline <= 0 || clock_seconds() < deadline);
+    return 0;
+}

@@ -8,6 +8,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <sys/time.h>
 #include <time.h>
@@ -15,21 +16,26 @@
 /* Seconds since an arbitrary start that does not change. */
 double clock_seconds(void);
 
-/* The earlier of two times, each of which is 0 for none. */
+/* The earlier of two times, each of which is 0 for none; 0 where both are. */
 double clock_earlier(double one, double other);
 
-/* The same of `count` times. */
+/* The earliest of `count` times, in the same way. */
 double clock_earliest(const double *times, size_t count);
 
 /* `seconds` as the structures that system calls take; 0 and less give zero. */
 struct timespec clock_timespec(double seconds);
 struct timeval clock_timeval(double seconds);
 
-/* `seconds` as poll(2) and epoll(7) take them: rounded up, or the last millisecond would be
- * spent spinning; -1, without end, for less than 0. What exceeds an int is cut to it. */
+/* `seconds` as poll(2) and epoll(7) take them. Rounded up, or a caller would spin through the last
+ * millisecond; -1, without end, for less than 0; INT_MAX for what exceeds it. */
 int clock_milliseconds(double seconds);
 
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);
+
+/* poll(2) until `deadline`, a time of clock_seconds, also through signals; 0: without end. A
+ * deadline that has passed looks once and does not wait. Returns as poll does: how many are ready,
+ * 0 when the deadline has passed, -1 with errno, which is never EINTR. */
+int clock_poll(struct pollfd *polls, nfds_t count, double deadline);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * descriptors.h: what a descriptor is, and how many a process may have.
+ * descriptors.h: what kind a descriptor is of, and how many a process may have.
  */
 #ifndef DESCRIPTORS_H
 #define DESCRIPTORS_H
 
-/* An option of a socket whose value is an int; -1 where the descriptor has no such option, as
- * when it is none of a socket (getsockopt). */
+/* The value of a socket's option that is an int (getsockopt); -1 where there is none, as for a
+ * descriptor that is no socket. */
 int descriptors_option(int descriptor, int level, int option);
 
 /* How many descriptors this process may have open (getrlimit, RLIMIT_NOFILE). */

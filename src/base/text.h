@@ -2,7 +2,7 @@
  * text.h: put a text together without printf.
  *
  * For what is written for each connection, such as a client's address or a title: printf takes
- * more than a microsecond and so much stack that after a fork the parent copies a page more.
+ * more than a microsecond, and uses so much stack that the parent copies one page more after fork.
  *
  * The text always ends with a NUL; what does not fit is left out.
  */
@@ -19,6 +19,7 @@ struct text {
 /* An empty text in `buffer`, of `size` characters, at least one. */
 struct text text_in(char *buffer, size_t size);
 
+/* Add a text, or a number in decimal. */
 void text_add(struct text *text, const char *more);
 void text_add_number(struct text *text, unsigned long long number);
 

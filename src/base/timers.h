@@ -2,11 +2,11 @@
  * timers.h: which of many is due first: a binary heap of times.
  *
  * A timer is part of what it belongs to, and knows its own place in the heap, so that one
- * from the middle can be moved or taken out. It makes no system call and looks at no clock.
+ * in the middle can be moved or removed. This module makes no system call and looks at no clock.
  *
- * Who is often put off, as an idle limit is with each byte, need not move each time: it stays
- * at the early time, is looked at then, and only then set to the later one. So a message
- * costs nothing here, and an idle session one move an idle limit.
+ * A timer that is put off often, as an idle limit is with each byte, need not be moved each time:
+ * leave it at the early time, look at it then, and only then set it to the later one. So a message
+ * costs nothing here, and an idle session one move for each idle limit.
  *
  * Cost: the first is constant; set and stop are logarithmic in the timers that are set.
  */
@@ -18,8 +18,8 @@
 /* Zeroed, it is not set. */
 struct timer {
     double due;   /* seconds, by the caller's clock; 0: it is not set */
-    size_t place; /* the heap's */
-    void *owner;  /* the caller's */
+    size_t place; /* in the heap; of this module alone */
+    void *owner;  /* what it belongs to; the caller sets it */
 };
 
 struct timers;
@@ -31,7 +31,7 @@ void timers_free(struct timers *timers);
 /* Sets it to `due`, above 0, or moves it there. There must be room. */
 void timers_set(struct timers *timers, struct timer *timer, double due);
 
-/* Takes it out, if it is set. */
+/* Removes it, if it is set. */
 void timers_stop(struct timers *timers, struct timer *timer);
 
 /* The one that is due first; NULL where none is set. */

@@ -1,7 +1,7 @@
 /*
- * platform/confine_freebsd.c: platform_confine_child on FreeBSD: in capability mode a process
- * reaches nothing but what its descriptors lead to (capsicum(4)), and RLIMIT_NPROC ends what
- * that leaves, which is fork(2).
+ * confine_freebsd.c: platform_confine_child on FreeBSD. In capability mode a process reaches
+ * nothing but what its descriptors lead to (capsicum(4)); what that still allows is fork(2), which
+ * RLIMIT_NPROC forbids.
  */
 #include "platform/platform.h"
 

@@ -1,4 +1,4 @@
-/* platform/confine_linux.c: platform_confine_child on Linux. */
+/* confine_linux.c: platform_confine_child on Linux. */
 #define _DEFAULT_SOURCE /* RLIMIT_NPROC */
 #include "platform/platform.h"
 

@@ -1,6 +1,6 @@
 /*
- * platform/confine_null.c: platform_confine_child where only POSIX is known: nothing. A child
- * then can still create processes.
+ * confine_null.c: platform_confine_child where only POSIX is known: it does nothing, and a child
+ * can still create processes.
  */
 #include "platform/platform.h"
 

@@ -1,9 +1,9 @@
 /*
- * platform/confine_openbsd.c: platform_confine_child on OpenBSD.
+ * confine_openbsd.c: platform_confine_child on OpenBSD.
  *
- * "inet" and "unix" are for the timeouts of the client's socket, which a lifetime sets anew
- * before each read; new sockets are out of reach all the same, for a child may have no new
- * descriptor (confine.h).
+ * "inet" and "unix" allow the child to set the timeouts of its client's socket, as it does before
+ * each read where there is a lifetime (-T). New sockets it cannot have all the same: it may open no
+ * descriptor (process/confine.h).
  */
 #include "platform/platform.h"
 

@@ -1,4 +1,4 @@
-/* platform/linux.c: platform.h on Linux, with any libc. */
+/* linux.c: platform.h on Linux, with any libc. */
 #define _GNU_SOURCE
 #include "platform/platform.h"
 
@@ -84,14 +84,14 @@ void platform_keep_from_children(void)
 #endif
 }
 
-/* The fields of /proc/self/stat (proc(5)) from `first` on; those before are skipped. Returns
- * how many could be read. */
+/* The fields of /proc/self/stat below `count`, by their numbers in proc(5), from the third on.
+ * Returns the number behind the last that could be read. */
 static int read_stat(unsigned long long *fields, int count)
 {
     char text[1024], *at;
     FILE *file = fopen("/proc/self/stat", "re");
     size_t size;
-    int field = 3; /* the first behind the name, which may hold anything */
+    int field = 3; /* behind the name, in which anything may stand */
 
     if (file == NULL)
         return 0;
@@ -128,19 +128,19 @@ int platform_show_title(char *area, size_t size)
         .env_start = fields[ENV_START], .env_end = fields[ENV_END],
         .exe_fd = (unsigned)-1,
     };
-    /* That the last byte is no NUL tells the kernel that this is one text, not a list. */
+    /* As the last byte is no NUL, the kernel takes the area for one text, not for a list. */
     area[size - 1] = '.';
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
 }
 
-int platform_nameless_file(void)
+int platform_anonymous_file(void)
 {
     return (int)syscall(SYS_memfd_create, "forkecho", 3U /* MFD_CLOEXEC, MFD_ALLOW_SEALING */);
 }
 
-int platform_nameless_room(size_t size)
+int platform_sealed_file(size_t size)
 {
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
 
     if (file == -1 ||
         (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))
@@ -149,8 +149,8 @@ int platform_nameless_room(size_t size)
     return -1;
 }
 
-/* Up to here one close each is cheaper: close lies in a page of libc that a child touches
- * anyway, syscall in another, whose page fault costs more than a few calls. */
+/* So few are cheaper closed one by one: close lies in a page of libc that a child uses anyway,
+ * syscall in another one, and its page fault costs more than a few calls. */
 #define CLOSED_ONE_BY_ONE 8
 
 void platform_close_range(int lowest, int highest)
@@ -204,12 +204,12 @@ void platform_forbid_privileges(void)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-bool platform_is_private(void)
+bool platform_is_untraceable(void)
 {
     return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1;
 }
 
-void platform_set_private(void)
+void platform_forbid_tracing(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
@@ -219,7 +219,7 @@ void platform_signal_when_orphaned(int number)
     (void)prctl(PR_SET_PDEATHSIG, number, 0, 0, 0);
 }
 
-/* The first word of a file, such as a limit; false when it cannot be read. */
+/* Reads the first word of a file, such as a limit. Returns false when there is none. */
 static int read_word(const char *path, char *word, size_t size)
 {
     FILE *file = fopen(path, "re");
@@ -235,7 +235,8 @@ static int read_word(const char *path, char *word, size_t size)
     return found;
 }
 
-/* The pids limit of our control group (cgroup v2: the line that starts with 0::). */
+/* Reads the pids limit of our control group (cgroups(7), version 2: the line that starts with 0::).
+ * Returns false when there is none. */
 static int read_group_limit(char *word, size_t size)
 {
     char line[256], path[320];
@@ -254,15 +255,14 @@ static int read_group_limit(char *word, size_t size)
     return found;
 }
 
-/* A limit as it is written. */
 struct process_limit {
     unsigned long long value;
-    const char *name, *where; /* it can be changed */
+    const char *name, *where; /* where it can be changed */
 };
 
 #define LIMITS_MAX 4
 
-/* Puts a limit behind those that are lower, and returns how many there are then. */
+/* Adds a limit, behind those that are lower. Returns how many there are then. */
 static size_t add_limit(struct process_limit *limits, size_t count, struct process_limit limit)
 {
     size_t place = count;
@@ -290,8 +290,8 @@ static size_t find_limits(struct process_limit *limits)
         count = add_limit(limits, count,
                           (struct process_limit){strtoull(word, NULL, 10), "kernel.pid_max", ""});
     if (read_word("/proc/sys/kernel/threads-max", word, sizeof word))
-        count = add_limit(limits, count,
-                          (struct process_limit){strtoull(word, NULL, 10), "kernel.threads-max", ""});
+        count = add_limit(limits, count, (struct process_limit){strtoull(word, NULL, 10),
+                                                                "kernel.threads-max", ""});
     return count;
 }
 

@@ -1,11 +1,8 @@
 /*
- * platform/null.c: platform.h on a system of which only POSIX.1-2008 is known.
+ * null.c: platform.h on a system of which only POSIX.1-2008 is known.
  *
- * What is lost: fork copies the page tables of the parent's tables into every child, and
- * a child inherits, though never reads, the records of other clients. A server started as
- * root cannot give up its groups, so it does not start: it has to be started by its user. A
- * server over poll wakes up ten times a second. A child that outlives its parent learns of it by
- * itself, or not at all.
+ * What is lost is said at each function there ("elsewhere"). What matters most: a server that is
+ * started as root cannot give up its groups, so it has to be started by the user that it is to be.
  */
 #include "platform/platform.h"
 
@@ -18,7 +15,7 @@
 #include <unistd.h>
 
 /* POSIX.1-2008 cannot ask for the highest open descriptor, and OPEN_MAX may be a thousand
- * million. Whoever starts a server hands it few, low ones. */
+ * million. Those that a server is started with are few and low. */
 #define DESCRIPTORS_SCANNED 4096
 
 pid_t platform_fork(void)
@@ -42,7 +39,7 @@ int platform_show_title(char *area, size_t size)
     return -1;
 }
 
-int platform_nameless_file(void)
+int platform_anonymous_file(void)
 {
     FILE *file = tmpfile();
     int descriptor;
@@ -56,9 +53,9 @@ int platform_nameless_file(void)
     return descriptor;
 }
 
-int platform_nameless_room(size_t size)
+int platform_sealed_file(size_t size)
 {
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
 
     if (file == -1 || ftruncate(file, (off_t)size) == 0)
         return file;
@@ -66,12 +63,12 @@ int platform_nameless_room(size_t size)
     return -1;
 }
 
-bool platform_is_private(void)
+bool platform_is_untraceable(void)
 {
     return false;
 }
 
-void platform_set_private(void)
+void platform_forbid_tracing(void)
 {
 }
 
@@ -83,7 +80,8 @@ void platform_close_range(int lowest, int highest)
         close(descriptor);
 }
 
-/* Between the mask and the wait a signal can come and be forgotten: so the wait is short. */
+/* A signal that comes between the change of the mask and the wait does not end the wait, which is
+ * short for that reason. */
 int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
 {
     sigset_t before;

@@ -1,8 +1,9 @@
 /*
  * platform.h: all that POSIX.1-2008 lacks and a good server wants.
  *
- * One file a system: platform/linux.c, and platform/null.c, which does without and says
- * so where it matters. Nothing else in the program asks what system it runs on.
+ * One file a system: linux.c, and null.c for a system of which only POSIX is known. "Elsewhere"
+ * below says what null.c does, and so what is lost there. Nothing else in the program asks what
+ * system it runs on. (Two small parts have files of their own: confine_*.c, timer_*.c.)
  */
 #ifndef PLATFORM_H
 #define PLATFORM_H
@@ -14,18 +15,20 @@
 #include <sys/types.h>
 
 /*
- * Forks like fork(2), for a single-threaded parent whose child calls only what is
- * async-signal-safe or its own, and ends with _exit. Where it can it leaves out the
- * handlers and locks of libc that such a child does not need: they cost page faults
- * (_Fork, POSIX.1-2024). Elsewhere it is fork itself.
+ * Forks like fork(2), for a single-threaded parent whose child calls only its own functions and
+ * those that are async-signal-safe, and ends with _exit. Where libc has _Fork (POSIX.1-2024), it
+ * leaves out the locks and the handlers of pthread_atfork, which such a child does not need and
+ * which cost page faults. Elsewhere it is fork itself: nothing is lost but that time.
  */
 pid_t platform_fork(void);
 
 /*
- * Zeroed memory for the parent alone: children do not inherit it. That keeps the other
- * clients' data out of a child that may be subverted, and the cost of fork independent
- * of the size of the tables (MADV_DONTFORK on Linux). A child that touches it dies.
- * Elsewhere it is ordinary memory. Never given back. NULL with errno on failure.
+ * Private memory: zeroed memory of the parent that its children do not have. fork leaves it out
+ * (MADV_DONTFORK, madvise(2)), so a child that touches it dies of SIGSEGV. The server's tables are
+ * there, for two reasons: a child that a client has compromised cannot read of other clients, and
+ * fork takes no longer the larger the tables are. It cannot be freed. Returns NULL with errno on
+ * failure. Elsewhere it is ordinary memory: children inherit the tables, though they never read
+ * them, and fork copies the page tables of them.
  */
 void *platform_private_memory(size_t size);
 
@@ -38,81 +41,87 @@ void *platform_private_memory(size_t size);
  */
 void platform_keep_from_children(void);
 
-/* Has ps(1) show what stands in `area`, up to its first NUL, as the command line of this
- * process; its last byte is the function's. Call it once before a chroot. Returns 0, or -1 where
- * the system cannot. */
+/* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of
+ * this process. The last byte belongs to this function. Call it once before a chroot. Returns 0, or
+ * -1 where the kernel has no such thing. Elsewhere -1: the command line stays what it was. */
 int platform_show_title(char *area, size_t size);
 
-/* A new file without a name, readable and writable, gone with its last descriptor, which is
- * close-on-exec. Returns the descriptor, or -1 with errno. */
-int platform_nameless_file(void);
+/* Opens a new anonymous file, which has no name and is gone with its last descriptor: readable,
+ * writable, close-on-exec. Returns the descriptor, or -1 with errno. In memory (memfd_create(2));
+ * elsewhere a file of tmpfile(3), for which there must be a folder to write to. */
+int platform_anonymous_file(void);
 
-/* The same for somebody else to write to: it has `size` bytes, all of them NUL, and where the
- * system can see to that it never gets more, so that his writes fail beyond. */
-int platform_nameless_room(size_t size);
+/* The same for another process to write to: `size` bytes, all NUL, and sealed against growing
+ * (F_SEAL_GROW, fcntl(2)), so that writes beyond them fail. Elsewhere nothing stops that process
+ * from filling the disk. */
+int platform_sealed_file(size_t size);
 
-/* Closes the descriptors from `lowest` to `highest`; how many they are costs nothing much. */
+/* Closes the descriptors from `lowest` to `highest` that are open, in one system call
+ * (close_range(2), Linux 5.9) or one for each number. Elsewhere in one for each number, and those
+ * above 4096 stay open: POSIX has no way to ask for the highest. */
 void platform_close_range(int lowest, int highest);
 
 /*
- * poll(2) for at most `seconds` (negative: without end), with the signals let in that `mask` leaves
- * open, as pselect(2) does it; NULL: as they are. So POSIX.1-2024 has it (ppoll). Elsewhere
- * a signal that comes as the wait begins may end it only after PLATFORM_POLL_SLICE seconds,
- * and a wait with a mask ends after those at the latest, as if its time were over.
+ * poll(2) for at most `seconds` (negative: without end) with `mask` as the signal mask while it
+ * waits, as in pselect(2); NULL: with the mask as it is. That is ppoll(2), POSIX.1-2024. Returns as
+ * poll does. Elsewhere a signal that comes just before the wait does not end it; so a wait with a
+ * mask ends after PLATFORM_POLL_SLICE seconds at the latest, as if its time were over.
  */
 #define PLATFORM_POLL_SLICE 0.1
 int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask);
 
 /* Makes `count` groups the supplementary groups of the process (setgroups(2)). POSIX can only
- * ask for them. Returns 0, or -1 with errno: EPERM without the privilege, ENOSYS where the
- * system cannot. */
+ * ask for them. Returns 0, or -1 with errno, EPERM without the privilege. Elsewhere -1 with ENOSYS:
+ * a server that is started as root does not start, unless it is to stay root. */
 int platform_set_groups(size_t count, const gid_t *groups);
 
 /* Makes `path` the root of the process (chroot(2), which POSIX.1-2001 dropped). The working
- * directory stays where it was: the caller changes it. Returns 0, or -1 with errno: EPERM
- * without the privilege, ENOSYS where the system cannot. */
+ * directory stays where it was: the caller changes it. Returns 0, or -1 with errno, EPERM
+ * without the privilege. Elsewhere -1 with ENOSYS: there is no -r. */
 int platform_change_root(const char *path);
 
 /*
- * Once the identity is taken: gives up what privileges are left to a process that is not root
- * (capabilities(7)), and keeps it and all its children from ever gaining any by what they
- * execute (PR_SET_NO_NEW_PRIVS). May do nothing.
+ * Call it when the user has been changed. Gives up the privileges that are left to a process that
+ * is not root (capabilities(7)), and keeps it and its children from gaining any by executing a
+ * program (PR_SET_NO_NEW_PRIVS, prctl(2)). Elsewhere nothing: set-user-ID programs still work.
  */
 void platform_forbid_privileges(void);
 
 /*
- * Whether others of the same user, such as a subverted child, are kept from tracing this process
- * and reading its memory: so it is on Linux once a process has changed its user
- * (PR_SET_DUMPABLE, prctl(2)), until it executes another program, which has to ask for it
- * again. Elsewhere not known, and nothing.
+ * Whether processes of the same user, such as a compromised child, cannot trace this one nor read
+ * its memory (PR_SET_DUMPABLE, prctl(2)); and how to have it so. Linux sees to that when a process
+ * changes its user, but forgets it when it executes another program, which has to ask for it again.
+ * Elsewhere false, and nothing: whether they can is not known.
  */
-bool platform_is_private(void);
-void platform_set_private(void);
+bool platform_is_untraceable(void);
+void platform_forbid_tracing(void);
 
-/* Takes from a child what POSIX cannot (confine.h): the right to create processes (RLIMIT_NPROC)
- * on Linux and FreeBSD, all but its descriptors by pledge(2) on OpenBSD and cap_enter(2) on
- * FreeBSD. May do nothing. */
+/* Takes from a child what POSIX cannot (process/confine.h). On Linux and FreeBSD that is the right
+ * to create processes (RLIMIT_NPROC), on OpenBSD (pledge(2)) and FreeBSD (cap_enter(2)) all but its
+ * descriptors. Elsewhere nothing: a child can create processes. */
 void platform_confine_child(void);
 
 /*
- * Has the system send this process a signal when its parent ends (PR_SET_PDEATHSIG, prctl(2)).
- * Ask afterwards whether it has ended already. May do nothing: POSIX has no such thing.
+ * Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
+ * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing: a child that
+ * outlives its parent finds that out by itself, or not at all.
  */
 void platform_signal_when_orphaned(int number);
 
 /*
- * A descriptor that becomes readable when its time has come, for waits that must end sooner than
- * the whole millisecond of poll(2): timerfd_create(2) on Linux. The caller closes it. Returns
- * it, or -1 where there is none.
+ * Opens a descriptor that becomes readable when its time has come, for waits that must be exact to
+ * less than the millisecond of poll(2) (timerfd_create(2)). The caller closes it. Returns it, or
+ * -1. Elsewhere always -1: waits are then exact to a millisecond.
  */
 int platform_timer(void);
 
-/* Sets its time, in `seconds` above 0 from now; until then it is not readable. */
+/* Sets its time to `seconds`, above 0, from now. Until then it is not readable. */
 void platform_timer_set(int timer, double seconds);
 
 /*
- * Writes, as one phrase, the limits that may keep fork from working now, the lowest first, which
- * is the likely one: "RLIMIT_NPROC 64, pids.max 512". An empty text where the system does not say.
+ * Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
+ * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere the empty text:
+ * the message of a fork that failed names none.
  */
 void platform_process_limits(char *text, size_t size);
 

@@ -1,12 +1,11 @@
 /*
  * readiness_epoll.c: readiness by epoll(7), for Linux.
  *
- * Level-triggered, so a caller that takes only part of what is ready is told again. A
- * wait costs what is ready, however many descriptors are watched.
+ * A wait costs what is ready, however many descriptors are watched.
  *
- * The kernel forgets a file by itself, but only with its last descriptor: a listener that
- * the service manager holds as well would be told of for ever after our close, and by then
- * there is no descriptor left to stop it with. Hence readiness_forget, and its condition.
+ * The kernel stops watching a file by itself, but only when its last descriptor is closed. A
+ * listener that the service manager holds as well would be reported for ever after our close, and
+ * by then there is no descriptor left to stop that with. Hence the condition of readiness_forget.
  */
 #define _GNU_SOURCE /* <sys/epoll.h> is not POSIX */
 #include "platform/readiness.h"
@@ -24,7 +23,7 @@
 struct readiness {
     int epoll;
     size_t limit;
-    void **owners; /* by descriptor: an epoll event has room for one word only */
+    void **owners; /* by descriptor, which is what fills the one word of an epoll event */
     struct epoll_event batch[BATCH_MAX];
 };
 

@@ -1,12 +1,12 @@
 /*
  * readiness_kqueue.c: readiness by kqueue(2), for the BSDs and macOS.
  *
- * A wait costs what is ready, however many descriptors are watched. The kernel forgets a
- * descriptor at its close, also where its file is open elsewhere.
+ * A wait costs what is ready, however many descriptors are watched. The kernel stops watching a
+ * descriptor when it is closed, also where its file is open elsewhere.
  *
- * kevent takes no signal mask. A kqueue is a descriptor itself, readable while it has
- * something to tell: with a mask the wait is a pselect for that one, and kevent then only
- * takes what is there; two system calls in the place of one.
+ * kevent has no signal mask. But a kqueue is a descriptor itself, readable while it has events. So
+ * with a mask the wait is a pselect for that one, and kevent then only fetches what is there: two
+ * system calls in place of one.
  */
 #include "platform/readiness.h"
 
@@ -26,13 +26,13 @@
 
 struct watch {
     void *owner;
-    size_t told; /* in this wait, as events[told - 1]; 0: not yet */
+    size_t event; /* of this wait: events[event - 1]; 0: none yet */
 };
 
 struct readiness {
     int queue;
     size_t limit;
-    struct watch *watches; /* by descriptor: reading and writing are told apart */
+    struct watch *watches; /* by descriptor: an event of the kernel is for reading or writing */
     struct kevent batch[BATCH_MAX];
 };
 
@@ -99,8 +99,8 @@ void readiness_forget(struct readiness *readiness, int descriptor)
     (void)descriptor;
 }
 
-/* Asks the kernel. Returns how many events `batch` has, 0 also for a signal, or -1 with errno. */
-static int take(struct readiness *readiness, int most, double seconds, const sigset_t *mask)
+/* Returns how many events `batch` has then, 0 also for a signal, or -1 with errno. */
+static int fetch(struct readiness *readiness, int most, double seconds, const sigset_t *mask)
 {
     struct timespec limit = clock_timespec(seconds);
     const struct timespec zero = {0, 0};
@@ -130,19 +130,19 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
                    double seconds, const sigset_t *mask)
 {
     int most = limit < BATCH_MAX ? (int)limit : BATCH_MAX;
-    int found = take(readiness, most, seconds, mask);
+    int found = fetch(readiness, most, seconds, mask);
     size_t count = 0;
 
     for (int i = 0; i < found; i++) {
         int descriptor = (int)readiness->batch[i].ident;
         struct watch *watch = &readiness->watches[descriptor];
-        if (watch->told == 0) {
+        if (watch->event == 0) {
             events[count] = (struct readiness_event){descriptor, watch->owner, READINESS_NONE};
-            watch->told = ++count;
+            watch->event = ++count;
         }
-        events[watch->told - 1].ready |= ready_of(&readiness->batch[i]);
+        events[watch->event - 1].ready |= ready_of(&readiness->batch[i]);
     }
     for (size_t i = 0; i < count; i++)
-        readiness->watches[events[i].descriptor].told = 0;
+        readiness->watches[events[i].descriptor].event = 0;
     return found == -1 ? -1 : (int)count;
 }

@@ -1,8 +1,8 @@
 /*
  * readiness_poll.c: readiness by poll(2), for every POSIX system; with a mask by ppoll(2).
  *
- * The watched descriptors are kept without gaps, so a wait costs all that are watched and
- * no more: that is what poll itself costs. Watching and stopping are constant.
+ * The watched descriptors are kept without gaps, so a wait costs what poll itself costs for all
+ * that are watched. Watching one and stopping that is constant.
  */
 #include "platform/readiness.h"
 
@@ -55,7 +55,7 @@ void readiness_free(struct readiness *readiness)
     free(readiness);
 }
 
-/* The last one fills the gap. */
+/* The last one in the list takes the place that becomes free. */
 static void stop_watching(struct readiness *readiness, int descriptor)
 {
     size_t place = readiness->places[descriptor];
@@ -119,7 +119,7 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
 
     if (found == -1)
         return errno == EINTR ? 0 : -1;
-    /* Begin behind the one last told: else the first `limit` could starve all others. */
+    /* Begin behind the one last reported: else the first `limit` could starve all others. */
     for (size_t looked = 0; looked < readiness->count && found > 0 && count < limit; looked++) {
         if (place >= readiness->count)
             place = 0;

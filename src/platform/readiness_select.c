@@ -1,9 +1,9 @@
 /*
  * readiness_select.c: readiness by select(2), for every POSIX system; with a mask by pselect(2).
  *
- * The sets are copied, passed and scanned up to the highest watched descriptor: a wait costs
- * that, whoever is ready. A descriptor at or above FD_SETSIZE cannot be named in a set, and
- * FD_SET would write beyond its end (POSIX.1-2008, select): it is refused.
+ * A wait copies, passes and scans the sets up to the highest watched descriptor, however few are
+ * ready. A descriptor at or above FD_SETSIZE has no place in a set, and FD_SET would write beyond
+ * its end (POSIX.1-2008, select): such a one cannot be watched.
  */
 #include "platform/readiness.h"
 
@@ -95,8 +95,8 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
 
     if (found == -1)
         return errno == EINTR ? 0 : -1;
-    /* Begin behind the one last told: else the first `limit` could starve all others. `found`
-     * counts one that is in both sets twice, so it only says when there can be no more. */
+    /* Begin behind the one last reported: else the first `limit` could starve all others. `found`
+     * counts a descriptor in both sets twice; at 0 there are no more. */
     for (int looked = 0; looked < readiness->above && found > 0 && count < limit; looked++) {
         unsigned ready = READINESS_NONE;
         if (descriptor >= readiness->above)

@@ -1,4 +1,4 @@
-/* platform/timer_linux.c: an alarm that a wait for descriptors hears: timerfd_create(2). */
+/* timer_linux.c: a timer that a wait for descriptors can watch: timerfd_create(2). */
 #include "platform/platform.h"
 
 #include "base/clock.h"

@@ -1,4 +1,4 @@
-/* platform/timer_null.c: no alarm: waits end to the millisecond. */
+/* timer_null.c: no timer: waits are exact to a millisecond. */
 #include "platform/platform.h"
 
 int platform_timer(void)

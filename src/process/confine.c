@@ -13,5 +13,5 @@ void confine_child(bool logs, int descriptors)
     if (!logs)
         (void)setrlimit(RLIMIT_FSIZE, &none);
     (void)setrlimit(RLIMIT_NOFILE, &few);
-    platform_confine_child(); /* last: it may forbid setrlimit */
+    platform_confine_child(); /* last, for it may forbid setrlimit */
 }

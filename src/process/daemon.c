@@ -14,14 +14,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int refuse(const char *what)
+/* Logs that `what` failed with errno. Returns -1. */
+static int fail(const char *what)
 {
     log_error("cannot detach (-d): %s: %s", what, strerror(errno));
     return -1;
 }
 
-/* Waits for the server's end. False where that is not told: whoever started us ignores SIGCHLD. */
-static bool await_end(pid_t server, int *status)
+/* Waits for the server's end. Returns false where its status is lost, because whoever started us
+ * ignores SIGCHLD. */
+static bool wait_for_end(pid_t server, int *status)
 {
     pid_t ended;
 
@@ -36,7 +38,7 @@ static int status_of(pid_t server)
 {
     int status;
 
-    if (!await_end(server, &status))
+    if (!wait_for_end(server, &status))
         return EXIT_FAILURE;
     if (WIFSIGNALED(status))
         log_error("the server was ended by signal %d before it listened (-d)", WTERMSIG(status));
@@ -44,7 +46,7 @@ static int status_of(pid_t server)
 }
 
 /* The rest of the starter's life. */
-static _Noreturn void wait_for(int lifeline, pid_t server)
+static _Noreturn void wait_for_answer(int lifeline, pid_t server)
 {
     char byte;
     ssize_t got;
@@ -53,11 +55,11 @@ static _Noreturn void wait_for(int lifeline, pid_t server)
     do
         got = read(lifeline, &byte, sizeof byte);
     while (got == -1 && errno == EINTR);
-    if (got == -1) { /* whether it listens will not be known, so it had better not */
-        (void)refuse("the server's answer");
+    if (got == -1) { /* nobody will know whether it listens, so it must not */
+        (void)fail("the server's answer");
         kill(server, SIGTERM);
-        /* While somebody holds the lifeline, so that it has nothing to complain of as well. */
-        (void)await_end(server, &status);
+        /* While the lifeline is still open here: else the server would log an error as well. */
+        (void)wait_for_end(server, &status);
         _exit(EXIT_FAILURE);
     }
     _exit(got == sizeof byte ? EXIT_SUCCESS : status_of(server));
@@ -76,13 +78,13 @@ int daemon_detach(struct daemon *daemon)
 
     *daemon = DAEMON_NONE;
     if (pipe(ends) == -1)
-        return refuse("pipe");
+        return fail("pipe");
     daemon->null = open("/dev/null", O_RDWR | O_CLOEXEC);
     (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    fflush(NULL); /* what the starter has said is not lost with its server */
+    fflush(NULL); /* the starter ends with _exit, which would lose it */
     server = daemon->null == -1 ? -1 : fork();
     if (server == -1) {
-        int result = refuse(daemon->null == -1 ? "/dev/null" : "fork");
+        int result = fail(daemon->null == -1 ? "/dev/null" : "fork");
         close_both(ends[0], ends[1]);
         if (daemon->null != -1)
             close(daemon->null);
@@ -91,7 +93,7 @@ int daemon_detach(struct daemon *daemon)
     }
     if (server != 0) {
         close(ends[1]);
-        wait_for(ends[0], server);
+        wait_for_answer(ends[0], server);
     }
     close(ends[0]);
     daemon->lifeline = ends[1];
@@ -99,8 +101,8 @@ int daemon_detach(struct daemon *daemon)
     return 0;
 }
 
-/* Sends the byte. Returns false when nobody is there to read it. */
-static bool tell_starter(int lifeline)
+/* Sends the byte. Returns false when the starter is gone. */
+static bool notify_starter(int lifeline)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     ssize_t written;
@@ -122,14 +124,14 @@ static bool is_regular_file(int descriptor)
 
 int daemon_ready(struct daemon *daemon)
 {
-    bool told;
+    bool notified;
 
     if (daemon->lifeline == -1)
         return 0;
-    fflush(NULL); /* while it still goes where it was meant to */
-    told = chdir("/") == 0 && tell_starter(daemon->lifeline);
-    if (!told)
-        log_error("cannot tell who started it that it listens (-d): %s; stopping", strerror(errno));
+    fflush(NULL); /* before standard output is redirected */
+    notified = chdir("/") == 0 && notify_starter(daemon->lifeline);
+    if (!notified)
+        log_error("cannot report to the starting command (-d): %s; stopping", strerror(errno));
     else {
         dup2(daemon->null, STDIN_FILENO);
         dup2(daemon->null, STDOUT_FILENO);
@@ -138,5 +140,5 @@ int daemon_ready(struct daemon *daemon)
     }
     close_both(daemon->lifeline, daemon->null);
     *daemon = DAEMON_NONE;
-    return told ? 0 : -1;
+    return notified ? 0 : -1;
 }

@@ -14,13 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whom a server that was started as root becomes unless it is told. */
+/* Whom a server that was started as root becomes without -u. */
 #define UNPRIVILEGED_USER "nobody"
 
-/* A user or group of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere. */
+/* Room for the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere. */
 #define NAME_SIZE 256
 
-/* What setuid and its like take for "no change", and hence is nobody's number. */
+/* setreuid(2) and its like take this for "no change", so no user or group has the number. */
 #define NO_GROUP ((gid_t)-1)
 #define NO_USER ((uid_t)-1)
 
@@ -29,13 +29,13 @@
 
 /* ---- finding ---- */
 
-/* Room for an entry of a database; a group of many members has a long one. The functions that
- * bring room of their own may keep it (musl does), in a mapping that each fork then copies. */
+/* Room for an entry of a database; that of a group with many members is long. getpwnam and its like
+ * need none of ours, but musl's keep a buffer in a mapping of its own, which each fork copies. */
 #define ENTRY_SIZE 65536
 
 static char entry_room[ENTRY_SIZE];
 
-/* These return the entry, or NULL with the error: 0 when there is none. */
+/* These return the entry, or NULL with `*error`, which is 0 when there is none. */
 
 static const struct passwd *user_named(const char *name, int *error)
 {
@@ -64,9 +64,9 @@ static const struct group *group_named(const char *name, int *error)
     return found;
 }
 
-/* Says why a name of -u cannot be used: the database failed, or has no such entry (the errnos
- * by which getpwnam(3) tells that differ). */
-static int refuse_name(const char *kind, const char *name, int error)
+/* Logs that a name of -u cannot be used, and returns -1. Either the database failed, or it has no
+ * such entry, for which systems have different errnos (getpwnam(3)). */
+static int fail_name(const char *kind, const char *name, int error)
 {
     if (error == EIO || error == EMFILE || error == ENFILE || error == ENOMEM || error == ERANGE)
         log_error("cannot look up the %s '%s' (-u): %s", kind, name, strerror(error));
@@ -76,7 +76,7 @@ static int refuse_name(const char *kind, const char *name, int error)
     return -1;
 }
 
-/* The number of a user or group. Returns false where the text is none that ids can have. */
+/* Reads the number of a user or group. Returns false where it is none. */
 static bool read_number(const char *text, long *number)
 {
     return parse_number(text, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&
@@ -84,7 +84,7 @@ static bool read_number(const char *text, long *number)
            (gid_t)*number != NO_GROUP;
 }
 
-/* Finds a user and its group; NO_GROUP when the number has no entry to name one. */
+/* Finds a user and its group; NO_GROUP for a number without an entry. Returns 0, or -1 (logged). */
 static int find_user(struct identity *identity, const char *name)
 {
     const struct passwd *entry;
@@ -98,7 +98,7 @@ static int find_user(struct identity *identity, const char *name)
         return 0;
     }
     if (!read_number(name, &number))
-        return refuse_name("user", name, error);
+        return fail_name("user", name, error);
     identity->user = (uid_t)number;
     entry = user_numbered(identity->user);
     identity->group = entry != NULL ? entry->pw_gid : NO_GROUP;
@@ -117,7 +117,7 @@ static int find_group(struct identity *identity, const char *name)
         return 0;
     }
     if (!read_number(name, &number))
-        return refuse_name("group", name, error);
+        return fail_name("group", name, error);
     identity->group = (gid_t)number;
     return 0;
 }
@@ -130,14 +130,14 @@ static int find_both(struct identity *identity, const char *text)
     char user[NAME_SIZE];
 
     if (length >= sizeof user)
-        return refuse_name("user", text, 0);
+        return fail_name("user", text, 0);
     memcpy(user, text, length);
     user[length] = '\0';
     if (find_user(identity, user) == -1)
         return -1;
     if (colon != NULL)
         return find_group(identity, colon + 1);
-    /* Who is this already keeps the group it was started with, too. */
+    /* A server that is this user already keeps its group as well. */
     if (!identity->privileged && identity->user == geteuid())
         identity->group = getegid();
     if (identity->group != NO_GROUP)
@@ -146,7 +146,7 @@ static int find_both(struct identity *identity, const char *text)
     return -1;
 }
 
-/* Started as somebody, a server can only be that. */
+/* Without root, a server can only stay who it is. Returns 0, or -1 (logged). */
 static int check_unprivileged(const struct identity *identity)
 {
     if (identity->name != NULL &&
@@ -220,9 +220,9 @@ int identity_find(struct identity *identity, const char *user, const char *root)
     return root != NULL ? check_root(root) : 0;
 }
 
-/* ---- taking ---- */
+/* ---- becoming ---- */
 
-static int refuse_step(const struct identity *identity, const char *what)
+static int fail_step(const struct identity *identity, const char *what)
 {
     int error = errno;
     const char *way_out = "";
@@ -246,37 +246,38 @@ static int enter_root(const char *root)
     return -1;
 }
 
-/* Whether the user can be changed at all: asked while what was made can still be removed, which
- * within another root it cannot. */
+/* Whether the user can be changed at all. Asked before the root is changed: from within another
+ * root, the files of Unix sockets and the pidfile could no longer be removed. */
 static bool can_change_user(const struct identity *identity)
 {
     return seteuid(identity->user) == 0 && seteuid(0) == 0;
 }
 
-/* The order is the point: each step needs the privilege that the last one gives up. */
+/* In this order: each step needs the privilege that the last one gives up. */
 static int change(const struct identity *identity)
 {
-    /* Who insists on root and its group may lack the privilege to change, and needs none. */
+    /* -u root may be run without the privilege to change, and needs none. */
     bool stays = identity->user == 0 && identity->group == getegid();
 
     if (!stays && platform_set_groups(0, NULL) == -1)
-        return refuse_step(identity, "give up the supplementary groups");
+        return fail_step(identity, "give up the supplementary groups");
     if (!stays && setgid(identity->group) == -1)
-        return refuse_step(identity, "change the group");
+        return fail_step(identity, "change the group");
     if (identity->root != NULL && !stays && !can_change_user(identity))
-        return refuse_step(identity, "change the user");
+        return fail_step(identity, "change the user");
     if (enter_root(identity->root) == -1)
         return -1;
     if (!stays && setuid(identity->user) == -1)
-        return refuse_step(identity, "change the user");
+        return fail_step(identity, "change the user");
     return 0;
 }
 
-/* Whether the process has the one group, beside which a system may list the others or not. */
+/* Whether the process has no group but this one. Systems differ in whether it is among the
+ * supplementary groups itself. */
 static bool has_only_group(gid_t group)
 {
     gid_t groups[GROUPS_SEEN];
-    int count = getgroups(GROUPS_SEEN, groups); /* -1 where there are more: then it has others */
+    int count = getgroups(GROUPS_SEEN, groups); /* -1: there are even more */
 
     for (int i = 0; i < count; i++)
         if (groups[i] != group)
@@ -284,8 +285,8 @@ static bool has_only_group(gid_t group)
     return count != -1;
 }
 
-/* What can still be taken back; NULL: nothing. POSIX.1-2008 cannot show the saved ids, but it
- * lets setuid and seteuid succeed where one of them is the number in question. */
+/* What of the former identity can be had again; NULL: nothing. Tried, since POSIX.1-2008 has no way
+ * to show the saved ids: setuid and seteuid succeed where one of them is the number in question. */
 static const char *regained(const struct identity *identity)
 {
     const uid_t users[] = {0, identity->started_user};
@@ -325,7 +326,7 @@ static int prove(const struct identity *identity)
     return -1;
 }
 
-int identity_take(const struct identity *identity)
+int identity_become(const struct identity *identity)
 {
     if (identity->name == NULL)
         return 0;

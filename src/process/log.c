@@ -26,7 +26,7 @@ static struct {
     const char *program;
     enum log_level level;
     enum log_sink sink;
-    bool starting; /* errors are for whoever starts us, too */
+    bool starting; /* errors go to standard error as well */
     atomic_ulong lost; /* lines that could not be written */
     struct flood errors, refusals;
 } the_log = {
@@ -62,11 +62,6 @@ void log_started(void)
     log_sink_redirected();
 }
 
-int log_descriptor(void)
-{
-    return log_sink_descriptor();
-}
-
 void log_adopt(enum log_level level, int descriptor)
 {
     the_log.level = level;
@@ -76,19 +71,14 @@ void log_adopt(enum log_level level, int descriptor)
     the_log.sink = SINK_SYSLOG;
 }
 
-bool log_hung_up(void)
-{
-    return log_sink_hung_up();
-}
-
 bool log_shows(enum log_level level)
 {
     return level <= the_log.level;
 }
 
-/* Ends a line behind its first `used` characters, cut or not, and writes it. Returns whether it
- * was taken. */
-static bool write_line(enum log_sink sink, char *line, size_t used)
+/* Writes the first `used` characters of a line, or as many as it may have, and a newline. Returns
+ * whether it was taken. */
+static bool end_line(enum log_sink sink, char *line, size_t used)
 {
     if (used > LOG_LINE_MAX - 1)
         used = LOG_LINE_MAX - 1;
@@ -96,19 +86,19 @@ static bool write_line(enum log_sink sink, char *line, size_t used)
     return log_sink_write(sink, line, used + 1);
 }
 
-static void say_lost(void)
+static void write_lost(void)
 {
     char line[LOG_LINE_MAX];
     size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
     unsigned long lost = atomic_exchange(&the_log.lost, 0);
     int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
 
-    if (!write_line(the_log.sink, line, used + (size_t)added))
+    if (!end_line(the_log.sink, line, used + (size_t)added))
         the_log.lost += lost;
 }
 
-/* One line to one sink. Returns whether it was taken. */
-static bool say_to(enum log_sink sink, enum log_priority priority, const char *format,
+/* Writes one line to one sink. Returns whether it was taken. */
+static bool write_to(enum log_sink sink, enum log_priority priority, const char *format,
                    va_list values)
 {
     char line[LOG_LINE_MAX];
@@ -119,28 +109,28 @@ static bool say_to(enum log_sink sink, enum log_priority priority, const char *f
         used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
     added = vsnprintf(line + used, sizeof line - used, format, values);
     if (added < 0)
-        return true; /* there is no such line */
+        return true; /* the format makes no line */
     for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
         if (iscntrl((unsigned char)*at))
             *at = '?';
-    return write_line(sink, line, used + (size_t)added);
+    return end_line(sink, line, used + (size_t)added);
 }
 
-/* One line. `loop` says that the server's loop writes it, not a child or a thread: what was
- * lost is told by the loop alone, for a child has a copy of the count. */
-static void say(bool loop, enum log_priority priority, const char *format, va_list values)
+/* Writes one line where the log goes. `loop`: it is the server's loop that writes it, not a child
+ * or a thread. Only the loop writes how many lines were lost: a child has a copy of the count. */
+static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
 {
     int saved = errno;
     va_list again;
 
     if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD) {
         va_copy(again, values);
-        (void)say_to(SINK_STANDARD, priority, format, again);
+        (void)write_to(SINK_STANDARD, priority, format, again);
         va_end(again);
     }
     if (loop && the_log.lost > 0)
-        say_lost();
-    if (!say_to(the_log.sink, priority, format, values))
+        write_lost();
+    if (!write_to(the_log.sink, priority, format, values))
         the_log.lost++;
     errno = saved;
 }
@@ -156,12 +146,12 @@ void log_event(enum log_level level, const char *format, ...)
     if (!log_shows(level))
         return;
     va_start(values, format);
-    say(level < LOG_MESSAGES, priorities[level], format, values);
+    write_line(level < LOG_MESSAGES, priorities[level], format, values);
     va_end(values);
 }
 
-/* Says how many lines of a flood were left out, if any, and begins a new second. */
-static void settle(struct flood *flood, double now)
+/* Writes how many lines of a flood were left out, if any, and begins a new second. */
+static void sum_up(struct flood *flood, double now)
 {
     if (flood->lines > flood->limit)
         log_event(LOG_QUIET, flood->summary, flood->lines - flood->limit);
@@ -175,7 +165,7 @@ static bool admit(struct flood *flood)
     double now = clock_seconds();
 
     if (now >= flood->since + 1)
-        settle(flood, now);
+        sum_up(flood, now);
     return ++flood->lines <= flood->limit;
 }
 
@@ -186,7 +176,7 @@ void log_refusal(const char *format, ...)
     if (!log_shows(LOG_CLIENTS) || !admit(&the_log.refusals))
         return;
     va_start(values, format);
-    say(true, PRIORITY_INFO, format, values);
+    write_line(true, PRIORITY_INFO, format, values);
     va_end(values);
 }
 
@@ -197,21 +187,21 @@ void log_error(const char *format, ...)
     if (!admit(&the_log.errors))
         return;
     va_start(values, format);
-    say(true, PRIORITY_ERROR, format, values);
+    write_line(true, PRIORITY_ERROR, format, values);
     va_end(values);
 }
 
-void log_settle_all(void)
+void log_sum_up_all(void)
 {
     double now = clock_seconds();
 
-    settle(&the_log.errors, now);
-    settle(&the_log.refusals, now);
+    sum_up(&the_log.errors, now);
+    sum_up(&the_log.refusals, now);
     if (the_log.lost > 0)
-        say_lost();
+        write_lost();
 }
 
-double log_settle(double now)
+double log_sum_up(double now)
 {
     struct flood *floods[] = {&the_log.errors, &the_log.refusals};
     double due = 0;
@@ -220,7 +210,7 @@ double log_settle(double now)
         if (floods[i]->lines <= floods[i]->limit)
             continue;
         if (now >= floods[i]->since + 1)
-            settle(floods[i], now);
+            sum_up(floods[i], now);
         else
             due = clock_earlier(due, floods[i]->since + 1);
     }

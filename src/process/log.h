@@ -6,7 +6,7 @@
  *
  * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes, which
  * POSIX lets a pipe take whole (PIPE_BUF); where the reader is slow or gone the line is
- * lost, lost lines are counted, and the count is told once the log takes lines again.
+ * lost, lost lines are counted, and the count is written once the log takes lines again.
  * Errors and refusals, which a hostile client can cause at will, are summed up: so many
  * in a second, then one line that counts the rest.
  *
@@ -33,18 +33,15 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* The start is over. Until then errors go to standard error as well where syslogd has the log,
- * since whoever starts a server looks there; now that is as daemon.h has redirected it. */
+/* The start is over. Until then errors that go to syslogd go to standard error as well, since
+ * whoever starts a server looks there. daemon_ready may have redirected standard error: the log
+ * looks again at what it is. */
 void log_started(void);
 
-/* syslogd's socket, -1 where there is none, for the program that takes over in this process: that
- * opens its log at LOG_NORMAL, for what there is to say before it knows of the socket, and then goes
- * over to that, as syslogd may be out of reach by then (-r). 0: none was left to it. */
-int log_descriptor(void);
+/* For a program that takes over in this process (upgrade/takeover.h) and has opened its log at
+ * LOG_NORMAL. From now on the log is at `level`, and goes to the socket of syslogd that the earlier
+ * program left open, since /dev/log may be out of reach by now (-r). 0: it left none. */
 void log_adopt(enum log_level level, int descriptor);
-
-/* Whether the terminal that errors go to has hung up: nobody watches any more. */
-bool log_hung_up(void);
 
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);
@@ -61,9 +58,9 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest
  * (clock.h); 0: no such time. */
-double log_settle(double now);
+double log_sum_up(double now);
 
-/* Writes what was summed up, due or not: this program goes on no longer. */
-void log_settle_all(void);
+/* Writes what was summed up, due or not, and how many lines were lost: for the end of a program. */
+void log_sum_up_all(void);
 
 #endif

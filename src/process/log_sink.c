@@ -18,15 +18,15 @@
 enum standard_kind {
     STANDARD_FILE,   /* a file, or a pipe or terminal opened anew: write fails rather than waits */
     STANDARD_SOCKET, /* the journal's stream: send with MSG_DONTWAIT */
-    STANDARD_SHARED  /* a pipe or terminal as others have it: O_NONBLOCK on what is shared */
+    STANDARD_SHARED  /* a pipe or terminal that could not be opened anew */
 };
 
 /* There is one standard error ... */
 static struct {
     enum standard_kind kind;
     bool terminal, journal;
-    dev_t device; /* what it is: ... */
-    ino_t file;   /* ... to tell whether it was redirected */
+    dev_t device; /* with `file`: shows later whether it was redirected */
+    ino_t file;
 } standard;
 
 /* ... and one syslogd. */
@@ -37,10 +37,10 @@ static struct {
     double tried_at; /* when it was last connected */
 } syslogd = {.descriptor = -1};
 
-/* A description of our own can be non-blocking without changing it for those who share the
- * descriptor. The controlling terminal may be opened whoever owns it (POSIX.1-2008, "The
- * Controlling Terminal"). Only Linux opens all else anew by its name; elsewhere the name is a
- * duplicate, on which the flag has no effect, which fcntl tells. */
+/* Puts an open file description of our own, with O_NONBLOCK, in the place of the shared one.
+ * /dev/tty may be opened whoever owns the terminal (POSIX.1-2008, "The Controlling Terminal").
+ * Opening /dev/stderr makes a new description on Linux alone. Elsewhere it is a duplicate of the
+ * descriptor, on which open's flags have no effect: hence the look at the flags. */
 static enum standard_kind reopen_nonblocking(void)
 {
     bool controlling = standard.terminal && tcgetpgrp(STDERR_FILENO) != -1;
@@ -89,7 +89,8 @@ void log_sink_open_standard(void)
     standard.file = status.st_ino;
 }
 
-/* What was opened anew is not opened once more: by now another user may not be allowed to. */
+/* What was opened anew is not opened a second time: the server may have another user by now, who
+ * may not open it. */
 void log_sink_redirected(void)
 {
     struct stat status;
@@ -118,8 +119,8 @@ int log_sink_facility(const char *name)
     return -1;
 }
 
-/* A datagram socket can be connected again and again (POSIX.1-2008, connect): to a syslogd
- * that was restarted, and has a new socket under the old name. */
+/* A datagram socket can be connected again and again (POSIX.1-2008, connect). A syslogd that was
+ * restarted has a new socket under the old name. */
 static void connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
@@ -133,7 +134,7 @@ static void connect_syslog(void)
  * LISTENERS_MAX listeners, so this one is above, and so is the highest that there may be. */
 #define CHILDREN_DESCRIPTOR 512
 
-/* Moves a descriptor there. Returns it, or -1 with errno and the descriptor closed. */
+/* Moves a descriptor there. Returns the new one, or -1 with errno. The old one is closed. */
 static int move_up(int descriptor)
 {
     struct rlimit limit;
@@ -177,7 +178,7 @@ void log_sink_adopt(int descriptor)
 
 static ssize_t send_syslog(const char *line, size_t length)
 {
-    /* The newline is the end of a line elsewhere; a datagram has its own. */
+    /* Without the newline: a datagram is a line. */
     ssize_t sent = send(syslogd.descriptor, line, length - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     return sent == -1 ? -1 : sent + 1;
@@ -220,7 +221,7 @@ static ssize_t write_standard(const char *line, size_t length)
 {
     if (standard.kind == STANDARD_SOCKET)
         return send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (standard.kind == STANDARD_SHARED) /* each time: a shell takes the flag off its terminal */
+    if (standard.kind == STANDARD_SHARED) /* each time, for a shell clears it on its terminal */
         (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
     return write(STDERR_FILENO, line, length);
 }

@@ -6,16 +6,16 @@
  *   the journal          its priority as "<5>", no time (sd-daemon(3); the journal has one)
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log
  *
- * No write ever waits. Standard error is often a description that others share, and
- * O_NONBLOCK set there would surprise them; so a terminal is opened anew as /dev/tty where it
- * is the controlling one, and as /dev/stderr otherwise, as is a pipe. Where that is denied, as
- * on a pipe that root has made for a server of somebody else, or goes without effect (other
- * systems than Linux), O_NONBLOCK is set on what is shared: those who write there may find it
- * full, but the server is not stopped. To ask first (poll) would not do: a terminal with room
- * for one byte says yes, and on a pipe another writer may come in between.
+ * No write ever waits. Standard error is often an open file description that other processes
+ * share, and O_NONBLOCK set there would surprise them. So a pipe or terminal is opened anew: as
+ * /dev/tty where it is the controlling terminal, otherwise as /dev/stderr. Where that fails, as on
+ * a pipe that root has made for a server of another user, or has no effect, as on other systems
+ * than Linux, O_NONBLOCK is set on the shared description: the others may then find it full, but
+ * the server does not stop. Asking poll(2) before each write would not do: a terminal with room for
+ * one byte is ready, and on a pipe another process may write in between.
  *
- * A syslogd that is absent or was restarted is looked for again at the next line, at most once
- * a second, at /dev/log of the root directory that the server has by then (-r).
+ * Where syslogd is absent or was restarted, the next line connects to /dev/log again, at most once
+ * a second. By then the server may have another root directory (-r).
  */
 #ifndef LOG_SINK_H
 #define LOG_SINK_H
@@ -26,7 +26,7 @@
 /* Most characters of a prefix. */
 #define LOG_PREFIX_MAX 64
 
-/* What a line is worth, as in syslog(3). */
+/* How important a line is; the numbers of syslog(3). */
 enum log_priority {
     PRIORITY_ERROR = 3,
     PRIORITY_NOTICE = 5,
@@ -36,30 +36,34 @@ enum log_priority {
 
 enum log_sink { SINK_STANDARD, SINK_SYSLOG };
 
-/* Standard error, by what it is. */
+/* Finds out what standard error is, and sees to it that no write to it waits. */
 void log_sink_open_standard(void);
 
-/* Standard error may have been redirected: looks again at what it is. */
+/* The same again if standard error was redirected since. */
 void log_sink_redirected(void);
 
-/* The facility of this name ("daemon", "local0"), or -1. */
+/* The number of the facility of this name ("daemon", "local0"), or -1. */
 int log_sink_facility(const char *name);
 
-/* syslogd; that it is absent is no error. `for_children` says that they will log as well.
- * Returns 0, or -1 with errno when there is no socket to be had. */
+/* Opens a socket to syslogd, which may be absent for now. `program` is kept. `for_children`:
+ * children will log as well. Returns 0, or -1 with errno where there is no socket to be had. */
 int log_sink_open_syslog(const char *program, int facility, bool for_children);
 
-/* syslogd's socket, -1 where there is none; and another one in its place. */
+/* The socket to syslogd; -1 where there is none. */
 int log_sink_descriptor(void);
+
+/* Closes that socket, if there is one, and uses this one from now on. */
 void log_sink_adopt(int descriptor);
 
-/* Writes what comes before a line. Returns how many characters. */
+/* Puts what stands before the text of a line into `line`, at most LOG_PREFIX_MAX characters with
+ * the NUL. Returns how many, without the NUL. */
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
 
-/* Writes a whole line, its newline included. Returns whether it was taken. */
+/* Writes a whole line of `length` bytes, its newline included. Returns whether all of it was
+ * written. */
 bool log_sink_write(enum log_sink sink, const char *line, size_t length);
 
-/* Whether standard error was a terminal that has hung up since. */
+/* Whether standard error was a terminal and has hung up since. */
 bool log_sink_hung_up(void);
 
 #endif

@@ -11,14 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How often a file may vanish or change hands while it is being locked. Each time another
- * server has started or stopped in between, so this bounds nothing but a mistake. */
+/* How often to try again because the file was removed or unlocked just then. Each time another
+ * server has started or stopped, so only a mistake reaches this. */
 #define LOCK_TRIES 1000
 
-/* Room for a pid, a newline, and what is left of a longer pid that was there before. */
+/* More than a pid, a newline, and the rest of a longer pid that was there before. */
 #define CONTENT_SIZE 64
 
-enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_REFUSED };
+enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_FAILED };
 
 /* ---- content ---- */
 
@@ -36,8 +36,8 @@ static long read_pid(int descriptor)
     return strtol(text, NULL, 10);
 }
 
-/* Writes the pid over the one before and only then cuts the rest: whoever reads meanwhile
- * finds a whole pid in the first line. Returns 0, or -1 with errno. */
+/* Writes the pid over the one before, and then cuts off the rest: whoever reads meanwhile finds a
+ * whole pid in the first line. Returns 0, or -1 with errno. */
 static int write_pid(int descriptor)
 {
     char text[CONTENT_SIZE];
@@ -78,7 +78,7 @@ static int keep_path(struct pidfile *pidfile, const char *path)
     return 0;
 }
 
-static int refuse_open(const char *path)
+static int fail_open(const char *path)
 {
     int error = errno;
     const char *slash = strrchr(path, '/');
@@ -98,47 +98,47 @@ static int refuse_open(const char *path)
     return -1;
 }
 
-static enum attempt refuse_alien(const char *path)
+static enum attempt fail_content(const char *path)
 {
     log_error("'%s' is not a pidfile (-P), and is left alone: it holds something else; choose "
               "another name", path);
-    return ATTEMPT_REFUSED;
+    return ATTEMPT_FAILED;
 }
 
-/* Who owns the file, or has it by another name, could write another pid into it. */
-static enum attempt refuse_owner(const char *path, const struct stat *status)
+/* Another owner could write another pid into the file; so could whoever has it by another name. */
+static enum attempt fail_owner(const char *path, const struct stat *status)
 {
     if (status->st_nlink > 1)
         log_error("the pidfile '%s' (-P) has another name as well; remove it", path);
     else
         log_error("the pidfile '%s' (-P) belongs to user %ld; remove it", path,
                   (long)status->st_uid);
-    return ATTEMPT_REFUSED;
+    return ATTEMPT_FAILED;
 }
 
-/* Somebody holds the lock: names him, unless he has gone meanwhile. */
-static enum attempt refuse_second(int descriptor, const char *path)
+/* Another process holds the lock: logs which one, unless it has ended meanwhile. */
+static enum attempt fail_locked(int descriptor, const char *path)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     long pid;
 
     if (fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
         return ATTEMPT_AGAIN;
-    /* A process of another machine or pid namespace has no pid here: what the file says. */
+    /* A process of another machine or pid namespace has no pid here: then the one in the file. */
     pid = lock.l_type != F_UNLCK && lock.l_pid > 0 ? (long)lock.l_pid : read_pid(descriptor);
     if (pid > 0 && lock.l_type == F_RDLCK)
-        log_error("pid %ld is no server, but holds '%s' (-P) as one that reads it; end it, or choose "
-                  "another pidfile", pid, path);
+        log_error("pid %ld is no server, but holds '%s' (-P) as one that reads it; end it, or "
+                  "choose another pidfile", pid, path);
     else if (pid > 0)
         log_error("pid %ld is running already and holds '%s' (-P); stop it first, or choose "
                   "another pidfile", pid, path);
     else
         log_error("another process holds '%s' (-P); stop it first, or choose another pidfile",
                   path);
-    return ATTEMPT_REFUSED;
+    return ATTEMPT_FAILED;
 }
 
-/* Whether the path leads to the file that is open. */
+/* Whether the path still leads to the file that is open. */
 static bool is_in_place(const struct pidfile *pidfile)
 {
     struct stat named, opened;
@@ -165,31 +165,31 @@ static enum attempt take_opened(struct pidfile *pidfile)
     struct stat status;
 
     if (fstat(pidfile->descriptor, &status) == -1 || !S_ISREG(status.st_mode))
-        return refuse_alien(pidfile->path);
+        return fail_content(pidfile->path);
     if (status.st_nlink > 1 || (status.st_uid != geteuid() && status.st_uid != 0))
-        return refuse_owner(pidfile->path, &status);
+        return fail_owner(pidfile->path, &status);
     if (lock_file(pidfile->descriptor) == -1) {
         if (errno == EAGAIN)
-            return refuse_second(pidfile->descriptor, pidfile->path);
+            return fail_locked(pidfile->descriptor, pidfile->path);
         log_error("cannot lock the pidfile '%s' (-P): %s; choose a folder on a local file system",
                   pidfile->path, strerror(errno));
-        return ATTEMPT_REFUSED;
+        return ATTEMPT_FAILED;
     }
-    /* Its owner may have removed it between our open and our lock: then what is locked is
-     * not what the next server opens. */
+    /* Another server may have removed it between our open and our lock. Then what is locked is not
+     * what the next server opens. */
     if (!is_in_place(pidfile))
         return ATTEMPT_AGAIN;
     if (read_pid(pidfile->descriptor) == -1)
-        return refuse_alien(pidfile->path);
+        return fail_content(pidfile->path);
     if (write_pid(pidfile->descriptor) == -1) {
         log_error("cannot write the pidfile '%s' (-P): %s", pidfile->path, strerror(errno));
         pidfile_close(pidfile);
-        return ATTEMPT_REFUSED;
+        return ATTEMPT_FAILED;
     }
     return ATTEMPT_DONE;
 }
 
-/* Closing drops the lock, if we have it. */
+/* Closing drops the lock. */
 static void let_go(struct pidfile *pidfile)
 {
     if (pidfile->descriptor != -1)
@@ -203,15 +203,15 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
 
     pidfile->descriptor = -1;
     if (keep_path(pidfile, path) == -1)
-        return refuse_open(path);
+        return fail_open(path);
     for (int tries = 0; tries < LOCK_TRIES && attempt == ATTEMPT_AGAIN; tries++) {
-        /* O_NONBLOCK: a FIFO must not hold us. It means nothing to a file. */
+        /* O_NONBLOCK: opening a FIFO must not wait. It has no effect on a file. */
         pidfile->descriptor = open(
             pidfile->path,
             O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
             S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
         if (pidfile->descriptor == -1)
-            return refuse_open(path);
+            return fail_open(path);
         attempt = take_opened(pidfile);
         if (attempt != ATTEMPT_DONE)
             let_go(pidfile);
@@ -247,8 +247,9 @@ void pidfile_close(struct pidfile *pidfile)
 {
     if (pidfile->descriptor == -1)
         return;
-    /* Still locked: whoever opens it before it is removed finds that out, and tries again.
-     * Emptied also when the path leads elsewhere, as it may after a chroot. */
+    /* It stays locked until it is removed: another server that has opened it meanwhile finds it
+     * out of its place once it gets the lock, and tries again. Emptied where the path leads
+     * elsewhere, as it may after a chroot. */
     if ((!is_in_place(pidfile) || unlink(pidfile->path) == -1) &&
         ftruncate(pidfile->descriptor, 0) == -1)
         log_error("cannot remove or empty the pidfile '%s' (-P): %s", pidfile->path,

@@ -9,18 +9,17 @@
  *     shall be removed when a file descriptor for that file is closed by that process or
  *     the process ... terminates. Locks are not inherited by a child process." Hence
  *     pidfile_open comes after daemon_detach, and a child may close its descriptor freely;
- *   - exec keeps it, as long as the descriptor stays open: the program that takes over in
- *     the same process goes on holding it (takeover.h, pidfile_adopt);
+ *   - exec keeps it, as long as the descriptor stays open: a program that takes over in
+ *     the same process still holds it (upgrade/takeover.h, pidfile_adopt);
  *   - the pitfall: closing *any* descriptor of the file drops it. Whatever else in this
  *     process opens the pidfile and closes it again, if only to read it, unlocks it.
  *
- * At the end the file is removed if it still is ours (device and inode). Where that is not
- * possible any more, after a chroot, or in a folder where only root may write, such as
- * /run, it is emptied instead, through the descriptor. So an empty pidfile means what an
- * absent one does. No descriptor of the folder is kept, by which it could always be
- * removed: it would be a way out of the new root.
+ * At the end the file is removed if it still is ours (device and inode). Where it cannot be
+ * removed, because the root has changed or only root may write to the folder, such as /run, it is
+ * emptied through the descriptor. So an empty pidfile means what an absent one does. A descriptor
+ * of the folder would always allow to remove it, but would be a way out of the new root.
  *
- * A file that holds anything but a pid is refused: a slip such as -P /etc/passwd must not
+ * A file that holds anything but a pid is left alone: a slip such as -P /etc/passwd must not
  * cost that file its content. A symbolic link is not followed.
  */
 #ifndef PIDFILE_H
@@ -42,9 +41,9 @@ struct pidfile {
  * Opens `path`, locks it, and writes the pid of this process. The descriptor is
  * close-on-exec. Call it in the process that is to be the server, before it gives up
  * privileges and before it opens the ledger, so that its children close the descriptor.
- * Returns 0, or -1 (said): another server holds the lock (then its pid is named), the
- * folder is missing, the file is no pidfile. After -1 `pidfile` may be passed to
- * pidfile_close, and nothing new is left behind (an empty file where none can be locked).
+ * Returns 0, or -1 (logged): another server holds the lock (then its pid is named), the
+ * folder is missing, the file is no pidfile. After -1 no new file is left behind, except an empty
+ * one on a file system without locks, and `pidfile` may be passed to pidfile_close.
  */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
@@ -52,7 +51,7 @@ int pidfile_open(struct pidfile *pidfile, const char *path);
  * Takes over the descriptor that an earlier program of this process left open and locked.
  * `path` is the path in its struct pidfile. The descriptor is close-on-exec again. Until
  * this is called, nothing may close it: that would drop the lock.
- * Returns 0, or -1 (said): it is not open, no file, or the lock is somebody else's. The
+ * Returns 0, or -1 (logged): it is not open, no file, or another process has the lock. The
  * descriptor then is as it was, and `pidfile` may be passed to pidfile_close.
  */
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path);

@@ -4,21 +4,21 @@
 #include <stddef.h>
 #include <sys/select.h>
 
-static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
-enum { HEEDED = sizeof heeded / sizeof heeded[0] };
+static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
+enum { HANDLED = sizeof handled / sizeof handled[0] };
 
-/* A write fails instead: to a pipe or socket without a reader, beyond RLIMIT_FSIZE, and the last
- * one, to a terminal from the background (stty tostop), goes through. */
+/* Signals that a write causes: to a pipe or socket without a reader, or beyond RLIMIT_FSIZE, where
+ * it then fails; and to a terminal from the background (stty tostop), where it then succeeds. */
 static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 enum { IGNORED = sizeof ignored / sizeof ignored[0] };
 
-static volatile sig_atomic_t seen[HEEDED];
+static volatile sig_atomic_t seen[HANDLED];
 static sigset_t wait_mask;
 
 static void record(int number)
 {
-    for (size_t i = 0; i < HEEDED; i++)
-        if (heeded[i] == number)
+    for (size_t i = 0; i < HANDLED; i++)
+        if (handled[i] == number)
             seen[i] = 1;
 }
 
@@ -34,23 +34,23 @@ static int ignore_signals(void)
 
 int signals_open(void)
 {
-    /* A child that is stopped, or goes on, has not ended. */
+    /* SA_NOCLDSTOP: a child that is stopped or continued has not ended. */
     struct sigaction action = {.sa_handler = record, .sa_flags = SA_NOCLDSTOP};
     sigset_t blocked;
 
     sigemptyset(&blocked);
-    for (size_t i = 0; i < HEEDED; i++)
-        sigaddset(&blocked, heeded[i]);
+    for (size_t i = 0; i < HANDLED; i++)
+        sigaddset(&blocked, handled[i]);
     if (sigprocmask(SIG_BLOCK, &blocked, &wait_mask) == -1)
         return -1;
-    /* Whoever started us may have blocked or ignored some of them; we mean to hear them. */
-    for (size_t i = 0; i < HEEDED; i++)
-        sigdelset(&wait_mask, heeded[i]);
-    /* No signal holds back another: the handler only records, and all that are pending are
-     * heard in one wait. */
+    /* Whoever started us may have blocked some of them. */
+    for (size_t i = 0; i < HANDLED; i++)
+        sigdelset(&wait_mask, handled[i]);
+    /* No signal blocks another: the handler only records, and one wait delivers all that are
+     * pending. */
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < HEEDED; i++)
-        if (sigaction(heeded[i], &action, NULL) == -1)
+    for (size_t i = 0; i < HANDLED; i++)
+        if (sigaction(handled[i], &action, NULL) == -1)
             return -1;
     return ignore_signals();
 }
@@ -67,15 +67,15 @@ const sigset_t *signals_wait_mask(void)
     return &wait_mask;
 }
 
-void signals_hear(void)
+void signals_deliver(void)
 {
     const struct timespec zero = {0, 0};
     sigset_t pending;
 
     sigemptyset(&pending);
     sigpending(&pending);
-    for (size_t i = 0; i < HEEDED; i++)
-        if (sigismember(&pending, heeded[i]) == 1) {
+    for (size_t i = 0; i < HANDLED; i++)
+        if (sigismember(&pending, handled[i]) == 1) {
             (void)pselect(0, NULL, NULL, NULL, &zero, &wait_mask);
             return;
         }
@@ -83,8 +83,8 @@ void signals_hear(void)
 
 bool signals_take(int number)
 {
-    for (size_t i = 0; i < HEEDED; i++)
-        if (heeded[i] == number && seen[i]) {
+    for (size_t i = 0; i < HANDLED; i++)
+        if (handled[i] == number && seen[i]) {
             seen[i] = 0;
             return true;
         }
@@ -105,7 +105,7 @@ void signals_child(void)
 void signals_alone(void)
 {
     (void)ignore_signals();
-    signal(SIGHUP, SIG_IGN); /* there is no parent who would deal with them */
+    signal(SIGHUP, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signals_child();
 }

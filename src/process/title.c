@@ -12,7 +12,7 @@ static struct {
     char *area; /* NULL: there are no titles */
 } the_title;
 
-/* The last byte of the area is not ours (platform.h). */
+/* The last byte of the area belongs to platform_show_title. */
 #define TEXT_SIZE (TITLE_MAX - 1)
 
 void title_open(const char *program, char *area)

@@ -114,7 +114,7 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if ((server = server_open(options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
+    if ((server = server_open(options, NULL, NULL)) == NULL || identity_become(&identity) == -1)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

@@ -91,7 +91,7 @@ void server_close(struct server *server)
     const struct statistics *count = &server->statistics;
 
     listeners_close(&server->listeners);
-    log_settle_all();
+    log_sum_up_all();
     if (server->started > 0)
         log_event(LOG_NORMAL,
                   "stop accepted=%llu ended=%llu refused=%llu in=%llu out=%llu secs=%.3f",
@@ -257,12 +257,12 @@ static double tell_manager(const struct server *server, double now)
 {
     char text[MANAGER_STATUS_MAX];
 
-    if (!manager_listens())
+    if (!manager_present())
         return 0;
     snprintf(text, sizeof text, "%zu live, %llu ended, %llu refused",
              children_live(server->children), server->statistics.ended,
              server->statistics.refused);
-    return manager_tell(text, now);
+    return manager_update(text, now);
 }
 
 /* ---- waiting ---- */
@@ -271,7 +271,7 @@ static double tell_manager(const struct server *server, double now)
  * times; 0 when there is none. */
 static double wake_time(const struct server *server, double until, double now)
 {
-    double times[] = {until, server->phase_ends, gate_wakes(server, now), log_settle(now),
+    double times[] = {until, server->phase_ends, gate_wakes(server, now), log_sum_up(now),
                       tell_manager(server, now)};
 
     return clock_earliest(times, sizeof times / sizeof times[0]);
@@ -333,10 +333,10 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
     /* A wait that sleeps lets signals in; one that does not may not (signals.h). */
     if ((found > 0 || waiting->seconds == 0) &&
         waiting->now - server->heard >= server->hear_period) {
-        signals_hear();
+        signals_deliver();
         server->heard = waiting->now;
     } else if (found == -1) {
-        signals_hear();
+        signals_deliver();
     }
     note_late(server, waiting->just_opened);
     now = clock_seconds(); /* ThreadSanitizer runs a handler that came in the wait here */

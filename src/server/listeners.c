@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/text.h"
+#include "process/activation.h"
 #include "process/log.h"
-#include "process/manager.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -333,12 +333,11 @@ static int open_endpoint(struct listeners *listeners, const struct options *opti
 /* Takes the sockets that the service manager hands over. Returns how many. */
 static int take_handed(struct listeners *listeners, const struct options *options)
 {
-    int descriptors[LISTENERS_MAX];
-    int count = manager_listeners(descriptors);
+    int count = activation_count();
 
     for (int i = 0; i < count; i++) {
         struct listener *listener = &listeners->all[listeners->count++];
-        *listener = (struct listener){.descriptor = descriptors[i],
+        *listener = (struct listener){.descriptor = ACTIVATION_FIRST + i,
                                       .address.length = sizeof listener->address.name};
         (void)getsockname(listener->descriptor, &listener->address.name.any,
                           &listener->address.length);

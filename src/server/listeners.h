@@ -53,7 +53,7 @@ struct listeners {
 
 /*
  * Opens all that `options` name, non-blocking and close-on-exec. Where the service manager
- * hands over sockets (manager.h) it is those and no others; as they are the manager's, the
+ * hands over sockets (activation.h) it is those and no others; as they are the manager's, the
  * files of Unix sockets stay. Returns 0, or -1 when one cannot be opened: then that is said,
  * and nothing is left behind.
  */

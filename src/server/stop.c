@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "process/log.h"
+#include "process/log_sink.h"
 #include "process/manager.h"
 #include "process/signals.h"
 
@@ -74,7 +75,7 @@ static void heed_polite(struct server *server, const char *why)
 
 bool server_hung_up(struct server *server)
 {
-    if (!log_hung_up())
+    if (!log_sink_hung_up())
         return false;
     heed_polite(server, "SIGHUP");
     return true;

@@ -1,7 +1,7 @@
 /* takeover.c: the state that a program leaves, written; takeover_read.c reads it. */
 #include "upgrade/takeover.h"
 
-#include "process/log.h"
+#include "process/log_sink.h"
 #include "process/manager.h"
 
 #include <stdio.h>
@@ -77,8 +77,8 @@ int takeover_write(int file, const struct server *server, const struct ledger *l
         fprintf(stream, "pidfile %d %s\n", server->pidfile->descriptor, server->pidfile->path);
     if (manager_descriptor() != -1)
         fprintf(stream, "manager %d\n", manager_descriptor());
-    if (log_descriptor() != -1)
-        fprintf(stream, "syslog %d\n", log_descriptor());
+    if (log_sink_descriptor() != -1)
+        fprintf(stream, "syslog %d\n", log_sink_descriptor());
     fprintf(stream, "end\n");
     failed = ferror(stream) != 0;
     return fclose(stream) == EOF || failed ? -1 : 0;
@@ -99,7 +99,7 @@ size_t takeover_descriptors(const struct server *server, const struct ledger *le
         descriptors[count++] = server->pidfile->descriptor;
     if (manager_descriptor() != -1)
         descriptors[count++] = manager_descriptor();
-    if (log_descriptor() != -1)
-        descriptors[count++] = log_descriptor();
+    if (log_sink_descriptor() != -1)
+        descriptors[count++] = log_sink_descriptor();
     return count;
 }

@@ -103,7 +103,7 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     }
     unsetenv(VARIABLE);
     if (role != UPGRADE_START && strcmp(guard, PRIVATE) == 0)
-        platform_set_private();
+        platform_forbid_tracing();
     if (role == UPGRADE_TAKE || (role == UPGRADE_TEST && pid == (long)getppid()))
         *file = descriptor;
     return role;
@@ -119,7 +119,7 @@ static int export_role(const char *role, int file)
     char value[64];
 
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, file, (long)getpid(),
-             platform_is_private() ? ":" PRIVATE : "");
+             platform_is_untraceable() ? ":" PRIVATE : "");
     return setenv(VARIABLE, value, 1);
 }
 
@@ -192,9 +192,9 @@ static bool is_same_image(const struct image *one, const struct image *other)
 static int begin_test(struct upgrade *upgrade, const struct server *server,
                       const struct ledger *ledger)
 {
-    int state = platform_nameless_file(), result = -1, error;
+    int state = platform_anonymous_file(), result = -1, error;
 
-    upgrade->said = platform_nameless_room(SAID_MAX);
+    upgrade->said = platform_sealed_file(SAID_MAX);
     note_image(&upgrade->image);
     if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("test", state) == 0)
@@ -257,20 +257,20 @@ static void execute(const struct server *server, const struct ledger *ledger)
 {
     int descriptors[TAKEOVER_DESCRIPTORS_MAX + 1];
     size_t count = takeover_descriptors(server, ledger, descriptors);
-    int state = platform_nameless_file(), error;
+    int state = platform_anonymous_file(), error;
 
     descriptors[count++] = state;
     if (state != -1 && takeover_write(state, server, ledger) == 0 &&
         export_role("take", state) == 0 && manager_export() == 0) {
         set_inherited(descriptors, count, true);
-        log_settle_all();
+        log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
     set_inherited(descriptors, count, false);
     if (state != -1)
         close(state);
-    manager_conceal();
+    manager_unexport();
     unsetenv(VARIABLE);
     errno = error;
 }

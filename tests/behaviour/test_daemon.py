@@ -1,4 +1,4 @@
-"""-d and -P: the starting command tells the truth, and the pidfile names the one server."""
+"""-d and -P: the starting command's exit status is true, and the pidfile names the one server."""
 import fcntl
 import contextlib
 import os
@@ -189,7 +189,7 @@ def test_a_start_that_is_given_up(launcher, number):
         assert start.command.wait(DEADLINE) == -number
         os.read(start.read_end, 4096)
         eventually(lambda: gone(start.server), 'the server has given up')
-        assert b'cannot tell who started it' in start.command.stderr.read()
+        assert b'cannot report to the starting command' in start.command.stderr.read()
     assert not launcher.pidfile.exists()
 
 
@@ -269,9 +269,9 @@ def test_a_file_that_is_no_pidfile_is_left_alone(launcher):
 
 
 @needs_root
-@pytest.mark.parametrize('how, said', [('owner', 'belongs to user 12345'),
+@pytest.mark.parametrize('how, problem', [('owner', 'belongs to user 12345'),
                                        ('link', 'has another name as well')])
-def test_a_file_that_another_could_write_to_is_not_taken(launcher, how, said):
+def test_a_file_that_another_could_write_to_is_not_taken(launcher, how, problem):
     """Catches a pidfile in which somebody else names the process that root will end."""
     launcher.pidfile.write_text('1\n')
     if how == 'owner':
@@ -280,7 +280,7 @@ def test_a_file_that_another_could_write_to_is_not_taken(launcher, how, said):
         os.link(launcher.pidfile, f'{launcher.pidfile}.other')
     result = launcher.start(stderr=subprocess.PIPE)
     assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1 and said in result.stderr
+    assert len(result.stderr.splitlines()) == 1 and problem in result.stderr
     assert launcher.pidfile.read_text() == '1\n'
 
 

@@ -430,10 +430,8 @@ def test_signal_does_what_the_page_says(server, number):
 def test_every_variable_is_documented():
     """Catches a variable that changes what the server does and that nobody is told of; TZ is
     libc's, and what an upgrade hands to itself is its own business."""
-    source = '\n'.join(path.read_text() for path in TOP.glob('src/**/*.c'))
-    read = set(re.findall(r'getenv\("(\w+)"\)', source))
-    [manager] = re.findall(r'variables\[\] = \{(.*?)\};', source, re.S)
-    read |= set(re.findall(r'"(\w+)"', manager))
+    source = '\n'.join(path.read_text() for path in (TOP / 'src').rglob('*.c'))
+    read = set(re.findall(r'\b(?:getenv|unsetenv|variable)\("(\w+)"\)', source))
     heads = [line for line in section('forkecho', 'ENVIRONMENT') if line.startswith('.It ')]
     assert set(re.findall(r'Ev (\w+)', ' '.join(heads))) == read | {'TZ'}
 

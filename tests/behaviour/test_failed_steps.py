@@ -61,7 +61,7 @@ SYSTEM = {
 @pytest.mark.parametrize('case', IDENTITY)
 def test_a_server_that_cannot_change_is_not_one(server_name, folder, case):
     """Catches a server that goes on as root where a step of giving that up fails, or a system
-    that says it was done and did not: each is seen, said, and what was bound is removed."""
+    that says it was done and did not: each is seen and logged, and what was bound is removed."""
     calls, outcome, options, named = IDENTITY[case]
     (folder / 'file').write_text('not a pid\n')
     result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'),
@@ -72,7 +72,7 @@ def test_a_server_that_cannot_change_is_not_one(server_name, folder, case):
 @forks_only
 @pytest.mark.parametrize('case', SYSTEM)
 def test_a_server_that_is_refused_what_it_needs(server_name, folder, case):
-    """Catches a failure that is passed over, told twice or as another's, or found out after
+    """Catches a failure that is passed over, logged twice or as another's, or found out after
     something is left in the way of the next start."""
     calls, outcome, options, named = SYSTEM[case]
     (folder / 'file').write_text('not a pid\n')
@@ -118,8 +118,8 @@ def test_the_one_client_of_inetd_is_let_go(server_name, calls, outcome):
     ('EMFILE', ['-u', 'daemon'], "cannot look up the user 'daemon' (-u): Too many open files"),
     ('ENOENT', [], "there is no user 'nobody' to become")])
 def test_without_the_list_of_users(server_name, folder, error, options, named):
-    """Catches a user that cannot be looked up now and is said not to exist, and root that stays root
-    where there is nobody else."""
+    """Catches a user that cannot be looked up now and is reported not to exist, and root that stays
+    root where there is nobody else."""
     (folder / 'file').write_text('not a pid\n')
     result = attempt(server_name, folder, *options, '-l', str(folder / 's'),
                      wrap=inject('/^open(at)?$', f'error={error}', '/etc/passwd',
@@ -311,8 +311,8 @@ def test_a_load_waits_for_a_free_port(server):
 def test_a_load_gives_up_a_server_that_does_not_answer():
     """Catches thousands of connections that are opened one after the other, each with a timeout of
     its own, although nobody answers: those that were not tried have failed as well."""
-    with socket.create_server(('127.0.0.1', 0), backlog=1000) as deaf:
-        found = load('127.0.0.1:%d' % deaf.getsockname()[1], '-H', '500', '-t', '300ms', '-d', '100ms',
+    with socket.create_server(('127.0.0.1', 0), backlog=1000) as mute:
+        found = load('127.0.0.1:%d' % mute.getsockname()[1], '-H', '500', '-t', '300ms', '-d', '100ms',
                      'connect')
     assert found['held-failed'] == '500', found
 
@@ -341,9 +341,9 @@ def test_an_upgrade_that_fails_at_the_last_step(server, folder, case):
     srv = server(copy=True)
     client = srv.connect()
     assert client.echo(b'x') == b'x'
-    with open(folder / 'trace', 'w', encoding='ascii') as said:
+    with open(folder / 'trace', 'w', encoding='ascii') as trace:
         tracer = subprocess.Popen(['strace', '-e', f'trace={calls}', '-e', f'inject={calls}:{outcome}',
-                                   '-o', '/dev/null', '-p', str(srv.pid)], stderr=said)
+                                   '-o', '/dev/null', '-p', str(srv.pid)], stderr=trace)
     status = Path(f'/proc/{srv.pid}/status')
     eventually(lambda: re.search(r'TracerPid:\t[1-9]', status.read_text()), 'strace is there')
     before = len(os.listdir(f'/proc/{srv.pid}/fd'))

@@ -156,7 +156,7 @@ def test_the_time_zone_is_known_in_an_empty_root(server, folder):
 
 @forks_only
 def test_a_child_may_open_and_create_nothing(server):
-    """Catches a child that somebody has subverted and that opens files, forks or dumps core; and
+    """Catches a child that somebody has compromised and that opens files, forks or dumps core; and
     limits that the parent, which has to accept, is under as well."""
     srv = server()
     serve_one(srv)

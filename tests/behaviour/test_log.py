@@ -112,7 +112,7 @@ def told_refusals(srv):
 
 @concurrent
 def test_a_flood_before_the_stop_is_summed_up(server):
-    """Catches refusals that are never told of, for the server stops within their second."""
+    """Catches refusals that are never summed up, for the server stops within their second."""
     srv = server('-C', '1')
     flood(srv, signal.SIGTERM)
     srv.wait_line('^stop ')
@@ -121,7 +121,7 @@ def test_a_flood_before_the_stop_is_summed_up(server):
 
 @forks_only
 def test_a_flood_before_an_upgrade_is_summed_up(server):
-    """Catches refusals that are never told of, for another program takes over within their
+    """Catches refusals that are never summed up, for another program takes over within their
     second."""
     srv = server('-C', '1')
     flood(srv, signal.SIGHUP)

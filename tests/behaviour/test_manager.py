@@ -1,4 +1,4 @@
-"""The service manager's protocol: what it is told, and the sockets that it hands over."""
+"""The service manager's protocol: notifications, and the sockets that it hands over."""
 import fcntl
 import itertools
 import os
@@ -80,7 +80,7 @@ def visit(srv):
         assert client.echo(b'x') == b'x'
 
 
-# ---- what it is told ---------------------------------------------------------------------
+# ---- notifications ---------------------------------------------------------------------
 
 def test_ready_when_it_listens(server_name, folder, manager):
     """Catches READY=1 before anybody can connect, and an abstract name with the wrong length
@@ -119,15 +119,15 @@ def test_a_status_at_most_once_a_second(server, path_manager):
     """Catches a datagram for each connection, and a status that stays behind the last one."""
     srv = server(env=path_manager.environment)
     _, start = path_manager.wait('STATUS=0 live, .*')
-    told = 1
+    texts = 1
     for _ in range(40):
         visit(srv)
     srv.wait_lines('^end ', 40)
     last, end = '', start
     while last != 'STATUS=0 live, 40 ended, 0 refused':
         last, end = path_manager.wait('STATUS=.*')
-        told += 1
-    assert told <= 2 + (end - start), f'{told} texts in {end - start:.3f} s'
+        texts += 1
+    assert texts <= 2 + (end - start), f'{texts} texts in {end - start:.3f} s'
 
 
 def test_an_idle_server_tells_nothing_more(server, path_manager):
@@ -168,7 +168,7 @@ def test_a_stopped_manager_stops_nobody(server, path_manager):
 
 @pytest.mark.parametrize('name', ['relative', '@', '/' + 'x' * 200, '/no/such/socket'])
 def test_a_wrong_notify_socket_is_said_and_no_more(server, name):
-    """Catches a service that is down because of what only tells of it."""
+    """Catches a service that is down because of what only notifies of it."""
     srv = server(env={'NOTIFY_SOCKET': name})
     srv.wait_line('NOTIFY_SOCKET')
     visit(srv)
@@ -176,7 +176,7 @@ def test_a_wrong_notify_socket_is_said_and_no_more(server, name):
 
 @needs_root
 def test_it_is_told_after_a_change_of_root(server, folder, path_manager):
-    """Catches a socket that is looked for only when there is something to tell: by then the path
+    """Catches a socket that is looked for only when there is something to send: by then the path
     is out of reach, and another user may not write to it."""
     os.chmod(path_manager.name, 0o600)
     root = folder / 'root'
@@ -189,7 +189,7 @@ def test_it_is_told_after_a_change_of_root(server, folder, path_manager):
 
 @forks_only
 def test_children_hold_no_socket_of_the_manager(server, path_manager):
-    """Catches a child that can tell the manager that all is well, or that the server has moved."""
+    """Catches a child that can send the manager that all is well, or that the server has moved."""
     srv = server('-m', '%m', env=path_manager.environment)
     client = srv.connect()
     assert client.echo(b'x') == b'x'
@@ -239,7 +239,7 @@ def three_kinds(folder):
 
 @needs_ipv6
 def test_sockets_that_are_handed_over_are_served(server, folder):
-    """Catches a descriptor that is left out, or an address that is told wrong."""
+    """Catches a descriptor that is left out, or an address that is shown wrong."""
     sockets = three_kinds(folder)
     srv = server('-G', '%a', **handed(sockets))
     assert srv.addresses == ['127.0.0.1:{}'.format(sockets[0].getsockname()[1]),
@@ -276,7 +276,7 @@ def test_the_manager_goes_on_listening(server, folder):
 
 
 def test_a_drain_does_not_hear_of_the_managers_clients(server):
-    """Catches a loop that is told of a listener for ever which it has closed, because the manager
+    """Catches a loop that is woken for ever by a listener which it has closed, because the manager
     has it open as well (epoll): it would spin as long as the drain takes."""
     listener = listening(socket.AF_INET, ('127.0.0.1', 0))
     srv = server('-t', '1s', '-g', '1h', **handed([listener]))

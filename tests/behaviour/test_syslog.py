@@ -102,13 +102,13 @@ def test_a_restarted_syslogd_is_found_again(server, folder):
     syslog.listen()
     syslog.socket.settimeout(0.1)
 
-    def told():
+    def arrived():
         visit(srv)
         with contextlib.suppress(TimeoutError):
             return syslog.line()
         return None
 
-    eventually(told, 'the server has found the new syslogd')
+    eventually(arrived, 'the server has found the new syslogd')
 
 
 @needs_root
@@ -126,13 +126,13 @@ def test_within_another_root_syslogd_is_found_by_its_socket_there(server, folder
     outside.socket.close()
     inside.socket.settimeout(0.1)
 
-    def told():
+    def arrived():
         visit(srv)
         with contextlib.suppress(TimeoutError):
             return inside.line()
         return None
 
-    eventually(told, 'the server has found the socket within its root')
+    eventually(arrived, 'the server has found the socket within its root')
 
 
 @needs_root
@@ -292,9 +292,9 @@ def test_a_real_syslogd_may_be_restarted(server, daemon, folder):
     syslog.begin()
     before = len(syslog.lines(': end '))
 
-    def told():
+    def arrived():
         visit(srv)
         return len(syslog.lines(': end ')) > before
 
-    eventually(told, 'the server has found the new syslogd')
+    eventually(arrived, 'the server has found the new syslogd')
     syslog.wait_line(r': log lost=\d+')

@@ -1,4 +1,4 @@
-"""What ps(1) shows, and what the status line tells of time and of why clients waited."""
+"""What ps(1) shows, and what the status line says about time and about why clients waited."""
 import os
 import resource
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_the_status_tells_the_busiest_source(server):
 
 @parent_accepts
 def test_who_waited_for_the_limit(server):
-    """Catches waits for -c that are not told apart from those for a failure."""
+    """Catches waits for -c that are not distinguished from those for a failure."""
     srv = server('-c', '1')
     held = srv.connect()
     held.echo(b'x')

@@ -1,14 +1,15 @@
 /*
- * counters.c: linked into each program of `make coverage`. gcov as it is writes what it has
- * counted when a process exits, and so knows nothing of children that end by _exit, that may open
- * no file any more, have another root or user, or are killed.
+ * counters.c: linked into each program of `make coverage`. gcov by itself writes its counts when a
+ * process exits, and so misses those of children that end by _exit, that may open no file any more,
+ * have another root or user, or are killed.
  *
- * Here all processes of a program count in one file that they map before anything else is done
- * (counters.ld has put the counters on pages of their own), so whatever they do afterwards has
- * been noted. With COUNTERS_DUMP in its environment a program does nothing but add that file to
- * the .gcda files that gcov reads.
+ * Here all processes of a program count in one file, which they map before anything else is done
+ * (counters.ld has put the counters on pages of their own), so nothing that they do later is
+ * missed. With COUNTERS_DUMP in its environment a program does nothing but add that file to the
+ * .gcda files that gcov reads.
  *
- * GCC's own: -fprofile-info-section, so that nothing is written at exit, and libgcov's dump.
+ * It relies on GCC: on -fprofile-info-section, with which nothing is written at exit, and on
+ * libgcov's dump.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,7 +26,7 @@ extern void __gcov_dump(void);
 extern struct gcov_info *const __start_gcov_info[], *const __stop_gcov_info[];
 extern char counters_begin[], counters_end[];
 
-/* One for each program, which all users may write, as a server may be anyone's. */
+/* One for each program, which all users may write, as any of them may run a server. */
 static int open_file(void)
 {
     char path[4096], self[4096] = "";
@@ -41,7 +42,7 @@ static int open_file(void)
     return file;
 }
 
-/* Where the file cannot be had, what this process does is not counted, and that is all. */
+/* Where the file cannot be opened, this process is not counted. */
 __attribute__((constructor(101))) static void map_counters(void)
 {
     size_t size = (size_t)(counters_end - counters_begin);

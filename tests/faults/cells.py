@@ -1,16 +1,16 @@
 """The cells of the fault matrix: which call may fail with what, and what has to happen then.
 
-ERRNOS names each error with its source. RULES says what has to happen; the first rule that
-speaks of a cell counts, and a cell that no rule speaks of fails. Outcomes:
+ERRNOS names each error with its source. RULES says what has to happen. The first rule that matches
+a cell counts, and a cell that no rule matches fails. Outcomes:
 
     serves    every client is served, while the fault is there
     waits     clients wait until it is over, and are served then
     cuts      the clients whose own call failed are ended early; all others are served
     refuses   an upgrade is refused with one line; the running program goes on
     ends      a stop that was asked for is done, with exit 0
-    stops     the server says why in one line and ends with exit 1
+    stops     the server logs why in one line and ends with exit 1
 
-Two outcomes in one rule: the models differ there by what they are. A session that blocks takes
+Two outcomes in one rule: there the servers differ by their kind. A session that blocks takes
 EAGAIN for the end of its time (SO_RCVTIMEO), one in an event loop for "not now".
 """
 import errno
@@ -19,8 +19,8 @@ from pathlib import Path
 
 # The clauses of POSIX.1-2008 (System Interfaces) and Linux's manual pages (man-pages 6.03). What
 # Linux adds is behind the bar. Left out are errors of options that nobody here gives (O_DIRECT),
-# and EPIPE on a pipe: that the parent or the starter has gone, which cannot be said for it while it is
-# there (tests/unit/test_ledger.c and tests/behaviour/test_daemon.py end them).
+# and EPIPE on a pipe, which would mean that the parent or the starter is gone, though it is not
+# (tests/unit/test_ledger.c and tests/behaviour/test_daemon.py end them).
 ERRNOS = {
     'ACCEPT': 'EAGAIN EBADF ECONNABORTED EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM ENOTSOCK '
               'EOPNOTSUPP EPROTO | EFAULT EPERM ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET '
@@ -62,9 +62,9 @@ ERRNOS = {
 # The calls that fail: the first of them, one more each `period`.
 WHENS = {'first': (1, 0), 'fifth': (5, 0), 'tenth': (10, 10), 'always': (1, 1)}
 
-# What says that something else came first, and is no state that lasts: a signal, or somebody who
-# took the client, the bytes or the room that there were when the wait ended. Nine of ten calls
-# fail so where the column is "always"; that all do for ever cannot be.
+# Errors that say that something else came first, and so cannot last: a signal, or another process
+# that took the client, the bytes or the room that there were when the wait ended. Where the column
+# is "always", nine of ten calls fail with them.
 MOMENTARY = {'EINTR': '*', 'EAGAIN': 'ACCEPT READ_CLIENT READ_PIPE WRITE_CLIENT'.split()}
 
 WAITS = 'PSELECT POLL EPOLL_WAIT'
@@ -87,8 +87,7 @@ PHASES = {
 SHARED = {'start': 'SOCKET BIND LISTEN SETUID SETGID SETGROUPS CHROOT',
           'detach': 'PIPE WRITE_PIPE'}
 
-# What has to be called at least, else the cell is a failure and no "not called": by every server
-# ('*'), or by one.
+# Calls that every server ('*') or this one has to make at least; else the cell is a failure.
 REACHED = {
     'start': {'*': 'SOCKET BIND LISTEN SETSOCKOPT SIGACTION SETUID SETGID SETGROUPS CHROOT CLOSE',
               'forkecho': 'PIPE', 'preforkecho': 'PIPE FORK', 'threadpoolecho': 'PIPE'},
@@ -105,17 +104,17 @@ REACHED = {
              'preforkecho': 'PSELECT READ_PIPE WAITPID', 'threadpoolecho': 'PSELECT READ_PIPE'},
 }
 
-# Of one server, whose model has it differ; these come before RULES, and read like them.
+# For servers whose kind makes them differ. These come before RULES, and have the same form.
 OWN_RULES = {
     # Its children have their listeners, wait by themselves, and are there before their clients.
     'preforkecho': [
-        # The parent has done with these by the fifth; a child's own are its own.
+        # The parent makes fewer than five; the fifth is a child's, whose failure ends nobody else.
         ('detach', 'FORK', '*', 'fifth', 'serves'),
         ('detach', 'READ_PIPE', 'EINTR', '*', 'serves'),
-        # It reads its ledger at once, and may be there before the starter.
+        # It reads its ledger at once, and may do so before the starter reads.
         ('detach', 'READ_PIPE', '*', 'first', 'stops serves'),
         ('serve', f'FORK {WAITS}', '*', '*', 'serves'),
-        # That its listener is none is only a child's word: the parent asks its own.
+        # When a child says that its listener is none, the parent looks at its own.
         ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', 'always', 'waits'),
         ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'serves'),
         ('idle', '*', '*', '*', 'serves'),
@@ -124,16 +123,17 @@ OWN_RULES = {
 
 # Phase, call, errors, when, outcomes; '*' is any.
 RULES = [
-    # Listening: each problem is said, and the start fails. A port that the kernel has chosen and
+    # Listening: each problem is logged, and the start fails. A port that the kernel has chosen and
     # somebody took meanwhile is chosen again, up to 16 times.
     ('start', 'BIND', 'EADDRINUSE', 'first fifth tenth', 'serves'),
     ('start', 'LISTEN', 'EADDRINUSE', 'first fifth tenth', 'serves'),
     ('start', 'SOCKET BIND LISTEN', '*', '*', 'stops'),
-    # Of the options of a listener only SO_REUSEADDR, the first of five, is indispensable.
+    # Of the five options of a listener only the first, SO_REUSEADDR, must not fail.
     ('start', 'SETSOCKOPT', '*', 'first always', 'stops'),
     ('start', 'SETSOCKOPT', '*', 'fifth tenth', 'serves'),
-    # A server that would not hear its signals, or keeps a power it was to give up, does not serve.
-    # Six are heard and three ignored: the tenth is a child's, or for children that there are not.
+    # A server that would miss signals, or keeps a power that it should give up, does not serve.
+    # Six signals are handled and three ignored; a tenth sigaction is a child's, or for SIGCHLD in a
+    # server that has no children.
     ('start', 'SIGACTION', '*', 'tenth', 'serves'),
     ('start', 'SIGACTION SETUID SETGID SETGROUPS CHROOT PIPE', '*', '*', 'stops'),
     ('start', 'FORK THREAD', '*', 'always', 'stops waits'),
@@ -146,8 +146,8 @@ RULES = [
     ('detach', 'CLOSE', '*', '*', 'serves'),
     ('detach', '*', '*', '*', 'stops'),
 
-    # accept: what went wrong with the new connection alone costs nothing; what somebody else has
-    # to cure is waited for; what says that our listener is none ends the server (failures.h).
+    # accept: an error of the new connection alone costs nothing; one that others have to cure is
+    # waited out; one that says that our listener is none ends the server (server/failures.h).
     ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'stops'),
     ('serve', 'ACCEPT', 'EINTR EAGAIN', '*', 'serves'),
     ('serve', 'ACCEPT FORK THREAD', '*', 'always', 'waits'),
@@ -161,13 +161,13 @@ RULES = [
     # The fifth and the tenth read may be one that finds the end: all is echoed by then.
     ('serve', 'READ_CLIENT', '*', 'fifth tenth', 'cuts serves'),
     ('serve', 'READ_CLIENT WRITE_CLIENT', '*', '*', 'cuts'),
-    # Where threads sign off their clients are closed once that has been read.
+    # Where threads write exit records, their clients are closed once these have been read.
     ('serve', 'READ_PIPE WRITE_PIPE', '*', 'always', 'serves waits'),
     # The ledger, the log, and what is asked of the kernel in passing: no client notices.
     ('serve', 'READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN', '*', '*', 'serves'),
     ('serve', 'SETSOCKOPT SIGACTION SETRLIMIT', '*', '*', 'serves'),
 
-    # Who all stay: nobody's place is free for who waits.
+    # All clients stay: no place becomes free for one that waits.
     ('crowd', 'FORK THREAD', '*', 'always', 'waits'),
     ('crowd', '*', '*', '*', 'serves'),
 
@@ -178,9 +178,9 @@ RULES = [
     ('idle', '*', '*', '*', 'serves'),
 
     ('upgrade', 'EXEC', '*', '*', 'refuses'),
-    # The new program may find that it does not hear its signals.
+    # It may be the new program that cannot install its handlers.
     ('upgrade', 'SIGACTION', '*', '*', 'stops serves'),
-    # What does not wait hears no signal.
+    # A server that does not wait receives no signal.
     ('upgrade', WAITS, 'EINTR', '*', 'serves'),
     ('upgrade', WAITS, '*', 'always', 'waits'),
     ('upgrade', '*', '*', '*', 'serves'),
@@ -189,7 +189,7 @@ RULES = [
 ]
 
 
-# One connection's trouble is no line in a log: a port scanner could fill it (accept(2), "Error
+# The failure of one connection is not logged: a port scanner could fill the log (accept(2), "Error
 # handling", names those of TCP).
 SILENT = ('EAGAIN EINTR ECONNABORTED EPROTO EPERM ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET '
           'EHOSTUNREACH EOPNOTSUPP ENETUNREACH ETIMEDOUT')
@@ -233,8 +233,8 @@ def has_to_be_reached(server, phase, point, when):
 
 
 # Idle children that preforkecho has at least.
-SPARE = int(re.search(r'^#define SPARE_LEAST (\d+)',
-                      (Path(__file__).parents[2] / 'examples/variants/parts/pool.c').read_text(), re.M)[1])
+POOL = Path(__file__).parents[2] / 'examples/variants/parts/pool.c'
+SPARE = int(re.search(r'^#define SPARE_LEAST (\d+)', POOL.read_text(), re.M)[1])
 
 
 def is_right(server, live, status, before, now, point):
@@ -244,7 +244,7 @@ def is_right(server, live, status, before, now, point):
     threads = before.threads + (live if server == 'threadecho' else 0)
     if server == 'preforkecho':
         # As many idle ones as there have to be, and no more in all than the most that were busy at
-        # once have asked for. At a limit it is content with one (examples/variants/parts/pool.c, pool_wants).
+        # once have asked for. At a limit one is enough (pool.c, pool_wants).
         least, most = live + (1 if point == 'FORK' else SPARE), peak + SPARE
     elif server == 'threadpoolecho':
         threads = 1 + peak  # one is started where none is idle, and all stay

@@ -1,4 +1,4 @@
-"""Collects what each trial of the fault matrix has shown, and tells it as a table at the end."""
+"""Collects what each trial of the fault matrix has shown, and prints it as a table at the end."""
 import table
 
 
@@ -8,5 +8,5 @@ def pytest_terminal_summary(terminalreporter):
              for name, value in getattr(report, 'user_properties', [])
              if name == 'cells' and report.when == 'call' for cell in value]
     if cells:
-        for line in table.tell(cells):
+        for line in table.show(cells):
             terminalreporter.write_line(line)

@@ -1,19 +1,19 @@
 /*
- * shim.c: stands between a server and its libc, and has calls fail as a test says.
+ * shim.c: stands between a server and its libc, and makes calls fail as a test wants it.
  *
  * A shared object for LD_PRELOAD. It and the test share one page, a file that FORKECHO_FAULTS
- * names: the test writes there which call is to fail, with what, and when, and may change it
- * while the server runs; the shim counts there how often each was called while a fault was
+ * names. The test writes there which call fails, with what error, and when, and may change that
+ * while the server runs. The shim counts there how often each was called while a fault was
  * armed, and how often it failed. Why not strace's inject: that has one fault for the whole life
- * of a process, costs two context switches a call, cannot have close fail as Linux has it fail
+ * of a process, costs two context switches a call, cannot have close fail as it fails on Linux
  * (the descriptor is closed all the same, close(2)), and cannot shorten a read or shift a clock.
  *
  * The page is mapped before main, so a server that has changed its root or its user still has
- * it, as have its children and the program of an upgrade. Nothing here allocates, and all is
- * found before main: a child of forkecho has no heap (src/platform/platform.h).
+ * it, as have its children and the program of an upgrade. Nothing here allocates, and all symbols
+ * are found before main: a child of forkecho has no heap (src/platform/platform.h).
  *
- * What libc calls inside itself (stdio, getaddrinfo) passes it by; tests/faults/test_matrix.py
- * compares its counts with strace's.
+ * Calls that libc makes inside itself (stdio, getaddrinfo) do not come here; test_matrix.py
+ * compares the counts with strace's.
  */
 #define _DEFAULT_SOURCE /* setgroups, chroot; not _GNU_SOURCE, which has other types for accept */
 #include <dlfcn.h>
@@ -46,8 +46,8 @@ int ppoll(struct pollfd *polled, nfds_t count, const struct timespec *timeout,
           const sigset_t *mask);
 pid_t _Fork(void);
 
-/* Where a fault can be; trials.py reads this list. A read or write is told by what it is on: a
- * client's socket, a pipe (the ledger, and what else processes tell each other by), or the log. */
+/* Where a fault can be; trials.py reads this list. Reads and writes are distinguished by what they
+ * are on: a client's socket, a pipe (the ledger, and others between processes), or the log. */
 enum point {
     ACCEPT, FORK, THREAD, PSELECT, POLL, EPOLL_WAIT, READ_CLIENT, READ_PIPE, WRITE_CLIENT,
     WRITE_PIPE, WRITE_LOG, WAITPID, CLOSE, SHUTDOWN, SETSOCKOPT, PIPE, SOCKET, BIND, LISTEN,
@@ -60,7 +60,7 @@ static struct page {
     _Atomic int32_t point; /* where the fault is; -1: none is armed */
     _Atomic int32_t error;
     _Atomic int32_t from, period; /* call `from` fails, and one more each `period`; 0: none more */
-    _Atomic int32_t spared; /* of as many calls one, the last, does not fail; 0: none */
+    _Atomic int32_t spared; /* of so many calls the last one does not fail; 0: all fail */
     _Atomic int32_t most; /* what a read or write may move at most, in bytes; 0: all */
     _Atomic int32_t shift; /* seconds by which the clock of the day is wrong */
     _Atomic int32_t number, target, at; /* signal `number` to process `target` at the call `at` */
@@ -126,7 +126,7 @@ static int fault(enum point point)
     return page->error;
 }
 
-/* The same as libc tells it. */
+/* The same, with the error in errno. */
 static bool fails(enum point point)
 {
     int error = fault(point);
@@ -136,7 +136,7 @@ static bool fails(enum point point)
     return error != 0;
 }
 
-/* A wait that a signal ends takes as long as that takes to come. */
+/* The same for a call that waits: EINTR comes only after a moment, as a signal would. */
 static bool wait_fails(enum point point)
 {
     const struct timespec moment = {0, 1000000};

@@ -39,7 +39,7 @@ def count(cells):
     return f'{len(cells)} cells, in {injected} of which a fault was injected'
 
 
-def tell(cells):
+def show(cells):
     """Writes faults.txt, a row an error, and returns it with the like rows in one."""
     servers = sorted({cell[0] for cell in cells})
     table, short = rows(cells), defaultdict(list)

@@ -6,37 +6,37 @@
 A cell of the matrix is: one server, one phase of its life, one call, one error that POSIX or Linux
 names for this call, and which of the calls fail: the first, the fifth, every tenth, or all. The
 phases are its start (as root, with -u and -r, eleven listeners), its start with -d, twelve clients
-one close on the other, twelve that all stay, clients that are idle for too long, six upgrades one
+in quick succession, twelve that all stay, clients that are idle for too long, six upgrades one
 after the other, and its stop.
 
 For each cell a server is started whose calls go through a shim (shim.c: a shared object between the
-server and libc, which test and server tell each other about in a page of shared memory). The fault
-is armed, clients come, the fault ends after 0.3 s or as soon as all have been served, and then
-(trials.py):
+server and libc, which the test controls through a page of shared memory). The fault is armed,
+clients come, the fault ends after 0.3 s or as soon as all have been served, and then (trials.py):
 
-    - a server that stopped has said why in exactly one line, ended with 1, and left nothing behind;
-      every client that it had accepted was served to the end;
+    - a server that stopped has logged why in exactly one line, ended with 1, and left nothing
+      behind; every client that it had accepted was served to the end;
     - one that goes on serves the next client; its status line counts no live client; it has the
       descriptors that it had before, as many children and threads as its model keeps when nobody
       is there (as before, but for a pool: cells.is_right), no zombie among them; and each
       accepted client is counted once and has one `end` line;
     - one that has twelve clients has as many children, threads and descriptors as its model needs
       for them, when the fault is over;
-    - no client got a wrong byte; who is cut had a call of its own fail, and the log says so;
+    - no client got a wrong byte; where one is cut a call of its own failed, and the log says so;
     - nothing spun: CPU time and the number of failed calls are bounded.
 
 That holds in every cell. What has to happen beyond that (serve, let wait, cut, refuse an upgrade,
-stop) is told by rules (cells.py), written from the documents and not from what happens; a cell for
-which there is no rule fails. Who never makes a call in a phase has "not called" there: from a life
-without faults in which the shim counts, and strace says the same. For calls that a server cannot do
-without (cells.REACHED) that is a failure.
+stop) is in the rules (cells.py), written from the documents and not from what happens; a cell for
+which there is no rule fails. A server that never makes a call in a phase has "not called" there.
+The shim finds that out by counting in a life without faults, and strace counts the same. For calls
+that a server cannot do without (cells.REACHED) it is a failure.
 
-What no model has a part in (cells.SHARED: what comes before serve.h's contract begins) is tried in
-full with forkecho; each other server tries the first error there, and has "as forkecho" for the
-others, if it makes that call as often.
+Code that is the same in all servers (cells.SHARED: all before serve() is called) is tried in full
+with forkecho. Each other server tries the first error there, and has "as forkecho" for the others,
+if it makes that call as often.
 
-What "always" cannot mean: EINTR says that a signal came, EAGAIN from accept or a socket that was
-ready that somebody else was faster. Signals do not come for ever; so there nine of ten calls fail.
+"Always" has an exception: EINTR says that a signal came, and EAGAIN from accept or a socket that
+was ready says that another process was faster. That cannot go on for ever, so there nine of ten
+calls fail.
 
 The table of what happened comes at the end, and in full in build/faults.txt.
 """
@@ -56,7 +56,7 @@ from test_costs import Trace
 
 
 PRIVILEGED = 'SETUID SETGID SETGROUPS CHROOT'.split()  # what a server calls as root alone
-WRONG_MAX = 8  # more cells of one call need not be tried: each that fails waits for a deadline
+WRONG_MAX = 8  # then no more cells of this call are tried: each that fails waits for a deadline
 
 
 @functools.cache
@@ -69,11 +69,11 @@ def usual_calls(server_name, phase):
 @pytest.mark.parametrize('phase, point', [(phase, point) for phase, points in cells.PHASES.items()
                                           for point in points.split()])
 def test_faults(server_name, folder, phase, point, record_property):
-    """Catches a fault that nobody survives who should, or that leaves something behind."""
+    """Catches a fault that ends what should go on, or that leaves something behind."""
     if point in PRIVILEGED and os.geteuid() != 0:
         pytest.skip(f'{point.lower()} needs root')
     usual = usual_calls(server_name, phase)
-    # Who executes no program refuses a SIGHUP, and has no upgrade in which calls could fail.
+    # A server that executes no program refuses a SIGHUP: no call can fail in an upgrade.
     calls = 0 if phase == 'upgrade' and usual['EXEC'] == 0 else usual[point]
     seen, wrong = [], []
     for error, when in itertools.product(cells.errors_of(point), cells.WHENS):
@@ -93,7 +93,7 @@ def test_faults(server_name, folder, phase, point, record_property):
 
 
 def as_forkecho(server_name, phase, point, error, calls):
-    """What stands for a cell that forkecho has tried with the same code; None where it has not."""
+    """The outcome of a cell that forkecho tries with the same code; None for other cells."""
     if (server_name != 'forkecho' and cells.is_shared(phase, point, error) and
             usual_calls('forkecho', phase)[point] == calls):
         return 'as forkecho', []
@@ -111,11 +111,11 @@ TRACED = {'ACCEPT': r'accept4?\(', 'FORK': r'(clone3?|v?fork)\((?!.*CLONE_THREAD
 
 
 def test_the_shim_misses_no_call(server, folder):
-    """Catches a call that passes the shim by: its cells would say "not called"."""
+    """Catches a call that does not come to the shim: its cells would say "not called"."""
     faults = trials.Faults(folder)
     srv = server(env=faults.environment())
-    # Here and at the end a pool's children, of which some may have just been started, have begun to
-    # wait as well: what they call before that only one would see.
+    # Here and at the end a pool's children, some of which may have just been started, have to be
+    # waiting as well: strace and the shim would not both see the calls that they make before that.
     srv.status()
     eventually(srv.sleeps, 'all wait')
     trace = Trace(srv, folder)
@@ -133,8 +133,8 @@ def test_the_shim_misses_no_call(server, folder):
             for point, pattern in TRACED.items()}
     counted = {point: sum(faults.calls(each) for each in trials.POINTS if each.startswith(point))
                for point in TRACED}
-    # What waits while strace comes or goes is begun before the one, or ends after the other: the
-    # server in its loop, and each child or thread of a pool in whatever it waits by.
+    # A call that waits while strace comes or goes began before that, or ends after it: that of the
+    # server in its loop, and that in which each child or thread of a pool waits.
     others = len(pids_of_children(srv.pid)) + len(trials.threads(srv.pid)) - 1
     slack = {**dict.fromkeys(TRACED, 0), 'ACCEPT': others, 'READ': others,
              **dict.fromkeys(cells.WAITS.split(), 1 + others)}
@@ -155,9 +155,9 @@ def cell(server_name, folder, phase, point, error, when, usual):
     if outcome.failed == 0 and not cells.has_to_be_reached(server_name, phase, point, when):
         return 'not reached', problems  # how many reads there are differs by one or two
     if outcome.failed == 0:
-        problems.append(f'it did not come to that in {outcome.calls} calls')
+        problems.append(f'no call failed in {outcome.calls} calls')
     if cells.is_silent(phase, point, error, when) and outcome.errors:
-        problems.append(f'it said: {outcome.errors}')
+        problems.append(f'it logged: {outcome.errors}')
     if not allowed:
         problems.append('there is no expectation')
     elif outcome.word not in allowed:

@@ -1,11 +1,10 @@
 """What no single failing call is: short reads and writes, storms of signals, clocks that jump, a
-ledger that is full, a log that nobody can be told through, processes that stop and are killed,
-and pids that come again.
+ledger that is full, processes that stop and are killed, and pids that come again.
 
 The fault matrix is in test_matrix.py. What is tested elsewhere is not tested again here: a full
-disk under the log, a log that nobody reads, closed standard streams (tests/behaviour/test_faults.py); a
-child or a parent that is stopped and goes on, a child that is killed (tests/behaviour/test_reaping.py); a
-lie about a client in a record (tests/behaviour/test_proxy.py); torn records (tests/unit/test_ledger.c).
+disk under the log, a log that nobody reads, closed standard streams (behaviour/test_faults.py); a
+child or a parent that is stopped and goes on, a child that is killed (behaviour/test_reaping.py); a
+lie about a client in a record (behaviour/test_proxy.py); torn records (unit/test_ledger.c).
 """
 import contextlib
 import os
@@ -117,7 +116,7 @@ def test_a_signal_at_every_call(faulty, number):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGQUIT], ids=['TERM', 'QUIT'])
 def test_a_stop_at_every_call(server, folder, number):
-    """Catches a stop that is not heard, or that cuts a client it should have drained."""
+    """Catches a stop that is missed, or that cuts a client it should have drained."""
     for at in range(1, 41, 1 if number == signal.SIGTERM else 3):
         place = folder / str(at)
         place.mkdir()
@@ -202,8 +201,8 @@ def test_a_clock_that_jumps_ends_nobody(faulty, jump):
 
 @forks_only
 def test_a_full_ledger(server):
-    """Catches a child that waits for ever to sign off, and a slot that is lost where it could
-    not: the parent is stopped, and its ledger is full."""
+    """Catches a child that waits for ever to write its exit record, and a slot that is lost where
+    it could not: the parent is stopped, and its ledger is full."""
     srv = server()
     clients = [srv.connect() for _ in range(5)]
     for client in clients:
@@ -228,9 +227,9 @@ def test_a_full_ledger(server):
 
 @forks_only
 def test_a_storm_of_forged_records(server):
-    """Catches a slot that another's record frees, or that none can free any more: a child that
-    somebody has subverted signs off for pids that there are not, for other children, for none
-    but itself twice, writes torn records, and floods the ledger."""
+    """Catches a slot that another's record frees, or that none can free any more: a compromised
+    child writes exit records for pids that there are not, for other children, twice for itself,
+    writes torn records, and floods the ledger."""
     srv = server()
     chance = random.Random(1)
     held = [srv.connect() for _ in range(5)]
@@ -272,7 +271,8 @@ def can_choose_pids():
 @pytest.mark.skipif(not can_choose_pids(), reason='needs root, and CONFIG_CHECKPOINT_RESTORE')
 def test_a_pid_comes_again_at_once(server):
     """Catches what is kept about a pid when its process has gone: the next child with that pid
-    would be reaped for it, or taken for signed off. Every second one dies without signing off."""
+    would be reaped for it, or taken to have written its exit record. Every second one dies without
+    one."""
     srv = server(kind=NamespacedServer)
     ends = 0
     for number in range(20):
@@ -397,8 +397,8 @@ def little_memory():
 @forks_only
 @pytest.mark.skipif(memory_groups() is None, reason='needs root, and a memory control group')
 def test_children_that_are_killed_for_memory(little_memory, server):
-    """Catches a client whose child the kernel ends for want of memory, and who is never told, or
-    counted for ever. Children have the highest score (proc(5)), so that they go first."""
+    """Catches a client whose child the kernel ends for want of memory, and whose connection stays
+    open, or counts for ever. Children have the highest score (proc(5)), so that they go first."""
     move, file = little_memory
     srv = server()
     clients = [srv.connect() for _ in range(5)]

@@ -1,8 +1,8 @@
-"""The table of the matrix: what it says of how much was tried."""
+"""The table of the matrix: what it says about how much was tried."""
 import table
 
 
-def test_the_cells_in_which_nothing_failed_are_told_apart():
+def test_the_cells_in_which_nothing_failed_are_counted_apart():
     """Catches a number of cells that passes for as many faults, though in some the call is never
     made, and for others forkecho stands."""
     def cell(server, when, word, wrong=False):

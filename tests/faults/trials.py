@@ -31,7 +31,7 @@ VISITORS = 12  # so that the tenth accept, and all that each client brings, is r
 WINDOW = 0.3  # seconds that a fault lasts where it keeps clients waiting
 PATIENCE = 8  # seconds in which they have to be served then
 FAILURES_MAX = 300  # in a window: what has a pause fails some ten times, what spins 100,000 times
-LINES_MAX = 12  # that may be logged as errors in a second: src/process/log.c sums up what is more than ten
+LINES_MAX = 12  # errors logged in a second: src/process/log.c sums up those above ten
 
 
 class Faults:
@@ -173,7 +173,7 @@ def errors(srv, after=0):
 
 
 class State:
-    """What a server has open and running; cells.is_settled says what it may be in the end."""
+    """What a server has open and running; cells.is_right says what it has to be."""
 
     def __init__(self, srv):
         pids = pids_of_children(srv.pid)
@@ -194,7 +194,7 @@ class Trial:
     def __init__(self, name, folder, point, error, *calls, allowed=(), usual=0):
         self.name, self.folder, self.point = name, folder, point
         self.fault = point, error, *calls
-        # Who may wait for the end of a fault sees it soon; who may not has time: machines are busy.
+        # Clients that may wait for the end of a fault wait shortly; others have time to be served.
         self.window = WINDOW if 'waits' in allowed else PATIENCE
         self.has_to_stop = allowed == ['stops']
         # Before a call that is spared come as many that fail as are not.
@@ -296,7 +296,7 @@ class Trial:
 
     def await_state(self, live, before):
         """Waits until a server with `live` clients has what it should. Returns its status, or None
-        (told)."""
+        (a problem is noted)."""
         srv, status = self.srv, None
 
         def is_right():
@@ -352,17 +352,17 @@ def start(trial):
 
 
 def detach(trial):
-    """A server of -d: what its starter says counts, and what is there then."""
+    """A server of -d: the exit status of its starter has to be true."""
     pidfile, trial.path = trial.folder / 'pid', trial.folder / 's'
     command = [program(trial.name), '-d', '-P', str(pidfile), '-l', str(trial.path)]
     trial.arm()
-    with open(trial.folder / 'said', 'w+b') as said:
+    with open(trial.folder / 'log', 'w+b') as log:
         status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=said, timeout=PATIENCE, check=False,
+                                stderr=log, timeout=PATIENCE, check=False,
                                 env={**os.environ, **SANITIZERS,
                                      **trial.faults.environment()}).returncode
     trial.disarm()
-    outcome, lines = trial.outcome, (trial.folder / 'said').read_text().splitlines()
+    outcome, lines = trial.outcome, (trial.folder / 'log').read_text().splitlines()
     if status != 0:
         outcome.word = 'stops'
         outcome.demand(status == 1, f'exit status {status}')
@@ -396,9 +396,9 @@ def serve(trial):
     if trial.outcome.word != 'stops':
         trial.settle(before, len(visitors))
     if trial.point in ('READ_CLIENT', 'WRITE_CLIENT') and trial.fault[1] not in (EINTR, EAGAIN):
-        told = len(srv.find('^end .*how=(error|reset)'))
-        trial.outcome.demand(told == trial.outcome.failed,
-                             f'{trial.outcome.failed} calls failed, {told} lines say so')
+        logged = len(srv.find('^end .*how=(error|reset)'))
+        trial.outcome.demand(logged == trial.outcome.failed,
+                             f'{trial.outcome.failed} calls failed, {logged} lines say so')
 
 
 def crowd(trial):
@@ -427,7 +427,7 @@ def crowd(trial):
 
 
 def idle(trial):
-    """Clients that say nothing more are ended by the server."""
+    """Clients that send nothing more are ended by the server."""
     limit = 1.0  # within which a client sends what it has, however busy the machine is
     srv = trial.start('-t', f'{limit}')
     srv.status()

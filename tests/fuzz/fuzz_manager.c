@@ -1,16 +1,16 @@
 /*
- * fuzz_manager.c: what a service manager's variables say (manager.h).
+ * fuzz_manager.c: the variables of a service manager (manager.h, activation.h).
  *
- * Input: lines NAME=value for the variables that manager_open takes; a value that begins with
- * "self" stands for the pid of this process, and what follows it. They find a server that was
- * told of a manager before, whose state is known: what is malformed must leave it. Catches:
- * sockets that are taken for ours though the pid is another's, a number that wraps, an address
- * that is longer than a Unix socket's or not the one that was said, and a variable that is left
- * for children to find.
+ * Input: lines NAME=value for the variables that manager_open and activation_open take; a value
+ * that begins with "self" stands for the pid of this process, and what follows it. Before, both
+ * have taken known values, which malformed ones must leave as they are. Catches: sockets that are
+ * taken for ours though the pid is another's, a number that wraps, an address that is longer than
+ * a Unix socket's or not the one that was given, and a variable that is left for children to find.
  *
  * Nothing is connected: an address of the input could be somebody's.
  */
 #include "fuzz.h"
+#include "process/activation.h"
 #include "process/manager.h"
 #include "server/listeners.h"
 
@@ -69,7 +69,9 @@ static void set_known_state(void)
     set_variable(WATCHDOG, "4711");
     set_variable(FDS, "1");
     set_variable(PID, "self");
-    FUZZ_HOLDS(manager_open() == 0 && manager_lowest_free() == 4);
+    manager_open();
+    (void)activation_open(LISTENERS_MAX); /* 3 is no socket here */
+    FUZZ_HOLDS(activation_count() == 1);
     forget_variables();
 }
 
@@ -106,14 +108,13 @@ static void check_listeners(int result)
     unsigned long long listeners = number_of(count, 1, INT_MAX - 3);
     bool looks = count != NULL && pid != NULL && (is_ours(pid) || is_malformed(pid));
 
-    FUZZ_HOLDS((result == -1) == (looks && (is_malformed(pid) || listeners == 0)));
-    if (looks && result == 0)
-        FUZZ_HOLDS(manager_lowest_free() == 3 + (int)listeners);
+    if (!looks)
+        FUZZ_HOLDS(result == 0 && activation_count() == 1);
+    else if (is_malformed(pid) || listeners == 0)
+        FUZZ_HOLDS(result == -1 && activation_count() == 1);
     else
-        FUZZ_HOLDS(manager_lowest_free() == 4);
-    /* Names what is wrong with one of them, by LISTEN_FDNAMES. */
-    if (manager_check(LISTENERS_MAX) == 0)
-        FUZZ_HOLDS(manager_lowest_free() <= 3 + LISTENERS_MAX);
+        FUZZ_HOLDS(activation_count() == (int)listeners);
+    FUZZ_HOLDS(!looks || result == -1 || listeners <= LISTENERS_MAX);
 }
 
 static const char *expected_address(void)
@@ -146,13 +147,13 @@ static const char *variable(const char *name)
 /* What was taken is what the next program of this process is told. */
 static void check_exported(const char *address, unsigned long long watchdog)
 {
-    FUZZ_HOLDS(manager_listens());
+    FUZZ_HOLDS(manager_present());
     FUZZ_HOLDS(manager_export() == 0);
     FUZZ_HOLDS(strcmp(variable("NOTIFY_SOCKET"), address) == 0);
     FUZZ_HOLDS(strtoull(variable("WATCHDOG_USEC"), NULL, 10) == watchdog);
     FUZZ_HOLDS(strtol(variable("WATCHDOG_PID"), NULL, 10) == (long)getpid());
     FUZZ_HOLDS(getenv("LISTEN_FDS") == NULL && getenv("LISTEN_PID") == NULL);
-    manager_conceal();
+    manager_unexport();
     check_nothing_is_left();
 }
 
@@ -179,7 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_line(line);
         free(line);
     }
-    result = manager_open();
+    manager_open();
+    result = activation_open(LISTENERS_MAX);
     check_nothing_is_left();
     check_listeners(result);
     check_exported(expected_address(), expected_watchdog());

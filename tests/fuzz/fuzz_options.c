@@ -105,7 +105,7 @@ static enum options_outcome read_words(int count, char **words)
     enum options_outcome outcome;
     int before;
 
-    if (file == -1 && (file = platform_nameless_file()) == -1)
+    if (file == -1 && (file = platform_anonymous_file()) == -1)
         abort();
     optind = 0; /* glibc, musl and others: a new command line, whatever the last one left */
     before = turn_errors_to(file);

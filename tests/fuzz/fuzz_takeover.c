@@ -50,8 +50,8 @@ static void open_all(void)
         return;
     listener = open_listener();
     other_listener = open_listener();
-    pidfile_file = platform_nameless_file();
-    state_file = platform_nameless_file();
+    pidfile_file = platform_anonymous_file();
+    state_file = platform_anonymous_file();
     first = server_open(&options, NULL, &pidfile);
     second = server_open(&options, NULL, &pidfile);
     if (pipe(ledger_ends) == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, held) == -1 ||

@@ -207,7 +207,7 @@ START_TEST(a_name_resolves_to_different_addresses_within_the_limit)
 }
 END_TEST
 
-/* Catches an unresolvable name that is not told from an empty one, and a missing reason. The
+/* Catches an unresolvable name that is taken for an empty one, and a missing reason. The
  * names are wrong by their form, so that no name server is asked. */
 START_TEST(a_name_that_does_not_resolve_is_refused_with_the_reason)
 {
@@ -244,7 +244,7 @@ START_TEST(ports_are_set_and_read_in_host_order)
 END_TEST
 
 /* Catches garbage in the log for a Unix client, which has no name, and an IPv4 client of an
- * inherited socket of both families who is told that he is ::ffff:something. */
+ * inherited socket of both families who is shown as ::ffff:something. */
 START_TEST(clients_are_written_like_addresses_and_unix_ones_as_local)
 {
     struct peer v4 = peer_at("192.0.2.9", 40000), v6 = peer_at("2001:db8::9", 40001),

@@ -61,22 +61,23 @@ static void check_readings(const struct reading *readings, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct reading reading = readings[i];
         bool wrong = reading.result[0] == '!';
-        const char *said;
+        const char *reported;
         int status;
         capture_begin(&output, STDOUT_FILENO);
         capture_begin(&errors, STDERR_FILENO);
         status = suite_in_child(read_words, &reading);
-        said = capture_end(&errors);
+        reported = capture_end(&errors);
         capture_end(&output);
         ck_assert_msg(status == (wrong ? 1 : 0), "reading %zu (%s): status %d, '%s'", i,
-                      reading.result, status, said);
+                      reading.result, status, reported);
         if (wrong) {
-            ck_assert_msg(strstr(said, reading.result + 1) != NULL, "'%s' lacks '%s'", said,
+            ck_assert_msg(strstr(reported, reading.result + 1) != NULL, "'%s' lacks '%s'", reported,
                           reading.result + 1);
-            ck_assert_msg(strncmp(said, "program: ", 9) == 0 && lines_of(said) == 1, "'%s'", said);
+            ck_assert_msg(strncmp(reported, "program: ", 9) == 0 && lines_of(reported) == 1, "'%s'",
+                          reported);
         } else {
             ck_assert_str_eq(output.text, reading.result);
-            ck_assert_str_eq(said, "");
+            ck_assert_str_eq(reported, "");
         }
     }
 }

@@ -1,10 +1,11 @@
-/* test_clock.c: the one clock, its conversions, and sleeping through signals (clock.h). */
+/* test_clock.c: the one clock, its conversions, and waits through signals (clock.h). */
 #include "suite.h"
 
 #include "base/clock.h"
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 /* Catches a clock that the wall clock moves, or whose fraction of a second is lost. */
 START_TEST(the_clock_never_goes_back_and_has_fractions)
@@ -95,35 +96,98 @@ static void interrupt(int number)
     interrupts++;
 }
 
-/* Catches a sleep that the first signal ends, or that starts anew at each. */
-START_TEST(sleeping_goes_on_through_signals)
+/* Sends SIGUSR1 to this process again and again until it is killed. Returns its pid. */
+static pid_t start_interrupting(void)
 {
     struct sigaction action = {.sa_handler = interrupt};
     struct timespec breath = {0, 1000000};
-    pid_t sleeper = getpid(), sender;
-    double start;
+    pid_t interrupted = getpid(), sender;
 
+    interrupts = 0;
     sigemptyset(&action.sa_mask);
     ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
     sender = fork();
     ck_assert_int_ne(sender, -1);
     while (sender == 0) {
-        if (getppid() != sleeper || kill(sleeper, SIGUSR1) == -1)
+        if (getppid() != interrupted || kill(interrupted, SIGUSR1) == -1)
             _exit(0);
         nanosleep(&breath, NULL);
     }
-    start = clock_seconds();
+    return sender;
+}
+
+static void stop_interrupting(pid_t sender)
+{
+    kill(sender, SIGKILL);
+    while (waitpid(sender, NULL, 0) == -1)
+        ck_assert_int_eq(errno, EINTR);
+}
+
+/* Catches a sleep that the first signal ends, or that starts anew at each. */
+START_TEST(sleeping_goes_on_through_signals)
+{
+    pid_t sender = start_interrupting();
+    double start = clock_seconds();
+
     do /* a loaded machine may not have run the sender in the first turn */
         clock_sleep(0.03);
     while (interrupts == 0);
     ck_assert(clock_seconds() >= start + 0.03);
-    kill(sender, SIGKILL);
-    while (waitpid(sender, NULL, 0) == -1)
-        ck_assert_int_eq(errno, EINTR);
+    stop_interrupting(sender);
+}
+END_TEST
+
+/* Catches a wait that a signal ends, and one whose whole time starts anew at each, which under
+ * these would never end. */
+START_TEST(polling_goes_on_through_signals_until_the_deadline)
+{
+    int ends[2];
+    pid_t sender = start_interrupting();
+    struct pollfd wait = {.events = POLLIN};
+    double deadline;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    wait.fd = ends[0];
+    do {
+        deadline = clock_seconds() + 0.03;
+        ck_assert_int_eq(clock_poll(&wait, 1, deadline), 0);
+        ck_assert(clock_seconds() >= deadline);
+    } while (interrupts == 0);
+    stop_interrupting(sender);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+/* Catches a late caller who is not told what is ready, one who waits, one who waits without end
+ * (0) and is not woken, and an error that is retried for ever. */
+START_TEST(polling_looks_once_when_it_is_late_and_passes_errors_on)
+{
+    int ends[2];
+    struct pollfd wait = {.events = POLLIN};
+    struct rlimit none = {0, 0}, before;
+    double late = clock_seconds() - 1;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    wait.fd = ends[0];
+    ck_assert_int_eq(clock_poll(&wait, 1, late), 0);
+    ck_assert_int_eq(write(ends[1], "x", 1), 1);
+    ck_assert_int_eq(clock_poll(&wait, 1, late), 1);
+    ck_assert_int_eq(clock_poll(&wait, 1, 0), 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ck_assert_int_eq(clock_poll(&wait, 1, 0), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    close(ends[0]);
+    close(ends[1]);
 }
 END_TEST
 
 SUITE("clock", the_clock_never_goes_back_and_has_fractions, zero_and_less_give_zero,
       conversions_keep_the_time_and_the_ranges, a_tiny_timeout_does_not_become_never,
       milliseconds_are_rounded_up_and_bounded, none_is_never_the_earlier,
-      sleeping_goes_on_through_signals)
+      sleeping_goes_on_through_signals,
+      polling_goes_on_through_signals_until_the_deadline,
+      polling_looks_once_when_it_is_late_and_passes_errors_on)

@@ -147,13 +147,13 @@ static int crash(struct daemon *daemon, const struct server_side *side)
     return 0;
 }
 
-/* Catches a shell that is told 0 for a server that does not run, or hangs, or hides its error. */
+/* Catches a shell that gets 0 for a server that does not run, or hangs, or hides its error. */
 START_TEST(a_failed_start_is_the_starters_failure)
 {
     static const struct {
         server_life life;
         int status;
-        const char *said;
+        const char *logged;
     } cases[] = {
         {fail_with_1, 1, "forkecho: cannot listen\n"},
         {fail_with_2, 2, ""},
@@ -168,7 +168,7 @@ START_TEST(a_failed_start_is_the_starters_failure)
         capture_begin(&errors, STDERR_FILENO);
         it = start(cases[i].life);
         status = starter_status(&it);
-        ck_assert_str_eq(capture_end(&errors), cases[i].said);
+        ck_assert_str_eq(capture_end(&errors), cases[i].logged);
         ck_assert_int_eq(status, cases[i].status);
         close(it.go);
         expect_end(&it);
@@ -185,13 +185,13 @@ static int report_readiness(struct daemon *daemon, const struct server_side *sid
     return 0;
 }
 
-/* Catches a server that lives on although whoever started it was told of a failure; and one that
+/* Catches a server that lives on although the starting command reported a failure; and one that
  * SIGPIPE ends before it can clean up. */
 START_TEST(a_server_whose_starter_is_gone_gives_up)
 {
     static struct capture errors;
     struct start it;
-    char verdict;
+    char report;
 
     capture_begin(&errors, STDERR_FILENO);
     it = start(report_readiness);
@@ -199,10 +199,10 @@ START_TEST(a_server_whose_starter_is_gone_gives_up)
     kill(it.starter, SIGKILL);
     ck_assert_int_eq(starter_status(&it), 256 + SIGKILL);
     close(it.go);
-    verdict = next_report(&it);
+    report = next_report(&it);
     expect_end(&it);
     ck_assert_int_eq(lines_of(capture_end(&errors)), 1);
-    ck_assert_int_eq(verdict, 'g');
+    ck_assert_int_eq(report, 'g');
 }
 END_TEST
 

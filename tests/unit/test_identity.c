@@ -37,7 +37,7 @@ static int attempt(void *data)
 
     if (identity_find(&identity, attempt->user, attempt->root) == -1)
         return 1;
-    if (identity_take(&identity) == -1)
+    if (identity_become(&identity) == -1)
         return 2;
     return attempt->check != NULL ? attempt->check(&identity) : 0;
 }
@@ -50,7 +50,7 @@ static int attempt_unprivileged(void *data)
     return attempt(data);
 }
 
-/* Runs an attempt in a child; what it said is in `errors`, one line if it failed. */
+/* Runs an attempt in a child; what it logged is in `errors`, one line if it failed. */
 static int outcome_of(int (*act)(void *), struct attempt data)
 {
     int result;
@@ -64,7 +64,7 @@ static int outcome_of(int (*act)(void *), struct attempt data)
     return result;
 }
 
-static void expect_said(const char *part)
+static void expect_logged(const char *part)
 {
     ck_assert_msg(strstr(errors.text, part) != NULL, "'%s' is not in: %s", part, errors.text);
 }
@@ -75,7 +75,7 @@ static void expect_said(const char *part)
 START_TEST(what_is_no_user_or_group_is_refused)
 {
     static const struct {
-        const char *user, *said;
+        const char *user, *logged;
     } cases[] = {
         {"no-such-user-here", "there is no user 'no-such-user-here' (-u)"},
         {"root:no-such-group-here", "there is no group 'no-such-group-here' (-u)"},
@@ -92,7 +92,7 @@ START_TEST(what_is_no_user_or_group_is_refused)
 
     for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
         ck_assert_int_eq(outcome_of(attempt, (struct attempt){.user = cases[i].user}), 1);
-        expect_said(cases[i].said);
+        expect_logged(cases[i].logged);
     }
 }
 END_TEST
@@ -118,7 +118,7 @@ START_TEST(a_number_without_entry_needs_a_group)
         number++;
     snprintf(user, sizeof user, "%ld", (long)number);
     ck_assert_int_eq(outcome_of(attempt, (struct attempt){.user = user}), 1);
-    expect_said("has no entry that names its group (-u); write ");
+    expect_logged("has no entry that names its group (-u); write ");
 }
 END_TEST
 
@@ -170,13 +170,13 @@ START_TEST(an_unprivileged_server_can_be_nobody_else)
     static char other_group[64];
 
     ck_assert_int_eq(outcome_of(attempt_unprivileged, (struct attempt){.user = "root"}), 1);
-    expect_said("cannot become 'root' (-u): only root can");
+    expect_logged("cannot become 'root' (-u): only root can");
     snprintf(other_group, sizeof other_group, "%ld:%ld",
              geteuid() == 0 ? (long)SOME_USER : (long)geteuid(), (long)getegid() + 1);
     ck_assert_int_eq(outcome_of(attempt_unprivileged, (struct attempt){.user = other_group}), 1);
-    expect_said("(-u): only root can");
+    expect_logged("(-u): only root can");
     ck_assert_int_eq(outcome_of(attempt_unprivileged, (struct attempt){.root = "/"}), 1);
-    expect_said("cannot make '/' the root (-r): only root can");
+    expect_logged("cannot make '/' the root (-r): only root can");
 }
 END_TEST
 
@@ -320,9 +320,9 @@ START_TEST(what_is_no_root_is_refused)
 
     snprintf(missing, sizeof missing, "%s/missing", directory);
     ck_assert_int_eq(outcome_of(attempt, (struct attempt){.root = missing}), 1);
-    expect_said("missing' the root (-r): ");
+    expect_logged("missing' the root (-r): ");
     ck_assert_int_eq(outcome_of(attempt, (struct attempt){.root = "/dev/null"}), 1);
-    expect_said("cannot make '/dev/null' the root (-r): it is not a directory");
+    expect_logged("cannot make '/dev/null' the root (-r): it is not a directory");
 }
 END_TEST
 
@@ -349,7 +349,7 @@ START_TEST(what_can_be_taken_back_is_fatal)
         return;
     }
     ck_assert_int_eq(result, 2);
-    expect_said("as 'nobody' (-u) it could still become root again");
+    expect_logged("as 'nobody' (-u) it could still become root again");
 }
 END_TEST
 

@@ -158,7 +158,7 @@ static void flood_errors(void)
     log_open("forkecho", LOG_QUIET, -1);
     for (int i = 0; i < 1000; i++)
         log_error("cannot accept");
-    (void)log_settle(clock_seconds() + 2);
+    (void)log_sum_up(clock_seconds() + 2);
 }
 
 static void flood_refusals(void)
@@ -166,19 +166,19 @@ static void flood_refusals(void)
     log_open("forkecho", LOG_CLIENTS, -1);
     for (int i = 0; i < 10000; i++)
         log_refusal("refuse from=%s", "somebody");
-    (void)log_settle(clock_seconds() + 2);
+    (void)log_sum_up(clock_seconds() + 2);
 }
 
 /* The lines written, and those that a summary such as "more=N" counts, together. */
-static unsigned long lines_told(const char *text, const char *line, const char *summary)
+static unsigned long lines_counted(const char *text, const char *line, const char *summary)
 {
-    unsigned long told = (unsigned long)count_of(text, line);
+    unsigned long counted = (unsigned long)count_of(text, line);
 
     for (const char *at = text; (at = strstr(at, summary)) != NULL;) {
         at += strlen(summary);
-        told += strtoul(at, NULL, 10);
+        counted += strtoul(at, NULL, 10);
     }
-    return told;
+    return counted;
 }
 
 /* Catches a flood that a hostile client writes into the log, and lines that are lost from the
@@ -187,10 +187,10 @@ START_TEST(floods_are_summed_up)
 {
     const char *text = written_by(flood_errors);
 
-    ck_assert_uint_eq(lines_told(text, "forkecho: cannot accept\n", "errors more="), 1000);
+    ck_assert_uint_eq(lines_counted(text, "forkecho: cannot accept\n", "errors more="), 1000);
     ck_assert_int_lt(lines_of(text), 500);
     text = written_by(flood_refusals);
-    ck_assert_uint_eq(lines_told(text, "refuse from=somebody\n", "refuse more="), 10000);
+    ck_assert_uint_eq(lines_counted(text, "refuse from=somebody\n", "refuse more="), 10000);
     ck_assert_int_lt(lines_of(text), 5000);
 }
 END_TEST
@@ -202,8 +202,8 @@ static void say_a_few(void)
         log_error("cannot accept");
         log_refusal("refuse from=somebody");
     }
-    ck_assert_double_eq(log_settle(clock_seconds()), 0);
-    ck_assert_double_eq(log_settle(clock_seconds() + 2), 0);
+    ck_assert_double_eq(log_sum_up(clock_seconds()), 0);
+    ck_assert_double_eq(log_sum_up(clock_seconds() + 2), 0);
 }
 
 /* Catches a sum of nothing, and a wakeup that is asked for without need. */
@@ -223,22 +223,22 @@ static void settle_a_flood(void)
         for (int i = 0; i < 50; i++)
             log_error("cannot accept");
         now = clock_seconds();
-        due = log_settle(now);
+        due = log_sum_up(now);
     } while (due < 0);
     ck_assert(due > now && due <= now + 1);
-    ck_assert_double_eq(log_settle(due), 0);
-    ck_assert_double_eq(log_settle(due + 10), 0);
+    ck_assert_double_eq(log_sum_up(due), 0);
+    ck_assert_double_eq(log_sum_up(due + 10), 0);
 }
 
-/* Catches a sum that nobody is told to write, or that is written twice. */
+/* Catches a sum that nobody is asked to write, or that is written twice. */
 START_TEST(a_flood_is_due_within_a_second_and_told_once)
 {
-    unsigned long told;
+    unsigned long counted;
 
     written_by(settle_a_flood);
-    told = lines_told(errors.text, "forkecho: cannot accept\n", "errors more=");
-    ck_assert_uint_gt(told, 0);
-    ck_assert_uint_eq(told % 50, 0);
+    counted = lines_counted(errors.text, "forkecho: cannot accept\n", "errors more=");
+    ck_assert_uint_gt(counted, 0);
+    ck_assert_uint_eq(counted % 50, 0);
     ck_assert_int_ge(count_of(errors.text, "errors more="), 1);
 }
 END_TEST
@@ -294,7 +294,7 @@ START_TEST(a_full_log_never_blocks_and_lost_lines_are_told)
         ck_assert_int_lt(lines_of(text), LINES);
         log_event(LOG_NORMAL, "last");
         drain(reader, text, used, sizeof text);
-        ck_assert_uint_eq(lines_told(text, "event number=", "log lost="), LINES);
+        ck_assert_uint_eq(lines_counted(text, "event number=", "log lost="), LINES);
         ck_assert_int_eq(strncmp(text + used, "log lost=", 9), 0);
         ck_assert_str_eq(strchr(text + used, '\n') + 1, "last\n");
         log_event(LOG_NORMAL, "after");

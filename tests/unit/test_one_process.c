@@ -193,7 +193,7 @@ static const char *turn(struct server *server, int number)
 {
     if (number != 0)
         raise(number);
-    signals_hear();
+    signals_deliver();
     capture_begin(&capture, STDERR_FILENO);
     one_process_heed(server, tell);
     return capture_end(&capture);

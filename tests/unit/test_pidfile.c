@@ -1,4 +1,4 @@
-/* test_pidfile.c: one server a pidfile, and a file that tells its pid (pidfile.h). Servers are
+/* test_pidfile.c: one server a pidfile, and a file that holds its pid (pidfile.h). Servers are
  * children here: a lock belongs to a process. */
 #include "suite.h"
 
@@ -58,8 +58,8 @@ static const char *pid_line(pid_t pid)
     return line;
 }
 
-/* Opens the pidfile in this process, which must not work. What is said is in `errors`. */
-static void expect_refusal(const char *path, const char *said)
+/* Opens the pidfile in this process, which must not work. What is logged is in `errors`. */
+static void expect_failure(const char *path, const char *logged)
 {
     struct pidfile pidfile;
     int result, before = open_descriptors();
@@ -69,7 +69,7 @@ static void expect_refusal(const char *path, const char *said)
     capture_end(&errors);
     ck_assert_int_eq(result, -1);
     ck_assert_int_eq(lines_of(errors.text), 1);
-    ck_assert_msg(strstr(errors.text, said) != NULL, "'%s' is not in: %s", said, errors.text);
+    ck_assert_msg(strstr(errors.text, logged) != NULL, "'%s' is not in: %s", logged, errors.text);
     ck_assert_int_eq(pidfile.descriptor, -1);
     pidfile_close(&pidfile);
     ck_assert_int_eq(open_descriptors(), before);
@@ -191,15 +191,15 @@ END_TEST
 START_TEST(a_second_start_is_refused_and_names_the_first)
 {
     struct holder first = start_holder();
-    char said[64];
+    char logged[64];
 
-    snprintf(said, sizeof said, "pid %ld is running already", (long)first.pid);
-    expect_refusal(file, said);
+    snprintf(logged, sizeof logged, "pid %ld is running already", (long)first.pid);
+    expect_failure(file, logged);
     ck_assert_ptr_nonnull(strstr(errors.text, "(-P)"));
     put_text(file, "1\n"); /* the lock is believed, not the text */
-    expect_refusal(file, said);
+    expect_failure(file, logged);
     put_text(file, pid_line(first.pid));
-    expect_refusal(file, said);
+    expect_failure(file, logged);
     ck_assert_str_eq(text_of(file), pid_line(first.pid));
     ck_assert_int_eq(end_holder(&first), 0);
     expect_free();
@@ -236,38 +236,38 @@ START_TEST(what_is_no_pidfile_is_left_alone)
 
     for (size_t i = 0; i < SUITE_LENGTH(texts); i++) {
         put_text(file, texts[i]);
-        expect_refusal(file, "is not a pidfile (-P)");
+        expect_failure(file, "is not a pidfile (-P)");
         ck_assert_str_eq(text_of(file), texts[i]);
     }
     snprintf(link, sizeof link, "%s.link", file);
     put_text(file, "12\n");
     ck_assert_int_eq(symlink(file, link), 0);
-    expect_refusal(link, "it is a symbolic link");
+    expect_failure(link, "it is a symbolic link");
     ck_assert_str_eq(text_of(file), "12\n");
     unlink(link);
     unlink(file);
     ck_assert_int_eq(mkfifo(file, 0600), 0);
-    expect_refusal(file, "is not a pidfile (-P)");
+    expect_failure(file, "is not a pidfile (-P)");
     unlink(file);
-    expect_refusal("/dev/null", "is not a pidfile (-P)");
-    expect_refusal(directory, "cannot open the pidfile");
+    expect_failure("/dev/null", "is not a pidfile (-P)");
+    expect_failure(directory, "cannot open the pidfile");
 }
 END_TEST
 
 /* Catches an error that leaves the administrator to guess what is missing. */
 START_TEST(a_missing_folder_is_named)
 {
-    char path[140], said[300], far[2 * PIDFILE_PATH_MAX];
+    char path[140], logged[300], far[2 * PIDFILE_PATH_MAX];
 
     snprintf(path, sizeof path, "%s/missing/server.pid", directory);
-    snprintf(said, sizeof said, "forkecho: cannot open the pidfile '%s' (-P): there is no folder "
-             "'%s/missing'; ", path, directory);
-    expect_refusal(path, said);
+    snprintf(logged, sizeof logged, "forkecho: cannot open the pidfile '%s' (-P): there is no "
+             "folder '%s/missing'; ", path, directory);
+    expect_failure(path, logged);
     memset(far, 'a', sizeof far - 1);
     far[0] = '/';
     far[sizeof far - 1] = '\0';
-    expect_refusal(far, "(-P)");
-    expect_refusal("", "(-P)");
+    expect_failure(far, "(-P)");
+    expect_failure("", "(-P)");
 }
 END_TEST
 
@@ -381,12 +381,12 @@ static int hold_with_children(int go, int report)
 START_TEST(children_neither_drop_nor_keep_the_lock)
 {
     struct holder server = start_child(hold_with_children);
-    char said[64];
+    char logged[64];
     int status;
 
     ck_assert_int_eq(report_of(&server), 'h');
-    snprintf(said, sizeof said, "pid %ld is running already", (long)server.pid);
-    expect_refusal(file, said);
+    snprintf(logged, sizeof logged, "pid %ld is running already", (long)server.pid);
+    expect_failure(file, logged);
     kill(server.pid, SIGKILL);
     ck_assert_int_eq(waitpid(server.pid, &status, 0), server.pid);
     expect_free();
@@ -434,18 +434,18 @@ static int adopt_and_hold(char **arguments)
 START_TEST(the_lock_goes_over_to_the_next_program)
 {
     struct holder server = start_child(hold_and_execute);
-    char said[64];
+    char logged[64];
 
     ck_assert_int_eq(report_of(&server), 'a');
-    snprintf(said, sizeof said, "pid %ld is running already", (long)server.pid);
-    expect_refusal(file, said);
+    snprintf(logged, sizeof logged, "pid %ld is running already", (long)server.pid);
+    expect_failure(file, logged);
     ck_assert_str_eq(text_of(file), pid_line(server.pid));
     ck_assert_int_eq(end_holder(&server), 0);
     ck_assert(!exists(file));
 }
 END_TEST
 
-static void expect_no_adoption(int descriptor, const char *said)
+static void expect_no_adoption(int descriptor, const char *logged)
 {
     struct pidfile pidfile;
     int result;
@@ -455,11 +455,11 @@ static void expect_no_adoption(int descriptor, const char *said)
     capture_end(&errors);
     ck_assert_int_eq(result, -1);
     ck_assert_int_eq(lines_of(errors.text), 1);
-    ck_assert_msg(strstr(errors.text, said) != NULL, "%s", errors.text);
+    ck_assert_msg(strstr(errors.text, logged) != NULL, "%s", errors.text);
     pidfile_close(&pidfile);
 }
 
-/* Catches a server that trusts a number it was told, and empties what is not its own. */
+/* Catches a server that trusts a number it was given, and empties what is not its own. */
 START_TEST(what_cannot_be_adopted_is_left_alone)
 {
     struct holder other = start_holder();
@@ -483,7 +483,7 @@ END_TEST
 
 enum { STARTERS = 8, ROUNDS = 20, CHURNS = 200 };
 
-/* Waits for the start, and tells how it went: w for the one that has it, l for a loser. */
+/* Waits for the start, and reports how it went: w for the one that has it, l for a loser. */
 static int race(int go, int report)
 {
     struct pidfile pidfile;

@@ -45,7 +45,7 @@ START_TEST(private_memory_is_zeroed_and_its_own)
 }
 END_TEST
 
-/* Catches a size that cannot be had and ends the program, or is said to be there. */
+/* Catches a size that cannot be had and that ends the program, or is no error. */
 START_TEST(too_much_private_memory_is_an_error)
 {
     volatile size_t size = SIZE_MAX / 2;
@@ -101,11 +101,11 @@ END_TEST
 
 /* Catches a file that cannot be read back or written to, that a program inherits which we
  * execute, or that has a name and so stays behind. */
-START_TEST(a_nameless_file_is_read_and_written_and_not_inherited)
+START_TEST(an_anonymous_file_is_read_and_written_and_not_inherited)
 {
     char text[8] = "";
     struct stat status;
-    int file = platform_nameless_file(), other = platform_nameless_file();
+    int file = platform_anonymous_file(), other = platform_anonymous_file();
 
     ck_assert_int_ge(file, 0);
     ck_assert_int_ge(other, 0);
@@ -125,12 +125,12 @@ START_TEST(a_nameless_file_is_read_and_written_and_not_inherited)
 }
 END_TEST
 
-/* Catches room that a program can fill without end, or that is no room at all. */
-START_TEST(a_room_has_its_size_and_no_more)
+/* Catches a file that a program can fill without end, or cannot fill at all. */
+START_TEST(a_sealed_file_has_its_size_and_no_more)
 {
     char text[8] = "x";
     struct stat status;
-    int file = platform_nameless_room(4);
+    int file = platform_sealed_file(4);
 
     ck_assert_int_ge(file, 0);
     ck_assert_int_eq(fcntl(file, F_GETFD), FD_CLOEXEC);
@@ -248,21 +248,21 @@ START_TEST(a_title_is_what_stands_in_its_area)
 }
 END_TEST
 
-static int become_private(void *data)
+static int become_untraceable(void *data)
 {
     (void)data;
-    platform_set_private();
+    platform_forbid_tracing();
 #ifdef __linux__
-    return platform_is_private() ? 0 : 1;
+    return platform_is_untraceable() ? 0 : 1;
 #else
-    return platform_is_private() ? 1 : 0;
+    return platform_is_untraceable() ? 1 : 0;
 #endif
 }
 
-/* Catches a process that asks to be private and can be traced, or is told that it can. */
-START_TEST(a_process_is_private_once_it_asks)
+/* Catches a process that asks not to be traced and can be, or that is said to be traceable. */
+START_TEST(a_process_is_untraceable_once_it_asks)
 {
-    ck_assert_int_eq(suite_in_child(become_private, NULL), 0);
+    ck_assert_int_eq(suite_in_child(become_untraceable, NULL), 0);
 }
 END_TEST
 
@@ -428,7 +428,7 @@ END_TEST
 #endif
 
 #ifdef __linux__
-/* Catches a process that outlives its parent without a word, where the system can tell it. */
+/* Catches a process that outlives its parent and gets no signal, where the system has one. */
 START_TEST(an_orphan_is_signalled)
 {
     int ends[2];
@@ -466,9 +466,10 @@ END_TEST
 
 SUITE("platform", ONLY_HERE private_memory_is_zeroed_and_its_own,
       too_much_private_memory_is_an_error, a_fork_returns_twice,
-      a_nameless_file_is_read_and_written_and_not_inherited, a_room_has_its_size_and_no_more,
+      an_anonymous_file_is_read_and_written_and_not_inherited,
+      a_sealed_file_has_its_size_and_no_more,
       exactly_the_range_is_closed,
       a_range_may_have_no_end, an_empty_range_closes_nothing, a_title_is_what_stands_in_its_area,
-      a_process_is_private_once_it_asks, the_groups_are_those_given_and_no_others,
+      a_process_is_untraceable_once_it_asks, the_groups_are_those_given_and_no_others,
       a_root_needs_the_privilege, the_process_limits_are_one_phrase,
       the_process_limits_stay_in_their_room)

@@ -67,7 +67,7 @@ START_TEST(nothing_is_ready_by_itself)
 }
 END_TEST
 
-/* Catches a wrong owner, and what was not taken and is not told again. */
+/* Catches a wrong owner, and what was not taken and is not reported again. */
 START_TEST(what_is_ready_is_told_until_it_is_taken)
 {
     char byte;
@@ -116,8 +116,8 @@ START_TEST(a_hang_up_is_told_whatever_is_wanted)
 }
 END_TEST
 
-/* Catches a descriptor that is told after its watch was stopped, and others that go with it. */
-START_TEST(what_is_not_watched_is_not_told)
+/* Catches a descriptor that is reported after its watch was stopped, and others that go with it. */
+START_TEST(what_is_not_watched_is_not_reported)
 {
     open_all();
     for (int i = 0; i < PAIRS; i++) {
@@ -167,7 +167,7 @@ START_TEST(a_number_that_is_used_again_is_a_new_descriptor)
 }
 END_TEST
 
-/* Catches a file that the kernel goes on to tell of because somebody else has it open as well, as
+/* Catches a file that the kernel goes on reporting because somebody else has it open as well, as
  * a service manager has the listeners: stopped, closed, and its number somebody else's. */
 START_TEST(what_is_shared_and_stopped_is_not_told)
 {
@@ -190,7 +190,7 @@ END_TEST
 /* Catches one that the others starve where there is not room for all. */
 START_TEST(everyone_has_a_turn)
 {
-    bool told[PAIRS] = {false};
+    bool reported[PAIRS] = {false};
 
     open_all();
     for (int i = 0; i < PAIRS; i++) {
@@ -201,10 +201,10 @@ START_TEST(everyone_has_a_turn)
         ck_assert_int_eq(look(2), 2);
         ck_assert_int_ne(events[0].descriptor, events[1].descriptor);
         for (int i = 0; i < 2; i++)
-            told[(int *)events[i].owner - ours] = true;
+            reported[(int *)events[i].owner - ours] = true;
     }
     for (int i = 0; i < PAIRS; i++)
-        ck_assert_msg(told[i], "%d", i);
+        ck_assert_msg(reported[i], "%d", i);
 }
 END_TEST
 
@@ -308,7 +308,7 @@ START_TEST(the_mask_lets_a_pending_signal_in)
 }
 END_TEST
 
-/* Catches a wait with a mask that tells nothing, or ends at once. */
+/* Catches a wait with a mask that reports nothing, or ends at once. */
 START_TEST(a_wait_with_a_mask_is_a_wait)
 {
     double start = clock_seconds();
@@ -339,7 +339,7 @@ END_TEST
 
 SUITE("readiness", nothing_is_ready_by_itself, what_is_ready_is_told_until_it_is_taken,
       only_what_is_wanted_now_is_told, a_hang_up_is_told_whatever_is_wanted,
-      what_is_not_watched_is_not_told, a_stopped_one_can_be_watched_again,
+      what_is_not_watched_is_not_reported, a_stopped_one_can_be_watched_again,
       a_number_that_is_used_again_is_a_new_descriptor, what_is_shared_and_stopped_is_not_told,
       everyone_has_a_turn, a_descriptor_beyond_the_limit_is_refused,
       descriptors_far_up_are_watched_or_refused, a_wait_lasts_its_time, a_signal_ends_a_wait,

@@ -6,7 +6,7 @@
 
 #include <sys/select.h>
 
-static const int heeded[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD};
+static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD};
 
 /* Waits as the server does. Returns whether a signal ended the wait at once. */
 static bool wait_for_signal(double seconds)
@@ -21,13 +21,13 @@ static bool wait_for_signal(double seconds)
 START_TEST(signals_are_recorded_only_inside_the_wait)
 {
     signals_open();
-    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++) {
-        ck_assert(!signals_take(heeded[i]));
-        ck_assert_int_eq(raise(heeded[i]), 0);
-        ck_assert(!signals_take(heeded[i]));
+    for (size_t i = 0; i < SUITE_LENGTH(handled); i++) {
+        ck_assert(!signals_take(handled[i]));
+        ck_assert_int_eq(raise(handled[i]), 0);
+        ck_assert(!signals_take(handled[i]));
         ck_assert(wait_for_signal(SUITE_TIMEOUT));
-        ck_assert(signals_take(heeded[i]));
-        ck_assert(!signals_take(heeded[i]));
+        ck_assert(signals_take(handled[i]));
+        ck_assert(!signals_take(handled[i]));
         ck_assert(!wait_for_signal(0));
     }
 }
@@ -37,42 +37,42 @@ END_TEST
 START_TEST(each_signal_has_its_own_record)
 {
     signals_open();
-    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
-        ck_assert_int_eq(raise(heeded[i]), 0);
+    for (size_t i = 0; i < SUITE_LENGTH(handled); i++)
+        ck_assert_int_eq(raise(handled[i]), 0);
     while (wait_for_signal(0))
         ;
-    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
-        ck_assert(signals_take(heeded[i]));
-    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
-        ck_assert(!signals_take(heeded[i]));
+    for (size_t i = 0; i < SUITE_LENGTH(handled); i++)
+        ck_assert(signals_take(handled[i]));
+    for (size_t i = 0; i < SUITE_LENGTH(handled); i++)
+        ck_assert(!signals_take(handled[i]));
     ck_assert(!signals_take(SIGHUP));
 }
 END_TEST
 
-/* Catches a server that a service manager or nohup started deaf: its signals were ignored or
- * blocked; and one that opens signals which are none of its business. */
-START_TEST(signals_are_heard_whatever_the_starter_left_and_others_stay_blocked)
+/* Catches a server that misses signals because a service manager or nohup started it with them
+ * ignored or blocked; and one that unblocks signals which it does not handle. */
+START_TEST(signals_come_whatever_the_starter_left_and_others_stay_blocked)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t all;
 
-    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++)
-        sigaction(heeded[i], &ignore, NULL);
+    for (size_t i = 0; i < SUITE_LENGTH(handled); i++)
+        sigaction(handled[i], &ignore, NULL);
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     signals_open();
     ck_assert_int_eq(sigismember(signals_wait_mask(), SIGUSR2), 1);
     ck_assert_int_eq(raise(SIGUSR2), 0); /* would end us */
-    for (size_t i = 0; i < SUITE_LENGTH(heeded); i++) {
-        ck_assert_int_eq(raise(heeded[i]), 0);
+    for (size_t i = 0; i < SUITE_LENGTH(handled); i++) {
+        ck_assert_int_eq(raise(handled[i]), 0);
         ck_assert(wait_for_signal(SUITE_TIMEOUT));
-        ck_assert(signals_take(heeded[i]));
+        ck_assert(signals_take(handled[i]));
     }
 }
 END_TEST
 
 /* Catches a server that ends because a client, or the reader of its log, is gone. */
-START_TEST(writing_to_nobody_is_an_error_and_no_end)
+START_TEST(writing_to_nobody_is_an_error)
 {
     int ends[2];
 
@@ -100,7 +100,7 @@ START_TEST(a_child_that_is_stopped_has_not_ended)
     kill(pid, SIGCONT);
     ck_assert(wait_for_signal(SUITE_TIMEOUT));
     ck_assert(signals_take(SIGCHLD));
-    ck_assert_int_eq(waitpid(pid, &status, WNOHANG), pid); /* it was the end that was told */
+    ck_assert_int_eq(waitpid(pid, &status, WNOHANG), pid); /* the SIGCHLD was for its end */
 }
 END_TEST
 
@@ -124,7 +124,7 @@ START_TEST(a_child_is_ended_by_term)
 END_TEST
 
 /* Catches Ctrl-C on a terminal, which signals the whole group, cutting off clients. */
-START_TEST(a_child_is_not_ended_by_what_is_its_parents_business)
+START_TEST(a_child_is_not_ended_by_what_is_for_its_parent)
 {
     static const int others[] = {SIGINT, SIGQUIT, SIGUSR1, SIGPIPE};
 
@@ -154,6 +154,7 @@ START_TEST(no_wakeup_is_lost)
 END_TEST
 
 SUITE("signals", signals_are_recorded_only_inside_the_wait, each_signal_has_its_own_record,
-      signals_are_heard_whatever_the_starter_left_and_others_stay_blocked,
-      writing_to_nobody_is_an_error_and_no_end, a_child_that_is_stopped_has_not_ended,
-      a_child_is_ended_by_term,      a_child_is_not_ended_by_what_is_its_parents_business, no_wakeup_is_lost)
+      signals_come_whatever_the_starter_left_and_others_stay_blocked,
+      writing_to_nobody_is_an_error, a_child_that_is_stopped_has_not_ended,
+      a_child_is_ended_by_term,
+      a_child_is_not_ended_by_what_is_for_its_parent, no_wakeup_is_lost)

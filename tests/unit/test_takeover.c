@@ -112,7 +112,7 @@ static void tear_down(void)
 
 static void write_state(void)
 {
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
     ssize_t size;
 
     ck_assert_int_eq(takeover_write(file, server, &ledger), 0);
@@ -125,7 +125,7 @@ static void write_state(void)
 /* Has another server read `text`. Returns it, or NULL where it is refused. */
 static struct server *read_bytes(const char *text, size_t size, struct pidfile *adopted)
 {
-    int file = platform_nameless_file(), result;
+    int file = platform_anonymous_file(), result;
     struct server *next = server_open(&options, NULL, adopted);
 
     ck_assert(next != NULL && write(file, text, size) == (ssize_t)size);
@@ -209,7 +209,7 @@ static const char *difference(const struct server *next)
         return "statistics";
     if (apart > 1e-6 || apart < -1e-6)
         return "the start";
-    if (next->manager != manager_descriptor() || next->syslog != log_descriptor())
+    if (next->manager != manager_descriptor() || next->syslog != log_sink_descriptor())
         return "a socket to the manager or syslogd";
     if (next->holding != server->holding ||
         (next->holding && (next->held.descriptor != server->held.descriptor ||
@@ -367,7 +367,7 @@ END_TEST
 /* Catches a second state that ends with the rest of a longer first one. */
 START_TEST(a_state_replaces_the_one_before)
 {
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
     struct server *next = server_open(&options, NULL, NULL);
 
     set_up();
@@ -429,7 +429,7 @@ END_TEST
 START_TEST(a_state_that_finds_no_room_is_an_error)
 {
     const struct rlimit small = {100, RLIM_INFINITY};
-    int file = platform_nameless_file();
+    int file = platform_anonymous_file();
 
     set_up();
     signal(SIGXFSZ, SIG_IGN);
@@ -702,7 +702,7 @@ START_TEST(a_test_touches_nothing)
 {
     char path[64], text[16] = "";
     struct server *next = server_open(&options, NULL, NULL);
-    int file, state_file = platform_nameless_file(), numbers[TAKEOVER_DESCRIPTORS_MAX];
+    int file, state_file = platform_anonymous_file(), numbers[TAKEOVER_DESCRIPTORS_MAX];
     size_t count;
 
     set_up();

@@ -174,7 +174,7 @@ static int is_private_with(void *suffix)
     setenv(VARIABLE, value, 1);
     if (upgrade_role(argv, &file) != UPGRADE_TEST || file != 3)
         return 2;
-    return platform_is_private() ? 1 : 0;
+    return platform_is_untraceable() ? 1 : 0;
 }
 
 /* Catches a program that can be traced while it reads what it takes over; and one that nobody can

@@ -94,7 +94,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
-    server = server_open(options, starter, pidfile);
+    server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || server_listen(server) == -1)
         return NULL;
     if (identity_take(&identity) == -1) {
@@ -124,7 +124,7 @@ static struct server *take_over(const struct options *options, int state, struct
 
     (void)manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
-    server = server_open(options, starter, pidfile);
+    server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
@@ -138,7 +138,7 @@ static struct server *take_over(const struct options *options, int state, struct
 /* Whether that could be done, which is all that is asked. Touches nothing. */
 static int test_takeover(const struct options *options, int state)
 {
-    struct server *server = server_open(options, NULL, NULL);
+    struct server *server = server_open(&serve_model, options, NULL, NULL);
 
     if (server == NULL || takeover_read(state, server, NULL, false) == -1)
         return -1;

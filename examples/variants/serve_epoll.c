@@ -15,11 +15,15 @@
  * system's best: src/platform/readiness_epoll.c or src/platform/readiness_kqueue.c.
  */
 #include "parts/event_loop.h"
+#include "parts/one_process.h"
 #include "server/serve.h"
 
 const struct serve_model serve_model = {
     .program = "epollecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over epoll or kqueue.",
     .capacity = (size_t)-1,
+    .no_upgrade = ONE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
+    .before_close = event_loop_before_close,
+    .stop_child = event_loop_stop_child,
 };

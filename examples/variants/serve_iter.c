@@ -62,7 +62,7 @@ static void serve_client(struct server *server, const struct client *client)
     while (children_live(server->children) > 0) { /* a stop may end him, too */
         if (watched_step(watched, ready, clock_seconds())) {
             ready = wait_for_client(server, watched);
-            one_process_heed(server, end_session);
+            server_handle_requests(server);
         } else {
             end_session(server, child, 0);
         }
@@ -77,7 +77,7 @@ static int serve(struct server *server)
         return -1;
     while (server_running(server)) {
         server_wait(server, 0, NULL, NULL, 0);
-        one_process_heed(server, end_session);
+        server_handle_requests(server);
         while (server_accept(server, &client))
             serve_client(server, &client);
     }
@@ -89,5 +89,7 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862): one connection at a time.",
     .capacity = 1,
     .limit = "it serves one after the other",
+    .no_upgrade = ONE_PROCESS_NO_UPGRADE,
     .serve = serve,
+    .stop_child = end_session,
 };

@@ -13,11 +13,15 @@
  * where poll is called.
  */
 #include "parts/event_loop.h"
+#include "parts/one_process.h"
 #include "server/serve.h"
 
 const struct serve_model serve_model = {
     .program = "pollecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over poll.",
     .capacity = (size_t)-1,
+    .no_upgrade = ONE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
+    .before_close = event_loop_before_close,
+    .stop_child = event_loop_stop_child,
 };

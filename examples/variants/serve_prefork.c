@@ -26,7 +26,6 @@
 #include "parts/pool_child.h"
 #include "platform/platform.h"
 #include "process/log.h"
-#include "process/signals.h"
 #include "process/title.h"
 #include "server/serve.h"
 
@@ -72,11 +71,7 @@ static void begin_child(struct server *server)
 static void turn(struct server *server)
 {
     pool_heed(pool, server);
-    if (signals_take(SIGUSR1))
-        server_status(server, pool_reap(pool, server));
-    if (signals_take(SIGHUP) && !server_hung_up(server))
-        log_error("cannot upgrade (SIGHUP): %s has children that would go on with the old "
-                  "program; restart it instead", server->options->program);
+    server_handle_requests(server);
     while (pool_wants(pool, server))
         begin_child(server);
 }
@@ -105,5 +100,9 @@ const struct serve_model serve_model = {
     .program = "preforkecho",
     .about = "TCP echo server (RFC 862): a pool of child processes, each accepting.",
     .capacity = (size_t)-1,
+    .children_accept = true,
+    .no_upgrade = "has children that would go on with the old program",
     .serve = serve,
+    .reap_all = pool_reap,
+    .before_close = pool_recall,
 };

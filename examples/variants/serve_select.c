@@ -15,6 +15,7 @@
  * with src/platform/readiness_select.c (Makefile), where select is called.
  */
 #include "parts/event_loop.h"
+#include "parts/one_process.h"
 #include "server/serve.h"
 
 #include <sys/select.h>
@@ -24,5 +25,8 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862): all connections in one loop over select.",
     .capacity = FD_SETSIZE - EVENT_LOOP_RESERVED,
     .limit = "FD_SETSIZE",
+    .no_upgrade = ONE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
+    .before_close = event_loop_before_close,
+    .stop_child = event_loop_stop_child,
 };

@@ -79,7 +79,7 @@ static void join_signed_off(struct server *server)
     }
 }
 
-static void tell_thread(struct server *server, struct child *child, int signal)
+static void stop_thread(struct server *server, struct child *child, int signal)
 {
     const struct worker *worker = child->own;
 
@@ -103,7 +103,7 @@ static int serve(struct server *server)
     while (server_running(server)) {
         server_wait_beside(server, 0, ledger.read_end);
         join_signed_off(server);
-        one_process_heed(server, tell_thread);
+        server_handle_requests(server);
         while (server_accept(server, &client))
             begin_thread(server, &client);
     }
@@ -114,5 +114,7 @@ const struct serve_model serve_model = {
     .program = "threadecho",
     .about = "TCP echo server (RFC 862): one thread for each connection.",
     .capacity = (size_t)-1,
+    .no_upgrade = ONE_PROCESS_NO_UPGRADE,
     .serve = serve,
+    .stop_child = stop_thread,
 };

@@ -59,7 +59,7 @@ static void heed_sign_offs(struct server *server)
     }
 }
 
-static void tell_thread(struct server *server, struct child *child, int signal)
+static void stop_thread(struct server *server, struct child *child, int signal)
 {
     const struct worker *worker = child->own;
 
@@ -90,7 +90,7 @@ static int serve(struct server *server)
     while (server_running(server)) {
         server_wait_beside(server, 0, ledger.read_end);
         heed_sign_offs(server);
-        one_process_heed(server, tell_thread);
+        server_handle_requests(server);
         while (server_accept(server, &client))
             begin(server, &client);
     }
@@ -102,5 +102,7 @@ const struct serve_model serve_model = {
     .program = "threadpoolecho",
     .about = "TCP echo server (RFC 862): a thread for each connection, kept for the next one.",
     .capacity = (size_t)-1,
+    .no_upgrade = ONE_PROCESS_NO_UPGRADE,
     .serve = serve,
+    .stop_child = stop_thread,
 };

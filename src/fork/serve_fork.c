@@ -265,8 +265,9 @@ static bool sweep(struct server *server, struct reaper *reaper)
 }
 
 /* Reaps all that has died. Returns how many children of ours that were. */
-static size_t sweep_all(struct server *server, struct reaper *reaper)
+static size_t sweep_all(struct server *server)
 {
+    struct reaper *reaper = server->own;
     unsigned long before = reaper->reaped;
 
     while (sweep(server, reaper))
@@ -305,10 +306,18 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
     reaper->late_signal = reaper->reaped != before;
 }
 
-static void tell_child(struct server *server, struct child *child, int signal)
+static void begin_upgrade(struct server *server)
 {
-    (void)server;
-    kill((pid_t)child->id, signal);
+    struct reaper *reaper = server->own;
+
+    upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
+}
+
+/* Has children close the upgrade's descriptor. A page that they share is left alone. */
+static void note_upgrade(const struct reaper *reaper, struct birth *birth)
+{
+    if (birth->upgrade != reaper->upgrade.said)
+        birth->upgrade = reaper->upgrade.said;
 }
 
 /* One turn of the loop, after a wait. */
@@ -320,18 +329,14 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
         heed_child_signal(server, reaper);
     if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)
         sweep(server, reaper);
-    if (signals_take(SIGUSR1))
-        server_status(server, sweep_all(server, reaper));
-    server_pass_order(server, tell_child);
+    server_handle_requests(server);
+    note_upgrade(reaper, birth);
     while (server_accept(server, &client))
         begin_child(server, birth, &client);
-    if (signals_take(SIGHUP) && !server_hung_up(server))
-        upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
     if (reaper->upgrade.ended)
         read_ledger(server);
     upgrade_settle(&reaper->upgrade, server, &reaper->ledger);
-    if (birth->upgrade != reaper->upgrade.said) /* a page that children share is left alone */
-        birth->upgrade = reaper->upgrade.said;
+    note_upgrade(reaper, birth);
 }
 
 /* Opens the ledger. The listeners are open, and nothing else is: so its write end is above
@@ -391,7 +396,6 @@ static int serve(struct server *server)
     if (session_only_calls(birth.service) && !birth.logs)
         platform_keep_from_children();
     server->own = reaper;
-    server->hear_ends = read_ledger;
     outcome = serve_clients(server, reaper, &birth);
     ledger_close(&reaper->ledger);
     return outcome;
@@ -402,4 +406,7 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862): one child process for each connection.",
     .capacity = (size_t)-1,
     .serve = serve,
+    .read_records = read_ledger,
+    .reap_all = sweep_all,
+    .upgrade = begin_upgrade,
 };

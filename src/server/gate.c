@@ -12,6 +12,7 @@
 #include "platform/platform.h"
 #include "process/log.h"
 #include "server/failures.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,16 +95,16 @@ static bool is_hopeless(const struct server *server, int error)
 {
     if (failure_action(error) != FAILURE_STOP)
         return false;
-    return !server->children_accept || !listeners_accepting(&server->listeners);
+    return !server->model->children_accept || !listeners_accepting(&server->listeners);
 }
 
 void server_accept_failed(struct server *server)
 {
-    const char *what = server->children_accept ? "a child's accept" : "accept";
+    const char *what = server->model->children_accept ? "a child's accept" : "accept";
     int error = errno;
     char limit[60] = "";
 
-    if (error == EMFILE && !server->children_accept)
+    if (error == EMFILE && !server->model->children_accept)
         snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
     errno = error;
     if (!is_hopeless(server, error)) {
@@ -192,8 +193,8 @@ static bool source_is_full(struct server *server, const struct peer *peer)
 
     if (most == 0 || children_from(server->children, peer) < most)
         return false;
-    if (server->hear_ends != NULL)
-        server->hear_ends(server);
+    if (server->model->read_records != NULL)
+        server->model->read_records(server);
     return children_from(server->children, peer) >= most;
 }
 

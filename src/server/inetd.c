@@ -9,7 +9,7 @@
 #include "process/log.h"
 #include "process/signals.h"
 #include "process/title.h"
-#include "server/server.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Nothing is asked of a model where there is one client and no loop. */
+static const struct serve_model no_model = {0};
 
 /* What is wrong with standard input; NULL: nothing. */
 static const char *defect(void)
@@ -114,7 +117,7 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if ((server = server_open(options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
+    if ((server = server_open(&no_model, options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

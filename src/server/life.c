@@ -8,6 +8,7 @@
 #include "process/manager.h"
 #include "process/signals.h"
 #include "process/title.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,8 +17,8 @@
 
 /* ---- its life ---- */
 
-struct server *server_open(const struct options *options, struct daemon *starter,
-                           struct pidfile *pidfile)
+struct server *server_open(const struct serve_model *model, const struct options *options,
+                           struct daemon *starter, struct pidfile *pidfile)
 {
     struct server *server = platform_private_memory(sizeof *server);
     struct children *children = children_new(options->max_connections);
@@ -27,6 +28,7 @@ struct server *server_open(const struct options *options, struct daemon *starter
                   strerror(errno));
         return NULL;
     }
+    server->model = model;
     server->options = options;
     server->starter = starter;
     server->pidfile = pidfile;
@@ -212,7 +214,7 @@ void server_ended(struct server *server, struct child *child, int signal)
 
 /* ---- telling ---- */
 
-void server_status(const struct server *server, size_t zombies)
+void life_status(const struct server *server, size_t zombies)
 {
     const struct statistics *count = &server->statistics;
     const struct child *oldest = children_oldest(server->children);
@@ -308,7 +310,7 @@ static void note_late(struct server *server, bool just_opened)
 struct waiting server_wait_begin(struct server *server, double until)
 {
     double now = clock_seconds(), wake = wake_time(server, until, now);
-    bool open = !server->children_accept && gate_is_open(server, now);
+    bool open = !server->model->children_accept && gate_is_open(server, now);
     bool just_opened = open && server->was_closed;
     bool at_once = just_opened || server->order != 0 || (wake > 0 && wake <= now);
     double seconds = at_once ? 0 : wake > 0 ? wake - now : -1;

@@ -31,6 +31,9 @@ void stop_for_failure(struct server *server);
 /* Does what the signals say that have come since the last time. */
 void stop_heed_signals(struct server *server);
 
+/* Writes the status line; `zombies` were found not yet reaped when it was asked for. */
+void life_status(const struct server *server, size_t zombies);
+
 /* Enters the next phase when that is due at `now`. */
 void stop_settle(struct server *server, double now);
 

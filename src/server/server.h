@@ -8,7 +8,7 @@
  *     while (server_running(server)) {
  *         server_wait(...);                        signals, time, ready descriptors
  *         ... end what has ended: server_ended
- *         server_pass_order(server, ...)           what a stop asks of the children
+ *         server_handle_requests(server)           status, upgrade, what a stop asks of children
  *         while (server_accept(server, &client))   one admitted client after the other
  *             ... start it: server_began, or server_hold when that fails
  *     }
@@ -64,7 +64,11 @@ enum server_phase {
     SERVER_KILLING      /* children were sent SIGKILL */
 };
 
+struct serve_model;
+
 struct server {
+    const struct serve_model *model;
+    void *own; /* the model's state */
     const struct options *options;
     struct listeners listeners;
     struct children *children;
@@ -74,12 +78,6 @@ struct server {
     double started; /* when it was announced; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens; the caller's */
     struct pidfile *pidfile; /* the caller's */
-
-    /* The model's, before it announces the server: */
-    void *own;
-    void (*hear_ends)(struct server *server); /* takes in who has signed off; NULL: it has */
-    bool children_accept; /* the parent does not, and waits for no listener */
-    void (*closing)(struct server *server); /* the listeners are closed next; NULL: no matter */
 
     bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
     int ledger_read, ledger_write; /* ... whose children sign off here, and which leaves ... */
@@ -107,9 +105,9 @@ struct server {
 };
 
 /* A server with a table for its children and no listener. Returns it, in memory that children
- * do not inherit, or NULL (said). All arguments are kept. */
-struct server *server_open(const struct options *options, struct daemon *starter,
-                           struct pidfile *pidfile);
+ * do not inherit, or NULL (logged). All arguments are kept. */
+struct server *server_open(const struct serve_model *model, const struct options *options,
+                           struct daemon *starter, struct pidfile *pidfile);
 
 /* Opens its listeners. Returns 0, or -1 (said). */
 int server_listen(struct server *server);
@@ -183,16 +181,10 @@ struct child *server_signed_off(struct server *server, const struct record *reco
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
 
-/* SIGHUP has come: whether it tells of a terminal that has gone, with which a server ends that
- * somebody runs there. Then a drain begins; else an upgrade is asked for. */
-bool server_hung_up(struct server *server);
-
-/* Where the stop has come to that: has `tell` pass a signal on to each live child, once, the
- * oldest first. `tell` may end the child that it is given. */
-void server_pass_order(struct server *server,
-                       void (*tell)(struct server *server, struct child *child, int signal));
-
-/* Writes the status line; `zombies` were found not yet reaped when it was asked for. */
-void server_status(const struct server *server, size_t zombies);
+/* Once a turn, handles what signals ask of the server. SIGUSR1: the status line. SIGHUP: an
+ * upgrade; or a drain, where it says that the terminal has gone from which the server was started.
+ * A stop that has come to its end: passes the signal on to each live child, once, the oldest
+ * first (serve.h, stop_child). */
+void server_handle_requests(struct server *server);
 
 #endif

@@ -10,6 +10,9 @@
 #include "process/log.h"
 #include "process/manager.h"
 #include "process/signals.h"
+#include "server/serve.h"
+
+#include <signal.h>
 
 /* Between SIGTERM and SIGKILL to children that outlived the grace. Seconds. */
 #define TERMINATION_TIME 1.0
@@ -21,8 +24,8 @@ static void enter_phase(struct server *server, enum server_phase phase)
 
     server->phase = phase;
     if (before == SERVER_SERVING) {
-        if (server->closing != NULL)
-            server->closing(server);
+        if (server->model->before_close != NULL)
+            server->model->before_close(server);
         listeners_close(&server->listeners);
     }
     switch (phase) {
@@ -72,14 +75,6 @@ static void heed_polite(struct server *server, const char *why)
         stop(server, SERVER_TERMINATING, why);
 }
 
-bool server_hung_up(struct server *server)
-{
-    if (!log_hung_up())
-        return false;
-    heed_polite(server, "SIGHUP");
-    return true;
-}
-
 void stop_heed_signals(struct server *server)
 {
     if (signals_take(SIGTERM))
@@ -90,8 +85,27 @@ void stop_heed_signals(struct server *server)
         stop(server, SERVER_KILLING, "SIGQUIT");
 }
 
-void server_pass_order(struct server *server,
-                       void (*tell)(struct server *server, struct child *child, int signal))
+/* A server that somebody runs in a terminal ends with that. */
+static void heed_hangup(struct server *server)
+{
+    if (log_hung_up())
+        heed_polite(server, "SIGHUP");
+    else if (server->model->upgrade != NULL)
+        server->model->upgrade(server);
+    else
+        log_error("cannot upgrade (SIGHUP): %s %s; restart it instead", server->options->program,
+                  server->model->no_upgrade);
+}
+
+static void stop_child(struct server *server, struct child *child, int signal)
+{
+    if (server->model->stop_child != NULL)
+        server->model->stop_child(server, child, signal);
+    else
+        kill((pid_t)child->id, signal);
+}
+
+static void pass_order(struct server *server)
 {
     int order = server->order;
 
@@ -100,6 +114,17 @@ void server_pass_order(struct server *server,
         return;
     for (struct child *each = children_oldest(server->children), *next; each != NULL; each = next) {
         next = each->younger;
-        tell(server, each, order);
+        stop_child(server, each, order);
     }
+}
+
+void server_handle_requests(struct server *server)
+{
+    const struct serve_model *model = server->model;
+
+    if (signals_take(SIGUSR1))
+        life_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
+    if (signals_take(SIGHUP))
+        heed_hangup(server);
+    pass_order(server);
 }

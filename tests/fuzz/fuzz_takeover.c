@@ -13,6 +13,7 @@
 #include "base/descriptors.h"
 #include "fuzz.h"
 #include "platform/platform.h"
+#include "server/serve.h"
 #include "upgrade/takeover.h"
 
 #include <arpa/inet.h>
@@ -28,6 +29,7 @@
 
 static struct options options = {.program = "forkecho", .max_connections = CHILDREN_MAX};
 static struct pidfile pidfile = {.descriptor = -1};
+static const struct serve_model no_model = {0};
 
 /* What there is to be named, and two servers, one after the other. All stays open. */
 static int listener, other_listener, ledger_ends[2], held[2], datagrams[2], pidfile_file, state_file;
@@ -52,8 +54,8 @@ static void open_all(void)
     other_listener = open_listener();
     pidfile_file = platform_nameless_file();
     state_file = platform_nameless_file();
-    first = server_open(&options, NULL, &pidfile);
-    second = server_open(&options, NULL, &pidfile);
+    first = server_open(&no_model, &options, NULL, &pidfile);
+    second = server_open(&no_model, &options, NULL, &pidfile);
     if (pipe(ledger_ends) == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, held) == -1 ||
         socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams) == -1 ||
         pidfile_file == -1 || state_file == -1 || first == NULL || second == NULL)

@@ -8,12 +8,15 @@
 #include "platform/readiness.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <sys/select.h>
 
 /* What one read of a session takes: the size of its buffer (session.h). */
 #define STEP_MAX 65536
 
+static const struct serve_model model = {
+    .before_close = event_loop_before_close, .stop_child = event_loop_stop_child};
 static struct options options;
 static struct daemon starter;
 static struct pidfile pidfile;
@@ -153,7 +156,7 @@ static int serve(void (*clients_act)(int wait), char **words)
     capture_begin(&errors, STDERR_FILENO);
     log_open("oneecho", (enum log_level)options.verbosity, -1);
     signals_open();
-    server = server_open(&options, &starter, &pidfile);
+    server = server_open(&model, &options, &starter, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(server_listen(server), 0);
     outcome = event_loop_serve(server);

@@ -5,11 +5,13 @@
 #include "parts/one_process.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <sys/resource.h>
 
 #define CLIENTS 20
 
+static const struct serve_model model = {0};
 static struct options options;
 static struct daemon starter;
 static struct pidfile pidfile;
@@ -26,7 +28,7 @@ static struct server *open_server(void)
     ck_assert_int_eq(options_read(&options, "oneecho", "", 5, arguments), OPTIONS_SERVE);
     log_open("oneecho", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&options, &starter, &pidfile);
+    server = server_open(&model, &options, &starter, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(server_listen(server), 0);
     return server;
@@ -178,73 +180,6 @@ START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
 }
 END_TEST
 
-static int told, told_signal;
-
-static void tell(struct server *server, struct child *child, int signal)
-{
-    (void)server;
-    (void)child;
-    told++;
-    told_signal = signal;
-}
-
-/* What the server logs of a turn after `number` has come; 0: none has. */
-static const char *turn(struct server *server, int number)
-{
-    if (number != 0)
-        raise(number);
-    signals_hear();
-    capture_begin(&capture, STDERR_FILENO);
-    one_process_heed(server, tell);
-    return capture_end(&capture);
-}
-
-/* Catches a status line that does not come, comes twice, or that nobody has asked for. */
-START_TEST(a_status_is_told_once_when_it_was_asked_for)
-{
-    struct server *server = open_server();
-
-    begin_client(server);
-    ck_assert_str_eq(turn(server, 0), "");
-    ck_assert_ptr_nonnull(strstr(turn(server, SIGUSR1), "status live=1 "));
-    ck_assert_int_eq(lines_of(capture.text), 1);
-    ck_assert_ptr_nonnull(strstr(capture.text, " zombies=0 "));
-    ck_assert_str_eq(turn(server, 0), "");
-}
-END_TEST
-
-/* Catches an upgrade that is asked for in vain, without a word, or that ends the clients. */
-START_TEST(an_upgrade_is_declined_and_nobody_is_cut)
-{
-    struct server *server = open_server();
-
-    begin_client(server);
-    ck_assert_ptr_nonnull(strstr(turn(server, SIGHUP), "cannot upgrade (SIGHUP): oneecho "));
-    ck_assert_int_eq(lines_of(capture.text), 1);
-    ck_assert_str_eq(turn(server, 0), "");
-    ck_assert_int_eq(told, 0);
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
-}
-END_TEST
-
-/* Catches a client that a stop forgets, or asks again in each turn. */
-START_TEST(an_order_reaches_each_client_once)
-{
-    struct server *server = open_server();
-
-    for (int i = 0; i < 3; i++)
-        begin_client(server);
-    server->order = SIGTERM;
-    turn(server, 0);
-    ck_assert_int_eq(told, 3);
-    ck_assert_int_eq(told_signal, SIGTERM);
-    turn(server, 0);
-    ck_assert_int_eq(told, 3);
-}
-END_TEST
-
 SUITE("one_process", no_number_is_given_twice, a_held_client_keeps_its_number,
       what_signs_off_is_counted_once_and_as_its_own,
-      a_start_raises_the_limit_leaves_no_zombie_and_is_told,
-      a_status_is_told_once_when_it_was_asked_for, an_upgrade_is_declined_and_nobody_is_cut,
-      an_order_reaches_each_client_once)
+      a_start_raises_the_limit_leaves_no_zombie_and_is_told)

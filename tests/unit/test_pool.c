@@ -5,12 +5,14 @@
 #include "parts/pool.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 
 #define SPARE_LEAST 4 /* as pool.c has it */
 
+static const struct serve_model model = {.children_accept = true, .before_close = pool_recall};
 static struct options options;
 static struct daemon starter = {-1, -1};
 static struct pidfile no_pidfile = {.descriptor = -1};
@@ -27,7 +29,7 @@ static void open_pool(size_t most)
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
     signals_open();
-    server = server_open(&options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     pool = pool_open(server);
     ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
@@ -135,7 +137,7 @@ static void close_pool(void)
         kill((pid_t)each->id, SIGKILL);
         await_end((pid_t)each->id);
     }
-    pool_reap(pool, server);
+    pool_reap(server);
     ck_assert_uint_eq(pool_members(pool), 0);
     ck_assert(adds_up());
     pool_close(pool);
@@ -237,7 +239,7 @@ START_TEST(what_is_surplus_is_let_go_slowly)
         gone += await_end(pids[i]) == POOL_LEAVE;
     ck_assert_int_eq(gone, 3);
     ck_assert_uint_eq(pool->leaving, 3);
-    pool_reap(pool, server);
+    pool_reap(server);
     ck_assert_uint_eq(pool_members(pool), 37);
     ck_assert_uint_eq(pool->leaving, 0);
     ck_assert_double_eq(pool->starts_at, 0); /* no accident */
@@ -387,7 +389,7 @@ START_TEST(a_busy_child_that_dies_ends_its_client)
     arrive(pid, "192.0.2.1");
     kill(pid, SIGKILL);
     await_end(pid);
-    ck_assert_uint_eq(pool_reap(pool, server), 1);
+    ck_assert_uint_eq(pool_reap(server), 1);
     ck_assert_uint_eq(server->statistics.ended, 1);
     expect_said("how=signal-9");
     ck_assert_double_eq(pool->starts_at, 0);
@@ -408,7 +410,7 @@ START_TEST(the_last_word_of_a_dead_child_counts)
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
     kill(pid, SIGKILL);
     await_end(pid);
-    pool_reap(pool, server);
+    pool_reap(server);
     expect_said("how=reset");
     expect_said("while it was idle");
     close_pool();
@@ -424,7 +426,7 @@ START_TEST(an_idle_child_that_dies_is_replaced_after_a_pause)
     pid = add_member();
     kill(pid, SIGKILL);
     await_end(pid);
-    pool_reap(pool, server);
+    pool_reap(server);
     expect_said("while it was idle");
     ck_assert(!pool_wants(pool, server));
     ck_assert_double_gt(pool_due(pool), clock_seconds());
@@ -442,7 +444,7 @@ START_TEST(the_recall_ends_when_all_have_let_go)
     for (size_t i = 0; i < 5; i++)
         pids[i] = add_member();
     arrive(pids[0], "192.0.2.1");
-    pool_recall(pool, server);
+    pool_recall(server);
     for (size_t i = 0; i < 5; i++)
         ck_assert_int_eq(await_end(pids[i]), POOL_LEAVE);
     close_pool();
@@ -458,7 +460,7 @@ START_TEST(the_recall_does_not_wait_for_ever)
     open_pool(8);
     pid = add_member();
     kill(pid, SIGSTOP);
-    pool_recall(pool, server);
+    pool_recall(server);
     ck_assert_double_ge(clock_seconds() - start, 0.9);
     expect_said("not all children have closed the listeners");
     close_pool();
@@ -478,6 +480,7 @@ START_TEST(an_order_goes_to_busy_and_idle)
     server->phase = SERVER_KILLING;
     server->order = SIGKILL;
     pool_heed(pool, server);
+    server_handle_requests(server);
     ck_assert_int_eq(await_end(busy), 256 + SIGKILL);
     ck_assert_int_eq(await_end(idle), 256 + SIGKILL);
     close_pool();

@@ -4,12 +4,14 @@
 #include "parts/pool_child.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
+static const struct serve_model model = {.children_accept = true};
 static struct options options;
 static struct daemon starter = {-1, -1};
 static struct pidfile no_pidfile = {.descriptor = -1};
@@ -32,7 +34,7 @@ static void open_pool(size_t listeners)
     }
     log_open("test", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(server_listen(server), 0);
     pool = pool_open(server);

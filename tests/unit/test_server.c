@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "process/signals.h"
 #include "server/parts.h"
+#include "server/serve.h"
 
 #include <poll.h>
 #include <sys/resource.h>
@@ -12,6 +13,7 @@
 /* Far beyond what a test takes, in seconds: what is due then is not due now. */
 #define LATER 1000.0
 
+static struct serve_model model; /* a test says what its own has */
 static struct options options;
 static struct daemon starter = {-1, -1};
 static struct pidfile no_pidfile = {.descriptor = -1};
@@ -31,7 +33,7 @@ static struct server *new_server(size_t most)
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
-    server = server_open(&options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     return server;
 }
@@ -545,7 +547,7 @@ START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
 {
     struct server *server = new_listening_server(4);
 
-    server->children_accept = true;
+    model.children_accept = true;
     errno = EMFILE;
     server_accept_failed(server);
     expect_said_once("a child's accept failed: ");
@@ -560,7 +562,7 @@ START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
     server_accept_failed(server);
     ck_assert_int_eq(server->phase, SERVER_DRAINING);
     ck_assert(server->failed);
-    server->children_accept = false;
+    model.children_accept = false;
     errno = EBADF;
     server_accept_failed(server); /* it stops already */
     expect_said_once("; stopping");
@@ -640,7 +642,7 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     ck_assert_uint_eq(server->statistics.deferred, 1);
     ck_assert_uint_eq(server->statistics.deferred_cap, 0);
     ck_assert_ptr_nonnull(server_began(server, 2, &next));
-    server_status(server, 3);
+    life_status(server, 3);
     expect_said_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
                      "zombies=3 deferred-cap=0 deferred-failure=1 ");
 }
@@ -808,7 +810,7 @@ START_TEST(a_model_is_told_before_its_listeners_are_closed)
     struct server *server = new_listening_server(2);
     int listener = server->listeners.all[0].descriptor;
 
-    server->closing = note_closing;
+    model.before_close = note_closing;
     served(server, 1, "192.0.2.1");
     signalled(server, SIGTERM);
     ck_assert_int_eq(closings, 1);
@@ -838,17 +840,6 @@ START_TEST(a_stop_is_not_slept_over)
 }
 END_TEST
 
-/* Catches a stop for a SIGHUP that tells of no terminal: it asks for an upgrade. */
-START_TEST(only_a_terminal_hangs_up)
-{
-    struct server *server = new_listening_server(2);
-
-    ck_assert(!server_hung_up(server));
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
-    ck_assert_int_eq(said("drain"), 0);
-}
-END_TEST
-
 static int64_t told[8];
 static size_t told_count;
 static int told_signal;
@@ -865,22 +856,114 @@ static void note_told(struct server *server, struct child *child, int signal)
 }
 
 /* Catches a visit that is lost when the child that is told ends, and a signal sent each turn. */
-START_TEST(an_order_goes_to_each_child_once_the_oldest_first)
+START_TEST(a_stop_goes_to_each_child_once_the_oldest_first)
 {
     static const int64_t ids[] = {30, 10, 20};
     struct server *server = new_server(4);
 
+    model.stop_child = note_told;
     for (size_t i = 0; i < SUITE_LENGTH(ids); i++)
         served(server, ids[i], "192.0.2.1");
-    server_pass_order(server, note_told);
+    server_handle_requests(server);
     ck_assert_uint_eq(told_count, 0);
     server->order = SIGTERM;
-    server_pass_order(server, note_told);
-    server_pass_order(server, note_told);
+    server_handle_requests(server);
+    server_handle_requests(server);
     ck_assert_uint_eq(told_count, SUITE_LENGTH(ids));
     ck_assert_int_eq(memcmp(told, ids, sizeof ids), 0);
     ck_assert_int_eq(told_signal, SIGTERM);
     ck_assert_uint_eq(children_live(server->children), 1);
+}
+END_TEST
+
+/* Catches a stop that does not reach the processes of a model that has no way of its own. */
+START_TEST(a_stop_is_a_signal_to_the_childs_process)
+{
+    struct server *server = new_server(4);
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        for (;;)
+            pause();
+    ck_assert_int_ne(pid, -1);
+    served(server, pid, "192.0.2.1");
+    server->order = SIGKILL;
+    server_handle_requests(server);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+END_TEST
+
+/* ---- other requests ---- */
+
+static size_t reap_three(struct server *server)
+{
+    (void)server;
+    return 3;
+}
+
+/* Catches a status line that does not come, comes twice, that nobody has asked for, or that does
+ * not say how many were reaped for it. */
+START_TEST(a_status_is_logged_once_when_it_was_asked_for)
+{
+    struct server *server = new_listening_server(4);
+
+    served(server, 1, "192.0.2.1");
+    server_handle_requests(server);
+    ck_assert_int_eq(said("status "), 0);
+    signalled(server, SIGUSR1);
+    server_handle_requests(server);
+    server_handle_requests(server);
+    expect_said_once("status live=1 ");
+    expect_said_once(" zombies=0 ");
+    model.reap_all = reap_three;
+    signalled(server, SIGUSR1);
+    server_handle_requests(server);
+    expect_said_once(" zombies=3 ");
+}
+END_TEST
+
+/* Catches an upgrade that is asked for in vain, without a word, or that ends the clients: the
+ * SIGHUP does not say that a terminal has gone. */
+START_TEST(an_upgrade_is_declined_and_nobody_is_cut)
+{
+    struct server *server = new_listening_server(4);
+
+    model.no_upgrade = "has no time";
+    model.stop_child = note_told;
+    served(server, 1, "192.0.2.1");
+    signalled(server, SIGHUP);
+    server_handle_requests(server);
+    server_handle_requests(server);
+    expect_said_once("cannot upgrade (SIGHUP): test has no time; restart it instead");
+    ck_assert_uint_eq(told_count, 0);
+    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert_int_eq(said("drain"), 0);
+}
+END_TEST
+
+static int upgrades;
+
+static void note_upgrade(struct server *server)
+{
+    (void)server;
+    upgrades++;
+}
+
+/* Catches a SIGHUP that a model never hears of, or more than once. */
+START_TEST(an_upgrade_is_begun_once_for_each_request)
+{
+    struct server *server = new_listening_server(4);
+
+    model.upgrade = note_upgrade;
+    server_handle_requests(server);
+    ck_assert_int_eq(upgrades, 0);
+    signalled(server, SIGHUP);
+    server_handle_requests(server);
+    server_handle_requests(server);
+    ck_assert_int_eq(upgrades, 1);
+    ck_assert_int_eq(said("cannot upgrade"), 0);
 }
 END_TEST
 
@@ -901,4 +984,6 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       the_grace_ends_in_terminating_and_that_in_killing, sigquit_kills_at_once_and_once,
       a_drain_serves_who_is_held_and_terminating_refuses,
       a_model_is_told_before_its_listeners_are_closed, a_stop_is_not_slept_over,
-      only_a_terminal_hangs_up, an_order_goes_to_each_child_once_the_oldest_first)
+      a_stop_goes_to_each_child_once_the_oldest_first, a_stop_is_a_signal_to_the_childs_process,
+      a_status_is_logged_once_when_it_was_asked_for, an_upgrade_is_declined_and_nobody_is_cut,
+      an_upgrade_is_begun_once_for_each_request)

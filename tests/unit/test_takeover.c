@@ -5,6 +5,7 @@
 #include "platform/platform.h"
 #include "process/log_sink.h"
 #include "process/manager.h"
+#include "server/serve.h"
 #include "upgrade/takeover.h"
 
 #include <limits.h>
@@ -18,6 +19,7 @@
 /* A program that serves, and all that it could leave to another. */
 static struct options options = {.program = "forkecho", .max_connections = MOST};
 static struct pidfile pidfile = {.descriptor = -1};
+static const struct serve_model no_model = {0};
 static struct ledger ledger;
 static struct server *server;
 static char folder[] = "/tmp/takeover-XXXXXX";
@@ -81,7 +83,7 @@ static void set_up(void)
     int ends[2];
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
-    server = server_open(&options, NULL, &pidfile);
+    server = server_open(&no_model, &options, NULL, &pidfile);
     ck_assert_ptr_nonnull(server);
     give_listeners();
     ck_assert_int_eq(pidfile_open(&pidfile, path_of("pid", path, sizeof path)), 0);
@@ -126,7 +128,7 @@ static void write_state(void)
 static struct server *read_bytes(const char *text, size_t size, struct pidfile *adopted)
 {
     int file = platform_nameless_file(), result;
-    struct server *next = server_open(&options, NULL, adopted);
+    struct server *next = server_open(&no_model, &options, NULL, adopted);
 
     ck_assert(next != NULL && write(file, text, size) == (ssize_t)size);
     result = takeover_read(file, next, adopted, true);
@@ -368,7 +370,7 @@ END_TEST
 START_TEST(a_state_replaces_the_one_before)
 {
     int file = platform_nameless_file();
-    struct server *next = server_open(&options, NULL, NULL);
+    struct server *next = server_open(&no_model, &options, NULL, NULL);
 
     set_up();
     ck_assert_int_eq(takeover_write(file, server, &ledger), 0);
@@ -701,7 +703,7 @@ END_TEST
 START_TEST(a_test_touches_nothing)
 {
     char path[64], text[16] = "";
-    struct server *next = server_open(&options, NULL, NULL);
+    struct server *next = server_open(&no_model, &options, NULL, NULL);
     int file, state_file = platform_nameless_file(), numbers[TAKEOVER_DESCRIPTORS_MAX];
     size_t count;
 
@@ -765,7 +767,7 @@ START_TEST(a_state_that_cannot_be_read_is_said)
     for (size_t i = 0; i < SUITE_LENGTH(files); i++) {
         capture_begin(capture, STDERR_FILENO);
         open = open_descriptors();
-        ck_assert_int_eq(takeover_read(files[i], server_open(&options, NULL, NULL), NULL, true), -1);
+        ck_assert_int_eq(takeover_read(files[i], server_open(&no_model, &options, NULL, NULL), NULL, true), -1);
         ck_assert_int_eq(open_descriptors(), open);
         said = capture_end(capture);
         ck_assert_msg(lines_of(said) == 1 && strstr(said, "cannot read the state") != NULL, "'%s'",

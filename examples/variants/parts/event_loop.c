@@ -43,7 +43,7 @@ static int watch_listeners(struct server *server, bool open)
 }
 
 /* Somebody else may have them open as well: to close them would not be enough (readiness.h). */
-static void stop_listening(struct server *server)
+void event_loop_before_close(struct server *server)
 {
     (void)watch_listeners(server, false);
 }
@@ -58,7 +58,7 @@ static void note_listener(struct server *server, int descriptor)
 /* ---- sessions ---- */
 
 /* The session is done, or `signal` says that it has to be. */
-static void end_session(struct server *server, struct child *child, int signal)
+void event_loop_stop_child(struct server *server, struct child *child, int signal)
 {
     const struct loop *loop = server->own;
     struct watched *watched = child->own;
@@ -103,7 +103,7 @@ static void step(struct server *server, struct watched *watched, bool ready)
         return;
     if (goes_on)
         session_end(&watched->session, SESSION_ERROR);
-    end_session(server, watched->child, 0);
+    event_loop_stop_child(server, watched->child, 0);
 }
 
 /* Watched before its first step, so that a client who cannot be can still be held. */
@@ -174,7 +174,7 @@ static void turn(struct server *server)
         if (loop->events[i].owner != NULL)
             step(server, loop->events[i].owner, true);
     step_due(server);
-    one_process_heed(server, end_session);
+    server_handle_requests(server);
     while (server_accept(server, &client))
         begin_session(server, &client);
 }
@@ -191,7 +191,6 @@ int event_loop_serve(struct server *server)
         log_error("cannot set up the wait for %zu clients: %s", most, strerror(errno));
     } else {
         server->own = &loop;
-        server->closing = stop_listening;
         outcome = one_process_start(server);
         while (outcome == 0 && server_running(server))
             turn(server);

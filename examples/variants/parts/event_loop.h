@@ -34,7 +34,9 @@
  * mechanism that can name only so many has room for that many clients less. */
 #define EVENT_LOOP_RESERVED (LISTENERS_MAX + 16)
 
-/* The serve function of a model (serve.h). */
+/* What a model over such a loop consists of (serve.h). */
 int event_loop_serve(struct server *server);
+void event_loop_before_close(struct server *server);
+void event_loop_stop_child(struct server *server, struct child *child, int signal);
 
 #endif

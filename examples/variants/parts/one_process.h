@@ -9,6 +9,10 @@
 
 #include "server/server.h"
 
+/* Why such a server cannot be replaced by another program (serve.h, no_upgrade). */
+#define ONE_PROCESS_NO_UPGRADE \
+    "serves its clients in this process, and they would end with the program"
+
 /* Once the model is set up: raises the limit of descriptors, leaves to the system what other
  * children this process is handed, has a busy server hear of signals every hundredth of a second
  * and not with each wait, and announces the server. Returns 0, or -1 (said). */
@@ -20,10 +24,5 @@ int64_t one_process_number(const struct server *server);
 /* A session is done: what a child would say of it on the ledger. */
 void one_process_signed_off(struct server *server, const struct child *child,
                             const struct session *session);
-
-/* A turn's work that is nobody's session: the status line where it was asked for, why there is
- * no upgrade (SIGHUP), and what a stop asks of each client (server_pass_order). */
-void one_process_heed(struct server *server,
-                      void (*tell)(struct server *server, struct child *child, int signal));
 
 #endif

@@ -65,12 +65,6 @@ bool pool_blocks(const struct listeners *listeners)
     return listeners->count == 1 && !listeners->handed_over;
 }
 
-/* The listeners are closed next. */
-static void recall(struct server *server)
-{
-    pool_recall(server->own, server);
-}
-
 struct pool *pool_open(struct server *server)
 {
     const struct listeners *listeners = &server->listeners;
@@ -82,8 +76,6 @@ struct pool *pool_open(struct server *server)
     if (pool->members == NULL || open_pipes(pool) == -1)
         return NULL;
     server->own = pool;
-    server->children_accept = true;
-    server->closing = recall;
     if (pool_blocks(listeners)) {
         int descriptor = listeners->all[0].descriptor;
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
@@ -302,8 +294,9 @@ static void bury(struct pool *pool, struct server *server, struct child *member,
     children_remove(pool->members, member);
 }
 
-size_t pool_reap(struct pool *pool, struct server *server)
+size_t pool_reap(struct server *server)
 {
+    struct pool *pool = server->own;
     size_t reaped = 0;
     pid_t pid;
     int status;
@@ -324,8 +317,9 @@ size_t pool_reap(struct pool *pool, struct server *server)
 
 /* ---- a stop ---- */
 
-void pool_recall(struct pool *pool, struct server *server)
+void pool_recall(struct server *server)
 {
+    struct pool *pool = server->own;
     struct pollfd lease = {.fd = pool->lease_read, .events = POLLIN};
     double end = clock_seconds() + RECALL_TIME, left = RECALL_TIME;
     int found = 0;
@@ -346,21 +340,15 @@ void pool_recall(struct pool *pool, struct server *server)
                   RECALL_TIME);
 }
 
-static void tell_child(struct server *server, struct child *child, int signal)
-{
-    (void)server;
-    kill((pid_t)child->id, signal);
-}
-
-/* Those that are idle get it as well: each may have a client of which nothing was heard yet. */
-static void pass_order(struct pool *pool, struct server *server)
+/* A stop goes to those that are idle as well: each may have a client of which nothing was heard
+ * yet. Those that are known to have one get it by server_handle_requests. */
+static void stop_idle(struct pool *pool, const struct server *server)
 {
     struct child *each = server->order != 0 ? children_oldest(pool->members) : NULL;
 
     for (; each != NULL; each = each->younger)
         if (children_find(server->children, each->id) == NULL)
-            tell_child(server, each, server->order);
-    server_pass_order(server, tell_child);
+            kill((pid_t)each->id, server->order);
 }
 
 void pool_heed(struct pool *pool, struct server *server)
@@ -369,8 +357,8 @@ void pool_heed(struct pool *pool, struct server *server)
 
     plan_nap(pool, server, has_read);
     if (signals_take(SIGCHLD) || (pool->reaps_at > 0 && clock_seconds() >= pool->reaps_at))
-        (void)pool_reap(pool, server);
-    pass_order(pool, server);
+        (void)pool_reap(server);
+    stop_idle(pool, server);
     shrink(pool, server);
     if (pool->starts_at > 0 && clock_seconds() >= pool->starts_at)
         pool->starts_at = 0;

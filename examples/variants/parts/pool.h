@@ -86,9 +86,8 @@ struct pool {
  * so that it can be made blocking. */
 bool pool_blocks(const struct listeners *listeners);
 
-/* A pool without children, which is the server's own (server.h): the parent accepts nobody from now
- * on, and a stop recalls the listeners. These are blocking from now on where pool_blocks. In
- * memory that children do not inherit. NULL with errno. */
+/* A pool without children, which is the server's own (server.h). The listeners are blocking from
+ * now on where pool_blocks. In memory that children do not inherit. NULL with errno. */
 struct pool *pool_open(struct server *server);
 
 /* Whether one more child is to be started. */
@@ -101,11 +100,11 @@ void pool_add(struct pool *pool, pid_t pid);
 void pool_start_failed(struct pool *pool, struct server *server);
 
 /* A turn's work: heeds what children have reported, reaps those that have died (SIGCHLD), passes
- * on what a stop asks (server_pass_order), and lets surplus children go. */
+ * a stop on to the idle ones, and lets surplus children go. server_handle_requests comes next. */
 void pool_heed(struct pool *pool, struct server *server);
 
 /* Heeds all that is reported, and reaps those that have died. Returns how many. */
-size_t pool_reap(struct pool *pool, struct server *server);
+size_t pool_reap(struct server *server);
 
 /* When that is due although nothing happens; 0: no such time. */
 double pool_due(const struct pool *pool);
@@ -115,8 +114,8 @@ double pool_due(const struct pool *pool);
 int pool_listens_to(const struct pool *pool);
 
 /* Takes the listeners from all children, before the parent closes its own, once it has heeded
- * what they have reported so far. A stop does so by itself. */
-void pool_recall(struct pool *pool, struct server *server);
+ * what they have reported so far. */
+void pool_recall(struct server *server);
 
 size_t pool_members(const struct pool *pool);
 

@@ -24,7 +24,7 @@ static void end_session(struct server *server, struct child *child, int signal)
 {
     struct watched *watched = child->own;
 
-    one_process_signed_off(server, child, &watched->session);
+    one_process_record_exit(server, child, &watched->session);
     watched_close(watched);
     server_ended(server, child, signal);
 }

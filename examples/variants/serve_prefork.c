@@ -49,7 +49,7 @@ static _Noreturn void live(void)
         title_set(peer_text(&client.peer, from));
         session_open(&session, &self.options->service, client.descriptor, &client.peer, buffer);
         session_run(&session);
-        pool_child_signed_off(&self, &session); /* before the client can know, and come again */
+        pool_child_report_exit(&self, &session); /* before the client can know, and come again */
         close(client.descriptor);
     }
     _exit(0);

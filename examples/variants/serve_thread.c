@@ -40,7 +40,7 @@ static void *live(void *argument)
     struct worker *worker = argument;
 
     session_run(&worker->session);
-    while (ledger_sign_off(ledger.write_end, worker->number, &worker->session) == -1)
+    while (ledger_write_exit(ledger.write_end, worker->number, &worker->session) == -1)
         continue; /* the main thread joins nobody that it has not heard of */
     return NULL;
 }
@@ -67,8 +67,8 @@ static void join_signed_off(struct server *server)
 {
     struct record record;
 
-    while (ledger_take(&ledger, &record)) {
-        struct child *child = server_signed_off(server, &record);
+    while (ledger_read(&ledger, &record)) {
+        struct child *child = server_exit_recorded(server, &record);
         struct worker *worker = child != NULL ? child->own : NULL;
         if (worker == NULL)
             continue;

@@ -47,8 +47,8 @@ static void heed_sign_offs(struct server *server)
 {
     struct record record;
 
-    while (ledger_take(&ledger, &record)) {
-        struct child *child = server_signed_off(server, &record);
+    while (ledger_read(&ledger, &record)) {
+        struct child *child = server_exit_recorded(server, &record);
         struct worker *worker = child != NULL ? child->own : NULL;
         if (worker == NULL)
             continue;

@@ -128,7 +128,7 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
      * at once, is not to find it counted. Without, the client waits for nothing. */
     if (!birth->per_source)
         close(client->descriptor);
-    (void)ledger_sign_off(birth->ledger, getpid(), &session);
+    (void)ledger_write_exit(birth->ledger, getpid(), &session);
     _exit((int)session.ending);
 }
 
@@ -166,9 +166,9 @@ static pid_t try_wait(pid_t pid, int *status)
 /* A child was reaped: the last that is heard of it. */
 static void bury(struct server *server, struct reaper *reaper, struct child *child, int status)
 {
-    bool crashed = WIFSIGNALED(status) && !child->signed_off;
+    bool crashed = WIFSIGNALED(status) && !child->exit_recorded;
 
-    if (!child->signed_off)
+    if (!child->exit_recorded)
         child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : (int)SESSION_ERROR;
     server_ended(server, child, crashed ? WTERMSIG(status) : 0);
     reaper->reaped++;
@@ -210,8 +210,8 @@ static void read_ledger(struct server *server)
     struct record record;
     int portion = LEDGER_PORTION;
 
-    while (portion-- > 0 && ledger_take(&reaper->ledger, &record)) {
-        if (server_signed_off(server, &record) == NULL)
+    while (portion-- > 0 && ledger_read(&reaper->ledger, &record)) {
+        if (server_exit_recorded(server, &record) == NULL)
             continue;
         if (reaper->leaving_count == LEAVING_MAX)
             reap_leaving(server, reaper);
@@ -246,7 +246,7 @@ static bool sweep(struct server *server, struct reaper *reaper)
         if (upgrade_reaped(&reaper->upgrade, pid, status))
             continue;
         /* It may have signed off since the ledger was read; what it said is there by now. */
-        if (child != NULL && !child->signed_off) {
+        if (child != NULL && !child->exit_recorded) {
             read_ledger(server);
             /* That may have made room among the leaving, and so buried this one. */
             child = children_find(server->children, pid);

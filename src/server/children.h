@@ -31,7 +31,7 @@ struct child {
     double since;       /* when it was accepted: clock.h */
 
     /* What the child said when it signed off; so is `client`. */
-    bool signed_off;
+    bool exit_recorded;
     int ending;  /* enum session_ending */
     int problem; /* enum proxy_problem */
     uint64_t in, out;

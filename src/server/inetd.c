@@ -86,8 +86,8 @@ static void serve_client(struct server *server, const struct client *client, cha
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);
     close(client->descriptor);
-    record = ledger_record(getpid(), &session);
-    if (server_signed_off(server, &record) != NULL)
+    record = ledger_exit_record(getpid(), &session);
+    if (server_exit_recorded(server, &record) != NULL)
         server_ended(server, child, 0);
 }
 

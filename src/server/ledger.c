@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEDGER_MARK UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
+#define LEDGER_MAGIC UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
 
-_Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(uint64_t) &&
+_Static_assert(sizeof(struct record) == offsetof(struct record, checksum) + sizeof(uint64_t) &&
                    sizeof(struct record) == 11 * sizeof(uint64_t) &&
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
@@ -61,9 +61,9 @@ void ledger_close(struct ledger *ledger)
 }
 
 /* A sum to which every bit of every word counts, and the order of the words. */
-static uint64_t seal_of(const struct record *record)
+static uint64_t checksum_of(const struct record *record)
 {
-    uint64_t words[offsetof(struct record, seal) / sizeof(uint64_t)], seal = 0;
+    uint64_t words[offsetof(struct record, checksum) / sizeof(uint64_t)], seal = 0;
 
     memcpy(words, record, sizeof words);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
@@ -83,7 +83,7 @@ void ledger_put_client(struct record *record, const struct peer *client)
     }
 }
 
-struct record ledger_record(int64_t id, const struct session *session)
+struct record ledger_exit_record(int64_t id, const struct session *session)
 {
     struct record record = {.id = id,
                             .in = session->in,
@@ -117,8 +117,8 @@ bool ledger_client(const struct record *record, struct peer *client)
 
 int ledger_write(int write_end, struct record *record)
 {
-    record->mark = LEDGER_MARK;
-    record->seal = seal_of(record);
+    record->magic = LEDGER_MAGIC;
+    record->checksum = checksum_of(record);
     for (int tries = 0; tries < WRITE_TRIES; tries++) {
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
@@ -130,9 +130,9 @@ int ledger_write(int write_end, struct record *record)
     return -1;
 }
 
-int ledger_sign_off(int write_end, int64_t id, const struct session *session)
+int ledger_write_exit(int write_end, int64_t id, const struct session *session)
 {
-    struct record record = ledger_record(id, session);
+    struct record record = ledger_exit_record(id, session);
 
     return ledger_write(write_end, &record);
 }
@@ -172,13 +172,13 @@ static int fill(struct ledger *ledger)
 static int whole_record(const struct ledger *ledger, struct record *record)
 {
     memcpy(record, ledger->batch, sizeof *record);
-    return record->mark == LEDGER_MARK && record->seal == seal_of(record);
+    return record->magic == LEDGER_MAGIC && record->checksum == checksum_of(record);
 }
 
 /* Skips the first byte, which begins no record, and all up to where one may begin. */
 static void skip_junk(struct ledger *ledger)
 {
-    uint64_t mark = LEDGER_MARK;
+    uint64_t mark = LEDGER_MAGIC;
     size_t at = 1;
 
     while (at + sizeof mark <= ledger->held && memcmp(ledger->batch + at, &mark, sizeof mark) != 0)
@@ -187,7 +187,7 @@ static void skip_junk(struct ledger *ledger)
     drop(ledger, at);
 }
 
-int ledger_take(struct ledger *ledger, struct record *record)
+int ledger_read(struct ledger *ledger, struct record *record)
 {
     while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
         if (whole_record(ledger, record)) {

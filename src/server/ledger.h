@@ -31,7 +31,7 @@
 
 /* What a child says of its client. Made of 64-bit words without a gap: the seal is over words. */
 struct record {
-    uint64_t mark; /* where a record begins */
+    uint64_t magic;/* where a record begins */
     int64_t id;    /* the child's pid; in other servers of the family, its number */
     uint64_t in, out;
     int64_t ending;      /* enum session_ending */
@@ -39,7 +39,7 @@ struct record {
     uint64_t family;     /* AF_ of the client that a PROXY header named; AF_UNSPEC: none did */
     uint64_t port;       /* its port, in network byte order */
     uint8_t address[16]; /* its IPv4 or IPv6 address, in network byte order; 0 behind it */
-    uint64_t seal;       /* that it is whole */
+    uint64_t checksum;       /* that it is whole */
 };
 
 #define LEDGER_BATCH 64
@@ -66,7 +66,7 @@ void ledger_adopt(struct ledger *ledger, int read_end, int write_end);
 void ledger_close(struct ledger *ledger);
 
 /* What there is to say of `id`'s session, but for mark and seal. */
-struct record ledger_record(int64_t id, const struct session *session);
+struct record ledger_exit_record(int64_t id, const struct session *session);
 
 /* The client that a PROXY header named, if the record says one. False where it says none, or
  * what no header can: the record may be a lie, but it is an address, or nothing. */
@@ -82,10 +82,10 @@ int ledger_write(int write_end, struct record *record);
 
 /* A child's last act before _exit: the record of `id`'s session. Returns 0, or -1 as ledger_write
  * does: a process can leave all the same, a thread has to try again, or nobody joins it. */
-int ledger_sign_off(int write_end, int64_t id, const struct session *session);
+int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 
 /* Takes the next record. Returns 1, or 0 when there is none now, or so much junk that the
  * caller should do something else first, and reset `junk`. */
-int ledger_take(struct ledger *ledger, struct record *record);
+int ledger_read(struct ledger *ledger, struct record *record);
 
 #endif

@@ -135,16 +135,16 @@ static void note_client(const struct server *server, struct child *child,
         child->client = client;
 }
 
-struct child *server_signed_off(struct server *server, const struct record *record)
+struct child *server_exit_recorded(struct server *server, const struct record *record)
 {
     struct child *child = children_find(server->children, record->id);
 
-    if (child == NULL || child->signed_off) {
+    if (child == NULL || child->exit_recorded) {
         log_error("ignored a record on the ledger for %lld, which is %s", (long long)record->id,
                   child == NULL ? "no live child" : "signed off already");
         return NULL;
     }
-    child->signed_off = true;
+    child->exit_recorded = true;
     children_leave_source(server->children, child);
     child->in = record->in;
     child->out = record->out;
@@ -192,7 +192,7 @@ static void log_end(const struct server *server, const struct child *child, int 
 {
     char parties[PARTIES_MAX], bytes[64] = "in=- out=-", how[HOW_MAX];
 
-    if (child->signed_off)
+    if (child->exit_recorded)
         snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
                  (unsigned long long)child->out);
     log_event(LOG_CLIENTS, "end pid=%lld %s %s secs=%.3f how=%s live=%zu", (long long)child->id,

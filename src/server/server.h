@@ -176,7 +176,7 @@ void server_start_failed(struct server *server, const char *what);
 void server_accept_failed(struct server *server);
 
 /* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
-struct child *server_signed_off(struct server *server, const struct record *record);
+struct child *server_exit_recorded(struct server *server, const struct record *record);
 
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);

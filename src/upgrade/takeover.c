@@ -31,7 +31,7 @@ static void put_listener(FILE *file, const struct listener *listener)
 static void put_child(FILE *file, const struct child *child)
 {
     fprintf(file, "child %lld %.9f %d %d %d %llu %llu %d", (long long)child->id, child->since,
-            child->signed_off, child->ending, child->problem, (unsigned long long)child->in,
+            child->exit_recorded, child->ending, child->problem, (unsigned long long)child->in,
             (unsigned long long)child->out, child->told);
     put_bytes(file, &child->peer, sizeof child->peer);
     put_bytes(file, &child->client, sizeof child->client);

@@ -218,7 +218,7 @@ static void read_child(struct words *words, struct server *server)
     struct child read = {.id = take_number(words, 1, INT_MAX)}, *child; /* it is sent signals */
 
     read.since = take_time(words);
-    read.signed_off = take_number(words, 0, 1) == 1;
+    read.exit_recorded = take_number(words, 0, 1) == 1;
     read.ending = (int)take_number(words, INT_MIN, INT_MAX);
     read.problem = (int)take_number(words, INT_MIN, INT_MAX);
     read.in = take_count(words);
@@ -231,8 +231,8 @@ static void read_child(struct words *words, struct server *server)
         words->spoiled = true;
         return;
     }
-    child->signed_off = read.signed_off;
-    if (child->signed_off)
+    child->exit_recorded = read.exit_recorded;
+    if (child->exit_recorded)
         children_leave_source(server->children, child);
     child->ending = read.ending;
     child->problem = read.problem;

@@ -124,19 +124,19 @@ START_TEST(what_signs_off_is_counted_once_and_as_its_own)
     struct child *one = begin_client(server), *other = begin_client(server);
     struct session session = {.peer = one->peer, .ending = SESSION_IDLE, .in = 5, .out = 3};
 
-    one_process_signed_off(server, one, &session);
-    ck_assert(one->signed_off);
+    one_process_record_exit(server, one, &session);
+    ck_assert(one->exit_recorded);
     ck_assert_uint_eq(one->in, 5);
     ck_assert_uint_eq(one->out, 3);
     ck_assert_int_eq(one->ending, SESSION_IDLE);
-    ck_assert(!other->signed_off);
+    ck_assert(!other->exit_recorded);
 
     session.in = 70;
     session.out = 70;
-    one_process_signed_off(server, one, &session); /* a second time: it stays as it was */
+    one_process_record_exit(server, one, &session); /* a second time: it stays as it was */
     ck_assert_uint_eq(one->in, 5);
     session.ending = SESSION_EOF;
-    one_process_signed_off(server, other, &session);
+    one_process_record_exit(server, other, &session);
     ck_assert_int_eq(other->ending, SESSION_EOF);
 
     server_ended(server, one, 0);

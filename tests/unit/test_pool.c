@@ -115,7 +115,7 @@ static void arrive(pid_t pid, const char *address)
     put(pid, record);
 }
 
-static void sign_off(pid_t pid)
+static void write_exit(pid_t pid)
 {
     put(pid, (struct record){.ending = SESSION_EOF, .in = 5, .out = 3});
 }
@@ -163,7 +163,7 @@ START_TEST(some_are_idle_up_to_the_bound)
         ck_assert_uint_eq(count, busy + 1 + SPARE_LEAST < 8 ? busy + 1 + SPARE_LEAST : 8);
     }
     ck_assert_uint_eq(pool_members(pool), 8);
-    sign_off(pids[0]);
+    write_exit(pids[0]);
     ck_assert(!pool_wants(pool, server));
     close_pool();
 }
@@ -263,7 +263,7 @@ START_TEST(a_client_arrives_and_ends)
     ck_assert_ptr_nonnull(child = children_find(server->children, one));
     ck_assert_int_eq(child->peer.name.any.sa_family, AF_INET);
     ck_assert_uint_eq(children_live(server->children), 2);
-    sign_off(one);
+    write_exit(one);
     ck_assert_ptr_null(children_find(server->children, one));
     ck_assert_uint_eq(server->statistics.in, 5);
     ck_assert_uint_eq(server->statistics.out, 3);
@@ -319,7 +319,7 @@ START_TEST(reports_that_cannot_be_are_ignored)
     pid = add_member();
     arrive(getpid(), "192.0.2.1");
     expect_said("which is no child");
-    sign_off(pid);
+    write_exit(pid);
     expect_said("no live child");
     put(pid, nobody);
     expect_said("who has no address");

@@ -57,7 +57,7 @@ static pid_t start_child(void)
         if (write(client.descriptor, "x", 1) != 1)
             _exit(99);
         close(client.descriptor);
-        pool_child_signed_off(&self, &session);
+        pool_child_report_exit(&self, &session);
     }
     _exit(served);
 }
@@ -88,7 +88,7 @@ static struct record await_report(void)
     struct pollfd readable = {.fd = pool->ledger.read_end, .events = POLLIN};
     struct record record;
 
-    while (!ledger_take(&pool->ledger, &record))
+    while (!ledger_read(&pool->ledger, &record))
         ck_assert_int_eq(poll(&readable, 1, -1), 1);
     return record;
 }

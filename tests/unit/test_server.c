@@ -170,7 +170,7 @@ START_TEST(counts_add_up_over_every_life)
         } else if (choice < 7 && oldest != NULL) {
             struct record record = {.id = oldest->id, .in = (uint64_t)step, .out = 1};
             if (choice == 6) {
-                ck_assert_ptr_eq(server_signed_off(server, &record), oldest);
+                ck_assert_ptr_eq(server_exit_recorded(server, &record), oldest);
                 in += (unsigned long long)step;
                 out++;
             }
@@ -203,12 +203,12 @@ START_TEST(a_record_for_nobody_is_ignored_and_said)
     struct child *child = served(server, 7, "192.0.2.1");
     struct record record = {.id = 8, .in = 100, .out = 100};
 
-    ck_assert_ptr_null(server_signed_off(server, &record));
+    ck_assert_ptr_null(server_exit_recorded(server, &record));
     expect_said_once("ignored a record on the ledger for 8, which is no live child");
-    ck_assert(!child->signed_off);
+    ck_assert(!child->exit_recorded);
     server_ended(server, child, SIGSEGV);
     record.id = 7;
-    ck_assert_ptr_null(server_signed_off(server, &record));
+    ck_assert_ptr_null(server_exit_recorded(server, &record));
     expect_said_once("for 7, which is no live child");
     ck_assert_uint_eq(server->statistics.in, 0);
     ck_assert_uint_eq(server->statistics.ended, 1);
@@ -223,8 +223,8 @@ START_TEST(a_second_record_is_ignored_and_said)
     struct record record = {.id = 7, .in = 5, .out = 6, .ending = SESSION_IDLE};
     struct record again = {.id = 7, .in = 50, .out = 60, .ending = SESSION_EOF};
 
-    ck_assert_ptr_eq(server_signed_off(server, &record), child);
-    ck_assert_ptr_null(server_signed_off(server, &again));
+    ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
+    ck_assert_ptr_null(server_exit_recorded(server, &again));
     expect_said_once("ignored a record on the ledger for 7, which is signed off already");
     server_ended(server, child, 0);
     expect_said_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
@@ -244,7 +244,7 @@ START_TEST(endings_that_there_are_not_are_errors)
     for (size_t i = 0; i < SUITE_LENGTH(wrong); i++) {
         struct child *child = served(server, 7, "192.0.2.1");
         struct record record = {.id = 7, .ending = wrong[i], .problem = wrong[i]};
-        ck_assert_ptr_eq(server_signed_off(server, &record), child);
+        ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
         ck_assert_int_eq(child->ending, SESSION_ERROR);
         ck_assert(child->problem >= PROXY_RIGHT && child->problem < PROXY_PROBLEMS);
         server_ended(server, child, 0);
@@ -268,7 +268,7 @@ START_TEST(only_a_proxy_names_a_client)
     for (int64_t i = 0; i < 2; i++) {
         struct child *child = served(server, i + 1, peers[i]);
         record.id = i + 1;
-        ck_assert_ptr_eq(server_signed_off(server, &record), child);
+        ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
         server_ended(server, child, 0);
     }
     expect_said_once("end pid=1 from=192.0.2.1:4242 in=");

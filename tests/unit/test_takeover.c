@@ -62,8 +62,8 @@ static void give_children(void)
         struct child *child =
             children_add(server->children, 4711 - 3 * (int64_t)i, &peer, 1000.5 + (double)i / 7);
         ck_assert_ptr_nonnull(child);
-        child->signed_off = i % 2 == 1;
-        if (child->signed_off)
+        child->exit_recorded = i % 2 == 1;
+        if (child->exit_recorded)
             children_leave_source(server->children, child);
         child->ending = (int)i;
         child->problem = (int)i + 1;
@@ -161,7 +161,7 @@ static bool same_child(const struct child *one, const struct child *other)
 
     return one->id == other->id && same_peer(&one->peer, &other->peer) &&
            same_peer(&one->client, &other->client) && apart < 1e-6 && apart > -1e-6 &&
-           one->signed_off == other->signed_off && one->ending == other->ending &&
+           one->exit_recorded == other->exit_recorded && one->ending == other->ending &&
            one->problem == other->problem && one->in == other->in && one->out == other->out &&
            one->told == other->told;
 }
@@ -231,7 +231,7 @@ static void use(struct server *next)
     listeners_text(&next->listeners, text, sizeof text);
     for (; each != NULL; each = each->younger) {
         ck_assert(each->id > 0 && each->id <= INT32_MAX);
-        ck_assert(each->signed_off || children_from(next->children, &each->peer) > 0);
+        ck_assert(each->exit_recorded || children_from(next->children, &each->peer) > 0);
         peer_text(&each->peer, text);
         peer_text(&each->client, text);
         ck_assert_ptr_nonnull(session_ending_name(each->ending));

@@ -62,7 +62,7 @@ static struct record await_record(void)
     struct pollfd readable = {.fd = ledger.read_end, .events = POLLIN};
     struct record record;
 
-    while (!ledger_take(&ledger, &record))
+    while (!ledger_read(&ledger, &record))
         ck_assert_int_eq(poll(&readable, 1, -1), 1);
     return record;
 }
@@ -100,7 +100,7 @@ START_TEST(workers_serve_at_the_same_time_each_its_own)
     struct worker *workers[WORKERS];
     struct client clients[WORKERS];
     int ends[WORKERS];
-    bool signed_off[WORKERS] = {false};
+    bool exit_recorded[WORKERS] = {false};
 
     open_ledger();
     for (int i = 0; i < WORKERS; i++)
@@ -114,8 +114,8 @@ START_TEST(workers_serve_at_the_same_time_each_its_own)
     for (int i = 0; i < WORKERS; i++) {
         struct record record = await_record();
         ck_assert_int_lt(record.id, WORKERS);
-        ck_assert(!signed_off[record.id]);
-        signed_off[record.id] = true;
+        ck_assert(!exit_recorded[record.id]);
+        exit_recorded[record.id] = true;
         close(clients[record.id].descriptor);
         worker_end(workers[record.id]);
     }

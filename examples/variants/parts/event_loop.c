@@ -63,7 +63,7 @@ void event_loop_stop_child(struct server *server, struct child *child, int signa
     const struct loop *loop = server->own;
     struct watched *watched = child->own;
 
-    one_process_signed_off(server, child, &watched->session);
+    one_process_record_exit(server, child, &watched->session);
     timers_stop(loop->timers, &watched->timer);
     readiness_forget(loop->readiness, watched->session.descriptor);
     watched_close(watched);

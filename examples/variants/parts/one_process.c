@@ -21,10 +21,10 @@ int64_t one_process_number(const struct server *server)
     return (int64_t)server->statistics.accepted;
 }
 
-void one_process_signed_off(struct server *server, const struct child *child,
+void one_process_record_exit(struct server *server, const struct child *child,
                             const struct session *session)
 {
-    struct record record = ledger_record(child->id, session);
+    struct record record = ledger_exit_record(child->id, session);
 
-    server_signed_off(server, &record);
+    server_exit_recorded(server, &record);
 }

@@ -22,7 +22,7 @@ int one_process_start(struct server *server);
 int64_t one_process_number(const struct server *server);
 
 /* A session is done: what a child would say of it on the ledger. */
-void one_process_signed_off(struct server *server, const struct child *child,
+void one_process_record_exit(struct server *server, const struct child *child,
                             const struct session *session);
 
 #endif

@@ -238,7 +238,7 @@ static void heed_report(struct pool *pool, struct server *server, const struct r
     } else if (record->ending == POOL_CANNOT) {
         errno = record->problem > 0 && record->problem < INT16_MAX ? (int)record->problem : EIO;
         server_accept_failed(server);
-    } else if ((child = server_signed_off(server, record)) != NULL) {
+    } else if ((child = server_exit_recorded(server, record)) != NULL) {
         server_ended(server, child, 0);
     }
 }
@@ -249,7 +249,7 @@ static bool read_reports(struct pool *pool, struct server *server)
     struct record record;
     int portion = REPORTS_PORTION;
 
-    while (portion-- > 0 && ledger_take(&pool->ledger, &record))
+    while (portion-- > 0 && ledger_read(&pool->ledger, &record))
         heed_report(pool, server, &record);
     if (pool->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", pool->ledger.junk);

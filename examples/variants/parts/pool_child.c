@@ -133,9 +133,9 @@ static bool report(const struct pool_child *child, struct record *record)
     return ledger_write(child->ledger, record) == 0;
 }
 
-void pool_child_signed_off(const struct pool_child *child, const struct session *session)
+void pool_child_report_exit(const struct pool_child *child, const struct session *session)
 {
-    struct record record = ledger_record(0, session);
+    struct record record = ledger_exit_record(0, session);
 
     if (!report(child, &record))
         leave();

@@ -59,6 +59,6 @@ void pool_child_start(struct pool_child *child);
 bool pool_child_accept(struct pool_child *child, struct client *client);
 
 /* The client has ended. */
-void pool_child_signed_off(const struct pool_child *child, const struct session *session);
+void pool_child_report_exit(const struct pool_child *child, const struct session *session);
 
 #endif

@@ -48,7 +48,7 @@ static void *live(void *argument)
     while (take(thread, &number, &client) == TASK_SERVE) {
         session_open(&session, thread->service, client.descriptor, &client.peer, thread->buffer);
         session_run(&session);
-        while (ledger_sign_off(thread->ledger, number, &session) == -1)
+        while (ledger_write_exit(thread->ledger, number, &session) == -1)
             continue; /* the main thread gives nothing to one that is busy */
     }
     return NULL;

@@ -138,10 +138,13 @@ static void note_client(const struct server *server, struct child *child,
 struct child *server_exit_recorded(struct server *server, const struct record *record)
 {
     struct child *child = children_find(server->children, record->id);
+    const char *wrong = child == NULL                 ? "is no live child"
+                        : child->exit_recorded        ? "has written its exit record already"
+                        : record->kind != RECORD_EXIT ? "cannot write such a record"
+                                                      : NULL;
 
-    if (child == NULL || child->exit_recorded) {
-        log_error("ignored a record on the ledger for %lld, which is %s", (long long)record->id,
-                  child == NULL ? "no live child" : "signed off already");
+    if (wrong != NULL) {
+        log_error("ignored a record on the ledger for %lld, which %s", (long long)record->id, wrong);
         return NULL;
     }
     child->exit_recorded = true;

@@ -52,7 +52,7 @@ struct statistics {
     unsigned long long accepted, ended, refused;
     unsigned long long deferred;     /* accepted only after they had found the gate closed ... */
     unsigned long long deferred_cap; /* ... by max_connections; the others by a failure */
-    unsigned long long in, out;  /* bytes, of children that signed off */
+    unsigned long long in, out;  /* bytes, of exit records */
     size_t peak;                 /* most live at once */
 };
 
@@ -175,7 +175,8 @@ void server_start_failed(struct server *server, const char *what);
  * pass, the server stops. */
 void server_accept_failed(struct server *server);
 
-/* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
+/* Takes in what an exit record says of a child, once and as far as it can be true. Returns the
+ * child, or NULL where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */

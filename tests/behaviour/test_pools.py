@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from harness import (AS_OURSELVES, Client, children, dead, descriptors, eventually,
-                     process, program, threads)
+                     process, program, source_number, threads)
 
 threads_kept = pytest.mark.only('threadpoolecho')
 children_kept = pytest.mark.only('preforkecho')
-SPARE_LEAST, SPARE_MOST = 4, 16  # examples/variants/parts/pool.c: idle children
+# Idle children of a pool.
+SPARE_LEAST, SPARE_MOST = (source_number('examples/variants/parts/pool.h', f'POOL_SPARE_{name}')
+                           for name in ('LEAST', 'MOST'))
 VERDICTS = signal.SIGRTMIN, signal.SIGRTMIN + 1  # examples/variants/parts/pool.h: what a parent decides
 
 
@@ -47,8 +49,8 @@ def served(srv, count):
 
 @pytest.mark.only('threadecho', 'threadpoolecho')
 def test_a_stop_of_more_threads_than_the_ledger_holds(server):
-    """Catches threads that give up signing off on a full ledger: nobody sweeps for them, so the
-    server never ends. 64 KiB hold some 740 records, and all clients end at once."""
+    """Catches threads that give up writing their exit record to a full ledger: nobody sweeps for
+    them, so the server never ends. 64 KiB hold some 600 records, and all clients end at once."""
     srv = server('-q', '-c', '1500', '-t', '0', verbose=None)
     clients = served(srv, 1200)
     srv.send_signal(signal.SIGTERM)

@@ -10,10 +10,11 @@ import time
 import pytest
 
 from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, in_time, open_ledger,
-                     process, program, run, with_processes)
+                     process, program, run, source_number, with_processes)
 
 LEAVING_MAX = 256  # src/fork/serve_fork.c: what signed off is kept on a list of as many
-LEDGER_JUNK_MAX = 65536  # src/server/ledger.h: after as much the parent reads no further, and sweeps
+# After so many bytes that are no record the parent reads no further, and sweeps.
+LEDGER_JUNK_MAX = source_number('src/server/ledger.h', 'LEDGER_JUNK_MAX')
 
 
 def no_child(srv):

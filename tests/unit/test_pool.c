@@ -10,8 +10,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#define SPARE_LEAST 4 /* as pool.c has it */
-
 static const struct serve_model model = {.children_accept = true, .before_close = pool_recall};
 static struct options options;
 static struct daemon starter = {-1, -1};
@@ -109,7 +107,7 @@ static void put(pid_t pid, struct record record)
 static void arrive(pid_t pid, const char *address)
 {
     struct peer peer = peer_at(address, 4242);
-    struct record record = {.ending = POOL_ARRIVED};
+    struct record record = {.kind = RECORD_ARRIVAL};
 
     ledger_put_client(&record, &peer);
     put(pid, record);
@@ -155,12 +153,12 @@ START_TEST(some_are_idle_up_to_the_bound)
     open_pool(8);
     for (; pool_wants(pool, server); count++)
         pids[count] = add_member();
-    ck_assert_uint_eq(count, SPARE_LEAST);
+    ck_assert_uint_eq(count, POOL_SPARE_LEAST);
     for (size_t busy = 0; busy < 8; busy++) {
         arrive(pids[busy], "192.0.2.1");
         for (; pool_wants(pool, server); count++)
             pids[count] = add_member();
-        ck_assert_uint_eq(count, busy + 1 + SPARE_LEAST < 8 ? busy + 1 + SPARE_LEAST : 8);
+        ck_assert_uint_eq(count, busy + 1 + POOL_SPARE_LEAST < 8 ? busy + 1 + POOL_SPARE_LEAST : 8);
     }
     ck_assert_uint_eq(pool_members(pool), 8);
     write_exit(pids[0]);
@@ -197,7 +195,7 @@ START_TEST(reports_that_nobody_waits_for_wait)
 
     open_pool(8);
     pid = add_member();
-    for (size_t i = 0; i < SPARE_LEAST; i++) {
+    for (size_t i = 0; i < POOL_SPARE_LEAST; i++) {
         ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
         add_member();
     }
@@ -277,12 +275,13 @@ END_TEST
 /* Catches a link-local client whose zone is lost: it would be another's. */
 START_TEST(a_client_keeps_its_zone)
 {
-    struct record record = {.ending = POOL_ARRIVED, .in = 7};
+    struct record record = {.kind = RECORD_ARRIVAL};
     struct peer peer = peer_at("fe80::1", 1);
     pid_t pid;
 
     open_pool(2);
     pid = add_member();
+    peer.name.v6.sin6_scope_id = 7;
     ledger_put_client(&record, &peer);
     put(pid, record);
     ck_assert_uint_eq(children_oldest(server->children)->peer.name.v6.sin6_scope_id, 7);
@@ -312,7 +311,7 @@ END_TEST
  * uncounted, or to crash. */
 START_TEST(reports_that_cannot_be_are_ignored)
 {
-    struct record nobody = {.ending = POOL_ARRIVED, .family = 4711};
+    struct record nobody = {.kind = RECORD_ARRIVAL, .family = 4711};
     pid_t pid;
 
     open_pool(4);
@@ -328,7 +327,7 @@ START_TEST(reports_that_cannot_be_are_ignored)
     put(pid, (struct record){.ending = INT64_MIN});
     ck_assert_uint_eq(server->statistics.ended, 1);
     ck_assert_int_eq(write(pool->ledger.write_end, "junk", 4), 4);
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = INT64_MAX});
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = INT64_MAX});
     expect_said("4 bytes on the ledger");
     ck_assert_int_eq(server->phase, SERVER_SERVING);
     close_pool();
@@ -343,14 +342,14 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
 
     open_pool(4);
     pid = add_member();
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = EMFILE});
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = EMFILE});
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     expect_said("accept failed: ");
     ck_assert_uint_eq(server->failures, 2);
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
     ck_assert(!server->failed); /* all our listeners listen */
     server->listeners.all[server->listeners.count++].descriptor = open("/dev/null", O_RDONLY);
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
     ck_assert(server->failed);
     expect_said("; stopping");
     ck_assert_int_eq(await_end(pid), POOL_LEAVE);

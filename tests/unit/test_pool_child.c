@@ -98,7 +98,7 @@ static void expect_arrival(pid_t pid)
     struct record record = await_report();
 
     ck_assert_int_eq(record.id, pid);
-    ck_assert_int_eq(record.ending, POOL_ARRIVED);
+    ck_assert_int_eq((int)record.kind, RECORD_ARRIVAL);
     ck_assert_uint_eq(record.family, AF_INET);
 }
 

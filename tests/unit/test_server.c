@@ -215,7 +215,8 @@ START_TEST(a_record_for_nobody_is_ignored_and_said)
 }
 END_TEST
 
-/* Catches a child that signs off again, for itself or for one that has, and changes the count. */
+/* Catches a child that writes a second exit record, for itself or for another, and changes the
+ * count. */
 START_TEST(a_second_record_is_ignored_and_said)
 {
     struct server *server = new_server(2);
@@ -225,7 +226,7 @@ START_TEST(a_second_record_is_ignored_and_said)
 
     ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
     ck_assert_ptr_null(server_exit_recorded(server, &again));
-    expect_said_once("ignored a record on the ledger for 7, which is signed off already");
+    expect_said_once("ignored a record on the ledger for 7, which has written its exit record already");
     server_ended(server, child, 0);
     expect_said_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
     expect_said_once("how=idle live=0");
@@ -234,7 +235,24 @@ START_TEST(a_second_record_is_ignored_and_said)
 }
 END_TEST
 
-/* Catches numbers of a subverted child that lead beyond a table of words. */
+/* Catches a record of another kind that is taken for an exit record: a child that serves would be
+ * counted no more. */
+START_TEST(a_record_of_another_kind_is_no_exit)
+{
+    static const uint64_t kinds[] = {RECORD_ARRIVAL, RECORD_ACCEPT_FAILED, 3, UINT64_MAX};
+    struct server *server = new_server(1);
+    struct child *child = served(server, 7, "192.0.2.1");
+
+    for (size_t i = 0; i < SUITE_LENGTH(kinds); i++) {
+        struct record record = {.kind = kinds[i], .id = 7};
+        ck_assert_ptr_null(server_exit_recorded(server, &record));
+    }
+    ck_assert(!child->exit_recorded);
+    ck_assert_int_eq(said("for 7, which cannot write such a record"), (int)SUITE_LENGTH(kinds));
+}
+END_TEST
+
+/* Catches numbers of a compromised child that lead beyond a table of words. */
 START_TEST(endings_that_there_are_not_are_errors)
 {
     static const int64_t wrong[] = {-1, SESSION_ENDINGS, INT64_MAX, INT64_MIN,
@@ -968,7 +986,7 @@ START_TEST(an_upgrade_is_begun_once_for_each_request)
 END_TEST
 
 SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_said,
-      a_second_record_is_ignored_and_said, endings_that_there_are_not_are_errors,
+      a_second_record_is_ignored_and_said, a_record_of_another_kind_is_no_exit, endings_that_there_are_not_are_errors,
       only_a_proxy_names_a_client, a_killed_child_is_told_as_such,
       a_stop_is_told_where_a_start_was, a_denied_client_is_refused_and_closed,
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,

@@ -419,7 +419,7 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     before = open_descriptors();
     write_state();
     (void)read_text(state);
-    (void)read_text("takeover 2 forkecho\nchild\n");
+    (void)read_text("takeover 3 forkecho\nchild\n");
     ck_assert_int_eq(takeover_write(closed, server, &ledger), -1);
     ck_assert_int_eq(takeover_write(readable, server, &ledger), -1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -546,8 +546,8 @@ START_TEST(another_format_or_program_is_refused)
 {
     set_up();
     write_state();
-    expect_refusal(replaced("takeover 2 ", "takeover 1 "), "another format");
-    expect_refusal(replaced("takeover 2 ", "takeover 22 "), "format 22");
+    expect_refusal(replaced("takeover 3 ", "takeover 2 "), "another format");
+    expect_refusal(replaced("takeover 3 ", "takeover 33 "), "format 33");
     expect_refusal(replaced(" forkecho\n", " threadecho\n"), "another program");
     expect_refusal(replaced(" forkecho\n", " forkecho \n"), "more in the first line");
     expect_refusal("", "nothing at all");

@@ -13,13 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Idle children that there are at least: who comes finds one that waits in accept, while the
- * parent, which has heard of others, starts the next. */
-#define SPARE_LEAST 4
-
-/* Idle children that are kept. Those beyond are let go slowly, a tenth of them at a time: the
- * next burst is likely to be like the last one. */
-#define SPARE_MOST 16
+/* Surplus idle children are let go slowly, a tenth of them at a time: the next burst is likely to
+ * be like the last one. */
 #define SHRINK_PERIOD 1.0 /* seconds */
 #define SHRINK_SHARE 10
 
@@ -118,7 +113,7 @@ bool pool_wants(const struct pool *pool, const struct server *server)
 {
     return server->phase == SERVER_SERVING &&
            children_live(pool->members) < server->options->max_connections &&
-           spare(pool, server) < (pool->at_limit ? 1 : SPARE_LEAST) &&
+           spare(pool, server) < (pool->at_limit ? 1 : POOL_SPARE_LEAST) &&
            clock_seconds() >= pool->starts_at;
 }
 
@@ -154,7 +149,7 @@ int pool_listens_to(const struct pool *pool)
 static void plan_nap(struct pool *pool, const struct server *server, bool has_read)
 {
     bool needed = server->options->max_per_source > 0 || server->phase != SERVER_SERVING ||
-                  spare(pool, server) < SPARE_LEAST;
+                  spare(pool, server) < POOL_SPARE_LEAST;
     double now = clock_seconds();
 
     if (has_read && !needed)
@@ -187,12 +182,12 @@ static void shrink(struct pool *pool, const struct server *server)
     size_t idle = spare(pool, server);
     double now = clock_seconds();
 
-    if (idle <= SPARE_MOST || server->phase != SERVER_SERVING) {
+    if (idle <= POOL_SPARE_MOST || server->phase != SERVER_SERVING) {
         pool->shrinks_at = 0;
         return;
     }
     if (pool->shrinks_at > 0 && now >= pool->shrinks_at)
-        let_go(pool, server, (idle - SPARE_MOST + SHRINK_SHARE - 1) / SHRINK_SHARE);
+        let_go(pool, server, (idle - POOL_SPARE_MOST + SHRINK_SHARE - 1) / SHRINK_SHARE);
     else if (pool->shrinks_at > 0)
         return;
     pool->shrinks_at = now + SHRINK_PERIOD;
@@ -217,8 +212,6 @@ static void heed_arrival(const struct record *record, struct server *server)
         earlier->ending = SESSION_ERROR;
         server_ended(server, earlier, 0);
     }
-    if (client.peer.name.any.sa_family == AF_INET6)
-        client.peer.name.v6.sin6_scope_id = (uint32_t)record->in;
     may_come = server_admit(server, &client);
     if (may_come)
         server_began(server, record->id, &client);
@@ -233,10 +226,10 @@ static void heed_report(struct pool *pool, struct server *server, const struct r
     if (children_find(pool->members, record->id) == NULL) {
         log_error("ignored a record on the ledger for %lld, which is no child",
                   (long long)record->id);
-    } else if (record->ending == POOL_ARRIVED) {
+    } else if (record->kind == RECORD_ARRIVAL) {
         heed_arrival(record, server);
-    } else if (record->ending == POOL_CANNOT) {
-        errno = record->problem > 0 && record->problem < INT16_MAX ? (int)record->problem : EIO;
+    } else if (record->kind == RECORD_ACCEPT_FAILED) {
+        errno = record->error > 0 && record->error < INT16_MAX ? (int)record->error : EIO;
         server_accept_failed(server);
     } else if ((child = server_exit_recorded(server, record)) != NULL) {
         server_ended(server, child, 0);

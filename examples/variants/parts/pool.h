@@ -6,13 +6,13 @@
  * max_connections, which so bounds the clients as well, since a child has one at a time. A
  * child accepts, serves, and accepts again; pool_child.h has its side.
  *
- * What a child does the parent hears on the ledger (ledger.h), one atomic record for each of:
+ * A child reports to the parent on the ledger (ledger.h), by one atomic record for each of:
  *
- *   arrived      It has accepted a client: the parent admits it, and registers or refuses it
- *                (server.h), so counts, caps and lines are those of every other server.
- *   signed off   The client has ended; the child is idle again.
- *   cannot       Its accept fails, in a way that persists: one episode for the parent, while
- *                the child tries again after a pause of its own.
+ *   RECORD_ARRIVAL        It has accepted a client: the parent admits it, and registers or refuses
+ *                         it (server.h), so counts, caps and lines are those of every other server.
+ *   RECORD_EXIT           The client has ended; the child is idle again.
+ *   RECORD_ACCEPT_FAILED  Its accept fails, in a way that persists: one episode for the parent,
+ *                         while the child tries again after a pause of its own.
  *
  * What the parent asks of a child it says by a signal:
  *
@@ -64,11 +64,10 @@
 #define POOL_REFUSE SIGALRM
 #endif
 
-/* What a record says that is no sign-off; in the place of its ending. */
-enum pool_report {
-    POOL_ARRIVED = SESSION_ENDINGS, /* a client: as ledger_put_client has it, its zone in `in` */
-    POOL_CANNOT                     /* accept has failed: errno in `problem` */
-};
+/* Idle children that there are at least: a client that comes finds one that waits in accept, while
+ * the parent, which has heard of others, starts the next. And at most: the surplus is let go. */
+#define POOL_SPARE_LEAST 4
+#define POOL_SPARE_MOST 16
 
 struct pool {
     struct ledger ledger;

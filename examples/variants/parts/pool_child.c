@@ -172,14 +172,12 @@ static void forget_verdicts(void)
 /* Says whom it has accepted. Returns whether that client may come in. */
 static bool may_come(const struct pool_child *child, const struct client *client)
 {
-    struct record arrival = {.ending = POOL_ARRIVED};
+    struct record arrival = {.kind = RECORD_ARRIVAL};
     bool asks = pool_asks(child->options, &client->peer);
 
     if (asks)
         forget_verdicts();
     ledger_put_client(&arrival, &client->peer);
-    if (client->peer.name.any.sa_family == AF_INET6)
-        arrival.in = client->peer.name.v6.sin6_scope_id;
     if (!report(child, &arrival)) {
         leave(); /* nobody counts any more: this one, which was let in by the kernel, is the last */
         return access_permits(&child->options->access, &client->peer);
@@ -221,7 +219,7 @@ static struct listener *ready_listener(struct pool_child *child)
 static void heed_failure(struct pool_child *child, int error)
 {
     const struct timespec pause = clock_timespec(ACCEPT_PAUSE);
-    struct record record = {.ending = POOL_CANNOT, .problem = error};
+    struct record record = {.kind = RECORD_ACCEPT_FAILED, .error = error};
 
     if (leaving || !failure_persists(error, &child->retries))
         return;

@@ -75,7 +75,7 @@ static void join_signed_off(struct server *server)
         pthread_join(worker->thread, NULL);
         close(worker->session.descriptor);
         free(worker);
-        server_ended(server, child, child->told);
+        server_ended(server, child, child->stop_signal);
     }
 }
 
@@ -84,7 +84,7 @@ static void stop_thread(struct server *server, struct child *child, int signal)
     const struct worker *worker = child->own;
 
     (void)server;
-    child->told = signal;
+    (void)signal;
     shutdown(worker->session.descriptor, SHUT_RDWR);
 }
 

@@ -53,7 +53,7 @@ static void heed_sign_offs(struct server *server)
         if (worker == NULL)
             continue;
         close(worker->client.descriptor);
-        server_ended(server, child, child->told);
+        server_ended(server, child, child->stop_signal);
         worker->next = idle;
         idle = worker;
     }
@@ -64,7 +64,7 @@ static void stop_thread(struct server *server, struct child *child, int signal)
     const struct worker *worker = child->own;
 
     (void)server;
-    child->told = signal;
+    (void)signal;
     shutdown(worker->client.descriptor, SHUT_RDWR);
 }
 

@@ -99,6 +99,7 @@ static void heed_hangup(struct server *server)
 
 static void stop_child(struct server *server, struct child *child, int signal)
 {
+    child->stop_signal = signal;
     if (server->model->stop_child != NULL)
         server->model->stop_child(server, child, signal);
     else

@@ -32,7 +32,7 @@ static void put_child(FILE *file, const struct child *child)
 {
     fprintf(file, "child %lld %.9f %d %d %d %llu %llu %d", (long long)child->id, child->since,
             child->exit_recorded, child->ending, child->problem, (unsigned long long)child->in,
-            (unsigned long long)child->out, child->told);
+            (unsigned long long)child->out, child->stop_signal);
     put_bytes(file, &child->peer, sizeof child->peer);
     put_bytes(file, &child->client, sizeof child->client);
     putc('\n', file);

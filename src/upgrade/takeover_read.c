@@ -223,7 +223,7 @@ static void read_child(struct words *words, struct server *server)
     read.problem = (int)take_number(words, INT_MIN, INT_MAX);
     read.in = take_count(words);
     read.out = take_count(words);
-    read.told = (int)take_number(words, 0, INT_MAX);
+    read.stop_signal = (int)take_number(words, 0, INT_MAX);
     take_peer(words, &read.peer, false);
     take_peer(words, &read.client, true);
     child = words->spoiled ? NULL : children_add(server->children, read.id, &read.peer, read.since);
@@ -238,7 +238,7 @@ static void read_child(struct words *words, struct server *server)
     child->problem = read.problem;
     child->in = read.in;
     child->out = read.out;
-    child->told = read.told;
+    child->stop_signal = read.stop_signal;
     child->client = read.client;
 }
 

@@ -69,7 +69,7 @@ static void give_children(void)
         child->problem = (int)i + 1;
         child->in = UINT64_MAX - i;
         child->out = UINT64_C(1) << (32 + i);
-        child->told = i == 2 ? SIGTERM : 0;
+        child->stop_signal = i == 2 ? SIGTERM : 0;
         if (i == 1)
             child->client = peer_at("2001:db8:7::7", 7);
         if (i == 3)
@@ -163,7 +163,7 @@ static bool same_child(const struct child *one, const struct child *other)
            same_peer(&one->client, &other->client) && apart < 1e-6 && apart > -1e-6 &&
            one->exit_recorded == other->exit_recorded && one->ending == other->ending &&
            one->problem == other->problem && one->in == other->in && one->out == other->out &&
-           one->told == other->told;
+           one->stop_signal == other->stop_signal;
 }
 
 static const char *children_difference(const struct server *one, const struct server *other)

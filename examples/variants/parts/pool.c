@@ -160,8 +160,8 @@ static void plan_nap(struct pool *pool, const struct server *server, bool has_re
 
 static void tell_to_leave(struct pool *pool, struct child *member)
 {
-    pool->leaving += member->told == 0;
-    member->told = POOL_LEAVE;
+    pool->leaving += member->stop_signal == 0;
+    member->stop_signal = POOL_LEAVE;
     kill((pid_t)member->id, POOL_LEAVE);
 }
 
@@ -171,7 +171,7 @@ static void let_go(struct pool *pool, const struct server *server, size_t count)
     struct child *each = children_oldest(pool->members);
 
     for (; each != NULL && count > 0; each = each->younger)
-        if (each->told == 0 && children_find(server->children, each->id) == NULL) {
+        if (each->stop_signal == 0 && children_find(server->children, each->id) == NULL) {
             tell_to_leave(pool, each);
             count--;
         }
@@ -279,11 +279,11 @@ static void bury(struct pool *pool, struct server *server, struct child *member,
 {
     pid_t pid = (pid_t)member->id;
 
-    if (member->told == 0 && server->phase == SERVER_SERVING &&
+    if (member->stop_signal == 0 && server->phase == SERVER_SERVING &&
         children_find(server->children, pid) == NULL)
         regret_idle(pool, pid, status);
     end_client(server, pid, status);
-    pool->leaving -= member->told != 0;
+    pool->leaving -= member->stop_signal != 0;
     children_remove(pool->members, member);
 }
 

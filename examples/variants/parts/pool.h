@@ -71,8 +71,8 @@
 
 struct pool {
     struct ledger ledger;
-    struct children *members; /* all children of the pool, by pid; `told` to leave or not */
-    size_t leaving;           /* how many were told */
+    struct children *members; /* all children of the pool, by pid */
+    size_t leaving;           /* how many were told to leave */
     int lease_read, lease_write;
     bool at_limit;     /* the last child could not be started */
     double starts_at;  /* none is started before; 0: at any time */

@@ -108,11 +108,11 @@ static struct server *set_up(const struct options *options, struct daemon *start
 /* The service manager and syslogd, by the sockets that an earlier program has left, if it has. */
 static void reach_others(const struct server *server, const struct options *options)
 {
-    if (server->manager > 0)
-        manager_adopt(server->manager);
+    if (server->earlier.manager > 0)
+        manager_adopt(server->earlier.manager);
     else
         manager_connect();
-    log_adopt((enum log_level)options->verbosity, server->syslog);
+    log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
 }
 
 /* The same where an earlier program of this process has done it all. Returns the server with what
@@ -158,7 +158,7 @@ static int run(const struct options *options, int state)
     if (server != NULL)
         server_close(server);
     pidfile_close(&pidfile);
-    return outcome == 0 && !server->failed ? 0 : -1;
+    return outcome == 0 && !server->stop.failed ? 0 : -1;
 }
 
 int main(int argc, char **argv)

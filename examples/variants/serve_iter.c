@@ -41,7 +41,7 @@ static bool wait_for_client(struct server *server, const struct watched *watched
         FD_SET((unsigned)descriptor, &readable);
     if (watched->session.wants == SESSION_WRITE)
         FD_SET((unsigned)descriptor, &writable);
-    server_wait(server, watched_due(watched), &readable, &writable, descriptor + 1);
+    server_wait_for(server, watched_due(watched), &readable, &writable, descriptor + 1);
     return FD_ISSET((unsigned)descriptor, &readable) || FD_ISSET((unsigned)descriptor, &writable);
 }
 
@@ -76,7 +76,7 @@ static int serve(struct server *server)
     if (one_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        server_wait(server, 0, NULL, NULL, 0);
+        server_wait(server, 0);
         server_handle_requests(server);
         while (server_accept(server, &client))
             serve_client(server, &client);

@@ -299,7 +299,7 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
     reap_leaving(server, reaper);
     /* Where children are being killed, each SIGCHLD may hide one that died unsigned. */
     if ((reaper->reaped == before && !reaper->late_signal) ||
-        server->phase >= SERVER_TERMINATING)
+        server->stop.phase >= SERVER_TERMINATING)
         sweep(server, reaper);
     else
         plan_sweep(reaper, clock_seconds());
@@ -348,8 +348,8 @@ static struct reaper *open_reaper(const struct server *server)
 
     if (reaper == NULL)
         return NULL;
-    if (server->taken_over) {
-        ledger_adopt(&reaper->ledger, server->ledger_read, server->ledger_write);
+    if (server->earlier.any) {
+        ledger_adopt(&reaper->ledger, server->earlier.ledger_read, server->earlier.ledger_write);
         reaper->sweep_at = clock_seconds(); /* whoever ended meanwhile, signed off or not */
         return reaper;
     }
@@ -368,8 +368,7 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
     birth->title = child_title;
     outcome = server_announce(server);
     while (outcome == 0 && (server_running(server) || upgrade_is_on(&reaper->upgrade))) {
-        server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
-                    NULL, 0);
+        server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)));
         turn(server, reaper, birth);
     }
     birth->title = NULL;

@@ -48,7 +48,15 @@ struct listener {
 struct listeners {
     struct listener all[LISTENERS_MAX];
     size_t count;
+    size_t next; /* whose turn it is to be asked for a client, modulo the count */
     bool handed_over; /* by the service manager, who has them open as well */
+};
+
+/* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
+ * it is a child's alone, which has accepted by itself, it is -1. */
+struct client {
+    int descriptor;
+    struct peer peer;
 };
 
 /*

@@ -50,9 +50,9 @@ static void put_server(FILE *file, const struct server *server)
     for (const struct child *each = children_oldest(server->children); each != NULL;
          each = each->younger)
         put_child(file, each);
-    if (server->holding) {
-        fprintf(file, "held %d", server->held.descriptor);
-        put_bytes(file, &server->held.peer, sizeof server->held.peer);
+    if (server->gate.holding) {
+        fprintf(file, "held %d", server->gate.held.descriptor);
+        put_bytes(file, &server->gate.held.peer, sizeof server->gate.held.peer);
         putc('\n', file);
     }
 }
@@ -93,8 +93,8 @@ size_t takeover_descriptors(const struct server *server, const struct ledger *le
         descriptors[count++] = server->listeners.all[i].descriptor;
     descriptors[count++] = ledger->read_end;
     descriptors[count++] = ledger->write_end;
-    if (server->holding)
-        descriptors[count++] = server->held.descriptor;
+    if (server->gate.holding)
+        descriptors[count++] = server->gate.held.descriptor;
     if (server->pidfile->descriptor != -1)
         descriptors[count++] = server->pidfile->descriptor;
     if (manager_descriptor() != -1)

@@ -501,13 +501,13 @@ static void come_while_no_client_can_be_watched(int wait)
         clients[1] = connected();
         send_text(clients[1], "held");
     } else if (wait == 3) {
-        ck_assert(server->holding);
+        ck_assert(server->gate.holding);
         ck_assert_int_lt(refuse_client, 1000);
         refuse_client = 0;
         expect_nothing(clients[1]);
         ck_assert_uint_eq(watched[listener()].wanted, READINESS_NONE);
         close(clients[0]); /* which may free what was missing */
-    } else if (!server->holding) {
+    } else if (!server->gate.holding) {
         expect_text(clients[1], "held");
         ck_assert_uint_eq(server->statistics.accepted, 2);
         close(clients[1]);
@@ -604,7 +604,7 @@ static void stop_with_a_client(int wait)
         clients[1] = listener();
         stop();
     } else if (wait == 3) { /* a drain: he may finish */
-        ck_assert_int_eq(server->phase, SERVER_DRAINING);
+        ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
         ck_assert_uint_eq(watched[clients[1]].wanted, READINESS_NONE);
         ck_assert_uint_eq(server->listeners.count, 0);
         send_text(clients[0], "x");

@@ -50,7 +50,7 @@ static struct client accept_client(struct server *server)
     struct client client;
 
     while (!server_accept(server, &client))
-        server_wait(server, clock_seconds() + 0.01, NULL, NULL, 0);
+        server_wait(server, clock_seconds() + 0.01);
     return client;
 }
 

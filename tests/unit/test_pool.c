@@ -329,7 +329,7 @@ START_TEST(reports_that_cannot_be_are_ignored)
     ck_assert_int_eq(write(pool->ledger.write_end, "junk", 4), 4);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = INT64_MAX});
     expect_said("4 bytes on the ledger");
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     close_pool();
 }
 END_TEST
@@ -345,12 +345,12 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     expect_said("accept failed: ");
-    ck_assert_uint_eq(server->failures, 2);
+    ck_assert_uint_eq(server->gate.failures, 2);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
-    ck_assert(!server->failed); /* all our listeners listen */
+    ck_assert(!server->stop.failed); /* all our listeners listen */
     server->listeners.all[server->listeners.count++].descriptor = open("/dev/null", O_RDONLY);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
-    ck_assert(server->failed);
+    ck_assert(server->stop.failed);
     expect_said("; stopping");
     ck_assert_int_eq(await_end(pid), POOL_LEAVE);
     close_pool();
@@ -476,8 +476,8 @@ START_TEST(an_order_goes_to_busy_and_idle)
     busy = add_member();
     idle = add_member();
     arrive(busy, "192.0.2.1");
-    server->phase = SERVER_KILLING;
-    server->order = SIGKILL;
+    server->stop.phase = SERVER_KILLING;
+    server->stop.signal = SIGKILL;
     pool_heed(pool, server);
     server_handle_requests(server);
     ck_assert_int_eq(await_end(busy), 256 + SIGKILL);

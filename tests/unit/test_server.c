@@ -80,7 +80,7 @@ static bool adds_up(const struct server *server)
     const struct statistics *count = &server->statistics;
 
     return count->accepted == count->ended + count->refused + children_live(server->children) +
-                                  (server->holding ? 1 : 0);
+                                  (server->gate.holding ? 1 : 0);
 }
 
 /* ---- clients ---- */
@@ -137,7 +137,7 @@ static int connected(const struct server *server)
 
 static void wait_for(struct server *server, double seconds)
 {
-    server_wait(server, clock_seconds() + seconds, NULL, NULL, 0);
+    server_wait(server, clock_seconds() + seconds);
 }
 
 /* ---- counting ---- */
@@ -158,7 +158,7 @@ START_TEST(counts_add_up_over_every_life)
     for (int64_t step = 1; step <= 300; step++) {
         unsigned choice = random_below(&state, 10);
         struct child *oldest = children_oldest(server->children);
-        if (choice < 5 && gate_is_open(server, clock_seconds())) {
+        if (choice < 5 && accept_is_open(server, clock_seconds())) {
             struct client client = client_at(addresses[random_below(&state, 4)]);
             if (server_admit(server, &client) && choice > 0) {
                 server_began(server, step, &client);
@@ -175,9 +175,9 @@ START_TEST(counts_add_up_over_every_life)
                 out++;
             }
             server_ended(server, oldest, choice == 6 ? 0 : SIGKILL);
-        } else if (server->holding) {
+        } else if (server->gate.holding) {
             struct client client;
-            server->closed_until = 0;
+            server->gate.closed_until = 0;
             ck_assert(server_accept(server, &client));
             server_began(server, step, &client);
             close(client.descriptor);
@@ -383,7 +383,7 @@ static struct client held(struct server *server)
     ck_assert(server_admit(server, &client));
     errno = EAGAIN;
     server_hold(server, &client, "fork");
-    server->closed_until = clock_seconds() + LATER;
+    server->gate.closed_until = clock_seconds() + LATER;
     return client;
 }
 
@@ -397,15 +397,15 @@ START_TEST(a_held_client_comes_back_when_a_child_has_ended)
 
     ck_assert(adds_up(server));
     ck_assert_int_eq(fcntl(client.descriptor, F_GETFD), FD_CLOEXEC);
-    ck_assert(!gate_is_open(server, clock_seconds()));
+    ck_assert(!accept_is_open(server, clock_seconds()));
     ck_assert(!server_accept(server, &next));
     server_ended(server, child, 0);
-    ck_assert(!gate_is_open(server, clock_seconds())); /* before all others */
+    ck_assert(!accept_is_open(server, clock_seconds())); /* before all others */
     ck_assert(server_accept(server, &next));
     ck_assert_int_eq(next.descriptor, client.descriptor);
     ck_assert(is_open(&next));
     ck_assert_uint_eq(address_port(&next.peer.name.any), 4242);
-    ck_assert(gate_is_open(server, clock_seconds()));
+    ck_assert(accept_is_open(server, clock_seconds()));
     ck_assert(!server_accept(server, &next)); /* once */
     ck_assert_uint_eq(server->statistics.accepted, 2);
 }
@@ -417,10 +417,10 @@ START_TEST(a_held_client_comes_back_after_the_pause)
     struct server *server = new_server(4);
     struct client client = held(server), next;
 
-    server->closed_until = server->failed_last + PAUSE_FIRST;
+    server->gate.closed_until = server->gate.failed_last + GATE_PAUSE_FIRST;
     while (!server_accept(server, &next)) /* the suite's timeout ends it */
         wait_for(server, LATER);
-    ck_assert(clock_seconds() >= server->failed_last + PAUSE_FIRST);
+    ck_assert(clock_seconds() >= server->gate.failed_last + GATE_PAUSE_FIRST);
     ck_assert_int_eq(next.descriptor, client.descriptor);
 }
 END_TEST
@@ -432,11 +432,12 @@ START_TEST(a_held_client_whose_pause_is_over_is_not_slept_over)
     struct server *server = new_server(4);
 
     held(server);
-    server->closed_until = clock_seconds();
-    ck_assert_double_eq(gate_wakes(server, server->closed_until), server->closed_until);
+    server->gate.closed_until = clock_seconds();
+    ck_assert_double_eq(gate_wakes(&server->gate, server->gate.closed_until),
+                        server->gate.closed_until);
     wait_for(server, LATER); /* the suite's timeout ends it */
-    ck_assert(server->holding);
-    server->closed_until = 0; /* a child has ended */
+    ck_assert(server->gate.holding);
+    server->gate.closed_until = 0; /* a child has ended */
     wait_for(server, LATER);
 }
 END_TEST
@@ -451,8 +452,10 @@ START_TEST(pauses_grow_to_a_second)
 
     for (size_t i = 0; i < SUITE_LENGTH(expected); i++) {
         server_hold(server, &client, "fork");
-        ck_assert_double_eq_tol(server->closed_until - server->failed_last, expected[i], 1e-6);
-        ck_assert_double_eq(gate_wakes(server, server->failed_last), server->closed_until);
+        ck_assert_double_eq_tol(server->gate.closed_until - server->gate.failed_last, expected[i],
+                                1e-6);
+        ck_assert_double_eq(gate_wakes(&server->gate, server->gate.failed_last),
+                            server->gate.closed_until);
     }
 }
 END_TEST
@@ -467,7 +470,7 @@ START_TEST(an_episode_of_failures_is_two_lines)
 
     held(server);
     for (int i = 0; i < 4; i++) {
-        server->closed_until = 0;
+        server->gate.closed_until = 0;
         ck_assert(server_accept(server, &next));
         errno = ENOMEM;
         server_hold(server, &next, "fork");
@@ -475,18 +478,18 @@ START_TEST(an_episode_of_failures_is_two_lines)
     snprintf(line, sizeof line, "test: fork failed: %s; ", strerror(EAGAIN));
     expect_said_once(line);
     expect_said_once(" failed: ");
-    gate_settle(server, server->failed_last + LATER);
+    gate_end_episode(&server->gate, server->gate.failed_last + LATER);
     ck_assert_int_eq(said("resume"), 0); /* the client still waits */
-    server->closed_until = 0;
+    server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
-    ck_assert_double_eq(gate_wakes(server, clock_seconds()), server->failed_last + 1);
-    gate_settle(server, server->failed_last + 0.9);
+    ck_assert_double_eq(gate_wakes(&server->gate, clock_seconds()), server->gate.failed_last + 1);
+    gate_end_episode(&server->gate, server->gate.failed_last + 0.9);
     ck_assert_int_eq(said("resume"), 0);
-    gate_settle(server, server->failed_last + 1);
+    gate_end_episode(&server->gate, server->gate.failed_last + 1);
     expect_said_once("resume failures=5 secs=");
-    gate_settle(server, server->failed_last + 2);
+    gate_end_episode(&server->gate, server->gate.failed_last + 2);
     expect_said_once("resume");
-    ck_assert_double_eq(gate_wakes(server, clock_seconds()), 0);
+    ck_assert_double_eq(gate_wakes(&server->gate, clock_seconds()), 0);
     server_hold(server, &next, "fork");
     ck_assert_int_eq(said("test: fork failed: "), 2); /* the next episode */
 }
@@ -502,14 +505,14 @@ START_TEST(a_pause_is_no_recovery)
         errno = EMFILE;
         server_accept_failed(server);
     }
-    ck_assert_double_eq(server->closed_until, server->failed_last + 1);
-    gate_settle(server, server->closed_until);
-    gate_settle(server, server->closed_until + 0.9);
+    ck_assert_double_eq(server->gate.closed_until, server->gate.failed_last + 1);
+    gate_end_episode(&server->gate, server->gate.closed_until);
+    gate_end_episode(&server->gate, server->gate.closed_until + 0.9);
     ck_assert_int_eq(said("resume"), 0);
     errno = EMFILE;
     server_accept_failed(server);
     expect_said_once(" failed: ");
-    gate_settle(server, server->closed_until + 1);
+    gate_end_episode(&server->gate, server->gate.closed_until + 1);
     expect_said_once("resume failures=9 secs=");
 }
 END_TEST
@@ -533,9 +536,9 @@ START_TEST(without_descriptors_accepting_pauses)
     wait_for(server, LATER);
     ck_assert(!server_accept(server, &next));
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0); /* a sanitizer's end needs some */
-    ck_assert(server->closed_until >= server->failed_last + PAUSE_FIRST);
-    ck_assert(!gate_is_open(server, server->failed_last));
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
+    ck_assert(!accept_is_open(server, server->gate.failed_last));
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     ck_assert_uint_eq(server->statistics.accepted, 0);
     snprintf(line, sizeof line, "limits: RLIMIT_NOFILE %d (ulimit -n); clients wait", lowest);
     expect_said_once(line);
@@ -551,8 +554,8 @@ START_TEST(a_defect_of_its_own_stops_it)
     close(server->listeners.all[0].descriptor);
     server->listeners.all[0].ready = true;
     ck_assert(!server_accept(server, &next));
-    ck_assert(server->failed);
-    ck_assert_int_eq(server->phase, SERVER_DRAINING);
+    ck_assert(server->stop.failed);
+    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
     ck_assert(!server_running(server));
     expect_said_once("; stopping");
     expect_said_once("drain why=failure live=0 grace=30");
@@ -572,14 +575,14 @@ START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
     ck_assert_int_eq(said("ulimit"), 0);
     errno = EBADF;
     server_accept_failed(server);
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
-    ck_assert(server->closed_until >= server->failed_last + PAUSE_FIRST);
-    ck_assert_uint_eq(server->failures, 2);
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
+    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
+    ck_assert_uint_eq(server->gate.failures, 2);
     close(server->listeners.all[0].descriptor);
     errno = EBADF;
     server_accept_failed(server);
-    ck_assert_int_eq(server->phase, SERVER_DRAINING);
-    ck_assert(server->failed);
+    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+    ck_assert(server->stop.failed);
     model.children_accept = false;
     errno = EBADF;
     server_accept_failed(server); /* it stops already */
@@ -599,9 +602,9 @@ START_TEST(a_start_that_fails_for_nobody_closes_the_gate)
     server_start_failed(server, "fork");
     snprintf(line, sizeof line, "test: fork failed: %s", strerror(ENOMEM));
     expect_said_once(line);
-    ck_assert(!server->holding);
-    ck_assert(!gate_is_open(server, server->failed_last));
-    ck_assert(gate_is_open(server, server->closed_until));
+    ck_assert(!server->gate.holding);
+    ck_assert(!accept_is_open(server, server->gate.failed_last));
+    ck_assert(accept_is_open(server, server->gate.closed_until));
     ck_assert(adds_up(server));
 }
 END_TEST
@@ -623,7 +626,7 @@ START_TEST(a_full_server_defers)
     ck_assert_uint_eq(server->statistics.deferred, 0);
     connected(server);
     until = clock_seconds() + 0.1;
-    server_wait(server, until, NULL, NULL, 0);
+    server_wait(server, until);
     ck_assert(clock_seconds() >= until);
     ck_assert(!server_accept(server, &second));
     server_ended(server, children_find(server->children, 1), 0);
@@ -652,7 +655,7 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     held(server);
     connected(server);
     wait_for(server, 0.001);
-    server->closed_until = 0;
+    server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
     ck_assert_ptr_nonnull(server_began(server, 1, &next));
     wait_for(server, LATER);
@@ -660,7 +663,7 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     ck_assert_uint_eq(server->statistics.deferred, 1);
     ck_assert_uint_eq(server->statistics.deferred_cap, 0);
     ck_assert_ptr_nonnull(server_began(server, 2, &next));
-    life_status(server, 3);
+    lines_log_status(server, 3);
     expect_said_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
                      "zombies=3 deferred-cap=0 deferred-failure=1 ");
 }
@@ -677,7 +680,7 @@ START_TEST(all_who_have_waited_are_deferred_and_nobody_later)
     connected(server);
     connected(server);
     wait_for(server, 0.001);
-    server->closed_until = 0;
+    server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
     for (int64_t id = 1; id <= 2; id++) {
         ck_assert_ptr_nonnull(server_began(server, id, &next));
@@ -722,18 +725,18 @@ START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
         served(server, 1, "192.0.2.1");
         signalled(server, cases[i].number);
         expect_said_once(cases[i].lines[0]);
-        ck_assert_int_eq(server->phase, SERVER_DRAINING);
-        ck_assert_int_eq(server->order, 0);
+        ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+        ck_assert_int_eq(server->stop.signal, 0);
         ck_assert_uint_eq(server->listeners.count, 0);
         ck_assert_int_eq(fcntl(listener, F_GETFD), -1);
-        ck_assert(!gate_is_open(server, clock_seconds()));
+        ck_assert(!accept_is_open(server, clock_seconds()));
         ck_assert(!server_accept(server, &next));
         ck_assert(server_running(server));
         signalled(server, cases[i].number);
         expect_said_once(cases[i].lines[1]);
-        ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-        ck_assert_int_eq(server->order, SIGTERM);
-        ck_assert(!server->failed);
+        ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+        ck_assert_int_eq(server->stop.signal, SIGTERM);
+        ck_assert(!server->stop.failed);
         capture_end(&errors);
     }
 }
@@ -747,22 +750,22 @@ START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
 
     served(server, 1, "192.0.2.1");
     signalled(server, SIGTERM);
-    due = server->phase_ends;
+    due = server->stop.phase_ends;
     ck_assert(due > clock_seconds() && due <= clock_seconds() + options.grace);
-    stop_settle(server, due - 0.001);
-    ck_assert_int_eq(server->phase, SERVER_DRAINING);
-    stop_settle(server, due);
-    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-    ck_assert_int_eq(server->order, SIGTERM);
-    due = server->phase_ends;
-    ck_assert(due > 0 && due <= clock_seconds() + 1);
-    stop_settle(server, due - 0.001);
-    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-    stop_settle(server, due);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
-    ck_assert_int_eq(server->order, SIGKILL);
-    stop_settle(server, due + LATER);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
+    stop_advance(&server->stop, due - 0.001);
+    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+    stop_advance(&server->stop, due);
+    ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+    ck_assert_int_eq(server->stop.signal, SIGTERM);
+    ck_assert_double_eq_tol(server->stop.phase_ends, due + 1, 1e-6);
+    due = server->stop.phase_ends;
+    stop_advance(&server->stop, due - 0.001);
+    ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+    stop_advance(&server->stop, due);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
+    ck_assert_int_eq(server->stop.signal, SIGKILL);
+    stop_advance(&server->stop, due + LATER);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert(server_running(server)); /* until the child is reaped */
     server_ended(server, children_oldest(server->children), SIGKILL);
     ck_assert(!server_running(server));
@@ -776,14 +779,14 @@ START_TEST(sigquit_kills_at_once_and_once)
 
     served(server, 1, "192.0.2.1");
     signalled(server, SIGQUIT);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
-    ck_assert_int_eq(server->order, SIGKILL);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
+    ck_assert_int_eq(server->stop.signal, SIGKILL);
     ck_assert_uint_eq(server->listeners.count, 0);
-    server->order = 0;
+    server->stop.signal = 0;
     signalled(server, SIGQUIT);
     signalled(server, SIGTERM);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
-    ck_assert_int_eq(server->order, 0);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
+    ck_assert_int_eq(server->stop.signal, 0);
     expect_said_once("drain why=SIGQUIT live=1 grace=0");
     expect_said_once("drain ");
 }
@@ -800,11 +803,11 @@ START_TEST(a_drain_serves_who_is_held_and_terminating_refuses)
         if (terminating)
             signalled(server, SIGTERM);
         else
-            server->closed_until = 0;
+            server->gate.closed_until = 0;
         ck_assert(server_accept(server, &next) == !terminating);
         ck_assert(is_open(&client) == !terminating);
         ck_assert_int_eq(said("refuse from=192.0.2.1:4242 why=stopping"), terminating);
-        ck_assert(!server->holding);
+        ck_assert(!server->gate.holding);
         ck_assert(!server_running(server));
         ck_assert(adds_up(server) == terminating); /* else the client is the model's now */
         capture_end(&errors);
@@ -848,13 +851,13 @@ START_TEST(a_stop_is_not_slept_over)
 
     served(server, 1, "192.0.2.1");
     signalled(server, SIGTERM);
-    server->phase_ends = clock_seconds();
+    server->stop.phase_ends = clock_seconds();
     wait_for(server, LATER); /* the suite's timeout ends it */
-    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-    ck_assert_int_eq(server->order, SIGTERM);
-    server->phase_ends = clock_seconds() + LATER;
+    ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+    ck_assert_int_eq(server->stop.signal, SIGTERM);
+    server->stop.phase_ends = clock_seconds() + LATER;
     wait_for(server, LATER);
-    ck_assert_int_eq(server->order, SIGTERM);
+    ck_assert_int_eq(server->stop.signal, SIGTERM);
 }
 END_TEST
 
@@ -884,7 +887,7 @@ START_TEST(a_stop_goes_to_each_child_once_the_oldest_first)
         served(server, ids[i], "192.0.2.1");
     server_handle_requests(server);
     ck_assert_uint_eq(told_count, 0);
-    server->order = SIGTERM;
+    server->stop.signal = SIGTERM;
     server_handle_requests(server);
     server_handle_requests(server);
     ck_assert_uint_eq(told_count, SUITE_LENGTH(ids));
@@ -906,7 +909,7 @@ START_TEST(a_stop_is_a_signal_to_the_childs_process)
             pause();
     ck_assert_int_ne(pid, -1);
     served(server, pid, "192.0.2.1");
-    server->order = SIGKILL;
+    server->stop.signal = SIGKILL;
     server_handle_requests(server);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -956,7 +959,7 @@ START_TEST(an_upgrade_is_declined_and_nobody_is_cut)
     server_handle_requests(server);
     expect_said_once("cannot upgrade (SIGHUP): test has no time; restart it instead");
     ck_assert_uint_eq(told_count, 0);
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     ck_assert_int_eq(said("drain"), 0);
 }
 END_TEST

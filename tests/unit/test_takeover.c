@@ -90,8 +90,8 @@ static void set_up(void)
     ck_assert_int_eq(ledger_open(&ledger, LEDGER_GIVES_UP), 0);
     give_children();
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    server->holding = true;
-    server->held = (struct client){.descriptor = ends[0], .peer = peer_at("192.0.2.77", 77)};
+    server->gate.holding = true;
+    server->gate.held = (struct client){.descriptor = ends[0], .peer = peer_at("192.0.2.77", 77)};
     server->statistics = (struct statistics){
         .accepted = ULLONG_MAX, .ended = 2, .refused = 3, .deferred = 4, .deferred_cap = 5,
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
@@ -211,15 +211,16 @@ static const char *difference(const struct server *next)
         return "statistics";
     if (apart > 1e-6 || apart < -1e-6)
         return "the start";
-    if (next->manager != manager_descriptor() || next->syslog != log_descriptor())
+    if (next->earlier.manager != manager_descriptor() || next->earlier.syslog != log_descriptor())
         return "a socket to the manager or syslogd";
-    if (next->holding != server->holding ||
-        (next->holding && (next->held.descriptor != server->held.descriptor ||
-                           !same_peer(&next->held.peer, &server->held.peer))))
+    if (next->gate.holding != server->gate.holding ||
+        (next->gate.holding && (next->gate.held.descriptor != server->gate.held.descriptor ||
+                           !same_peer(&next->gate.held.peer, &server->gate.held.peer))))
         return "the client that is held";
-    if (next->ledger_read != ledger.read_end || next->ledger_write != ledger.write_end)
+    if (next->earlier.ledger_read != ledger.read_end ||
+        next->earlier.ledger_write != ledger.write_end)
         return "the ledger";
-    return next->taken_over ? NULL : "that it was taken over";
+    return next->earlier.any ? NULL : "that it was taken over";
 }
 
 /* Does with a server whatever the loop would, so that what it cannot bear is noticed here. */
@@ -240,8 +241,8 @@ static void use(struct server *next)
     for (size_t i = 0; i < next->listeners.count; i++)
         ck_assert(next->listeners.all[i].descriptor > 2 &&
                   next->listeners.all[i].descriptor < FD_SETSIZE);
-    if (next->holding)
-        peer_text(&next->held.peer, text);
+    if (next->gate.holding)
+        peer_text(&next->gate.held.peer, text);
 }
 
 /* ---- changing it ---- */
@@ -352,7 +353,7 @@ START_TEST(a_server_with_nothing_leaves_nothing)
 
     set_up();
     pidfile_close(&pidfile);
-    server->holding = false;
+    server->gate.holding = false;
     while (children_live(server->children) > 0)
         children_remove(server->children, children_oldest(server->children));
     write_state();
@@ -401,7 +402,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
     ck_assert_ptr_nonnull(read_text(state));
     for (size_t i = 0; i < count; i++)
         ck_assert_int_eq(fcntl(descriptors[i], F_GETFD), FD_CLOEXEC);
-    server->holding = false;
+    server->gate.holding = false;
     pidfile_close(&pidfile);
     ck_assert_uint_eq(takeover_descriptors(server, &ledger, descriptors), count - 2);
     tear_down();
@@ -666,7 +667,8 @@ START_TEST(all_other_descriptors_are_what_their_lines_say)
     expect_refusal(with_number("ledger", 2, dup(ledger.read_end)), "a read end to write to");
     expect_refusal(with_number("ledger", 2, ledger.read_end), "the same end twice");
     expect_refusal(with_number("manager", 1, file), "a file that is the manager's");
-    expect_refusal(with_number("syslog", 1, dup(server->held.descriptor)), "a stream to syslogd");
+    expect_refusal(with_number("syslog", 1, dup(server->gate.held.descriptor)),
+                   "a stream to syslogd");
     expect_refusal(with_number("syslog", 1, manager_descriptor()), "one socket for two");
     tear_down();
 }
@@ -740,7 +742,7 @@ START_TEST(a_pidfile_that_cannot_be_taken_over_ends_no_server)
 
     set_up();
     write_state();
-    with_number("pidfile", 1, server->held.descriptor + 1); /* the other end: no file */
+    with_number("pidfile", 1, server->gate.held.descriptor + 1); /* the other end: no file */
     capture_begin(capture, STDERR_FILENO);
     next = read_bytes(changed, strlen(changed), &adopted);
     said = capture_end(capture);

@@ -9,7 +9,7 @@
 
 int one_process_start(struct server *server)
 {
-    server->hear_period = HEAR_PERIOD;
+    server->wait.hear_period = HEAR_PERIOD;
     descriptors_raise_limit();
     signals_without_children();
     return server_announce(server);

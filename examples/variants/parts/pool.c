@@ -111,7 +111,7 @@ static size_t spare(const struct pool *pool, const struct server *server)
 /* At a limit, idle ones are not worth trying again and again. */
 bool pool_wants(const struct pool *pool, const struct server *server)
 {
-    return server->phase == SERVER_SERVING &&
+    return server->stop.phase == SERVER_SERVING &&
            children_live(pool->members) < server->options->max_connections &&
            spare(pool, server) < (pool->at_limit ? 1 : POOL_SPARE_LEAST) &&
            clock_seconds() >= pool->starts_at;
@@ -148,7 +148,7 @@ int pool_listens_to(const struct pool *pool)
  * pool needs it awake. */
 static void plan_nap(struct pool *pool, const struct server *server, bool has_read)
 {
-    bool needed = server->options->max_per_source > 0 || server->phase != SERVER_SERVING ||
+    bool needed = server->options->max_per_source > 0 || server->stop.phase != SERVER_SERVING ||
                   spare(pool, server) < POOL_SPARE_LEAST;
     double now = clock_seconds();
 
@@ -182,7 +182,7 @@ static void shrink(struct pool *pool, const struct server *server)
     size_t idle = spare(pool, server);
     double now = clock_seconds();
 
-    if (idle <= POOL_SPARE_MOST || server->phase != SERVER_SERVING) {
+    if (idle <= POOL_SPARE_MOST || server->stop.phase != SERVER_SERVING) {
         pool->shrinks_at = 0;
         return;
     }
@@ -279,7 +279,7 @@ static void bury(struct pool *pool, struct server *server, struct child *member,
 {
     pid_t pid = (pid_t)member->id;
 
-    if (member->stop_signal == 0 && server->phase == SERVER_SERVING &&
+    if (member->stop_signal == 0 && server->stop.phase == SERVER_SERVING &&
         children_find(server->children, pid) == NULL)
         regret_idle(pool, pid, status);
     end_client(server, pid, status);
@@ -337,11 +337,11 @@ void pool_recall(struct server *server)
  * yet. Those that are known to have one get it by server_handle_requests. */
 static void stop_idle(struct pool *pool, const struct server *server)
 {
-    struct child *each = server->order != 0 ? children_oldest(pool->members) : NULL;
+    struct child *each = server->stop.signal != 0 ? children_oldest(pool->members) : NULL;
 
     for (; each != NULL; each = each->younger)
         if (children_find(server->children, each->id) == NULL)
-            kill((pid_t)each->id, server->order);
+            kill((pid_t)each->id, server->stop.signal);
 }
 
 void pool_heed(struct pool *pool, struct server *server)

@@ -117,7 +117,7 @@ static bool accept_next(struct server *server, struct client *client)
             continue;
         listener->ready = false;
         client->descriptor =
-            listeners_accept(listener, server->options->service.idle, &client->peer);
+            listener_accept(listener, server->options->service.idle, &client->peer);
         if (client->descriptor == -1) {
             if (failure_persists(errno, &server->gate.retries))
                 server_accept_failed(server);

@@ -81,7 +81,7 @@ static void serve_client(struct server *server, const struct client *client, cha
     char from[ADDRESS_TEXT_MAX];
 
     title_set(peer_text(&client->peer, from));
-    listeners_prepare(client->descriptor, &client->peer, server->options->service.idle);
+    listener_prepare(client->descriptor, &client->peer, server->options->service.idle);
     confine_child(true, 0);
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);

@@ -236,7 +236,7 @@ bool pool_child_accept(struct pool_child *child, struct client *client)
         if (listener == NULL)
             continue;
         client->descriptor =
-            listeners_accept(listener, child->options->service.idle, &client->peer);
+            listener_accept(listener, child->options->service.idle, &client->peer);
         if (client->descriptor == -1) {
             heed_failure(child, errno);
             continue;

@@ -117,7 +117,8 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if ((server = server_open(&no_model, options, NULL, NULL)) == NULL || identity_take(&identity) == -1)
+    server = server_open(&no_model, options, NULL, NULL);
+    if (server == NULL || identity_take(&identity) == -1)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

@@ -34,7 +34,7 @@
 
 /* What a record reports. */
 enum record_kind {
-    RECORD_EXIT,         /* a session has ended: in, out, ending, problem, and its client if named */
+    RECORD_EXIT,         /* a session has ended: in, out, ending, problem, a client if named */
     RECORD_ARRIVAL,      /* a child of a pool has accepted a client: its address */
     RECORD_ACCEPT_FAILED /* a child of a pool cannot accept: error */
 };

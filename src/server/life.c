@@ -141,7 +141,8 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
                                                       : NULL;
 
     if (wrong != NULL) {
-        log_error("ignored a record on the ledger for %lld, which %s", (long long)record->id, wrong);
+        log_error("ignored a record on the ledger for %lld, which %s", (long long)record->id,
+                  wrong);
         return NULL;
     }
     child->exit_recorded = true;

@@ -23,8 +23,8 @@ static bool is_local(const struct listener *listener)
     return listener->address.name.any.sa_family == AF_UNIX;
 }
 
-/* What fails is left alone: a connection without its options still echoes. An idle limit of 0 is set
- * as well: a socket that was handed over may still have the limit of an earlier server. */
+/* What fails is left alone: a connection without its options still echoes. An idle limit of 0 is
+ * set as well: a socket that was handed over may still have the limit of an earlier server. */
 static void set_client_options(int descriptor, bool local, double idle)
 {
     int on = 1;

@@ -19,7 +19,7 @@ children_kept = pytest.mark.only('preforkecho')
 # Idle children of a pool.
 SPARE_LEAST, SPARE_MOST = (source_number('examples/variants/parts/pool.h', f'POOL_SPARE_{name}')
                            for name in ('LEAST', 'MOST'))
-VERDICTS = signal.SIGRTMIN, signal.SIGRTMIN + 1  # examples/variants/parts/pool.h: what a parent decides
+REPLIES = signal.SIGRTMIN, signal.SIGRTMIN + 1  # to an arrival: examples/variants/parts/pool_report.h
 
 
 def idle_again(srv):
@@ -326,11 +326,11 @@ def test_children_without_descriptors_wait_and_do_not_spin(server):
 
 @children_kept
 def test_a_source_is_held_to_its_share_by_all_children(server):
-    """Catches a cap that each child keeps for itself, a verdict that reaches the wrong client, and
+    """Catches a cap that each child keeps for itself, a reply that reaches the wrong client, and
     one that a stray signal has given."""
     srv = server('-C', '3', '-X', '127.0.0.3')
     for child in pool(srv):
-        for number in VERDICTS:
+        for number in REPLIES:
             os.kill(child, number)
     clients = served(srv, 3)
     for _ in range(20):
@@ -418,7 +418,7 @@ def test_what_was_blocked_at_the_start_does_not_keep_children(server):
     """Catches children that do not hear that they are to leave, as whoever started the server had
     that signal blocked: they would keep the address."""
     srv = server('-t', '0', before=lambda: signal.pthread_sigmask(
-        signal.SIG_BLOCK, [signal.SIGUSR2, *VERDICTS]))
+        signal.SIG_BLOCK, [signal.SIGUSR2, *REPLIES]))
     idle = eventually(lambda: len(children(srv.pid)) >= SPARE_LEAST and children(srv.pid), 'idle')
     srv.send_signal(signal.SIGTERM)
     assert srv.wait() == 0
@@ -428,9 +428,9 @@ def test_what_was_blocked_at_the_start_does_not_keep_children(server):
 
 @children_kept
 @pytest.mark.skipif(not hasattr(resource, 'RLIMIT_SIGPENDING'), reason='signals have no such limit')
-def test_a_verdict_comes_where_no_signal_can_be_queued(server):
+def test_a_reply_comes_where_no_signal_can_be_queued(server):
     """Catches a child that waits for ever, and its client, as the queue of signals is full: whom a
-    verdict is from is then lost."""
+    reply is from is then lost."""
     srv = server('-C', '1', before=lambda: resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0)))
     with srv.connect() as client, srv.connect() as refused:
         assert client.echo(b'x') == b'x'
@@ -438,7 +438,7 @@ def test_a_verdict_comes_where_no_signal_can_be_queued(server):
 
 
 @children_kept
-def test_a_stray_verdict_is_nobodys_word(server):
+def test_a_stray_reply_is_not_the_parents(server):
     """Catches a child that takes somebody's signal for its parent's: the client would be counted
     for ever, and his source locked out."""
     srv = server('-C', '1')
@@ -446,7 +446,7 @@ def test_a_stray_verdict_is_nobodys_word(server):
     srv.send_signal(signal.SIGSTOP)
     client = srv.connect()
     for each in children(srv.pid):
-        for number in VERDICTS:
+        for number in REPLIES:
             os.kill(each.pid, number)
     srv.send_signal(signal.SIGCONT)
     assert client.echo(b'x') == b'x'

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "parts/pool.h"
+#include "parts/pool_report.h"
 #include "process/log.h"
 #include "process/signals.h"
 #include "server/serve.h"
@@ -51,8 +52,8 @@ static void note_told(int number)
     told = number;
 }
 
-/* Waits for one signal of the pool, closes the lease, and exits with the signal's number. */
-static _Noreturn void pretend(int lease)
+/* Waits for one signal of the pool, closes the hold, and exits with the signal's number. */
+static _Noreturn void pretend(int hold)
 {
     const int numbers[] = {POOL_LEAVE, POOL_ADMIT, POOL_REFUSE};
     struct sigaction action = {.sa_handler = note_told};
@@ -64,14 +65,14 @@ static _Noreturn void pretend(int lease)
         sigaction(numbers[i], &action, NULL);
     while (told == 0)
         sigsuspend(&none);
-    close(lease);
+    close(hold);
     _exit(told);
 }
 
-/* One more member of the pool. It is told nothing before it listens. */
-static pid_t add_member(void)
+/* One more worker of the pool. It is told nothing before it listens. */
+static pid_t add_worker(void)
 {
-    int lease = pool->lease_write;
+    int hold = pool->hold_write;
     sigset_t all, before;
     pid_t pid;
 
@@ -79,14 +80,14 @@ static pid_t add_member(void)
     sigprocmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0)
-        pretend(lease);
+        pretend(hold);
     sigprocmask(SIG_SETMASK, &before, NULL);
     ck_assert_int_ne(pid, -1);
     pool_add(pool, pid);
     return pid;
 }
 
-/* Waits until a member has ended, without reaping it. Returns its exit status, or 256 and the
+/* Waits until a worker has ended, without reaping it. Returns its exit status, or 256 and the
  * signal that ended it. */
 static int await_end(pid_t pid)
 {
@@ -101,7 +102,7 @@ static void put(pid_t pid, struct record record)
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
     pool->listens_at = 0;
-    pool_heed(pool, server);
+    pool_handle(pool, server);
 }
 
 static void arrive(pid_t pid, const char *address)
@@ -123,20 +124,20 @@ static bool adds_up(void)
     const struct statistics *count = &server->statistics;
     size_t live = children_live(server->children);
 
-    return count->accepted == count->ended + count->refused + live && live <= pool_members(pool);
+    return count->accepted == count->ended + count->refused + live && live <= pool_workers(pool);
 }
 
 /* Ends and reaps all. */
 static void close_pool(void)
 {
-    struct child *each = children_oldest(pool->members);
+    struct child *each = children_oldest(pool->workers);
 
     for (; each != NULL; each = each->younger) {
         kill((pid_t)each->id, SIGKILL);
         await_end((pid_t)each->id);
     }
     pool_reap(server);
-    ck_assert_uint_eq(pool_members(pool), 0);
+    ck_assert_uint_eq(pool_workers(pool), 0);
     ck_assert(adds_up());
     pool_close(pool);
 }
@@ -152,15 +153,15 @@ START_TEST(some_are_idle_up_to_the_bound)
 
     open_pool(8);
     for (; pool_wants(pool, server); count++)
-        pids[count] = add_member();
+        pids[count] = add_worker();
     ck_assert_uint_eq(count, POOL_SPARE_LEAST);
     for (size_t busy = 0; busy < 8; busy++) {
         arrive(pids[busy], "192.0.2.1");
         for (; pool_wants(pool, server); count++)
-            pids[count] = add_member();
+            pids[count] = add_worker();
         ck_assert_uint_eq(count, busy + 1 + POOL_SPARE_LEAST < 8 ? busy + 1 + POOL_SPARE_LEAST : 8);
     }
-    ck_assert_uint_eq(pool_members(pool), 8);
+    ck_assert_uint_eq(pool_workers(pool), 8);
     write_exit(pids[0]);
     ck_assert(!pool_wants(pool, server));
     close_pool();
@@ -178,7 +179,7 @@ START_TEST(a_start_that_fails_is_tried_after_a_pause)
     ck_assert_double_gt(pool_due(pool), clock_seconds());
     pool->starts_at = clock_seconds();
     ck_assert(pool_wants(pool, server));
-    add_member();
+    add_worker();
     errno = EAGAIN;
     pool_start_failed(pool, server);
     pool->starts_at = 0;
@@ -194,10 +195,10 @@ START_TEST(reports_that_nobody_waits_for_wait)
     pid_t pid;
 
     open_pool(8);
-    pid = add_member();
+    pid = add_worker();
     for (size_t i = 0; i < POOL_SPARE_LEAST; i++) {
         ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
-        add_member();
+        add_worker();
     }
     arrive(pid, "192.0.2.1");
     ck_assert_int_eq(pool_listens_to(pool), -1);
@@ -205,13 +206,13 @@ START_TEST(reports_that_nobody_waits_for_wait)
     pool->listens_at = clock_seconds() + 100;
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     ck_assert_uint_eq(server->statistics.ended, 0);
     pool->listens_at = clock_seconds();
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     ck_assert_uint_eq(server->statistics.ended, 1);
     pool->listens_at = clock_seconds();
-    pool_heed(pool, server); /* there was nothing more */
+    pool_handle(pool, server); /* there was nothing more */
     ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
     options.max_per_source = 8;
     arrive(pid, "192.0.2.1");
@@ -228,17 +229,17 @@ START_TEST(what_is_surplus_is_let_go_slowly)
 
     open_pool(40);
     for (size_t i = 0; i < 40; i++)
-        pids[i] = add_member();
+        pids[i] = add_worker();
     arrive(pids[0], "192.0.2.1"); /* the oldest: it is busy, and stays */
     ck_assert_double_gt(pool->shrinks_at, clock_seconds());
     pool->shrinks_at = clock_seconds();
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     for (size_t i = 1; i <= 3; i++) /* 39 are idle, 16 are kept: a tenth of 23 */
         gone += await_end(pids[i]) == POOL_LEAVE;
     ck_assert_int_eq(gone, 3);
     ck_assert_uint_eq(pool->leaving, 3);
     pool_reap(server);
-    ck_assert_uint_eq(pool_members(pool), 37);
+    ck_assert_uint_eq(pool_workers(pool), 37);
     ck_assert_uint_eq(pool->leaving, 0);
     ck_assert_double_eq(pool->starts_at, 0); /* no accident */
     close_pool();
@@ -254,8 +255,8 @@ START_TEST(a_client_arrives_and_ends)
     pid_t one, other;
 
     open_pool(8);
-    one = add_member();
-    other = add_member();
+    one = add_worker();
+    other = add_worker();
     arrive(one, "192.0.2.1");
     arrive(other, "2001:db8::1");
     ck_assert_ptr_nonnull(child = children_find(server->children, one));
@@ -280,7 +281,7 @@ START_TEST(a_client_keeps_its_zone)
     pid_t pid;
 
     open_pool(2);
-    pid = add_member();
+    pid = add_worker();
     peer.name.v6.sin6_scope_id = 7;
     ledger_put_client(&record, &peer);
     put(pid, record);
@@ -290,13 +291,13 @@ START_TEST(a_client_keeps_its_zone)
 END_TEST
 
 /* Catches a count that drifts for ever, and a source that is locked out, by one client whose end
- * went unsaid; and a child that then waits for a verdict that never comes. */
+ * went unsaid; and a child that then waits for a reply that never comes. */
 START_TEST(a_child_that_arrives_again_has_lost_its_client)
 {
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(pid, "192.0.2.1");
     arrive(pid, "192.0.2.2");
     ck_assert_uint_eq(server->statistics.accepted, 2);
@@ -315,7 +316,7 @@ START_TEST(reports_that_cannot_be_are_ignored)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(getpid(), "192.0.2.1");
     expect_said("which is no child");
     write_exit(pid);
@@ -341,7 +342,7 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     expect_said("accept failed: ");
@@ -364,8 +365,8 @@ START_TEST(who_asks_is_told)
 
     options.max_per_source = 1;
     open_pool(4);
-    first = add_member();
-    second = add_member();
+    first = add_worker();
+    second = add_worker();
     arrive(first, "192.0.2.1");
     ck_assert_int_eq(await_end(first), POOL_ADMIT);
     arrive(second, "192.0.2.1");
@@ -384,7 +385,7 @@ START_TEST(a_busy_child_that_dies_ends_its_client)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(pid, "192.0.2.1");
     kill(pid, SIGKILL);
     await_end(pid);
@@ -403,7 +404,7 @@ START_TEST(the_last_word_of_a_dead_child_counts)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(pid, "192.0.2.1");
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
@@ -422,7 +423,7 @@ START_TEST(an_idle_child_that_dies_is_replaced_after_a_pause)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     kill(pid, SIGKILL);
     await_end(pid);
     pool_reap(server);
@@ -441,7 +442,7 @@ START_TEST(the_recall_ends_when_all_have_let_go)
 
     open_pool(8);
     for (size_t i = 0; i < 5; i++)
-        pids[i] = add_member();
+        pids[i] = add_worker();
     arrive(pids[0], "192.0.2.1");
     pool_recall(server);
     for (size_t i = 0; i < 5; i++)
@@ -457,7 +458,7 @@ START_TEST(the_recall_does_not_wait_for_ever)
     pid_t pid;
 
     open_pool(8);
-    pid = add_member();
+    pid = add_worker();
     kill(pid, SIGSTOP);
     pool_recall(server);
     ck_assert_double_ge(clock_seconds() - start, 0.9);
@@ -473,12 +474,12 @@ START_TEST(an_order_goes_to_busy_and_idle)
     pid_t busy, idle;
 
     open_pool(8);
-    busy = add_member();
-    idle = add_member();
+    busy = add_worker();
+    idle = add_worker();
     arrive(busy, "192.0.2.1");
     server->stop.phase = SERVER_KILLING;
     server->stop.signal = SIGKILL;
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     server_handle_requests(server);
     ck_assert_int_eq(await_end(busy), 256 + SIGKILL);
     ck_assert_int_eq(await_end(idle), 256 + SIGKILL);
@@ -487,8 +488,8 @@ START_TEST(an_order_goes_to_busy_and_idle)
 END_TEST
 
 SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a_pause,
-      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends,
-      a_client_keeps_its_zone,
+      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly,
+      a_client_arrives_and_ends, a_client_keeps_its_zone,
       reports_that_cannot_be_are_ignored,
       a_child_that_arrives_again_has_lost_its_client, a_child_that_cannot_accept_is_an_episode,
       who_asks_is_told, a_busy_child_that_dies_ends_its_client,

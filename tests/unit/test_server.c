@@ -226,7 +226,7 @@ START_TEST(a_second_record_is_ignored_and_said)
 
     ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
     ck_assert_ptr_null(server_exit_recorded(server, &again));
-    expect_said_once("ignored a record on the ledger for 7, which has written its exit record already");
+    expect_said_once("for 7, which has written its exit record already");
     server_ended(server, child, 0);
     expect_said_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
     expect_said_once("how=idle live=0");
@@ -989,7 +989,8 @@ START_TEST(an_upgrade_is_begun_once_for_each_request)
 END_TEST
 
 SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_said,
-      a_second_record_is_ignored_and_said, a_record_of_another_kind_is_no_exit, endings_that_there_are_not_are_errors,
+      a_second_record_is_ignored_and_said, a_record_of_another_kind_is_no_exit,
+      endings_that_there_are_not_are_errors,
       only_a_proxy_names_a_client, a_killed_child_is_told_as_such,
       a_stop_is_told_where_a_start_was, a_denied_client_is_refused_and_closed,
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,

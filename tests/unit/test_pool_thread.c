@@ -1,7 +1,7 @@
-/* test_worker.c: a thread that serves one client after the other (worker.h). */
+/* test_pool_thread.c: a thread that serves one client after the other (pool_thread.h). */
 #include "suite.h"
 
-#include "parts/worker.h"
+#include "parts/pool_thread.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -22,11 +22,11 @@ static int threads_of_this_process(void)
     return count;
 }
 
-static struct worker *new_worker(void)
+static struct pool_thread *new_worker(void)
 {
-    struct worker *worker = worker_start(&service, ledger.write_end);
+    struct pool_thread *worker = pool_thread_start(&service, ledger.write_end);
 
-    ck_assert_msg(worker != NULL, "worker_start: %s", strerror(errno));
+    ck_assert_msg(worker != NULL, "pool_thread_start: %s", strerror(errno));
     return worker;
 }
 
@@ -36,13 +36,13 @@ static void open_ledger(void)
 }
 
 /* Gives a worker one end of a connection. Returns the other. */
-static int give(struct worker *worker, int64_t number, struct client *client)
+static int give(struct pool_thread *worker, int64_t number, struct client *client)
 {
     int ends[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     *client = (struct client){ends[0], peer_at("local", 0)};
-    worker_give(worker, number, client);
+    pool_thread_give(worker, number, client);
     return ends[1];
 }
 
@@ -71,7 +71,7 @@ static struct record await_record(void)
  * the one before. */
 START_TEST(a_worker_serves_one_client_after_the_other)
 {
-    struct worker *worker;
+    struct pool_thread *worker;
     struct client client;
 
     open_ledger();
@@ -89,7 +89,7 @@ START_TEST(a_worker_serves_one_client_after_the_other)
         ck_assert_int_eq(worker->client.descriptor, client.descriptor);
         close(client.descriptor);
     }
-    worker_end(worker);
+    pool_thread_end(worker);
 }
 END_TEST
 
@@ -97,7 +97,7 @@ END_TEST
 START_TEST(workers_serve_at_the_same_time_each_its_own)
 {
     enum { WORKERS = 20 };
-    struct worker *workers[WORKERS];
+    struct pool_thread *workers[WORKERS];
     struct client clients[WORKERS];
     int ends[WORKERS];
     bool exit_recorded[WORKERS] = {false};
@@ -117,7 +117,7 @@ START_TEST(workers_serve_at_the_same_time_each_its_own)
         ck_assert(!exit_recorded[record.id]);
         exit_recorded[record.id] = true;
         close(clients[record.id].descriptor);
-        worker_end(workers[record.id]);
+        pool_thread_end(workers[record.id]);
     }
 }
 END_TEST
@@ -131,14 +131,14 @@ START_TEST(an_end_loses_neither_client_nor_thread)
     open_ledger();
     before_descriptors = open_descriptors();
     for (int64_t number = 1; number <= 50; number++) {
-        struct worker *worker = new_worker();
+        struct pool_thread *worker = new_worker();
         struct client client;
         int end = give(worker, number, &client);
         close(end);
         ck_assert_int_eq(await_record().id, number);
         close(client.descriptor);
-        worker_end(worker);
-        worker_end(new_worker()); /* one that never had a client */
+        pool_thread_end(worker);
+        pool_thread_end(new_worker()); /* one that never had a client */
     }
     ck_assert_int_eq(open_descriptors(), before_descriptors);
     if (before_threads > 0) /* where there is a /proc; its thread is gone a moment after the join */
@@ -147,5 +147,5 @@ START_TEST(an_end_loses_neither_client_nor_thread)
 }
 END_TEST
 
-SUITE("worker", a_worker_serves_one_client_after_the_other,
+SUITE("pool_thread", a_worker_serves_one_client_after_the_other,
       workers_serve_at_the_same_time_each_its_own, an_end_loses_neither_client_nor_thread)

@@ -1,8 +1,9 @@
-/* test_one_process.c: what servers do alike that have all clients in one process (one_process.h). */
+/* test_single_process.c: what servers do alike that have all clients in one process
+ * (single_process.h). */
 #include "suite.h"
 
 #include "base/clock.h"
-#include "parts/one_process.h"
+#include "parts/single_process.h"
 #include "process/log.h"
 #include "process/signals.h"
 #include "server/serve.h"
@@ -64,7 +65,7 @@ START_TEST(no_number_is_given_twice)
     for (int i = 0; i < CLIENTS; i++) {
         int end = connect_client(server);
         struct client client = accept_client(server);
-        int64_t number = one_process_number(server);
+        int64_t number = single_process_number(server);
         struct child *child;
         ck_assert_int_gt(number, last);
         last = number;
@@ -96,15 +97,15 @@ START_TEST(a_held_client_keeps_its_number)
     connect_client(server);
     connect_client(server);
     client = accept_client(server);
-    number = one_process_number(server);
+    number = single_process_number(server);
     errno = EMFILE;
     server_hold(server, &client, "a test");
     again = accept_client(server);
     ck_assert_int_eq(again.descriptor, client.descriptor);
-    ck_assert_int_eq(one_process_number(server), number);
+    ck_assert_int_eq(single_process_number(server), number);
     ck_assert_ptr_nonnull(server_began(server, number, &again));
     accept_client(server);
-    ck_assert_int_ne(one_process_number(server), number);
+    ck_assert_int_ne(single_process_number(server), number);
 }
 END_TEST
 
@@ -114,7 +115,7 @@ static struct child *begin_client(struct server *server)
 
     connect_client(server);
     client = accept_client(server);
-    return server_began(server, one_process_number(server), &client);
+    return server_began(server, single_process_number(server), &client);
 }
 
 /* Catches a session that is told of another client, or whose bytes or ending are lost. */
@@ -124,7 +125,7 @@ START_TEST(what_signs_off_is_counted_once_and_as_its_own)
     struct child *one = begin_client(server), *other = begin_client(server);
     struct session session = {.peer = one->peer, .ending = SESSION_IDLE, .in = 5, .out = 3};
 
-    one_process_record_exit(server, one, &session);
+    single_process_record_exit(server, one, &session);
     ck_assert(one->exit_recorded);
     ck_assert_uint_eq(one->in, 5);
     ck_assert_uint_eq(one->out, 3);
@@ -133,10 +134,10 @@ START_TEST(what_signs_off_is_counted_once_and_as_its_own)
 
     session.in = 70;
     session.out = 70;
-    one_process_record_exit(server, one, &session); /* a second time: it stays as it was */
+    single_process_record_exit(server, one, &session); /* a second time: it stays as it was */
     ck_assert_uint_eq(one->in, 5);
     session.ending = SESSION_EOF;
-    one_process_record_exit(server, other, &session);
+    single_process_record_exit(server, other, &session);
     ck_assert_int_eq(other->ending, SESSION_EOF);
 
     server_ended(server, one, 0);
@@ -164,7 +165,7 @@ START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     server = open_server();
     capture_begin(&capture, STDERR_FILENO);
-    started = one_process_start(server);
+    started = single_process_start(server);
     capture_end(&capture);
     ck_assert_int_eq(started, 0);
     ck_assert_ptr_nonnull(strstr(capture.text, "start pid="));
@@ -180,6 +181,6 @@ START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
 }
 END_TEST
 
-SUITE("one_process", no_number_is_given_twice, a_held_client_keeps_its_number,
+SUITE("single_process", no_number_is_given_twice, a_held_client_keeps_its_number,
       what_signs_off_is_counted_once_and_as_its_own,
       a_start_raises_the_limit_leaves_no_zombie_and_is_told)

@@ -29,7 +29,7 @@ static void end_session(struct server *server, struct child *child, int signal)
     server_ended(server, child, signal);
 }
 
-/* Waits until the client can go on, is due, or a signal has come. Returns whether he can. */
+/* Waits until the client can go on, is due, or a signal has come. Returns whether it can. */
 static bool wait_for_client(struct server *server, const struct nonblocking *nonblocking)
 {
     int descriptor = nonblocking->session.descriptor;
@@ -45,7 +45,7 @@ static bool wait_for_client(struct server *server, const struct nonblocking *non
     return FD_ISSET((unsigned)descriptor, &readable) || FD_ISSET((unsigned)descriptor, &writable);
 }
 
-/* Serves a client to his end. His first bytes are often there already: no wait before them. */
+/* Serves a client to its end. Its first bytes are often there already: no wait before them. */
 static void serve_client(struct server *server, const struct client *client)
 {
     struct nonblocking *nonblocking =
@@ -59,7 +59,7 @@ static void serve_client(struct server *server, const struct client *client)
     }
     child = server_began(server, single_process_number(server), client);
     child->own = nonblocking;
-    while (children_live(server->children) > 0) { /* a stop may end him, too */
+    while (children_live(server->children) > 0) { /* a stop may end it, too */
         if (nonblocking_step(nonblocking, ready, clock_seconds())) {
             ready = wait_for_client(server, nonblocking);
             server_handle_requests(server);

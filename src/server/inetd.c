@@ -99,7 +99,7 @@ int inetd_serve(const struct options *options)
     struct identity identity;
     struct server *server;
 
-    /* Before anything else can fail: what is said until then may be sent to the client. */
+    /* Before anything else can fail: a message until then may be sent to the client. */
     if (wrong != NULL) {
         log_error("cannot serve standard input (-i): %s", wrong);
         return -1;

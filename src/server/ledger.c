@@ -124,7 +124,7 @@ int ledger_write(int write_end, struct record *record)
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
         if (errno == EPIPE)
-            return -1; /* the parent is gone, and with it whoever would read this */
+            return -1; /* the parent is gone: nobody would read this */
         if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
             clock_sleep(WRITE_PAUSE);
     }

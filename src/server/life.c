@@ -39,7 +39,7 @@ int server_listen(struct server *server)
     return listeners_open(&server->listeners, server->options);
 }
 
-/* On standard output, which then is at an end: it becomes /dev/null, as 0 is (inherited.h). */
+/* On standard output, which is ended by that: it becomes /dev/null, as standard input is. */
 static int print_addresses(const struct server *server)
 {
     const struct listeners *listeners = &server->listeners;
@@ -55,7 +55,7 @@ static int print_addresses(const struct server *server)
     return 0;
 }
 
-/* The first words of a server that was started. */
+/* Returns 0, or -1 (logged). */
 static int announce_start(struct server *server, const char *listen)
 {
     if (print_addresses(server) == -1)
@@ -121,7 +121,8 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
     return child;
 }
 
-/* A child can say anything. Only who is a proxy can have named a client, and only as an address. */
+/* A compromised child can name anybody: a client is believed only of a peer that is a proxy, and
+ * only where it is an address. */
 static void note_client(const struct server *server, struct child *child,
                         const struct record *record)
 {

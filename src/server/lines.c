@@ -17,7 +17,7 @@ void lines_log_refusal(const struct peer *peer, const char *why)
 #define PARTIES_MAX (2 * ADDRESS_TEXT_MAX + 16)
 #define HOW_MAX 96
 
-/* Whom a child served: its peer, or whom that has named as its client. */
+/* Whom a child served: its peer, or the client that this has named, by way of it. */
 static char *parties_text(const struct child *child, char *text)
 {
     char peer[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX];

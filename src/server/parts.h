@@ -21,7 +21,7 @@ void requests_stop_for_failure(struct server *server);
 /* Begins, or hastens, the stop that signals ask for which have come since the last time. */
 void requests_handle_stops(struct server *server);
 
-/* A client has been refused: whom, and why in one word. */
+/* A client has been refused; `why` is one word. */
 void lines_log_refusal(const struct peer *peer, const char *why);
 
 /* A child has ended, by `signal` or (0) by itself, and is still counted as live. */

@@ -51,8 +51,8 @@ struct statistics {
 struct wait_state {
     bool was_closed;      /* the gate was closed at the last wait */
     bool was_full;        /* when it was, there were max_connections */
-    double hear_period;   /* waits that find something ready let signals in so often: seconds */
-    double heard;         /* when signals were let in last: clock.h */
+    double hear_period;   /* waits that do not sleep let signals in once in so many seconds ... */
+    double heard;         /* ... and did so last at this time: clock.h */
     size_t titled_live;   /* how many live children the title tells of */
 };
 

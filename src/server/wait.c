@@ -35,7 +35,7 @@ static void update_title(struct server *server)
     title_set(title);
 }
 
-/* Keeps the service manager informed. Returns when to do so again; 0: no such time. */
+/* Keeps the service manager informed. Returns when to do so next: clock.h; 0: no such time. */
 static double notify_manager(const struct server *server, double now)
 {
     char text[MANAGER_STATUS_MAX];
@@ -75,7 +75,8 @@ static void note_ready(struct server *server, const fd_set *readable)
     }
 }
 
-/* Clients that wait at the very moment the gate opens again have been deferred. */
+/* Clients that wait when the gate has just opened have been deferred, and so is everybody who waits
+ * with them until their listener is found empty. */
 static void note_late(struct server *server, bool just_opened)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {
@@ -110,16 +111,14 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
         gate_pause(&server->gate, "the wait", "");
         clock_sleep(GATE_PAUSE_FIRST);
     }
-    /* A wait that sleeps lets signals in; one that does not may not (signals.h). */
-    if ((found > 0 || waiting->seconds == 0) &&
-        waiting->now - server->wait.heard >= server->wait.hear_period) {
+    /* A wait that has slept to its end has let signals in; any other may not have (signals.h). */
+    if (found == -1 || ((found > 0 || waiting->seconds == 0) &&
+                        waiting->now - server->wait.heard >= server->wait.hear_period)) {
         signals_hear();
         server->wait.heard = waiting->now;
-    } else if (found == -1) {
-        signals_hear();
     }
     note_late(server, waiting->just_opened);
-    now = clock_seconds(); /* ThreadSanitizer runs a handler that came in the wait here */
+    now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
     requests_handle_stops(server);
     gate_end_episode(&server->gate, now);
     stop_advance(&server->stop, now);

@@ -108,7 +108,7 @@ def test_a_stop_ends_idle_threads(server, number):
 
 @threads_kept
 def test_clients_come_and_go_at_once(server):
-    """Catches a wakeup lost between a thread's sign-off and its wait: its next client would
+    """Catches a wakeup lost between a thread's exit record and its wait: its next client would
     wait for ever."""
     srv = server(verbose=None)
     for _ in range(300):
@@ -415,7 +415,7 @@ def test_children_that_come_and_go_are_counted_right(server):
 
 @children_kept
 def test_what_was_blocked_at_the_start_does_not_keep_children(server):
-    """Catches children that do not hear that they are to leave, as whoever started the server had
+    """Catches children that do not hear that they are to leave, as who started the server had
     that signal blocked: they would keep the address."""
     srv = server('-t', '0', before=lambda: signal.pthread_sigmask(
         signal.SIG_BLOCK, [signal.SIGUSR2, *REPLIES]))

@@ -62,7 +62,7 @@ def test_children_are_reaped_without_a_next_client(server):
 @with_processes
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSEGV], ids=['KILL', 'SEGV'])
 def test_a_killed_child_is_swept(server, number):
-    """Catches a slot leaked, or a zombie that stays, when a child dies without signing off."""
+    """Catches a slot leaked, or a zombie that stays, when a child dies without an exit record."""
     def is_swept(seconds):
         srv = server(env=PLAIN_SEGV)
         client, other = served(srv, 2)
@@ -81,7 +81,7 @@ def test_a_killed_child_is_swept(server, number):
 
 @with_processes
 def test_killed_children_are_swept_while_traffic_goes_on(server):
-    """Catches a death that hides behind the others: the SIGCHLD of one that did not sign off
+    """Catches a death that hides behind the others: the SIGCHLD of one that wrote no record
     merges with those of many that did."""
     srv = server()
     victims = served(srv, 3)

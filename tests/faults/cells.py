@@ -161,7 +161,7 @@ RULES = [
     # The fifth and the tenth read may be one that finds the end: all is echoed by then.
     ('serve', 'READ_CLIENT', '*', 'fifth tenth', 'cuts serves'),
     ('serve', 'READ_CLIENT WRITE_CLIENT', '*', '*', 'cuts'),
-    # Where threads sign off their clients are closed once that has been read.
+    # The clients of threads are closed once their exit record has been read.
     ('serve', 'READ_PIPE WRITE_PIPE', '*', 'always', 'serves waits'),
     # The ledger, the log, and what is asked of the kernel in passing: no client notices.
     ('serve', 'READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN', '*', '*', 'serves'),

@@ -202,7 +202,7 @@ def test_a_clock_that_jumps_ends_nobody(faulty, jump):
 
 @forks_only
 def test_a_full_ledger(server):
-    """Catches a child that waits for ever to sign off, and a slot that is lost where it could
+    """Catches a child that waits for ever with its record, and a slot that is lost where it could
     not: the parent is stopped, and its ledger is full."""
     srv = server()
     clients = [srv.connect() for _ in range(5)]
@@ -229,7 +229,7 @@ def test_a_full_ledger(server):
 @forks_only
 def test_a_storm_of_forged_records(server):
     """Catches a slot that another's record frees, or that none can free any more: a child that
-    somebody has subverted signs off for pids that there are not, for other children, for none
+    somebody has compromised writes exit records for pids that there are not, for other children, for none
     but itself twice, writes torn records, and floods the ledger."""
     srv = server()
     chance = random.Random(1)
@@ -272,7 +272,7 @@ def can_choose_pids():
 @pytest.mark.skipif(not can_choose_pids(), reason='needs root, and CONFIG_CHECKPOINT_RESTORE')
 def test_a_pid_comes_again_at_once(server):
     """Catches what is kept about a pid when its process has gone: the next child with that pid
-    would be reaped for it, or taken for signed off. Every second one dies without signing off."""
+    would be reaped for it, or taken for ended. Every second one dies without an exit record."""
     srv = server(kind=NamespacedServer)
     ends = 0
     for number in range(20):

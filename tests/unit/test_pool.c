@@ -34,39 +34,40 @@ static void open_pool(size_t most)
     ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
 }
 
-static void expect_said(const char *what)
+static void expect_logged(const char *what)
 {
     ssize_t size = pread(fileno(errors.file), errors.text, sizeof errors.text - 1, 0);
 
     ck_assert_int_ge(size, 0);
     errors.text[size] = '\0';
-    ck_assert_msg(strstr(errors.text, what) != NULL, "\"%s\" was not said:\n%s", what, errors.text);
+    ck_assert_msg(strstr(errors.text, what) != NULL, "\"%s\" was not logged:\n%s", what,
+                  errors.text);
 }
 
 /* ---- children that only pretend ---- */
 
-static volatile sig_atomic_t told;
+static volatile sig_atomic_t received;
 
-static void note_told(int number)
+static void note_signal(int number)
 {
-    told = number;
+    received = number;
 }
 
-/* Waits for one signal of the pool, closes the hold, and exits with the signal's number. */
+/* Waits for one signal of the pool, closes the hold pipe, and exits with the signal's number. */
 static _Noreturn void pretend(int hold)
 {
     const int numbers[] = {POOL_LEAVE, POOL_ADMIT, POOL_REFUSE};
-    struct sigaction action = {.sa_handler = note_told};
+    struct sigaction action = {.sa_handler = note_signal};
     sigset_t none;
 
     sigemptyset(&none);
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < SUITE_LENGTH(numbers); i++)
         sigaction(numbers[i], &action, NULL);
-    while (told == 0)
+    while (received == 0)
         sigsuspend(&none);
     close(hold);
-    _exit(told);
+    _exit(received);
 }
 
 /* One more worker of the pool. It is told nothing before it listens. */
@@ -174,7 +175,7 @@ START_TEST(a_start_that_fails_is_tried_after_a_pause)
     open_pool(8);
     errno = EAGAIN;
     pool_start_failed(pool, server);
-    expect_said("fork failed: ");
+    expect_logged("fork failed: ");
     ck_assert(!pool_wants(pool, server));
     ck_assert_double_gt(pool_due(pool), clock_seconds());
     pool->starts_at = clock_seconds();
@@ -268,7 +269,7 @@ START_TEST(a_client_arrives_and_ends)
     ck_assert_uint_eq(server->statistics.out, 3);
     arrive(one, "local");
     ck_assert_uint_eq(server->statistics.accepted, 3);
-    expect_said("how=eof");
+    expect_logged("how=eof");
     close_pool();
 }
 END_TEST
@@ -303,12 +304,12 @@ START_TEST(a_child_that_arrives_again_has_lost_its_client)
     ck_assert_uint_eq(server->statistics.accepted, 2);
     ck_assert_uint_eq(server->statistics.ended, 1);
     ck_assert_uint_eq(children_live(server->children), 1);
-    expect_said("from=192.0.2.1:4242 in=- out=- ");
+    expect_logged("from=192.0.2.1:4242 in=- out=- ");
     close_pool();
 }
 END_TEST
 
-/* Catches a parent that a subverted child can move to count what is not, to leave a client
+/* Catches a parent that a compromised child can move to count what is not, to leave a client
  * uncounted, or to crash. */
 START_TEST(reports_that_cannot_be_are_ignored)
 {
@@ -318,18 +319,18 @@ START_TEST(reports_that_cannot_be_are_ignored)
     open_pool(4);
     pid = add_worker();
     arrive(getpid(), "192.0.2.1");
-    expect_said("which is no child");
+    expect_logged("which is no child");
     write_exit(pid);
-    expect_said("no live child");
+    expect_logged("no live child");
     put(pid, nobody);
-    expect_said("who has no address");
+    expect_logged("who has no address");
     ck_assert_uint_eq(server->statistics.accepted, 0);
     arrive(pid, "192.0.2.1");
     put(pid, (struct record){.ending = INT64_MIN});
     ck_assert_uint_eq(server->statistics.ended, 1);
     ck_assert_int_eq(write(pool->ledger.write_end, "junk", 4), 4);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = INT64_MAX});
-    expect_said("4 bytes on the ledger");
+    expect_logged("4 bytes on the ledger");
     ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     close_pool();
 }
@@ -345,14 +346,14 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
     pid = add_worker();
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
-    expect_said("accept failed: ");
+    expect_logged("accept failed: ");
     ck_assert_uint_eq(server->gate.failures, 2);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
     ck_assert(!server->stop.failed); /* all our listeners listen */
     server->listeners.all[server->listeners.count++].descriptor = open("/dev/null", O_RDONLY);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
     ck_assert(server->stop.failed);
-    expect_said("; stopping");
+    expect_logged("; stopping");
     ck_assert_int_eq(await_end(pid), POOL_LEAVE);
     close_pool();
 }
@@ -391,7 +392,7 @@ START_TEST(a_busy_child_that_dies_ends_its_client)
     await_end(pid);
     ck_assert_uint_eq(pool_reap(server), 1);
     ck_assert_uint_eq(server->statistics.ended, 1);
-    expect_said("how=signal-9");
+    expect_logged("how=signal-9");
     ck_assert_double_eq(pool->starts_at, 0);
     close_pool();
 }
@@ -411,8 +412,8 @@ START_TEST(the_last_word_of_a_dead_child_counts)
     kill(pid, SIGKILL);
     await_end(pid);
     pool_reap(server);
-    expect_said("how=reset");
-    expect_said("while it was idle");
+    expect_logged("how=reset");
+    expect_logged("while it was idle");
     close_pool();
 }
 END_TEST
@@ -427,7 +428,7 @@ START_TEST(an_idle_child_that_dies_is_replaced_after_a_pause)
     kill(pid, SIGKILL);
     await_end(pid);
     pool_reap(server);
-    expect_said("while it was idle");
+    expect_logged("while it was idle");
     ck_assert(!pool_wants(pool, server));
     ck_assert_double_gt(pool_due(pool), clock_seconds());
     close_pool();
@@ -462,14 +463,14 @@ START_TEST(the_recall_does_not_wait_for_ever)
     kill(pid, SIGSTOP);
     pool_recall(server);
     ck_assert_double_ge(clock_seconds() - start, 0.9);
-    expect_said("not all children have closed the listeners");
+    expect_logged("not all children have closed the listeners");
     close_pool();
 }
 END_TEST
 
-/* Catches an order that an idle child does not get: it may have a client of which nobody has
+/* Catches a stop that an idle child does not get: it may have a client of which nobody has
  * heard. */
-START_TEST(an_order_goes_to_busy_and_idle)
+START_TEST(a_stop_goes_to_busy_and_idle)
 {
     pid_t busy, idle;
 
@@ -495,4 +496,4 @@ SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a
       who_asks_is_told, a_busy_child_that_dies_ends_its_client,
       the_last_word_of_a_dead_child_counts, an_idle_child_that_dies_is_replaced_after_a_pause,
       the_recall_ends_when_all_have_let_go, the_recall_does_not_wait_for_ever,
-      an_order_goes_to_busy_and_idle)
+      a_stop_goes_to_busy_and_idle)

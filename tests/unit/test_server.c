@@ -53,7 +53,7 @@ static struct server *new_listening_server(size_t most)
 }
 
 /* How many lines of the log have this in them. Does not end the capture. */
-static int said(const char *what)
+static int logged(const char *what)
 {
     ssize_t size = pread(fileno(errors.file), errors.text, sizeof errors.text - 1, 0);
     int lines = 0;
@@ -67,12 +67,12 @@ static int said(const char *what)
     return lines;
 }
 
-/* Asserts that it was said once. A second copy, and none, shows the log. */
-static void expect_said_once(const char *what)
+/* Asserts that it was logged once. A second copy, and none, shows the log. */
+static void expect_logged_once(const char *what)
 {
-    int lines = said(what);
+    int lines = logged(what);
 
-    ck_assert_msg(lines == 1, "\"%s\" was said %d times:\n%s", what, lines, errors.text);
+    ck_assert_msg(lines == 1, "\"%s\" was logged %d times:\n%s", what, lines, errors.text);
 }
 
 static bool adds_up(const struct server *server)
@@ -191,25 +191,25 @@ START_TEST(counts_add_up_over_every_life)
     ck_assert_uint_eq(server->statistics.in, in);
     ck_assert_uint_eq(server->statistics.out, out);
     ck_assert_uint_eq(server->statistics.peak, peak);
-    ck_assert_int_eq(said("end pid="), (int)server->statistics.ended);
-    ck_assert_int_eq(said("refuse from="), (int)server->statistics.refused);
+    ck_assert_int_eq(logged("end pid="), (int)server->statistics.ended);
+    ck_assert_int_eq(logged("refuse from="), (int)server->statistics.refused);
 }
 END_TEST
 
 /* Catches a record that is believed of whoever it names: bytes that nobody has sent. */
-START_TEST(a_record_for_nobody_is_ignored_and_said)
+START_TEST(a_record_for_nobody_is_ignored_and_logged)
 {
     struct server *server = new_server(2);
     struct child *child = served(server, 7, "192.0.2.1");
     struct record record = {.id = 8, .in = 100, .out = 100};
 
     ck_assert_ptr_null(server_exit_recorded(server, &record));
-    expect_said_once("ignored a record on the ledger for 8, which is no live child");
+    expect_logged_once("ignored a record on the ledger for 8, which is no live child");
     ck_assert(!child->exit_recorded);
     server_ended(server, child, SIGSEGV);
     record.id = 7;
     ck_assert_ptr_null(server_exit_recorded(server, &record));
-    expect_said_once("for 7, which is no live child");
+    expect_logged_once("for 7, which is no live child");
     ck_assert_uint_eq(server->statistics.in, 0);
     ck_assert_uint_eq(server->statistics.ended, 1);
 }
@@ -217,7 +217,7 @@ END_TEST
 
 /* Catches a child that writes a second exit record, for itself or for another, and changes the
  * count. */
-START_TEST(a_second_record_is_ignored_and_said)
+START_TEST(a_second_record_is_ignored_and_logged)
 {
     struct server *server = new_server(2);
     struct child *child = served(server, 7, "192.0.2.1");
@@ -226,10 +226,10 @@ START_TEST(a_second_record_is_ignored_and_said)
 
     ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
     ck_assert_ptr_null(server_exit_recorded(server, &again));
-    expect_said_once("for 7, which has written its exit record already");
+    expect_logged_once("for 7, which has written its exit record already");
     server_ended(server, child, 0);
-    expect_said_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
-    expect_said_once("how=idle live=0");
+    expect_logged_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
+    expect_logged_once("how=idle live=0");
     ck_assert_uint_eq(server->statistics.in, 5);
     ck_assert_uint_eq(server->statistics.out, 6);
 }
@@ -248,7 +248,7 @@ START_TEST(a_record_of_another_kind_is_no_exit)
         ck_assert_ptr_null(server_exit_recorded(server, &record));
     }
     ck_assert(!child->exit_recorded);
-    ck_assert_int_eq(said("for 7, which cannot write such a record"), (int)SUITE_LENGTH(kinds));
+    ck_assert_int_eq(logged("for 7, which cannot write such a record"), (int)SUITE_LENGTH(kinds));
 }
 END_TEST
 
@@ -267,7 +267,7 @@ START_TEST(endings_that_there_are_not_are_errors)
         ck_assert(child->problem >= PROXY_RIGHT && child->problem < PROXY_PROBLEMS);
         server_ended(server, child, 0);
     }
-    ck_assert_int_eq(said("how=error"), (int)SUITE_LENGTH(wrong));
+    ck_assert_int_eq(logged("how=error"), (int)SUITE_LENGTH(wrong));
 }
 END_TEST
 
@@ -289,34 +289,34 @@ START_TEST(only_a_proxy_names_a_client)
         ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
         server_ended(server, child, 0);
     }
-    expect_said_once("end pid=1 from=192.0.2.1:4242 in=");
-    expect_said_once("end pid=2 from=198.51.100.9:0 via=10.0.0.1:4242 in=");
+    expect_logged_once("end pid=1 from=192.0.2.1:4242 in=");
+    expect_logged_once("end pid=2 from=198.51.100.9:0 via=10.0.0.1:4242 in=");
 }
 END_TEST
 
-/* Catches a child that a signal has ended told as one that finished, with bytes that it has not
+/* Catches a child that a signal has ended, logged as one that finished, with bytes that no record
  * said. */
-START_TEST(a_killed_child_is_told_as_such)
+START_TEST(a_killed_child_is_logged_as_such)
 {
     struct server *server = new_server(1);
 
     server_ended(server, served(server, 7, "192.0.2.1"), SIGKILL);
-    expect_said_once("in=- out=- ");
-    expect_said_once("how=signal-9 live=0");
+    expect_logged_once("in=- out=- ");
+    expect_logged_once("how=signal-9 live=0");
 }
 END_TEST
 
 /* Catches a stop line of a server that has never started, and one that does not add up. */
-START_TEST(a_stop_is_told_where_a_start_was)
+START_TEST(a_stop_is_logged_where_a_start_was)
 {
     struct server *server = new_server(1);
 
     server_close(server);
-    ck_assert_int_eq(said("stop "), 0);
+    ck_assert_int_eq(logged("stop "), 0);
     server->started = clock_seconds();
     server_ended(server, served(server, 7, "192.0.2.1"), 0);
     server_close(server);
-    expect_said_once("stop accepted=1 ended=1 refused=0 in=0 out=0 secs=");
+    expect_logged_once("stop accepted=1 ended=1 refused=0 in=0 out=0 secs=");
 }
 END_TEST
 
@@ -332,7 +332,7 @@ START_TEST(a_denied_client_is_refused_and_closed)
     server = new_server(1);
     ck_assert(!server_admit(server, &denied));
     ck_assert(!is_open(&denied));
-    expect_said_once("refuse from=10.1.2.3:4242 why=denied");
+    expect_logged_once("refuse from=10.1.2.3:4242 why=denied");
     ck_assert(server_admit(server, &other));
     ck_assert(is_open(&other));
     ck_assert_uint_eq(server->statistics.accepted, 2);
@@ -354,7 +354,7 @@ START_TEST(a_source_has_no_more_than_its_share)
     served(server, 3, "192.0.2.2");
     ck_assert(!server_admit(server, &more));
     ck_assert(!is_open(&more));
-    expect_said_once("refuse from=192.0.2.1:4242 why=max-per-source");
+    expect_logged_once("refuse from=192.0.2.1:4242 why=max-per-source");
     server_ended(server, first, 0);
     ck_assert(server_admit(server, &again));
     ck_assert(is_open(&again));
@@ -476,22 +476,22 @@ START_TEST(an_episode_of_failures_is_two_lines)
         server_hold(server, &next, "fork");
     }
     snprintf(line, sizeof line, "test: fork failed: %s; ", strerror(EAGAIN));
-    expect_said_once(line);
-    expect_said_once(" failed: ");
+    expect_logged_once(line);
+    expect_logged_once(" failed: ");
     gate_end_episode(&server->gate, server->gate.failed_last + LATER);
-    ck_assert_int_eq(said("resume"), 0); /* the client still waits */
+    ck_assert_int_eq(logged("resume"), 0); /* the client still waits */
     server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
     ck_assert_double_eq(gate_wakes(&server->gate, clock_seconds()), server->gate.failed_last + 1);
     gate_end_episode(&server->gate, server->gate.failed_last + 0.9);
-    ck_assert_int_eq(said("resume"), 0);
+    ck_assert_int_eq(logged("resume"), 0);
     gate_end_episode(&server->gate, server->gate.failed_last + 1);
-    expect_said_once("resume failures=5 secs=");
+    expect_logged_once("resume failures=5 secs=");
     gate_end_episode(&server->gate, server->gate.failed_last + 2);
-    expect_said_once("resume");
+    expect_logged_once("resume");
     ck_assert_double_eq(gate_wakes(&server->gate, clock_seconds()), 0);
     server_hold(server, &next, "fork");
-    ck_assert_int_eq(said("test: fork failed: "), 2); /* the next episode */
+    ck_assert_int_eq(logged("test: fork failed: "), 2); /* the next episode */
 }
 END_TEST
 
@@ -508,12 +508,12 @@ START_TEST(a_pause_is_no_recovery)
     ck_assert_double_eq(server->gate.closed_until, server->gate.failed_last + 1);
     gate_end_episode(&server->gate, server->gate.closed_until);
     gate_end_episode(&server->gate, server->gate.closed_until + 0.9);
-    ck_assert_int_eq(said("resume"), 0);
+    ck_assert_int_eq(logged("resume"), 0);
     errno = EMFILE;
     server_accept_failed(server);
-    expect_said_once(" failed: ");
+    expect_logged_once(" failed: ");
     gate_end_episode(&server->gate, server->gate.closed_until + 1);
-    expect_said_once("resume failures=9 secs=");
+    expect_logged_once("resume failures=9 secs=");
 }
 END_TEST
 
@@ -541,7 +541,7 @@ START_TEST(without_descriptors_accepting_pauses)
     ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     ck_assert_uint_eq(server->statistics.accepted, 0);
     snprintf(line, sizeof line, "limits: RLIMIT_NOFILE %d (ulimit -n); clients wait", lowest);
-    expect_said_once(line);
+    expect_logged_once(line);
 }
 END_TEST
 
@@ -557,8 +557,8 @@ START_TEST(a_defect_of_its_own_stops_it)
     ck_assert(server->stop.failed);
     ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
     ck_assert(!server_running(server));
-    expect_said_once("; stopping");
-    expect_said_once("drain why=failure live=0 grace=30");
+    expect_logged_once("; stopping");
+    expect_logged_once("drain why=failure live=0 grace=30");
 }
 END_TEST
 
@@ -571,8 +571,8 @@ START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
     model.children_accept = true;
     errno = EMFILE;
     server_accept_failed(server);
-    expect_said_once("a child's accept failed: ");
-    ck_assert_int_eq(said("ulimit"), 0);
+    expect_logged_once("a child's accept failed: ");
+    ck_assert_int_eq(logged("ulimit"), 0);
     errno = EBADF;
     server_accept_failed(server);
     ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
@@ -586,8 +586,8 @@ START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
     model.children_accept = false;
     errno = EBADF;
     server_accept_failed(server); /* it stops already */
-    expect_said_once("; stopping");
-    expect_said_once("drain ");
+    expect_logged_once("; stopping");
+    expect_logged_once("drain ");
 }
 END_TEST
 
@@ -601,7 +601,7 @@ START_TEST(a_start_that_fails_for_nobody_closes_the_gate)
     errno = ENOMEM;
     server_start_failed(server, "fork");
     snprintf(line, sizeof line, "test: fork failed: %s", strerror(ENOMEM));
-    expect_said_once(line);
+    expect_logged_once(line);
     ck_assert(!server->gate.holding);
     ck_assert(!accept_is_open(server, server->gate.failed_last));
     ck_assert(accept_is_open(server, server->gate.closed_until));
@@ -664,7 +664,7 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     ck_assert_uint_eq(server->statistics.deferred_cap, 0);
     ck_assert_ptr_nonnull(server_began(server, 2, &next));
     lines_log_status(server, 3);
-    expect_said_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
+    expect_logged_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
                      "zombies=3 deferred-cap=0 deferred-failure=1 ");
 }
 END_TEST
@@ -706,9 +706,9 @@ static void signalled(struct server *server, int number)
     wait_for(server, LATER);
 }
 
-/* Catches a drain that still listens, or tells children to end at once, and a second request
- * that is not heard. */
-START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
+/* Catches a drain that still listens, or that ends children at once, and a second request that
+ * is ignored. */
+START_TEST(a_graceful_stop_drains_and_a_second_one_terminates)
 {
     static const struct {
         int number;
@@ -724,7 +724,7 @@ START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
         struct client next;
         served(server, 1, "192.0.2.1");
         signalled(server, cases[i].number);
-        expect_said_once(cases[i].lines[0]);
+        expect_logged_once(cases[i].lines[0]);
         ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
         ck_assert_int_eq(server->stop.signal, 0);
         ck_assert_uint_eq(server->listeners.count, 0);
@@ -733,7 +733,7 @@ START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
         ck_assert(!server_accept(server, &next));
         ck_assert(server_running(server));
         signalled(server, cases[i].number);
-        expect_said_once(cases[i].lines[1]);
+        expect_logged_once(cases[i].lines[1]);
         ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
         ck_assert_int_eq(server->stop.signal, SIGTERM);
         ck_assert(!server->stop.failed);
@@ -772,7 +772,7 @@ START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
 }
 END_TEST
 
-/* Catches SIGQUIT that waits for anything, is told again each time, or is taken back. */
+/* Catches SIGQUIT that waits for anything, is logged again each time, or is taken back. */
 START_TEST(sigquit_kills_at_once_and_once)
 {
     struct server *server = new_listening_server(2);
@@ -787,8 +787,8 @@ START_TEST(sigquit_kills_at_once_and_once)
     signalled(server, SIGTERM);
     ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert_int_eq(server->stop.signal, 0);
-    expect_said_once("drain why=SIGQUIT live=1 grace=0");
-    expect_said_once("drain ");
+    expect_logged_once("drain why=SIGQUIT live=1 grace=0");
+    expect_logged_once("drain ");
 }
 END_TEST
 
@@ -806,7 +806,7 @@ START_TEST(a_drain_serves_who_is_held_and_terminating_refuses)
             server->gate.closed_until = 0;
         ck_assert(server_accept(server, &next) == !terminating);
         ck_assert(is_open(&client) == !terminating);
-        ck_assert_int_eq(said("refuse from=192.0.2.1:4242 why=stopping"), terminating);
+        ck_assert_int_eq(logged("refuse from=192.0.2.1:4242 why=stopping"), terminating);
         ck_assert(!server->gate.holding);
         ck_assert(!server_running(server));
         ck_assert(adds_up(server) == terminating); /* else the client is the model's now */
@@ -843,7 +843,7 @@ START_TEST(a_model_is_told_before_its_listeners_are_closed)
 }
 END_TEST
 
-/* Catches a next phase, or an order that no child has yet, that is slept over: nothing else wakes
+/* Catches a next phase, or a signal that no child has yet, that is slept over: nothing else wakes
  * the server then. */
 START_TEST(a_stop_is_not_slept_over)
 {
@@ -861,38 +861,39 @@ START_TEST(a_stop_is_not_slept_over)
 }
 END_TEST
 
-static int64_t told[8];
-static size_t told_count;
-static int told_signal;
+static int64_t stopped[8];
+static size_t stopped_count;
+static int stopped_by;
 
-static void note_told(struct server *server, struct child *child, int signal)
+static void note_stop(struct server *server, struct child *child, int signal)
 {
-    ck_assert_uint_lt(told_count, SUITE_LENGTH(told));
-    told[told_count++] = child->id;
-    told_signal = signal;
+    ck_assert_uint_lt(stopped_count, SUITE_LENGTH(stopped));
+    stopped[stopped_count++] = child->id;
+    stopped_by = signal;
     if (child->id == 10)
         return;
     server_ended(server, child, signal);
     child->younger = NULL; /* what is removed leads nowhere */
 }
 
-/* Catches a visit that is lost when the child that is told ends, and a signal sent each turn. */
+/* Catches a visit that is lost when the child that is stopped is removed, and a signal sent each
+ * turn. */
 START_TEST(a_stop_goes_to_each_child_once_the_oldest_first)
 {
     static const int64_t ids[] = {30, 10, 20};
     struct server *server = new_server(4);
 
-    model.stop_child = note_told;
+    model.stop_child = note_stop;
     for (size_t i = 0; i < SUITE_LENGTH(ids); i++)
         served(server, ids[i], "192.0.2.1");
     server_handle_requests(server);
-    ck_assert_uint_eq(told_count, 0);
+    ck_assert_uint_eq(stopped_count, 0);
     server->stop.signal = SIGTERM;
     server_handle_requests(server);
     server_handle_requests(server);
-    ck_assert_uint_eq(told_count, SUITE_LENGTH(ids));
-    ck_assert_int_eq(memcmp(told, ids, sizeof ids), 0);
-    ck_assert_int_eq(told_signal, SIGTERM);
+    ck_assert_uint_eq(stopped_count, SUITE_LENGTH(ids));
+    ck_assert_int_eq(memcmp(stopped, ids, sizeof ids), 0);
+    ck_assert_int_eq(stopped_by, SIGTERM);
     ck_assert_uint_eq(children_live(server->children), 1);
 }
 END_TEST
@@ -932,16 +933,16 @@ START_TEST(a_status_is_logged_once_when_it_was_asked_for)
 
     served(server, 1, "192.0.2.1");
     server_handle_requests(server);
-    ck_assert_int_eq(said("status "), 0);
+    ck_assert_int_eq(logged("status "), 0);
     signalled(server, SIGUSR1);
     server_handle_requests(server);
     server_handle_requests(server);
-    expect_said_once("status live=1 ");
-    expect_said_once(" zombies=0 ");
+    expect_logged_once("status live=1 ");
+    expect_logged_once(" zombies=0 ");
     model.reap_all = reap_three;
     signalled(server, SIGUSR1);
     server_handle_requests(server);
-    expect_said_once(" zombies=3 ");
+    expect_logged_once(" zombies=3 ");
 }
 END_TEST
 
@@ -952,15 +953,15 @@ START_TEST(an_upgrade_is_declined_and_nobody_is_cut)
     struct server *server = new_listening_server(4);
 
     model.no_upgrade = "has no time";
-    model.stop_child = note_told;
+    model.stop_child = note_stop;
     served(server, 1, "192.0.2.1");
     signalled(server, SIGHUP);
     server_handle_requests(server);
     server_handle_requests(server);
-    expect_said_once("cannot upgrade (SIGHUP): test has no time; restart it instead");
-    ck_assert_uint_eq(told_count, 0);
+    expect_logged_once("cannot upgrade (SIGHUP): test has no time; restart it instead");
+    ck_assert_uint_eq(stopped_count, 0);
     ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
-    ck_assert_int_eq(said("drain"), 0);
+    ck_assert_int_eq(logged("drain"), 0);
 }
 END_TEST
 
@@ -984,15 +985,15 @@ START_TEST(an_upgrade_is_begun_once_for_each_request)
     server_handle_requests(server);
     server_handle_requests(server);
     ck_assert_int_eq(upgrades, 1);
-    ck_assert_int_eq(said("cannot upgrade"), 0);
+    ck_assert_int_eq(logged("cannot upgrade"), 0);
 }
 END_TEST
 
-SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_said,
-      a_second_record_is_ignored_and_said, a_record_of_another_kind_is_no_exit,
+SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_logged,
+      a_second_record_is_ignored_and_logged, a_record_of_another_kind_is_no_exit,
       endings_that_there_are_not_are_errors,
-      only_a_proxy_names_a_client, a_killed_child_is_told_as_such,
-      a_stop_is_told_where_a_start_was, a_denied_client_is_refused_and_closed,
+      only_a_proxy_names_a_client, a_killed_child_is_logged_as_such,
+      a_stop_is_logged_where_a_start_was, a_denied_client_is_refused_and_closed,
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
       a_held_client_whose_pause_is_over_is_not_slept_over,
@@ -1002,7 +1003,7 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_start_that_fails_for_nobody_closes_the_gate, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
       all_who_have_waited_are_deferred_and_nobody_later,
-      a_polite_signal_drains_and_a_second_one_terminates,
+      a_graceful_stop_drains_and_a_second_one_terminates,
       the_grace_ends_in_terminating_and_that_in_killing, sigquit_kills_at_once_and_once,
       a_drain_serves_who_is_held_and_terminating_refuses,
       a_model_is_told_before_its_listeners_are_closed, a_stop_is_not_slept_over,

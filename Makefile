@@ -186,7 +186,7 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libparts.a $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
-$(BUILD)/unit/test_worker: LINK += -pthread
+$(BUILD)/unit/test_pool_thread: LINK += -pthread
 # What stands before the library is in the place of the library's own.
 $(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readiness_%: \
     $(call object,tests/unit/test_readiness.c src/platform/readiness_%.c) $(BUILD)/libecho.a

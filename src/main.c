@@ -96,7 +96,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
-    server = server_open(options, starter, pidfile);
+    server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || server_listen(server) == -1)
         return NULL;
     if (identity_become(&identity) == -1) {
@@ -110,11 +110,11 @@ static struct server *set_up(const struct options *options, struct daemon *start
 /* The service manager and syslogd, by the sockets that an earlier program has left, if it has. */
 static void reach_others(const struct server *server, const struct options *options)
 {
-    if (server->manager > 0)
-        manager_adopt(server->manager);
+    if (server->earlier.manager > 0)
+        manager_adopt(server->earlier.manager);
     else
         manager_connect();
-    log_adopt((enum log_level)options->verbosity, server->syslog);
+    log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
 }
 
 /* The same where an earlier program of this process has done it all. Returns the server with what
@@ -126,7 +126,7 @@ static struct server *take_over(const struct options *options, int state, struct
 
     manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
-    server = server_open(options, starter, pidfile);
+    server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
@@ -140,7 +140,7 @@ static struct server *take_over(const struct options *options, int state, struct
 /* Whether that could be done, which is all that is asked. Touches nothing. */
 static int test_takeover(const struct options *options, int state)
 {
-    struct server *server = server_open(options, NULL, NULL);
+    struct server *server = server_open(&serve_model, options, NULL, NULL);
 
     if (server == NULL || takeover_read(state, server, NULL, false) == -1)
         return -1;
@@ -160,7 +160,7 @@ static int run(const struct options *options, int state)
     if (server != NULL)
         server_close(server);
     pidfile_close(&pidfile);
-    return outcome == 0 && !server->failed ? 0 : -1;
+    return outcome == 0 && !server->stop.failed ? 0 : -1;
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,7 @@
  * Who had it: the servers of "The Linux Programming Interface", and hickory-dns, which stopped
  *     answering over TCP (hickory-dns#3726).
  * forkecho: src/server/failures.c, a table of errors and what to do about each; server_accept_failed
- *     in src/server/gate.c does it.
+ *     in src/server/accept.c does it.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
  * Why: the loop sleeps in accept, and a child that ends does not wake it.
  * Who had it: Python's ForkingMixIn (cpython#55318), and with it werkzeug's server (werkzeug#810),
  *     where users asked what the <defunct> was that stood beside an idle server.
- * forkecho: SIGCHLD ends its wait, server_wait in src/server/life.c, so it reaps when it is idle, too.
+ * forkecho: SIGCHLD ends its wait, server_wait in src/server/wait.c, so it reaps when it is idle, too.
  */
 #include <arpa/inet.h>
 #include <errno.h>

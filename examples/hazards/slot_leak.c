@@ -10,7 +10,7 @@
  * Who had it: ipsvd, whose count of connections is raised before fork, and BusyBox's tcpsvd,
  *     whose entry of a host stays after a vfork that failed.
  * forkecho: counts a child when there is one, server_began in src/server/life.c, with SIGCHLD blocked
- *     meanwhile; a client that fork failed for waits, server_hold in src/server/gate.c.
+ *     meanwhile; a client that fork failed for waits, server_hold in src/server/accept.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -15,54 +15,54 @@
  *   log     `pid=` is the client's number, as there is no process of its own.
  */
 #include "base/clock.h"
-#include "parts/one_process.h"
-#include "parts/watched.h"
+#include "parts/single_process.h"
+#include "parts/nonblocking.h"
 #include "server/serve.h"
 
 /* The session is done, or `signal` says that it has to be. */
 static void end_session(struct server *server, struct child *child, int signal)
 {
-    struct watched *watched = child->own;
+    struct nonblocking *nonblocking = child->own;
 
-    one_process_signed_off(server, child, &watched->session);
-    watched_close(watched);
+    single_process_record_exit(server, child, &nonblocking->session);
+    nonblocking_close(nonblocking);
     server_ended(server, child, signal);
 }
 
-/* Waits until the client can go on, is due, or a signal has come. Returns whether he can. */
-static bool wait_for_client(struct server *server, const struct watched *watched)
+/* Waits until the client can go on, is due, or a signal has come. Returns whether it can. */
+static bool wait_for_client(struct server *server, const struct nonblocking *nonblocking)
 {
-    int descriptor = watched->session.descriptor;
+    int descriptor = nonblocking->session.descriptor;
     fd_set readable, writable;
 
     FD_ZERO(&readable);
     FD_ZERO(&writable);
-    if (watched->session.wants == SESSION_READ)
+    if (nonblocking->session.wants == SESSION_READ)
         FD_SET((unsigned)descriptor, &readable);
-    if (watched->session.wants == SESSION_WRITE)
+    if (nonblocking->session.wants == SESSION_WRITE)
         FD_SET((unsigned)descriptor, &writable);
-    server_wait(server, watched_due(watched), &readable, &writable, descriptor + 1);
+    server_wait_for(server, nonblocking_due(nonblocking), &readable, &writable, descriptor + 1);
     return FD_ISSET((unsigned)descriptor, &readable) || FD_ISSET((unsigned)descriptor, &writable);
 }
 
-/* Serves a client to his end. His first bytes are often there already: no wait before them. */
+/* Serves a client to its end. Its first bytes are often there already: no wait before them. */
 static void serve_client(struct server *server, const struct client *client)
 {
-    struct watched *watched = watched_open(&server->options->service, client->descriptor,
-                                           &client->peer, clock_seconds());
+    struct nonblocking *nonblocking =
+        nonblocking_open(&server->options->service, client, clock_seconds());
     struct child *child;
     bool ready = true;
 
-    if (watched == NULL) {
+    if (nonblocking == NULL) {
         server_hold(server, client, "malloc");
         return;
     }
-    child = server_began(server, one_process_number(server), client);
-    child->own = watched;
-    while (children_live(server->children) > 0) { /* a stop may end him, too */
-        if (watched_step(watched, ready, clock_seconds())) {
-            ready = wait_for_client(server, watched);
-            one_process_heed(server, end_session);
+    child = server_began(server, single_process_number(server), client);
+    child->own = nonblocking;
+    while (children_live(server->children) > 0) { /* a stop may end it, too */
+        if (nonblocking_step(nonblocking, ready, clock_seconds())) {
+            ready = wait_for_client(server, nonblocking);
+            server_handle_requests(server);
         } else {
             end_session(server, child, 0);
         }
@@ -73,11 +73,11 @@ static int serve(struct server *server)
 {
     struct client client;
 
-    if (one_process_start(server) == -1)
+    if (single_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        server_wait(server, 0, NULL, NULL, 0);
-        one_process_heed(server, end_session);
+        server_wait(server, 0);
+        server_handle_requests(server);
         while (server_accept(server, &client))
             serve_client(server, &client);
     }
@@ -89,5 +89,7 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862): one connection at a time.",
     .capacity = 1,
     .limit = "it serves one after the other",
+    .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
+    .stop_child = end_session,
 };

@@ -9,15 +9,19 @@
  *   wait    poll cannot let signals in while it waits, ppoll can (POSIX.1-2024). Where a
  *           system lacks it, a stop may be heard a tenth of a second late (platform.h).
  *
- * The loop is examples/variants/parts/event_loop.c. This program is linked with src/platform/readiness_poll.c (Makefile),
- * where poll is called.
+ * The loop is parts/event_loop.c. This program is linked with src/platform/readiness_poll.c
+ * (Makefile), where poll is called.
  */
 #include "parts/event_loop.h"
+#include "parts/single_process.h"
 #include "server/serve.h"
 
 const struct serve_model serve_model = {
     .program = "pollecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over poll.",
     .capacity = (size_t)-1,
+    .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
+    .before_close = event_loop_before_close,
+    .stop_child = event_loop_stop_child,
 };

@@ -11,10 +11,11 @@
  *   stop    Ending a session is a call. One crash ends all of them.
  *   log     `pid=` is the client's number, as there is no process of its own.
  *
- * The loop is the same over select, poll and epoll: examples/variants/parts/event_loop.c. This program is linked
+ * The loop is the same over select, poll and epoll: parts/event_loop.c. This program is linked
  * with src/platform/readiness_select.c (Makefile), where select is called.
  */
 #include "parts/event_loop.h"
+#include "parts/single_process.h"
 #include "server/serve.h"
 
 #include <sys/select.h>
@@ -24,5 +25,8 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862): all connections in one loop over select.",
     .capacity = FD_SETSIZE - EVENT_LOOP_RESERVED,
     .limit = "FD_SETSIZE",
+    .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
+    .before_close = event_loop_before_close,
+    .stop_child = event_loop_stop_child,
 };

@@ -4,16 +4,16 @@
  *   start   pthread_create instead of fork: about a quarter of the price, since no mappings
  *           are copied. But all clients share one address space and one descriptor table:
  *           a crash ends them all, and each needs a descriptor of the whole process.
- *   end     A thread signs off on the same ledger, but nothing like SIGCHLD says so: the
- *           ledger is watched beside the listeners, and a thread is joined, not reaped.
+ *   end     A thread writes its exit record to the same ledger, but nothing like SIGCHLD says
+ *           so: the main thread waits for the ledger beside the listeners, and joins the thread.
  *           There is nothing to sweep: a thread cannot die alone.
- *   socket  Closed by the main thread after the join. Were it closed by the session's own,
- *           a shutdown meant for it could hit the next client with the same number.
+ *   socket  Closed by the main thread after the join. If the client's thread closed it, a
+ *           shutdown meant for it could hit the next client with the same descriptor.
  *   stop    No signal ends one thread. Its socket is shut down, so that whatever it waits
  *           for returns.
  *   log     `pid=` is the thread's number, as there is no process of its own.
  */
-#include "parts/one_process.h"
+#include "parts/single_process.h"
 #include "process/log.h"
 #include "server/serve.h"
 
@@ -25,7 +25,7 @@
 
 #define STACK_SIZE (128 * 1024) /* a session needs a few KiB; 10,000 threads share the rest */
 
-struct worker {
+struct client_thread {
     pthread_t thread;
     int64_t number;
     struct session session;
@@ -35,57 +35,57 @@ struct worker {
 static struct ledger ledger; /* all threads write to it; the main one reads */
 static pthread_attr_t small_stack;
 
-static void *live(void *argument)
+static void *run_thread(void *argument)
 {
-    struct worker *worker = argument;
+    struct client_thread *thread = argument;
 
-    session_run(&worker->session);
-    while (ledger_sign_off(ledger.write_end, worker->number, &worker->session) == -1)
-        continue; /* the main thread joins nobody that it has not heard of */
+    session_run(&thread->session);
+    while (ledger_write_exit(ledger.write_end, thread->number, &thread->session) == -1)
+        continue; /* the main thread joins none before it has read that */
     return NULL;
 }
 
 static void begin_thread(struct server *server, const struct client *client)
 {
     const struct service *service = &server->options->service;
-    struct worker *worker = malloc(sizeof *worker + session_buffer_size(service));
+    struct client_thread *thread = malloc(sizeof *thread + session_buffer_size(service));
 
-    if (worker != NULL) {
-        worker->number = one_process_number(server);
-        session_open(&worker->session, service, client->descriptor, &client->peer, worker->buffer);
-        errno = pthread_create(&worker->thread, &small_stack, live, worker);
+    if (thread != NULL) {
+        thread->number = single_process_number(server);
+        session_open(&thread->session, service, client->descriptor, &client->peer, thread->buffer);
+        errno = pthread_create(&thread->thread, &small_stack, run_thread, thread);
     }
-    if (worker == NULL || errno != 0) {
+    if (thread == NULL || errno != 0) {
         server_hold(server, client, "pthread_create");
-        free(worker);
+        free(thread);
         return;
     }
-    server_began(server, one_process_number(server), client)->own = worker;
+    server_began(server, single_process_number(server), client)->own = thread;
 }
 
-static void join_signed_off(struct server *server)
+static void join_ended(struct server *server)
 {
     struct record record;
 
-    while (ledger_take(&ledger, &record)) {
-        struct child *child = server_signed_off(server, &record);
-        struct worker *worker = child != NULL ? child->own : NULL;
-        if (worker == NULL)
+    while (ledger_read(&ledger, &record)) {
+        struct child *child = server_exit_recorded(server, &record);
+        struct client_thread *thread = child != NULL ? child->own : NULL;
+        if (thread == NULL)
             continue;
-        pthread_join(worker->thread, NULL);
-        close(worker->session.descriptor);
-        free(worker);
-        server_ended(server, child, child->told);
+        pthread_join(thread->thread, NULL);
+        close(thread->session.descriptor);
+        free(thread);
+        server_ended(server, child, child->stop_signal);
     }
 }
 
-static void tell_thread(struct server *server, struct child *child, int signal)
+static void stop_thread(struct server *server, struct child *child, int signal)
 {
-    const struct worker *worker = child->own;
+    const struct client_thread *thread = child->own;
 
     (void)server;
-    child->told = signal;
-    shutdown(worker->session.descriptor, SHUT_RDWR);
+    (void)signal;
+    shutdown(thread->session.descriptor, SHUT_RDWR);
 }
 
 static int serve(struct server *server)
@@ -98,12 +98,12 @@ static int serve(struct server *server)
         log_error("cannot open the ledger: %s", strerror(errno));
         return -1;
     }
-    if (one_process_start(server) == -1)
+    if (single_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
         server_wait_beside(server, 0, ledger.read_end);
-        join_signed_off(server);
-        one_process_heed(server, tell_thread);
+        join_ended(server);
+        server_handle_requests(server);
         while (server_accept(server, &client))
             begin_thread(server, &client);
     }
@@ -114,5 +114,7 @@ const struct serve_model serve_model = {
     .program = "threadecho",
     .about = "TCP echo server (RFC 862): one thread for each connection.",
     .capacity = (size_t)-1,
+    .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
+    .stop_child = stop_thread,
 };

@@ -2,22 +2,22 @@
  * serve_threadpool.c: threads that are kept for the next client. What differs from
  * src/fork/serve_fork.c, and why:
  *
- *   start   The main thread accepts and admits, and hands the client to an idle thread
- *           (worker.h); where none is idle it starts one more. So a client costs a wakeup
+ *   start   The main thread accepts and admits, and gives the client to an idle thread
+ *           (pool_thread.h); where none is idle it starts one more. So a client costs a wakeup
  *           in the place of fork or pthread_create, and there are as many threads as there
  *           ever were clients at once, which -c bounds. They stay until the server ends.
- *   end     As in serve_thread.c a thread signs off on the ledger, but it is not joined: from
- *           then on it is idle. Only the main thread reads that, so it knows the idle ones
- *           without a lock. The last to become idle is taken first: its stack and buffer
- *           are the likeliest to be in the processor's caches.
- *   socket  Closed by the main thread after the sign-off. Were it closed by the session's own,
- *           a shutdown meant for it could hit the next client with the same number.
+ *   end     As in serve_thread.c a thread writes an exit record to the ledger, but it is not
+ *           joined: from then on it is idle. Only the main thread reads that, so it knows the
+ *           idle ones without a lock. The last to become idle gets the next client: its stack
+ *           and buffer are the likeliest to be in the processor's caches.
+ *   socket  Closed by the main thread after the exit record. If the client's thread closed it, a
+ *           shutdown meant for it could hit the next client with the same descriptor.
  *   stop    No signal ends one thread. Its socket is shut down, so that whatever it waits for
  *           returns. Once the last client has ended all are idle, and are ended and joined.
  *   log     `pid=` is the client's number: a thread has many clients, one after the other.
  */
-#include "parts/one_process.h"
-#include "parts/worker.h"
+#include "parts/single_process.h"
+#include "parts/pool_thread.h"
 #include "process/log.h"
 #include "server/serve.h"
 
@@ -26,54 +26,54 @@
 #include <unistd.h>
 
 static struct ledger ledger; /* all threads write to it; the main one reads */
-static struct worker *idle;  /* the main thread's, the last one to become idle first */
+static struct pool_thread *idle; /* the main thread's, the last one to become idle first */
 
-static void begin(struct server *server, const struct client *client)
+static void begin_client(struct server *server, const struct client *client)
 {
-    struct worker *worker =
-        idle != NULL ? idle : worker_start(&server->options->service, ledger.write_end);
+    struct pool_thread *thread =
+        idle != NULL ? idle : pool_thread_start(&server->options->service, ledger.write_end);
 
-    if (worker == NULL) {
+    if (thread == NULL) {
         server_hold(server, client, "pthread_create");
         return;
     }
-    if (worker == idle)
-        idle = worker->next;
-    server_began(server, one_process_number(server), client)->own = worker;
-    worker_give(worker, one_process_number(server), client);
+    if (thread == idle)
+        idle = thread->next;
+    server_began(server, single_process_number(server), client)->own = thread;
+    pool_thread_give(thread, single_process_number(server), client);
 }
 
-static void heed_sign_offs(struct server *server)
+static void read_records(struct server *server)
 {
     struct record record;
 
-    while (ledger_take(&ledger, &record)) {
-        struct child *child = server_signed_off(server, &record);
-        struct worker *worker = child != NULL ? child->own : NULL;
-        if (worker == NULL)
+    while (ledger_read(&ledger, &record)) {
+        struct child *child = server_exit_recorded(server, &record);
+        struct pool_thread *thread = child != NULL ? child->own : NULL;
+        if (thread == NULL)
             continue;
-        close(worker->client.descriptor);
-        server_ended(server, child, child->told);
-        worker->next = idle;
-        idle = worker;
+        close(thread->client.descriptor);
+        server_ended(server, child, child->stop_signal);
+        thread->next = idle;
+        idle = thread;
     }
 }
 
-static void tell_thread(struct server *server, struct child *child, int signal)
+static void stop_thread(struct server *server, struct child *child, int signal)
 {
-    const struct worker *worker = child->own;
+    const struct pool_thread *thread = child->own;
 
     (void)server;
-    child->told = signal;
-    shutdown(worker->client.descriptor, SHUT_RDWR);
+    (void)signal;
+    shutdown(thread->client.descriptor, SHUT_RDWR);
 }
 
 /* All threads are idle by then. */
 static void end_all(void)
 {
-    for (struct worker *worker = idle, *next; worker != NULL; worker = next) {
-        next = worker->next;
-        worker_end(worker);
+    for (struct pool_thread *thread = idle, *next; thread != NULL; thread = next) {
+        next = thread->next;
+        pool_thread_end(thread);
     }
 }
 
@@ -85,14 +85,14 @@ static int serve(struct server *server)
         log_error("cannot open the ledger: %s", strerror(errno));
         return -1;
     }
-    if (one_process_start(server) == -1)
+    if (single_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
         server_wait_beside(server, 0, ledger.read_end);
-        heed_sign_offs(server);
-        one_process_heed(server, tell_thread);
+        read_records(server);
+        server_handle_requests(server);
         while (server_accept(server, &client))
-            begin(server, &client);
+            begin_client(server, &client);
     }
     end_all();
     return 0;
@@ -102,5 +102,7 @@ const struct serve_model serve_model = {
     .program = "threadpoolecho",
     .about = "TCP echo server (RFC 862): a thread for each connection, kept for the next one.",
     .capacity = (size_t)-1,
+    .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
+    .stop_child = stop_thread,
 };

@@ -128,7 +128,7 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
      * at once, is not to find it counted. Without, the client waits for nothing. */
     if (!birth->per_source)
         close(client->descriptor);
-    (void)ledger_sign_off(birth->ledger, getpid(), &session);
+    (void)ledger_write_exit(birth->ledger, getpid(), &session);
     _exit((int)session.ending);
 }
 
@@ -166,9 +166,9 @@ static pid_t try_wait(pid_t pid, int *status)
 /* A child was reaped: the last that is heard of it. */
 static void bury(struct server *server, struct reaper *reaper, struct child *child, int status)
 {
-    bool crashed = WIFSIGNALED(status) && !child->signed_off;
+    bool crashed = WIFSIGNALED(status) && !child->exit_recorded;
 
-    if (!child->signed_off)
+    if (!child->exit_recorded)
         child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : (int)SESSION_ERROR;
     server_ended(server, child, crashed ? WTERMSIG(status) : 0);
     reaper->reaped++;
@@ -210,8 +210,8 @@ static void read_ledger(struct server *server)
     struct record record;
     int portion = LEDGER_PORTION;
 
-    while (portion-- > 0 && ledger_take(&reaper->ledger, &record)) {
-        if (server_signed_off(server, &record) == NULL)
+    while (portion-- > 0 && ledger_read(&reaper->ledger, &record)) {
+        if (server_exit_recorded(server, &record) == NULL)
             continue;
         if (reaper->leaving_count == LEAVING_MAX)
             reap_leaving(server, reaper);
@@ -246,7 +246,7 @@ static bool sweep(struct server *server, struct reaper *reaper)
         if (upgrade_reaped(&reaper->upgrade, pid, status))
             continue;
         /* It may have signed off since the ledger was read; what it said is there by now. */
-        if (child != NULL && !child->signed_off) {
+        if (child != NULL && !child->exit_recorded) {
             read_ledger(server);
             /* That may have made room among the leaving, and so buried this one. */
             child = children_find(server->children, pid);
@@ -265,8 +265,9 @@ static bool sweep(struct server *server, struct reaper *reaper)
 }
 
 /* Reaps all that has died. Returns how many children of ours that were. */
-static size_t sweep_all(struct server *server, struct reaper *reaper)
+static size_t sweep_all(struct server *server)
 {
+    struct reaper *reaper = server->own;
     unsigned long before = reaper->reaped;
 
     while (sweep(server, reaper))
@@ -298,17 +299,25 @@ static void heed_child_signal(struct server *server, struct reaper *reaper)
     reap_leaving(server, reaper);
     /* Where children are being killed, each SIGCHLD may hide one that died unsigned. */
     if ((reaper->reaped == before && !reaper->late_signal) ||
-        server->phase >= SERVER_TERMINATING)
+        server->stop.phase >= SERVER_TERMINATING)
         sweep(server, reaper);
     else
         plan_sweep(reaper, clock_seconds());
     reaper->late_signal = reaper->reaped != before;
 }
 
-static void tell_child(struct server *server, struct child *child, int signal)
+static void begin_upgrade(struct server *server)
 {
-    (void)server;
-    kill((pid_t)child->id, signal);
+    struct reaper *reaper = server->own;
+
+    upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
+}
+
+/* Has children close the upgrade's descriptor. A page that they share is left alone. */
+static void note_upgrade(const struct reaper *reaper, struct birth *birth)
+{
+    if (birth->upgrade != reaper->upgrade.said)
+        birth->upgrade = reaper->upgrade.said;
 }
 
 /* One turn of the loop, after a wait. */
@@ -320,18 +329,14 @@ static void turn(struct server *server, struct reaper *reaper, struct birth *bir
         heed_child_signal(server, reaper);
     if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)
         sweep(server, reaper);
-    if (signals_take(SIGUSR1))
-        server_status(server, sweep_all(server, reaper));
-    server_pass_order(server, tell_child);
+    server_handle_requests(server);
+    note_upgrade(reaper, birth);
     while (server_accept(server, &client))
         begin_child(server, birth, &client);
-    if (signals_take(SIGHUP) && !server_hung_up(server))
-        upgrade_begin(&reaper->upgrade, server, &reaper->ledger);
     if (reaper->upgrade.ended)
         read_ledger(server);
     upgrade_settle(&reaper->upgrade, server, &reaper->ledger);
-    if (birth->upgrade != reaper->upgrade.said) /* a page that children share is left alone */
-        birth->upgrade = reaper->upgrade.said;
+    note_upgrade(reaper, birth);
 }
 
 /* Opens the ledger. The listeners are open, and nothing else is: so its write end is above
@@ -343,8 +348,8 @@ static struct reaper *open_reaper(const struct server *server)
 
     if (reaper == NULL)
         return NULL;
-    if (server->taken_over) {
-        ledger_adopt(&reaper->ledger, server->ledger_read, server->ledger_write);
+    if (server->earlier.any) {
+        ledger_adopt(&reaper->ledger, server->earlier.ledger_read, server->earlier.ledger_write);
         reaper->sweep_at = clock_seconds(); /* whoever ended meanwhile, signed off or not */
         return reaper;
     }
@@ -363,8 +368,7 @@ __attribute__((noinline)) static int serve_clients(struct server *server, struct
     birth->title = child_title;
     outcome = server_announce(server);
     while (outcome == 0 && (server_running(server) || upgrade_is_on(&reaper->upgrade))) {
-        server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)), NULL,
-                    NULL, 0);
+        server_wait(server, clock_earlier(reaper->sweep_at, upgrade_due(&reaper->upgrade)));
         turn(server, reaper, birth);
     }
     birth->title = NULL;
@@ -391,7 +395,6 @@ static int serve(struct server *server)
     if (session_only_calls(birth.service) && !birth.logs)
         platform_keep_from_children();
     server->own = reaper;
-    server->hear_ends = read_ledger;
     outcome = serve_clients(server, reaper, &birth);
     ledger_close(&reaper->ledger);
     return outcome;
@@ -402,4 +405,7 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862): one child process for each connection.",
     .capacity = (size_t)-1,
     .serve = serve,
+    .read_records = read_ledger,
+    .reap_all = sweep_all,
+    .upgrade = begin_upgrade,
 };

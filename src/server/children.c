@@ -76,7 +76,7 @@ static struct source_count *find_source(const struct children *children, struct 
     return each;
 }
 
-/* Counts one more live child of `source`. There are never more sources than children. */
+/* Counts one more live child of `source`. There is room: sources are never more than children. */
 static struct source_count *count_source(struct children *children, struct source source)
 {
     struct source_count *count = find_source(children, source);

@@ -5,13 +5,17 @@
  * servers of the family without processes number their clients. The table holds at most
  * as many as it was made for, and makes no system call.
  *
+ * A client's source is whom its connection is counted against: an IPv4 address, an IPv6 network
+ * (/64), or all clients of Unix sockets (address.h). A child whose session has ended is still live,
+ * but counted for its source no more: its client may come again.
+ *
  * Invariants: children_live is the number of entries; the counts of all sources add up to
- * it; an id is there once.
+ * it, less those that have left their source; an id is there once.
  *
  * Cost: add, find and remove are constant (chained hashing, at least a chain for each
  * entry, chains salted so that a client cannot choose addresses that share one). Visiting
- * all is linear in the live ones. About 200 bytes an entry, in memory that children do
- * not inherit (platform.h), so a large table makes no fork dearer.
+ * all is linear in the live ones. About 200 bytes an entry, in private memory, which children do
+ * not inherit (platform.h): so a large table makes no fork dearer.
  */
 #ifndef CHILDREN_H
 #define CHILDREN_H
@@ -27,22 +31,24 @@ struct children;
 struct child {
     int64_t id;
     struct peer peer;
-    struct peer client; /* whom a PROXY header named, as the child says; AF_UNSPEC: nobody */
-    double since;       /* when it was accepted: clock.h */
+    double since;    /* when it was accepted: clock.h */
+    int stop_signal; /* the last signal by which it was asked to stop; 0: it was not */
+    void *own;       /* the model's: a thread, a session */
 
-    /* What the child said when it signed off; so is `client`. */
-    bool signed_off;
-    int ending;  /* enum session_ending */
-    int problem; /* enum proxy_problem */
-    uint64_t in, out;
+    bool exit_recorded; /* its exit record was read (ledger.h), which says all of these: */
+    struct peer client; /* the client that a PROXY header named; AF_UNSPEC: none did */
+    int ending;         /* enum session_ending */
+    int problem;        /* enum proxy_problem */
+    uint64_t in, out;   /* bytes */
 
-    int told;  /* the signal that the stopping server has passed on; 0: none */
-    void *own; /* the model's: a thread, a session */
+    /* Its reaper's, which sets them and uses them (fork/reaper.h). */
+    struct child *exiting_next;
+    double exiting_until;
 
-    /* The table's. */
+    /* The table's own. */
     struct child *older, *younger; /* in order of age */
     struct child *chain;           /* the next with this hash, or the next free one */
-    struct source_count *source; /* NULL: it has left it */
+    struct source_count *source;   /* its source's count; NULL: it is counted there no more */
 };
 
 /* A table for `capacity` children. NULL with errno on failure. Never given back. */
@@ -55,12 +61,12 @@ struct child *children_add(struct children *children, int64_t id, const struct p
 struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 
-/* Counts it no more for its source, as it has signed off: it is live until it is removed. */
+/* Counts it no more for its source, as its session has ended. */
 void children_leave_source(struct children *children, struct child *child);
 
 size_t children_live(const struct children *children);
 
-/* How many live children serve the source of `peer`, and have not left it. */
+/* How many live children are counted for the source of `peer`. */
 size_t children_from(const struct children *children, const struct peer *peer);
 
 /* The most live children of one source. Linear in the live ones: for a status line. */

@@ -1,10 +1,10 @@
 /*
  * failures.h: errno to what a server does about it. One table for accept, fork and waiting.
  *
- * A server must outlive what passes (a client that vanished before accept), must wait for
- * what can be cured from outside (descriptors, processes, memory), and must stop at what
- * can only be a defect of its own. What is not in the table is waited for: an unknown
- * error neither ends the server nor makes it spin.
+ * Some errors concern one connection (its client has vanished before accept): the server goes on.
+ * Some can be cured from outside (descriptors, processes, memory): it waits. And some can only be a
+ * defect of its own: it stops. It waits for what is not in the table: an unknown error neither ends
+ * the server nor makes it spin.
  *
  * Sources: accept(2) and fork(2) of POSIX.1-2008, and the network errors that Linux passes
  * to accept (accept(2), "Error handling").
@@ -23,10 +23,10 @@ enum failure_action {
 enum failure_action failure_action(int error);
 
 /*
- * Whether accept, which has failed with `error`, is to be waited out or to be stopped for, and
- * not just tried again: that is so for all but FAILURE_RETRY, and for that as well when it
- * has come many times in a row, which `*retries` counts; success sets it to 0. That nobody is
- * waiting (EAGAIN) or a signal came (EINTR) is no failure, however often it comes.
+ * Whether `error` of accept is one to wait or to stop for, and not to try again at once. Errors
+ * with FAILURE_RETRY are that only when they have come many times in a row; `*retries` counts them,
+ * and the caller sets it to 0 when accept succeeds. That nobody is waiting (EAGAIN) or a signal
+ * came (EINTR) is no failure, however often it comes.
  */
 bool failure_persists(int error, unsigned *retries);
 

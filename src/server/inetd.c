@@ -9,7 +9,7 @@
 #include "process/log.h"
 #include "process/signals.h"
 #include "process/title.h"
-#include "server/server.h"
+#include "server/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Nothing is asked of a model where there is one client and no loop. */
+static const struct serve_model no_model = {0};
 
 /* What is wrong with standard input; NULL: nothing. */
 static const char *defect(void)
@@ -78,13 +81,13 @@ static void serve_client(struct server *server, const struct client *client, cha
     char from[ADDRESS_TEXT_MAX];
 
     title_set(peer_text(&client->peer, from));
-    listeners_prepare(client->descriptor, &client->peer, server->options->service.idle);
+    listener_prepare(client->descriptor, &client->peer, server->options->service.idle);
     confine_child(true, 0);
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);
     close(client->descriptor);
-    record = ledger_record(getpid(), &session);
-    if (server_signed_off(server, &record) != NULL)
+    record = ledger_exit_record(getpid(), &session);
+    if (server_exit_recorded(server, &record) != NULL)
         server_ended(server, child, 0);
 }
 
@@ -96,7 +99,7 @@ int inetd_serve(const struct options *options)
     struct identity identity;
     struct server *server;
 
-    /* Before anything else can fail: what is said until then may be sent to the client. */
+    /* Before anything else can fail: a message until then may be sent to the client. */
     if (wrong != NULL) {
         log_error("cannot serve standard input (-i): %s", wrong);
         return -1;
@@ -114,7 +117,8 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    if ((server = server_open(options, NULL, NULL)) == NULL || identity_become(&identity) == -1)
+    server = server_open(&no_model, options, NULL, NULL);
+    if (server == NULL || identity_become(&identity) == -1)
         return -1;
     platform_forbid_privileges();
     if (server_admit(server, &client))

@@ -10,19 +10,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEDGER_MARK UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
-
-_Static_assert(sizeof(struct record) == offsetof(struct record, seal) + sizeof(uint64_t) &&
-                   sizeof(struct record) == 11 * sizeof(uint64_t) &&
+_Static_assert(sizeof(struct record) == offsetof(struct record, checksum) + sizeof(uint64_t) &&
+                   sizeof(struct record) % sizeof(uint64_t) == 0 &&
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-/* How long a child tries to write, on a full ledger above all, and how often it looks. */
+/* A child whose write fails, on a full ledger above all, tries so often, with such pauses: about a
+ * second. Seconds. */
 #define WRITE_TRIES 100
 #define WRITE_PAUSE 0.01
 
-/* After a read that fails for no reason of its own: a server that watches the ledger would find
- * it readable at once, again and again. Seconds. */
+/* The pause after a read that has failed: the ledger may be readable all the while, and a server
+ * that waits for that would spin. Seconds. */
 #define READ_PAUSE 0.01
 
 static int set_flags(int descriptor, bool blocks)
@@ -60,15 +59,14 @@ void ledger_close(struct ledger *ledger)
     close(ledger->write_end);
 }
 
-/* A sum to which every bit of every word counts, and the order of the words. */
-static uint64_t seal_of(const struct record *record)
+static uint64_t checksum_of(const struct record *record)
 {
-    uint64_t words[offsetof(struct record, seal) / sizeof(uint64_t)], seal = 0;
+    uint64_t words[offsetof(struct record, checksum) / sizeof(uint64_t)], sum = 0;
 
     memcpy(words, record, sizeof words);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        seal = (seal << 13 | seal >> 51) ^ words[i];
-    return seal;
+        sum = (sum << 13 | sum >> 51) ^ words[i];
+    return sum;
 }
 
 void ledger_put_client(struct record *record, const struct peer *client)
@@ -79,13 +77,15 @@ void ledger_put_client(struct record *record, const struct peer *client)
         memcpy(record->address, &client->name.v4.sin_addr, 4);
     } else if (record->family == AF_INET6) {
         record->port = client->name.v6.sin6_port;
+        record->zone = client->name.v6.sin6_scope_id;
         memcpy(record->address, &client->name.v6.sin6_addr, 16);
     }
 }
 
-struct record ledger_record(int64_t id, const struct session *session)
+struct record ledger_exit_record(int64_t id, const struct session *session)
 {
-    struct record record = {.id = id,
+    struct record record = {.kind = RECORD_EXIT,
+                            .id = id,
                             .in = session->in,
                             .out = session->out,
                             .ending = session->ending,
@@ -101,15 +101,16 @@ bool ledger_client(const struct record *record, struct peer *client)
     bool known = record->family == AF_INET || record->family == AF_INET6 ||
                  record->family == AF_UNIX;
 
-    if (!known || record->port > UINT16_MAX)
+    if (!known || record->port > UINT16_MAX || record->zone > UINT32_MAX)
         return false;
-    memset(client, 0, sizeof *client); /* no zone: no header names one */
+    memset(client, 0, sizeof *client);
     client->name.any.sa_family = (sa_family_t)record->family;
     if (record->family == AF_INET) {
         client->name.v4.sin_port = (in_port_t)record->port;
         memcpy(&client->name.v4.sin_addr, record->address, 4);
     } else if (record->family == AF_INET6) {
         client->name.v6.sin6_port = (in_port_t)record->port;
+        client->name.v6.sin6_scope_id = (uint32_t)record->zone;
         memcpy(&client->name.v6.sin6_addr, record->address, 16);
     }
     return true;
@@ -117,50 +118,50 @@ bool ledger_client(const struct record *record, struct peer *client)
 
 int ledger_write(int write_end, struct record *record)
 {
-    record->mark = LEDGER_MARK;
-    record->seal = seal_of(record);
+    record->magic = LEDGER_MAGIC;
+    record->checksum = checksum_of(record);
     for (int tries = 0; tries < WRITE_TRIES; tries++) {
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
         if (errno == EPIPE)
-            return -1; /* the parent is gone, and with it whoever would read this */
+            return -1; /* the parent is gone: nobody would read this */
         if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
             clock_sleep(WRITE_PAUSE);
     }
     return -1;
 }
 
-int ledger_sign_off(int write_end, int64_t id, const struct session *session)
+int ledger_write_exit(int write_end, int64_t id, const struct session *session)
 {
-    struct record record = ledger_record(id, session);
+    struct record record = ledger_exit_record(id, session);
 
     return ledger_write(write_end, &record);
 }
 
-/* Drops the first `size` bytes held. */
+/* Drops the first `size` bytes of the batch. */
 static void drop(struct ledger *ledger, size_t size)
 {
     ledger->held -= size;
     memmove(ledger->batch, ledger->batch + size, ledger->held);
 }
 
-/* Reads more behind what is held. Returns whether a whole record may be there now. A read
- * that did not fill its room has emptied the pipe, so the next one is left out, once. */
-static int fill(struct ledger *ledger)
+/* Reads more into the batch. Returns whether it may hold a whole record now. A read that did not
+ * fill the room has emptied the pipe, so the next read is left out, once. */
+static bool fill(struct ledger *ledger)
 {
     size_t room = sizeof ledger->batch - ledger->held;
     ssize_t size;
 
     if (ledger->emptied) {
-        ledger->emptied = 0;
-        return 0;
+        ledger->emptied = false;
+        return false;
     }
     do
         size = read(ledger->read_end, ledger->batch + ledger->held, room);
     while (size == -1 && errno == EINTR);
     if (size > 0) {
         ledger->held += (size_t)size;
-        /* Where that was no whole record, this very call has said that there is none. */
+        /* Without a whole record this call returns false, and so no read is to be left out. */
         ledger->emptied = (size_t)size < room && ledger->held >= sizeof(struct record);
     } else if (size == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
         clock_sleep(READ_PAUSE);
@@ -168,33 +169,34 @@ static int fill(struct ledger *ledger)
     return ledger->held >= sizeof(struct record);
 }
 
-/* Whether a record begins at the first byte held. */
-static int whole_record(const struct ledger *ledger, struct record *record)
+/* Whether the batch begins with a record. */
+static bool begins_with_record(const struct ledger *ledger, struct record *record)
 {
     memcpy(record, ledger->batch, sizeof *record);
-    return record->mark == LEDGER_MARK && record->seal == seal_of(record);
+    return record->magic == LEDGER_MAGIC && record->checksum == checksum_of(record);
 }
 
-/* Skips the first byte, which begins no record, and all up to where one may begin. */
+/* Skips the first byte, with which no record begins, and all up to where one may begin. */
 static void skip_junk(struct ledger *ledger)
 {
-    uint64_t mark = LEDGER_MARK;
+    uint64_t magic = LEDGER_MAGIC;
     size_t at = 1;
 
-    while (at + sizeof mark <= ledger->held && memcmp(ledger->batch + at, &mark, sizeof mark) != 0)
+    while (at + sizeof magic <= ledger->held &&
+           memcmp(ledger->batch + at, &magic, sizeof magic) != 0)
         at++;
     ledger->junk += at;
     drop(ledger, at);
 }
 
-int ledger_take(struct ledger *ledger, struct record *record)
+bool ledger_read(struct ledger *ledger, struct record *record)
 {
     while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
-        if (whole_record(ledger, record)) {
+        if (begins_with_record(ledger, record)) {
             drop(ledger, sizeof *record);
-            return 1;
+            return true;
         }
         skip_junk(ledger);
     }
-    return 0;
+    return false;
 }

@@ -1,22 +1,23 @@
 /*
- * ledger.h: the pipe on which a child signs off.
+ * ledger.h: the pipe on which children report to their parent.
  *
  * waitpid(-1) walks the kernel's list of children from the oldest, so with ten thousand
  * live children it is slow just when there is nothing to reap; waitpid(pid) is constant
- * (Linux 5.13). So the parent has to know who ended: a child's last act is one record on
- * this pipe. The parent reads the ledger when SIGCHLD comes and reaps those it names.
+ * (Linux 5.13). So the parent has to know who ended: a child's last act is to write one
+ * record, its exit record, to this pipe. The parent reads the ledger when SIGCHLD comes and
+ * reaps those it names.
  *
- * A record is smaller than PIPE_BUF, so write(2) puts it there whole or not at all. The read
- * end is non-blocking: the parent never waits for a child. A child waits for a full ledger
- * (a stopped parent) only so long, then exits without a record, which the sweep puts right.
- * Threads, and children that go on, are swept by nobody: they wait in write(2), and the system
- * wakes one for each room. If thousands looked again and again, whoever reads would get no
- * processor.
+ * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The read end is
+ * non-blocking: the parent never waits for a child. A forked child waits for room on a full
+ * ledger (of a stopped parent) for a second at most, then exits without a record, and the parent's
+ * sweep finds it. A thread is found by no sweep, nor is a child of a pool, which goes on: these
+ * wait in write(2), where the system wakes one writer for each record that is read. If thousands
+ * of them looked for room again and again, their reader would get no processor.
  *
- * The parent trusts nothing that it reads here: a child may have been subverted. Each
- * record begins with a mark and ends with a seal over its fields; bytes that are no record
- * are skipped and counted, so a torn one costs itself and not those behind it. Whether the
- * id is a live child's is the reader's to check.
+ * The parent trusts nothing that it reads here: a child may have been compromised. A record
+ * begins with a magic number and ends with a checksum; bytes that are no record are skipped and
+ * counted, so a torn record costs itself and not those behind it. Neither keeps a child from
+ * forging one: the reader checks whether the id is that of a live child, and each other member.
  *
  * Cost: one write a child; one read for up to LEDGER_BATCH records.
  */
@@ -29,63 +30,78 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a child says of its client. Made of 64-bit words without a gap: the seal is over words. */
+#define LEDGER_MAGIC UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
+
+/* What a record reports. */
+enum record_kind {
+    RECORD_EXIT,         /* a session has ended: in, out, ending, problem, a client if named */
+    RECORD_ARRIVAL,      /* a child of a pool has accepted a client: its address */
+    RECORD_ACCEPT_FAILED /* a child of a pool cannot accept: error */
+};
+
+/*
+ * One report. Tests parse this struct: all members are of 64-bit words, and there is no gap. The
+ * checksum starts at 0; for each word before it, it is rotated left by 13 bits and XORed with the
+ * word. So each bit counts, and so does the order of the words.
+ */
 struct record {
-    uint64_t mark; /* where a record begins */
-    int64_t id;    /* the child's pid; in other servers of the family, its number */
-    uint64_t in, out;
+    uint64_t magic;      /* LEDGER_MAGIC */
+    uint64_t kind;       /* enum record_kind */
+    int64_t id;          /* the child's pid; in servers without processes, the client's number */
+    uint64_t in, out;    /* bytes of the client's that were read, and written to it */
     int64_t ending;      /* enum session_ending */
     int64_t problem;     /* enum proxy_problem */
-    uint64_t family;     /* AF_ of the client that a PROXY header named; AF_UNSPEC: none did */
+    int64_t error;       /* the errno of accept */
+    uint64_t family;     /* AF_ of the client's address; AF_UNSPEC: none is given */
     uint64_t port;       /* its port, in network byte order */
+    uint64_t zone;       /* its zone, where it is an IPv6 address that has one (RFC 4007) */
     uint8_t address[16]; /* its IPv4 or IPv6 address, in network byte order; 0 behind it */
-    uint64_t seal;       /* that it is whole */
+    uint64_t checksum;
 };
 
 #define LEDGER_BATCH 64
-#define LEDGER_JUNK_MAX 65536 /* what a pipe holds; who writes more is at it on purpose */
+#define LEDGER_JUNK_MAX 65536 /* what a pipe holds: a child that writes more does so on purpose */
 
-/* What a writer does while the ledger is full. */
+/* What a write does while the ledger is full: it fails after about a second, or waits. */
 enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
 
 struct ledger {
     int read_end, write_end;
-    size_t held;        /* bytes in `batch` that are still to be taken */
+    size_t held;        /* bytes in `batch` that are still to be read from it */
     char batch[LEDGER_BATCH * sizeof(struct record)];
-    int emptied;        /* the last read took all there was */
-    unsigned long junk; /* bytes skipped since they were last told */
+    bool emptied;       /* the last read took all that the pipe had */
+    unsigned long junk; /* bytes skipped since the caller last set this to 0 */
 };
 
-/* Opens the pipe, close-on-exec; the write end blocks for a writer that waits. Returns 0, or -1
- * with errno. */
+/* Opens the pipe, close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger, enum ledger_writer writer);
 
-/* The same with the ends of a pipe that was opened before, by an earlier program. */
+/* The same with the ends of a pipe that an earlier program of this process has opened. */
 void ledger_adopt(struct ledger *ledger, int read_end, int write_end);
 
 void ledger_close(struct ledger *ledger);
 
-/* What there is to say of `id`'s session, but for mark and seal. */
-struct record ledger_record(int64_t id, const struct session *session);
+/* The exit record of `id`'s session, but for magic and checksum. The client is named where a
+ * PROXY header has named it. */
+struct record ledger_exit_record(int64_t id, const struct session *session);
 
-/* The client that a PROXY header named, if the record says one. False where it says none, or
- * what no header can: the record may be a lie, but it is an address, or nothing. */
-bool ledger_client(const struct record *record, struct peer *client);
-
-/* Puts a client into a record, as ledger_client finds it again. */
+/* Puts a client's address into a record, for ledger_client. */
 void ledger_put_client(struct record *record, const struct peer *client);
 
-/* Marks and seals a record, and writes it to the write end. While the ledger is full it waits, or
- * tries for about a second. Returns 0, or -1 with errno: EAGAIN where it still is, EPIPE where
- * nobody is left who would read it. Async-signal-safe. */
+/* The client whose address the record has. False where it has none, or one that cannot be. */
+bool ledger_client(const struct record *record, struct peer *client);
+
+/* Writes a record, after it has set magic and checksum. Returns 0, or -1 with errno: EAGAIN where
+ * the ledger stays full, EPIPE where nobody is left who would read it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 
-/* A child's last act before _exit: the record of `id`'s session. Returns 0, or -1 as ledger_write
- * does: a process can leave all the same, a thread has to try again, or nobody joins it. */
-int ledger_sign_off(int write_end, int64_t id, const struct session *session);
+/* A child's last act before _exit: writes the exit record of `id`'s session. Returns 0, or -1 as
+ * ledger_write does. A process can exit all the same; a thread has to try again, or nobody joins
+ * it. */
+int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 
-/* Takes the next record. Returns 1, or 0 when there is none now, or so much junk that the
- * caller should do something else first, and reset `junk`. */
-int ledger_take(struct ledger *ledger, struct record *record);
+/* Reads the next record. Returns false when there is none now, or when `junk` has reached
+ * LEDGER_JUNK_MAX: then the caller should do something else first, and set `junk` to 0. */
+bool ledger_read(struct ledger *ledger, struct record *record);
 
 #endif

@@ -140,8 +140,8 @@ static int set_reply(const struct arguments *arguments, bool with_message,
     return 0;
 }
 
-/* Takes one option. Returns 0, or -1 when its value is wrong (said). */
-static int take(struct options *options, const struct arguments *arguments)
+/* Sets one option. Returns 0, or -1 when its value is wrong (logged). */
+static int set_option(struct options *options, const struct arguments *arguments)
 {
     struct service *service = &options->service;
 
@@ -239,7 +239,7 @@ enum options_outcome options_read(struct options *options, const char *program,
             printf("%s %s\n", program, VERSION);
             return OPTIONS_DONE;
         }
-        if (take(options, &arguments) == -1)
+        if (set_option(options, &arguments) == -1)
             return OPTIONS_WRONG;
     }
     if (letter == -1 || check_whole(options, &arguments) == -1)

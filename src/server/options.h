@@ -47,11 +47,11 @@ struct options {
 enum options_outcome { OPTIONS_SERVE, OPTIONS_DONE, OPTIONS_WRONG };
 
 /* Reads the command line. OPTIONS_DONE: --help or --version was printed. OPTIONS_WRONG: the
- * error was said, one line. `about` is the sentence for --help. */
+ * error was written, one line. `about` is the sentence for --help. */
 enum options_outcome options_read(struct options *options, const char *program,
                                   const char *about, int argc, char **argv);
 
-/* Says a usage error about the option with this letter, found after the reading: "-c, --max...: "
+/* Writes a usage error about the option with this letter, found after the reading: "-c, --max...: "
  * and `why`. */
 void options_reject(const struct options *options, int letter, const char *why);
 

@@ -1,37 +1,33 @@
 /*
- * server/parts.h: what life.c, gate.c and stop.c know of each other.
+ * parts.h: what the files that make up server.h know of each other. Models need nothing of it.
  *
- * life.c has the life of a server and the count of its clients, gate.c decides who
- * comes in and when, stop.c ends it all. Models see server.h and nothing of this.
+ *   life.c      a server's opening, announcement and close; its clients, registered and counted
+ *   accept.c    which clients come in
+ *   wait.c      waiting, and what is kept up to date at each wait
+ *   requests.c  what signals ask of it: to stop, a status, an upgrade
+ *   lines.c     the lines of the log that are about its clients
  */
 #ifndef SERVER_PARTS_H
 #define SERVER_PARTS_H
 
 #include "server/server.h"
 
-/* A failure is waited out for this long at first. Seconds. */
-#define PAUSE_FIRST 0.05
-
-/* Whether new clients may come in now. */
-bool gate_is_open(const struct server *server, double now);
-
-/* When the gate has to be looked at again although nothing happens; 0: no such time. */
-double gate_wakes(const struct server *server, double now);
-
-/* `what` has failed with errno: closes the gate for a while. Says so at the start of an episode of
- * failures, with `hint`. */
-void gate_pause(struct server *server, const char *what, const char *hint);
-
-/* Ends an episode of failures that is over at `now`. */
-void gate_settle(struct server *server, double now);
+/* Whether new clients may come in at `now`. */
+bool accept_is_open(const struct server *server, double now);
 
 /* Drains because the server cannot go on. */
-void stop_for_failure(struct server *server);
+void requests_stop_for_failure(struct server *server);
 
-/* Does what the signals say that have come since the last time. */
-void stop_heed_signals(struct server *server);
+/* Begins, or hastens, the stop that signals ask for which have come since the last time. */
+void requests_handle_stops(struct server *server);
 
-/* Enters the next phase when that is due at `now`. */
-void stop_settle(struct server *server, double now);
+/* A client has been refused; `why` is one word. */
+void lines_log_refusal(const struct peer *peer, const char *why);
+
+/* A child has ended, by `signal` or (0) by itself, and is still counted as live. */
+void lines_log_end(const struct server *server, const struct child *child, int signal);
+
+/* The status line; `zombies` were found not yet reaped when it was asked for. */
+void lines_log_status(const struct server *server, size_t zombies);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * serve.h: the one contract that every server of the family implements.
  *
- * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model. So
- * options, sockets, sessions, caps, signals and log lines are the same in all of them, and
- * only the concurrency model differs. Read serve_fork.c first; the others stand in
+ * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model: its
+ * concurrency model, which is how it serves many clients at once: by a child process each, by a
+ * thread each, by one loop ... Options, sockets, sessions, caps, signals and log lines are the
+ * same in all of them, and only the model differs. Read serve_fork.c first; the others stand in
  * examples/variants/ and say what they do differently.
  */
 #ifndef SERVE_H
@@ -11,18 +12,41 @@
 
 #include "server/server.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct serve_model {
-    const char *program; /* its name, for messages */
-    const char *about;   /* one sentence for --help */
-    size_t capacity;     /* the most clients it can serve at once */
-    const char *limit;   /* what bounds it, for messages; NULL where nothing of its own does */
+    const char *program;    /* its name, for messages */
+    const char *about;      /* one sentence for --help */
+    size_t capacity;        /* the most clients it can serve at once */
+    const char *limit;      /* what bounds it, for messages; NULL where nothing of its own does */
+    bool children_accept;   /* the parent does not, and waits for no listener */
+    const char *no_upgrade; /* why SIGHUP cannot replace the program, as the log says it behind
+                             * the program's name; NULL where `upgrade` can */
 
     /* Sets up what the model needs, announces the server, and serves until it has been told
      * to stop and the last client has ended: the loop of server.h. Returns 0, or -1 when it
-     * could not start or go on (said). */
+     * could not start or go on (logged). */
     int (*serve)(struct server *server);
+
+    /* What the rest of the server asks of a model. Each of these may be NULL. */
+
+    /* Reads the exit records that wait to be read. Asked before a client is refused because its
+     * source has too many: one of them may have ended. */
+    void (*read_records)(struct server *server);
+
+    /* Reaps all children that have died. Returns how many they were, for the status line. */
+    size_t (*reap_all)(struct server *server);
+
+    /* SIGHUP: begins to replace the running program with the one on disk. */
+    void (*upgrade)(struct server *server);
+
+    /* The listeners are closed next. */
+    void (*before_close)(struct server *server);
+
+    /* Passes a stop on to one child, which it may end and remove at once. NULL: `signal` is sent
+     * to the process that is the child's id. */
+    void (*stop_child)(struct server *server, struct child *child, int signal);
 };
 
 extern const struct serve_model serve_model;

@@ -1,24 +1,21 @@
 /*
- * server.h: what every server of the family does alike: the gate, accepting and admitting,
- * counting, stopping, and the lines that tell of it.
+ * server.h: what every server of the family does alike: accepting and admitting clients, counting,
+ * waiting, stopping, and the lines that tell of it.
  *
  * A model (serve.h) runs the loop, and starts and ends sessions its own way:
  *
  *     server_announce(server);
  *     while (server_running(server)) {
- *         server_wait(...);                        signals, time, ready descriptors
+ *         server_wait(server, until);              signals, time, ready descriptors
  *         ... end what has ended: server_ended
- *         server_pass_order(server, ...)           what a stop asks of the children
+ *         server_handle_requests(server);          status, upgrade, what a stop asks of children
  *         while (server_accept(server, &client))   one admitted client after the other
  *             ... start it: server_began, or server_hold when that fails
  *     }
  *
- * server_wait waits by pselect. A model that waits another way does so between
- * server_wait_begin and server_wait_end (event_loop.c).
- *
- * The gate is open while fewer than max_connections are live, no failure is being waited
- * out, and nobody has told the server to stop. While it is closed, new clients are
- * deferred: they stay in the kernel's backlog, and nothing is lost.
+ * New clients may come in while fewer than max_connections are live, no failure is being waited
+ * out, no client is held (gate.h), and nobody has told the server to stop. Else the gate is closed,
+ * and they are deferred: they stay in the kernel's backlog, and nothing is lost.
  *
  * Invariants: accepted == ended + refused + live + held. Each accepted connection ends as
  * one `end` or one `refuse` line. The loop sleeps whenever there is nothing to do: each
@@ -29,117 +26,98 @@
 #ifndef SERVER_H
 #define SERVER_H
 
-#include "base/address.h"
 #include "process/daemon.h"
 #include "process/pidfile.h"
 #include "server/children.h"
+#include "server/gate.h"
 #include "server/ledger.h"
 #include "server/listeners.h"
 #include "server/options.h"
+#include "server/stop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/select.h>
 
-/* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
- * it is a child's alone, which has accepted by itself, it is -1. */
-struct client {
-    int descriptor;
-    struct peer peer;
-};
-
 struct statistics {
     unsigned long long accepted, ended, refused;
     unsigned long long deferred;     /* accepted only after they had found the gate closed ... */
     unsigned long long deferred_cap; /* ... by max_connections; the others by a failure */
-    unsigned long long in, out;  /* bytes, of children that signed off */
-    size_t peak;                 /* most live at once */
+    unsigned long long in, out;      /* bytes, of exit records */
+    size_t peak;                     /* most live at once */
 };
 
-/* How far a stop has come. */
-enum server_phase {
-    SERVER_SERVING,
-    SERVER_DRAINING,    /* listeners closed; children finish for the grace */
-    SERVER_TERMINATING, /* children were sent SIGTERM, and have a second */
-    SERVER_KILLING      /* children were sent SIGKILL */
+/* What waits remember (wait.c). */
+struct wait_state {
+    bool was_closed;      /* the gate was closed at the last wait */
+    bool was_full;        /* when it was, there were max_connections */
+    double hear_period;   /* waits that do not sleep let signals in once in so many seconds ... */
+    double heard;         /* ... and did so last at this time: clock.h */
+    size_t titled_live;   /* how many live children the title tells of */
 };
+
+/* What an earlier program of this process has left: one that was replaced by an upgrade, in which
+ * the process, its children and its descriptors stay (upgrade/takeover.h). */
+struct earlier_program {
+    bool any;                      /* false: there was none */
+    int ledger_read, ledger_write; /* the ends of the ledger, on which its children report */
+    int manager, syslog;           /* the sockets to these two; 0: it had none */
+};
+
+struct serve_model;
 
 struct server {
+    const struct serve_model *model;
+    void *own; /* the model's state */
     const struct options *options;
     struct listeners listeners;
-    struct children *children;
+    struct children *children; /* the live ones */
     struct statistics statistics;
-    double hear_period; /* while no wait sleeps, signals are let in so often; 0: after each wait */
-    double heard;       /* when they were let in last */
-    double started; /* when it was announced; 0: not yet */
-    struct daemon *starter;  /* who waits to hear that it listens; the caller's */
-    struct pidfile *pidfile; /* the caller's */
-
-    /* The model's, before it announces the server: */
-    void *own;
-    void (*hear_ends)(struct server *server); /* takes in who has signed off; NULL: it has */
-    bool children_accept; /* the parent does not, and waits for no listener */
-    void (*closing)(struct server *server); /* the listeners are closed next; NULL: no matter */
-
-    bool taken_over;               /* from an earlier program of this process (takeover.h) ... */
-    int ledger_read, ledger_write; /* ... whose children sign off here, and which leaves ... */
-    int manager, syslog;           /* ... the sockets to these two; 0: it had none */
-
-    size_t titled_live;     /* how many live the title tells */
-
-    enum server_phase phase;
-    double phase_ends; /* when the next phase begins; 0: it does not by itself */
-    int order;         /* the signal to pass on to all live children; 0: none */
-    bool failed;       /* it stops because it cannot go on */
-
-    bool was_closed;        /* the gate was closed at the last look ... */
-    bool was_full;          /* ... since there were max_connections */
-    double closed_until;    /* a failure is waited out; 0: none */
-    double pause;           /* for how long the next time */
-    double failing_since;   /* an episode of failures began; 0: none is on */
-    double failed_last;     /* the last failure of it */
-    unsigned long failures; /* in this episode */
-    unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY */
-    size_t turn;            /* of the listeners: who is asked next */
-
-    bool holding; /* `held` was accepted, but could not be started yet */
-    struct client held;
+    struct gate gate;
+    struct stop stop;
+    struct wait_state wait;
+    double started;          /* when it was announced: clock.h; 0: not yet */
+    struct daemon *starter;  /* who waits to hear that it listens; main's */
+    struct pidfile *pidfile; /* main's */
+    struct earlier_program earlier;
 };
 
-/* A server with a table for its children and no listener. Returns it, in memory that children
- * do not inherit, or NULL (said). All arguments are kept. */
-struct server *server_open(const struct options *options, struct daemon *starter,
-                           struct pidfile *pidfile);
+/* ---- its life ---- */
 
-/* Opens its listeners. Returns 0, or -1 (said). */
+/* A server with a table for its children and no listener. Returns it, in memory that children
+ * do not inherit, or NULL (logged). All arguments are kept. */
+struct server *server_open(const struct serve_model *model, const struct options *options,
+                           struct daemon *starter, struct pidfile *pidfile);
+
+/* Opens its listeners. Returns 0, or -1 (logged). */
 int server_listen(struct server *server);
 
-/*
- * Once all is set up: tells that the server listens, and where: in the log, to the service
- * manager and to the starting command, and with -1 on standard output, which ends with that,
- * so that whoever reads it sees the end. Returns 0, or -1 (said).
- */
+/* Once all is set up: tells that the server listens, and where: the log, the service manager, the
+ * starting command, and with -1 standard output, which ends with that, so that whoever reads it
+ * sees the end. Returns 0, or -1 (logged). */
 int server_announce(struct server *server);
 
-/* Closes the listeners, if they still are open, and tells how it went, if it was announced. */
+/* Closes the listeners, if they still are open, and logs how it went, if it was announced. */
 void server_close(struct server *server);
 
 /* Whether there is still something to wait for. */
 bool server_running(const struct server *server);
 
-/*
- * Waits until a listener or one of the model's own descriptors is ready, a signal comes, or
- * it is `until` (clock.h; 0: no such time). `readable` and `writable` hold the model's own
- * descriptors, all below `limit`, or are NULL; they come back as pselect leaves them.
- */
-void server_wait(struct server *server, double until, fd_set *readable, fd_set *writable,
-                 int limit);
+/* ---- waiting ---- */
 
-/* The same for a model that has at most one descriptor of its own, and reads from it after each
- * wait, ready or not; -1: none. */
+/* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time). */
+void server_wait(struct server *server, double until);
+
+/* The same for a model that reads from a descriptor of its own after each wait, ready or not: it
+ * ends the wait as well. -1: there is none now. */
 void server_wait_beside(struct server *server, double until, int descriptor);
 
-/* How a model has to wait that waits its own way. */
+/* The same for a model with any descriptors of its own, all below `limit`. The sets come back as
+ * pselect leaves them. */
+void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
+                     int limit);
+
+/* How a model has to wait that waits by something else than pselect, as event_loop.c does. */
 struct waiting {
     double now;       /* when it begins */
     double seconds;   /* for so long at most; negative: without end */
@@ -147,23 +125,28 @@ struct waiting {
     bool just_opened; /* it was closed at the last wait: who is there by now was deferred */
 };
 
-/* What server_wait does before it waits. `until` as there. No listener is marked as ready then:
- * the model marks those that it finds so (listeners.h). */
+/* What comes before such a wait. No listener is marked as ready then: the model marks those that
+ * it finds so (listeners.h). */
 struct waiting server_wait_begin(struct server *server, double until);
 
-/* What it does after that: heeds signals and time. `found` is how many descriptors are ready, or
- * -1 with errno where the wait failed, which is said. Returns the time: clock.h. */
+/* What comes after it: handles signals and time. `found` is how many descriptors are ready, or -1
+ * with errno where the wait failed, which is logged. Returns the time: clock.h. */
 double server_wait_end(struct server *server, const struct waiting *waiting, int found);
 
-/* Whether a client that was just accepted may come in. If not it is refused: closed, counted
- * and said. */
-bool server_admit(struct server *server, const struct client *client);
+/* Once a turn, handles what signals ask of the server. SIGUSR1: the status line. SIGHUP: an
+ * upgrade; or a drain, where it says that the terminal has gone from which the server was started.
+ * And where a stop has come to that, passes its signal on to each live child, once, the oldest
+ * first (serve.h, stop_child). */
+void server_handle_requests(struct server *server);
+
+/* ---- clients that come in ---- */
 
 /* The next client that may come in. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);
 
-/* A client that was let in is being served, as child `id`. Registers it. */
-struct child *server_began(struct server *server, int64_t id, const struct client *client);
+/* Whether a client that was just accepted may come in. If not it is refused: closed, counted
+ * and logged. */
+bool server_admit(struct server *server, const struct client *client);
 
 /* A client that was let in cannot be served now because `what` failed with errno: keeps it,
  * closes the gate, and hands it out again when a child has ended or a pause is over. */
@@ -173,26 +156,20 @@ void server_hold(struct server *server, const struct client *client, const char 
  * it: closes the gate until a pause is over. */
 void server_start_failed(struct server *server, const char *what);
 
-/* The same where accept failed with errno, in a way that persists (failures.h); where it cannot
+/* The same where accept failed with errno, in a way that persists (failures.h). Where it cannot
  * pass, the server stops. */
 void server_accept_failed(struct server *server);
 
-/* What a child said on the ledger. Returns the child, NULL when it is none of ours (said). */
-struct child *server_signed_off(struct server *server, const struct record *record);
+/* ---- children ---- */
+
+/* A client that was let in is being served, as child `id`. Registers it. */
+struct child *server_began(struct server *server, int64_t id, const struct client *client);
+
+/* Takes in what an exit record says of a child, once and as far as it can be true. Returns the
+ * child, or NULL where the record is ignored (logged). */
+struct child *server_exit_recorded(struct server *server, const struct record *record);
 
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
-
-/* SIGHUP has come: whether it tells of a terminal that has gone, with which a server ends that
- * somebody runs there. Then a drain begins; else an upgrade is asked for. */
-bool server_hung_up(struct server *server);
-
-/* Where the stop has come to that: has `tell` pass a signal on to each live child, once, the
- * oldest first. `tell` may end the child that it is given. */
-void server_pass_order(struct server *server,
-                       void (*tell)(struct server *server, struct child *child, int signal));
-
-/* Writes the status line; `zombies` were found not yet reaped when it was asked for. */
-void server_status(const struct server *server, size_t zombies);
 
 #endif

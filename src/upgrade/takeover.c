@@ -31,8 +31,8 @@ static void put_listener(FILE *file, const struct listener *listener)
 static void put_child(FILE *file, const struct child *child)
 {
     fprintf(file, "child %lld %.9f %d %d %d %llu %llu %d", (long long)child->id, child->since,
-            child->signed_off, child->ending, child->problem, (unsigned long long)child->in,
-            (unsigned long long)child->out, child->told);
+            child->exit_recorded, child->ending, child->problem, (unsigned long long)child->in,
+            (unsigned long long)child->out, child->stop_signal);
     put_bytes(file, &child->peer, sizeof child->peer);
     put_bytes(file, &child->client, sizeof child->client);
     putc('\n', file);
@@ -50,9 +50,9 @@ static void put_server(FILE *file, const struct server *server)
     for (const struct child *each = children_oldest(server->children); each != NULL;
          each = each->younger)
         put_child(file, each);
-    if (server->holding) {
-        fprintf(file, "held %d", server->held.descriptor);
-        put_bytes(file, &server->held.peer, sizeof server->held.peer);
+    if (server->gate.holding) {
+        fprintf(file, "held %d", server->gate.held.descriptor);
+        put_bytes(file, &server->gate.held.peer, sizeof server->gate.held.peer);
         putc('\n', file);
     }
 }
@@ -93,8 +93,8 @@ size_t takeover_descriptors(const struct server *server, const struct ledger *le
         descriptors[count++] = server->listeners.all[i].descriptor;
     descriptors[count++] = ledger->read_end;
     descriptors[count++] = ledger->write_end;
-    if (server->holding)
-        descriptors[count++] = server->held.descriptor;
+    if (server->gate.holding)
+        descriptors[count++] = server->gate.held.descriptor;
     if (server->pidfile->descriptor != -1)
         descriptors[count++] = server->pidfile->descriptor;
     if (manager_descriptor() != -1)

@@ -34,7 +34,7 @@
 /* The state's first word but one. What it means that a line is there, and what the children that
  * live on write to the ledger (struct record), is part of it, and so is what listeners have set on
  * them for their clients. */
-#define TAKEOVER_FORMAT 2
+#define TAKEOVER_FORMAT 3
 
 /* Writes the state of `server` and `ledger` to the open file `file`. Returns 0, or -1 with
  * errno. */

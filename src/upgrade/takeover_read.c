@@ -106,12 +106,14 @@ static void take_bytes(struct words *words, void *bytes, size_t size)
 
 static bool is_known(const struct server *server, int descriptor)
 {
+    const struct earlier_program *earlier = &server->earlier;
+
     for (size_t i = 0; i < server->listeners.count; i++)
         if (server->listeners.all[i].descriptor == descriptor)
             return true;
-    return descriptor == server->ledger_read || descriptor == server->ledger_write ||
-           descriptor == server->manager || descriptor == server->syslog ||
-           (server->holding && descriptor == server->held.descriptor);
+    return descriptor == earlier->ledger_read || descriptor == earlier->ledger_write ||
+           descriptor == earlier->manager || descriptor == earlier->syslog ||
+           (server->gate.holding && descriptor == server->gate.held.descriptor);
 }
 
 /* A descriptor, which has to be open, and nobody else's; close-on-exec from now on. */
@@ -218,12 +220,12 @@ static void read_child(struct words *words, struct server *server)
     struct child read = {.id = take_number(words, 1, INT_MAX)}, *child; /* it is sent signals */
 
     read.since = take_time(words);
-    read.signed_off = take_number(words, 0, 1) == 1;
+    read.exit_recorded = take_number(words, 0, 1) == 1;
     read.ending = (int)take_number(words, INT_MIN, INT_MAX);
     read.problem = (int)take_number(words, INT_MIN, INT_MAX);
     read.in = take_count(words);
     read.out = take_count(words);
-    read.told = (int)take_number(words, 0, INT_MAX);
+    read.stop_signal = (int)take_number(words, 0, INT_MAX);
     take_peer(words, &read.peer, false);
     take_peer(words, &read.client, true);
     child = words->spoiled ? NULL : children_add(server->children, read.id, &read.peer, read.since);
@@ -231,35 +233,35 @@ static void read_child(struct words *words, struct server *server)
         words->spoiled = true;
         return;
     }
-    child->signed_off = read.signed_off;
-    if (child->signed_off)
+    child->exit_recorded = read.exit_recorded;
+    if (child->exit_recorded)
         children_leave_source(server->children, child);
     child->ending = read.ending;
     child->problem = read.problem;
     child->in = read.in;
     child->out = read.out;
-    child->told = read.told;
+    child->stop_signal = read.stop_signal;
     child->client = read.client;
 }
 
 static void read_held(struct words *words, struct server *server)
 {
-    if (server->holding)
+    if (server->gate.holding)
         words->spoiled = true;
-    server->held.descriptor = take_descriptor(words, server);
-    take_peer(words, &server->held.peer, false);
-    expect_socket(words, server->held.descriptor, SOCK_STREAM, false);
-    server->holding = true;
+    server->gate.held.descriptor = take_descriptor(words, server);
+    take_peer(words, &server->gate.held.peer, false);
+    expect_socket(words, server->gate.held.descriptor, SOCK_STREAM, false);
+    server->gate.holding = true;
 }
 
 static void read_ledger(struct words *words, struct server *server)
 {
-    if (server->ledger_write > 0)
+    if (server->earlier.ledger_write > 0)
         words->spoiled = true;
-    server->ledger_read = take_descriptor(words, server);
-    server->ledger_write = take_descriptor(words, server);
-    expect_pipe_end(words, server->ledger_read, O_RDONLY);
-    expect_pipe_end(words, server->ledger_write, O_WRONLY);
+    server->earlier.ledger_read = take_descriptor(words, server);
+    server->earlier.ledger_write = take_descriptor(words, server);
+    expect_pipe_end(words, server->earlier.ledger_read, O_RDONLY);
+    expect_pipe_end(words, server->earlier.ledger_write, O_WRONLY);
 }
 
 static void take_socket(struct words *words, const struct server *server, int *descriptor)
@@ -272,12 +274,12 @@ static void take_socket(struct words *words, const struct server *server, int *d
 
 static void read_manager(struct words *words, struct server *server)
 {
-    take_socket(words, server, &server->manager);
+    take_socket(words, server, &server->earlier.manager);
 }
 
 static void read_syslog(struct words *words, struct server *server)
 {
-    take_socket(words, server, &server->syslog);
+    take_socket(words, server, &server->earlier.syslog);
 }
 
 /* What a line is about; where reading ends. */
@@ -355,9 +357,9 @@ int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool
             reading = READING_FAILED;
     }
     fclose(stream);
-    server->taken_over = true;
+    server->earlier.any = true;
     if (reading == READING_DONE && server->started > 0 && server->listeners.count > 0 &&
-        server->ledger_write > 0)
+        server->earlier.ledger_write > 0)
         return 0;
     log_error("cannot take over: line %d of the state is not understood; restart instead", number);
     return -1;

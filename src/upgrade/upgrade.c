@@ -134,7 +134,7 @@ static void give_up(struct upgrade *upgrade, const struct server *server, const 
     if (upgrade->said > 0)
         close(upgrade->said);
     *upgrade = (struct upgrade){0};
-    if (server->phase == SERVER_SERVING)
+    if (server->stop.phase == SERVER_SERVING)
         manager_state(MANAGER_READY);
 }
 
@@ -224,7 +224,7 @@ void upgrade_begin(struct upgrade *upgrade, const struct server *server,
     if (upgrade->tester != 0) /* one at a time; heed_answer sees whether there is a newer one */
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
-    if (server->phase != SERVER_SERVING) {
+    if (server->stop.phase != SERVER_SERVING) {
         give_up(upgrade, server, "the server is stopping");
         return;
     }
@@ -305,7 +305,7 @@ static void heed_answer(struct upgrade *upgrade, const struct server *server,
     struct image now;
 
     note_image(&now);
-    if (server->phase != SERVER_SERVING) {
+    if (server->stop.phase != SERVER_SERVING) {
         why = "the server is stopping";
     } else if (!is_same_image(&now, &upgrade->image)) {
         close(upgrade->said);
@@ -344,7 +344,7 @@ void upgrade_settle(struct upgrade *upgrade, const struct server *server,
     if (upgrade->ended) {
         heed_answer(upgrade, server, ledger);
     } else if (upgrade->late > 0 &&
-               (clock_seconds() >= upgrade->late || server->phase != SERVER_SERVING)) {
+               (clock_seconds() >= upgrade->late || server->stop.phase != SERVER_SERVING)) {
         end_test(upgrade);
     }
 }

@@ -204,7 +204,7 @@ def marked(mark):
 
 def open_ledger(srv):
     """A write end of our own of a server's ledger, which is open soon after the addresses are
-    printed: what a child holds that somebody has subverted."""
+    printed: what a child holds that somebody has compromised."""
     def write_end():
         pipes = [number for number, what in descriptors(srv.pid).items()
                  if number > 2 and what.startswith('pipe:')]
@@ -214,14 +214,35 @@ def open_ledger(srv):
     return os.open(f'/proc/{srv.pid}/fd/{number}', os.O_WRONLY)
 
 
-def ledger_record(child, ending=0, problem=0, family=0, port=0, address=b''):
-    """What a child writes when it signs off: src/server/ledger.h."""
-    body = struct.pack('=QqQQqqQQ16s', 0x6f6863656b726f66, child, 0, 0, ending, problem, family,
-                       port, address)
-    seal = 0
+def source_number(path, name):
+    """A number that a source file defines: `#define NAME 4711`."""
+    found = re.search(rf'^#define {name} (?:UINT64_C\()?(\w+)', (TOP / path).read_text(), re.M)
+    return int(found[1], 0)
+
+
+def record_format():
+    """The members of a record, which follow each other without a gap, and how struct packs them: as
+    ledger.h has it."""
+    text = (TOP / 'src' / 'server' / 'ledger.h').read_text()
+    body = re.search(r'^struct record \{\n(.*?)^\};', text, re.M | re.S)[1]
+    kinds, members = {'uint64_t': 'Q', 'int64_t': 'q', 'uint8_t': '{}s'}, {}
+    for kind, names in re.findall(r'^ +(\w+) ([^;]+);', body, re.M):
+        for name, size in re.findall(r'(\w+)(?:\[(\d+)\])?', names):
+            members[name] = kinds[kind].format(size)
+    return members
+
+
+def ledger_record(child, **members):
+    """A record as a child writes it; 0 where nothing else is said. Without a kind, its exit record."""
+    members |= {'magic': source_number('src/server/ledger.h', 'LEDGER_MAGIC'), 'id': child}
+    layout = record_format()
+    assert list(layout)[-1] == 'checksum' and set(members) < set(layout)
+    body = b''.join(struct.pack('=' + how, members.get(name, b'' if 's' in how else 0))
+                    for name, how in layout.items() if name != 'checksum')
+    checksum = 0
     for word, in struct.iter_unpack('=Q', body):
-        seal = (seal << 13 | seal >> 51) & (1 << 64) - 1 ^ word
-    return body + struct.pack('=Q', seal)
+        checksum = (checksum << 13 | checksum >> 51) & (1 << 64) - 1 ^ word
+    return body + struct.pack('=' + layout['checksum'], checksum)
 
 
 # ---- clients -----------------------------------------------------------------------------

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness import (AS_OURSELVES, Client, children, dead, descriptors, eventually,
-                     process, program, threads)
+                     process, program, source_number, threads)
 
 threads_kept = pytest.mark.only('threadpoolecho')
 children_kept = pytest.mark.only('preforkecho')
-SPARE_LEAST, SPARE_MOST = 4, 16  # examples/variants/parts/pool.c: idle children
-VERDICTS = signal.SIGRTMIN, signal.SIGRTMIN + 1  # examples/variants/parts/pool.h: what a parent decides
+# Idle children of a pool.
+SPARE_LEAST, SPARE_MOST = (source_number('examples/variants/parts/pool.h', f'POOL_SPARE_{name}')
+                           for name in ('LEAST', 'MOST'))
+REPLIES = signal.SIGRTMIN, signal.SIGRTMIN + 1  # to an arrival: examples/variants/parts/pool_report.h
 
 
 def idle_again(srv):
@@ -47,8 +49,8 @@ def served(srv, count):
 
 @pytest.mark.only('threadecho', 'threadpoolecho')
 def test_a_stop_of_more_threads_than_the_ledger_holds(server):
-    """Catches threads that give up signing off on a full ledger: nobody sweeps for them, so the
-    server never ends. 64 KiB hold some 740 records, and all clients end at once."""
+    """Catches threads that give up writing their exit record to a full ledger: nobody sweeps for
+    them, so the server never ends. 64 KiB hold some 600 records, and all clients end at once."""
     srv = server('-q', '-c', '1500', '-t', '0', verbose=None)
     clients = served(srv, 1200)
     srv.send_signal(signal.SIGTERM)
@@ -106,7 +108,7 @@ def test_a_stop_ends_idle_threads(server, number):
 
 @threads_kept
 def test_clients_come_and_go_at_once(server):
-    """Catches a wakeup lost between a thread's sign-off and its wait: its next client would
+    """Catches a wakeup lost between a thread's exit record and its wait: its next client would
     wait for ever."""
     srv = server(verbose=None)
     for _ in range(300):
@@ -324,11 +326,11 @@ def test_children_without_descriptors_wait_and_do_not_spin(server):
 
 @children_kept
 def test_a_source_is_held_to_its_share_by_all_children(server):
-    """Catches a cap that each child keeps for itself, a verdict that reaches the wrong client, and
+    """Catches a cap that each child keeps for itself, a reply that reaches the wrong client, and
     one that a stray signal has given."""
     srv = server('-C', '3', '-X', '127.0.0.3')
     for child in pool(srv):
-        for number in VERDICTS:
+        for number in REPLIES:
             os.kill(child, number)
     clients = served(srv, 3)
     for _ in range(20):
@@ -413,10 +415,10 @@ def test_children_that_come_and_go_are_counted_right(server):
 
 @children_kept
 def test_what_was_blocked_at_the_start_does_not_keep_children(server):
-    """Catches children that do not hear that they are to leave, as whoever started the server had
+    """Catches children that do not hear that they are to leave, as who started the server had
     that signal blocked: they would keep the address."""
     srv = server('-t', '0', before=lambda: signal.pthread_sigmask(
-        signal.SIG_BLOCK, [signal.SIGUSR2, *VERDICTS]))
+        signal.SIG_BLOCK, [signal.SIGUSR2, *REPLIES]))
     idle = eventually(lambda: len(children(srv.pid)) >= SPARE_LEAST and children(srv.pid), 'idle')
     srv.send_signal(signal.SIGTERM)
     assert srv.wait() == 0
@@ -426,9 +428,9 @@ def test_what_was_blocked_at_the_start_does_not_keep_children(server):
 
 @children_kept
 @pytest.mark.skipif(not hasattr(resource, 'RLIMIT_SIGPENDING'), reason='signals have no such limit')
-def test_a_verdict_comes_where_no_signal_can_be_queued(server):
+def test_a_reply_comes_where_no_signal_can_be_queued(server):
     """Catches a child that waits for ever, and its client, as the queue of signals is full: whom a
-    verdict is from is then lost."""
+    reply is from is then lost."""
     srv = server('-C', '1', before=lambda: resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0)))
     with srv.connect() as client, srv.connect() as refused:
         assert client.echo(b'x') == b'x'
@@ -436,7 +438,7 @@ def test_a_verdict_comes_where_no_signal_can_be_queued(server):
 
 
 @children_kept
-def test_a_stray_verdict_is_nobodys_word(server):
+def test_a_stray_reply_is_not_the_parents(server):
     """Catches a child that takes somebody's signal for its parent's: the client would be counted
     for ever, and his source locked out."""
     srv = server('-C', '1')
@@ -444,7 +446,7 @@ def test_a_stray_verdict_is_nobodys_word(server):
     srv.send_signal(signal.SIGSTOP)
     client = srv.connect()
     for each in children(srv.pid):
-        for number in VERDICTS:
+        for number in REPLIES:
             os.kill(each.pid, number)
     srv.send_signal(signal.SIGCONT)
     assert client.echo(b'x') == b'x'

@@ -341,7 +341,7 @@ def test_a_subverted_child_of_no_proxy_names_nobody(server):
 
 
 def sign_off(srv, **lie):
-    """Signs off for the only child before it does so itself."""
+    """Writes an exit record for the only child before it does so itself."""
     child, = children(srv.pid)
     ledger = open_ledger(srv)
     os.write(ledger, ledger_record(child.pid, **lie))

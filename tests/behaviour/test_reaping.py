@@ -10,10 +10,11 @@ import time
 import pytest
 
 from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, in_time, open_ledger,
-                     process, program, run, with_processes)
+                     process, program, run, source_number, with_processes)
 
 LEAVING_MAX = 256  # src/fork/serve_fork.c: what signed off is kept on a list of as many
-LEDGER_JUNK_MAX = 65536  # src/server/ledger.h: after as much the parent reads no further, and sweeps
+# After so many bytes that are no record the parent reads no further, and sweeps.
+LEDGER_JUNK_MAX = source_number('src/server/ledger.h', 'LEDGER_JUNK_MAX')
 
 
 def no_child(srv):
@@ -61,7 +62,7 @@ def test_children_are_reaped_without_a_next_client(server):
 @with_processes
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSEGV], ids=['KILL', 'SEGV'])
 def test_a_killed_child_is_swept(server, number):
-    """Catches a slot leaked, or a zombie that stays, when a child dies without signing off."""
+    """Catches a slot leaked, or a zombie that stays, when a child dies without an exit record."""
     def is_swept(seconds):
         srv = server(env=PLAIN_SEGV)
         client, other = served(srv, 2)
@@ -80,7 +81,7 @@ def test_a_killed_child_is_swept(server, number):
 
 @with_processes
 def test_killed_children_are_swept_while_traffic_goes_on(server):
-    """Catches a death that hides behind the others: the SIGCHLD of one that did not sign off
+    """Catches a death that hides behind the others: the SIGCHLD of one that wrote no record
     merges with those of many that did."""
     srv = server()
     victims = served(srv, 3)

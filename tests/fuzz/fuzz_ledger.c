@@ -1,10 +1,10 @@
 /*
- * fuzz_ledger.c: the ledger, written by children of which some were subverted (ledger.h).
+ * fuzz_ledger.c: the ledger, written by children of which some were compromised (ledger.h).
  *
- * Input: a row of acts, each a byte and what it needs: a child signs off, junk is written, a
- * record that is torn, one with a bit turned, one that a liar has sealed, a flood, or the
- * parent takes what there is. All of it goes through a real pipe. Catches: a record that is
- * taken and was never sealed, one that is lost behind junk, changed or in another order,
+ * Input: a row of acts, each a byte and what it needs: a child writes its exit record, junk, a
+ * record that is torn, one with a bit turned, a lie with the right checksum, a flood, or the parent
+ * reads what there is. All of it goes through a real pipe. Catches: a record that is read and was
+ * never written, one that is lost behind junk, changed or in another order,
  * bytes that are counted neither as records nor as junk, a parent that never gets away from
  * junk, and a client's address that no header can have named.
  */
@@ -13,8 +13,6 @@
 
 #include <errno.h>
 #include <unistd.h>
-
-#define MARK UINT64_C(0x6f6863656b726f66)
 
 /* What may lie in the pipe: less than any pipe holds, as a child that finds it full waits. */
 #define UNREAD_MAX 32768
@@ -26,24 +24,24 @@ enum act { ACT_SIGN_OFF, ACT_JUNK, ACT_TORN, ACT_TURNED, ACT_LIE, ACT_FLOOD, ACT
 /* One run, and all records that it wrote whole, in order. */
 static struct {
     struct ledger ledger;
-    size_t written, taken;            /* of `sealed` */
+    size_t written, taken;             /* of `genuine` */
     size_t strangers;                 /* taken, and never written: bytes that look like one */
     unsigned long long bytes, unread; /* written to the pipe, and what of that is not yet taken */
     unsigned long long junk;          /* that the ledger has counted */
 } run;
-static struct record sealed[RECORDS_MAX];
+static struct record genuine[RECORDS_MAX];
 
-/* The format's seal, by its description: each word turns what is before it by 13 bits. */
-static uint64_t seal_of(const struct record *record)
+/* The checksum, by its description in ledger.h. */
+static uint64_t checksum_of(const struct record *record)
 {
     const unsigned char *bytes = (const void *)record;
-    uint64_t seal = 0, word;
+    uint64_t sum = 0, word;
 
-    for (size_t at = 0; at < offsetof(struct record, seal); at += sizeof word) {
+    for (size_t at = 0; at < offsetof(struct record, checksum); at += sizeof word) {
         memcpy(&word, bytes + at, sizeof word);
-        seal = (seal * 8192 + seal / (UINT64_C(1) << 51)) ^ word;
+        sum = (sum * 8192 + sum / (UINT64_C(1) << 51)) ^ word;
     }
-    return seal;
+    return sum;
 }
 
 /* A session as it may have ended: its fields are the input's. */
@@ -64,7 +62,7 @@ static struct session session_from(struct input *input)
 
 static void remember(const struct record *record)
 {
-    sealed[run.written++] = *record;
+    genuine[run.written++] = *record;
     run.bytes += sizeof *record;
     run.unread += sizeof *record;
 }
@@ -77,29 +75,29 @@ static void write_bytes(const void *bytes, size_t size)
     run.unread += size;
 }
 
-/* A record with its right seal, about a child that the input makes up. */
+/* A record with its right checksum, about a child that the input makes up. */
 static struct record record_from(struct input *input)
 {
     int64_t id = (int64_t)take_word(input, 4);
     struct session session = session_from(input);
-    struct record record = ledger_record(id, &session);
+    struct record record = ledger_exit_record(id, &session);
 
-    record.seal = seal_of(&record);
+    record.checksum = checksum_of(&record);
     return record;
 }
 
-static void sign_off(struct input *input)
+static void write_exit(struct input *input)
 {
     int64_t id = (int64_t)take_word(input, 4);
     struct session session = session_from(input);
-    struct record record = ledger_record(id, &session);
+    struct record record = ledger_exit_record(id, &session);
 
-    ledger_sign_off(run.ledger.write_end, id, &session);
-    record.seal = seal_of(&record);
+    ledger_write_exit(run.ledger.write_end, id, &session);
+    record.checksum = checksum_of(&record);
     remember(&record);
 }
 
-/* A whole record, of which some words say anything, with the seal that fits. */
+/* A whole record, of which some words say anything, with the checksum that fits. */
 static void write_lie(struct input *input)
 {
     struct record record = record_from(input);
@@ -109,7 +107,9 @@ static void write_lie(struct input *input)
     record.problem = (int64_t)take_word(input, 8);
     record.family = take_word(input, 2);
     record.port = take_word(input, 3);
-    record.seal = seal_of(&record);
+    record.zone = take_word(input, 5);
+    record.kind = take_word(input, 1);
+    record.checksum = checksum_of(&record);
     if (write(run.ledger.write_end, &record, sizeof record) != (ssize_t)sizeof record)
         fuzz_fail(__FILE__, __LINE__, "the pipe has room");
     remember(&record);
@@ -139,18 +139,21 @@ static void check_client(const struct record *record, const struct peer *client)
     sa_family_t family = client->name.any.sa_family;
     struct peer named = peer_of(family, record->address, (in_port_t)record->port);
 
+    if (family == AF_INET6)
+        named.name.v6.sin6_scope_id = (uint32_t)record->zone;
     FUZZ_HOLDS(family == AF_INET || family == AF_INET6 || family == AF_UNIX);
     FUZZ_HOLDS(record->family == family && record->port <= UINT16_MAX);
+    FUZZ_HOLDS(record->zone <= UINT32_MAX);
     FUZZ_HOLDS(same_bytes(&named, client, sizeof named) && can_be_told(client));
 }
 
-/* Records are taken as they were written; what else looks like one has at least its seal. */
+/* Records are taken as they were written; what else looks like one has at least its checksum. */
 static void check_taken(const struct record *record)
 {
     struct peer client;
 
-    FUZZ_HOLDS(record->mark == MARK && record->seal == seal_of(record));
-    if (run.taken < run.written && same_bytes(record, &sealed[run.taken], sizeof *record))
+    FUZZ_HOLDS(record->magic == LEDGER_MAGIC && record->checksum == checksum_of(record));
+    if (run.taken < run.written && same_bytes(record, &genuine[run.taken], sizeof *record))
         run.taken++;
     else
         run.strangers++;
@@ -168,7 +171,7 @@ static void take_all(void)
         FUZZ_HOLDS(goes++ < most);
         run.junk += run.ledger.junk;
         run.ledger.junk = 0;
-        while (ledger_take(&run.ledger, &record) == 1)
+        while (ledger_read(&run.ledger, &record))
             check_taken(&record);
     } while (run.ledger.junk >= LEDGER_JUNK_MAX);
     run.junk += run.ledger.junk;
@@ -193,7 +196,7 @@ static void act(struct input *input)
     struct input part;
 
     switch ((enum act)(take_byte(input) % ACTS)) {
-    case ACT_SIGN_OFF: sign_off(input); break;
+    case ACT_SIGN_OFF: write_exit(input); break;
     case ACT_TORN: write_torn(input); break;
     case ACT_TURNED: write_turned(input); break;
     case ACT_LIE: write_lie(input); break;
@@ -211,7 +214,7 @@ static void act(struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = input_of(data, size);
-    struct record last = {.mark = MARK, .id = 4711};
+    struct record last = {.magic = LEDGER_MAGIC, .kind = RECORD_EXIT, .id = 4711};
 
     memset(&run, 0, sizeof run);
     if (ledger_open(&run.ledger, LEDGER_GIVES_UP) == -1)
@@ -219,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (input.left > 0 && run.written < RECORDS_MAX - 1)
         act(&input);
     /* One more record is found behind whatever there was, and those before it as well. */
-    last.seal = seal_of(&last);
+    last.checksum = checksum_of(&last);
     FUZZ_HOLDS(write(run.ledger.write_end, &last, sizeof last) == (ssize_t)sizeof last);
     remember(&last);
     take_all();

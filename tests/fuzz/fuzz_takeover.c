@@ -13,6 +13,7 @@
 #include "base/descriptors.h"
 #include "fuzz.h"
 #include "platform/platform.h"
+#include "server/serve.h"
 #include "upgrade/takeover.h"
 
 #include <arpa/inet.h>
@@ -28,6 +29,7 @@
 
 static struct options options = {.program = "forkecho", .max_connections = CHILDREN_MAX};
 static struct pidfile pidfile = {.descriptor = -1};
+static const struct serve_model no_model = {0};
 
 /* What there is to be named, and two servers, one after the other. All stays open. */
 static int listener, other_listener, ledger_ends[2], held[2], datagrams[2], pidfile_file, state_file;
@@ -52,8 +54,8 @@ static void open_all(void)
     other_listener = open_listener();
     pidfile_file = platform_anonymous_file();
     state_file = platform_anonymous_file();
-    first = server_open(&options, NULL, &pidfile);
-    second = server_open(&options, NULL, &pidfile);
+    first = server_open(&no_model, &options, NULL, &pidfile);
+    second = server_open(&no_model, &options, NULL, &pidfile);
     if (pipe(ledger_ends) == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, held) == -1 ||
         socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams) == -1 ||
         pidfile_file == -1 || state_file == -1 || first == NULL || second == NULL)
@@ -124,7 +126,7 @@ static size_t write_state(const struct server *server, char *text)
     struct ledger ledger;
     ssize_t size;
 
-    ledger_adopt(&ledger, server->ledger_read, server->ledger_write);
+    ledger_adopt(&ledger, server->earlier.ledger_read, server->earlier.ledger_write);
     FUZZ_HOLDS(takeover_write(state_file, server, &ledger) == 0);
     size = pread(state_file, text, STATE_MAX, 0);
     FUZZ_HOLDS(size > 0 && size < STATE_MAX);
@@ -147,7 +149,7 @@ static void check_descriptors(const struct server *server)
     struct ledger ledger;
     size_t count;
 
-    ledger_adopt(&ledger, server->ledger_read, server->ledger_write);
+    ledger_adopt(&ledger, server->earlier.ledger_read, server->earlier.ledger_write);
     count = takeover_descriptors(server, &ledger, all);
     FUZZ_HOLDS(count <= TAKEOVER_DESCRIPTORS_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -155,7 +157,8 @@ static void check_descriptors(const struct server *server)
         for (size_t j = 0; j < i; j++)
             FUZZ_HOLDS(all[i] != all[j]);
     }
-    FUZZ_HOLDS(is_pipe(server->ledger_read, O_RDONLY) && is_pipe(server->ledger_write, O_WRONLY));
+    FUZZ_HOLDS(is_pipe(server->earlier.ledger_read, O_RDONLY));
+    FUZZ_HOLDS(is_pipe(server->earlier.ledger_write, O_WRONLY));
 }
 
 /* An address can be shown. It alone is in its memory, so a path without an end is noticed. */
@@ -205,11 +208,11 @@ static void check_children(const struct children *children)
 
 static void check_taken(const struct server *server)
 {
-    FUZZ_HOLDS(server->taken_over && isfinite(server->started) && server->started > 0);
-    FUZZ_HOLDS(!server->holding || can_be_told(&server->held.peer));
-    FUZZ_HOLDS(server->manager == 0 || descriptors_option(server->manager, SOL_SOCKET, SO_TYPE) ==
-                                           SOCK_DGRAM);
-    FUZZ_HOLDS(server->syslog == 0 || server->syslog != server->manager);
+    FUZZ_HOLDS(server->earlier.any && isfinite(server->started) && server->started > 0);
+    FUZZ_HOLDS(!server->gate.holding || can_be_told(&server->gate.held.peer));
+    FUZZ_HOLDS(server->earlier.manager == 0 ||
+               descriptors_option(server->earlier.manager, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM);
+    FUZZ_HOLDS(server->earlier.syslog == 0 || server->earlier.syslog != server->earlier.manager);
     check_descriptors(server);
     check_listeners(&server->listeners);
     check_children(server->children);

@@ -142,11 +142,11 @@ START_TEST(any_order_of_additions_and_removals_agrees_with_a_naive_table)
             struct child *added = children_add(children, id, &peer, step);
             ck_assert((added != NULL) == (found == NULL && model.live < CAPACITY));
             if (added != NULL) {
-                ck_assert(!added->signed_off && added->in == 0 && added->out == 0);
-                ck_assert(added->ending == 0 && added->told == 0 && added->own == NULL);
-                added->signed_off = true;
+                ck_assert(!added->exit_recorded && added->in == 0 && added->out == 0);
+                ck_assert(added->ending == 0 && added->stop_signal == 0 && added->own == NULL);
+                added->exit_recorded = true;
                 added->in = added->out = 1;
-                added->ending = added->told = 2;
+                added->ending = added->stop_signal = 2;
                 added->own = &model;
                 model.all[model.live].id = id;
                 model.all[model.live].client = client;

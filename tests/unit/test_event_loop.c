@@ -8,12 +8,15 @@
 #include "platform/readiness.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <sys/select.h>
 
 /* What one read of a session takes: the size of its buffer (session.h). */
 #define STEP_MAX 65536
 
+static const struct serve_model model = {
+    .before_close = event_loop_before_close, .stop_child = event_loop_stop_child};
 static struct options options;
 static struct daemon starter;
 static struct pidfile pidfile;
@@ -153,7 +156,7 @@ static int serve(void (*clients_act)(int wait), char **words)
     capture_begin(&errors, STDERR_FILENO);
     log_open("oneecho", (enum log_level)options.verbosity, -1);
     signals_open();
-    server = server_open(&options, &starter, &pidfile);
+    server = server_open(&model, &options, &starter, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(server_listen(server), 0);
     outcome = event_loop_serve(server);
@@ -498,13 +501,13 @@ static void come_while_no_client_can_be_watched(int wait)
         clients[1] = connected();
         send_text(clients[1], "held");
     } else if (wait == 3) {
-        ck_assert(server->holding);
+        ck_assert(server->gate.holding);
         ck_assert_int_lt(refuse_client, 1000);
         refuse_client = 0;
         expect_nothing(clients[1]);
         ck_assert_uint_eq(watched[listener()].wanted, READINESS_NONE);
         close(clients[0]); /* which may free what was missing */
-    } else if (!server->holding) {
+    } else if (!server->gate.holding) {
         expect_text(clients[1], "held");
         ck_assert_uint_eq(server->statistics.accepted, 2);
         close(clients[1]);
@@ -601,7 +604,7 @@ static void stop_with_a_client(int wait)
         clients[1] = listener();
         stop();
     } else if (wait == 3) { /* a drain: he may finish */
-        ck_assert_int_eq(server->phase, SERVER_DRAINING);
+        ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
         ck_assert_uint_eq(watched[clients[1]].wanted, READINESS_NONE);
         ck_assert_uint_eq(server->listeners.count, 0);
         send_text(clients[0], "x");

@@ -1,4 +1,4 @@
-/* test_ledger.c: the pipe on which a child signs off (ledger.h). */
+/* test_ledger.c: the pipe on which children report to their parent (ledger.h). */
 #include "suite.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@ static struct session session_of(uint64_t in, uint64_t out, enum session_ending 
 }
 
 /* Record number `number`: all of its fields differ from those of its neighbours. */
-static void sign_off(int64_t number)
+static void write_exit(int64_t number)
 {
     struct session session = session_of((uint64_t)number * 1000, UINT64_MAX - (uint64_t)number,
                                         (enum session_ending)(number % SESSION_ENDINGS));
@@ -23,7 +23,7 @@ static void sign_off(int64_t number)
     session.problem = (enum proxy_problem)(number % PROXY_PROBLEMS);
     session.proxied = true;
     session.peer = peer_at("2001:db8::1", (unsigned)number % 65536);
-    ledger_sign_off(ledger.write_end, number, &session);
+    ledger_write_exit(ledger.write_end, number, &session);
 }
 
 static bool is_number(const struct record *record, int64_t number)
@@ -42,7 +42,7 @@ static void expect_number(int64_t number)
 {
     struct record record;
 
-    ck_assert_int_eq(ledger_take(&ledger, &record), 1);
+    ck_assert(ledger_read(&ledger, &record));
     ck_assert_msg(is_number(&record, number), "%lld instead of %lld", (long long)record.id,
                   (long long)number);
 }
@@ -51,7 +51,7 @@ static void expect_nothing(void)
 {
     struct record record;
 
-    ck_assert_int_eq(ledger_take(&ledger, &record), 0);
+    ck_assert(!ledger_read(&ledger, &record));
 }
 
 /* The bytes of a genuine record, as a child writes them. */
@@ -59,7 +59,7 @@ static struct record genuine(int64_t number)
 {
     struct record record;
 
-    sign_off(number);
+    write_exit(number);
     ck_assert_int_eq(read(ledger.read_end, &record, sizeof record), sizeof record);
     return record;
 }
@@ -97,8 +97,8 @@ START_TEST(a_record_says_what_the_session_was)
     struct record record;
 
     open_ledger();
-    ledger_sign_off(ledger.write_end, INT64_C(-5000000000), &session);
-    ck_assert_int_eq(ledger_take(&ledger, &record), 1);
+    ledger_write_exit(ledger.write_end, INT64_C(-5000000000), &session);
+    ck_assert(ledger_read(&ledger, &record));
     ck_assert(record.id == INT64_C(-5000000000) && record.in == session.in);
     ck_assert(record.out == session.out && record.ending == SESSION_RESET);
     expect_nothing();
@@ -106,31 +106,33 @@ START_TEST(a_record_says_what_the_session_was)
 }
 END_TEST
 
-/* Catches a client whose address or port is cut, or turned round, on its way to the parent. */
+/* Catches a client whose address, port or zone is cut, or turned round, on its way to the parent. */
 START_TEST(a_record_names_the_client_that_a_header_has_named)
 {
-    static const char *const clients[] = {"192.0.2.1", "2001:db8:1:2:3:4:5:6", "local"};
+    static const char *const clients[] = {"192.0.2.1", "2001:db8:1:2:3:4:5:6", "local", "fe80::1"};
 
     for (size_t i = 0; i < SUITE_LENGTH(clients); i++) {
         struct session session = session_of(1, 1, SESSION_EOF);
         struct peer client;
         struct record record;
         session.peer = peer_at(clients[i], 0xfedc);
-        record = ledger_record(1, &session);
+        if (strncmp(clients[i], "fe80", 4) == 0)
+            session.peer.name.v6.sin6_scope_id = UINT32_MAX;
+        record = ledger_exit_record(1, &session);
         ck_assert(!ledger_client(&record, &client)); /* its own peer is nobody's news */
         session.proxied = true;
-        record = ledger_record(1, &session);
+        record = ledger_exit_record(1, &session);
         ck_assert(ledger_client(&record, &client));
         ck_assert_mem_eq(&client, &session.peer, sizeof client);
     }
 }
 END_TEST
 
-/* Catches a parent that formats what a subverted child says is an address. */
+/* Catches a parent that formats what a compromised child says is an address. */
 START_TEST(a_client_that_is_no_address_is_not_believed)
 {
     struct session session = session_of(1, 1, SESSION_EOF);
-    struct record record = ledger_record(1, &session);
+    struct record record = ledger_exit_record(1, &session);
     struct peer client;
 
     memset(record.address, 0xff, sizeof record.address);
@@ -143,6 +145,10 @@ START_TEST(a_client_that_is_no_address_is_not_believed)
         ck_assert(!ledger_client(&record, &client));
     }
     record.port = 1;
+    record.family = AF_INET6;
+    record.zone = UINT64_C(1) << 32;
+    ck_assert(!ledger_client(&record, &client));
+    record.zone = 0;
     record.family = UINT64_MAX - AF_INET;
     ck_assert(!ledger_client(&record, &client));
     record.family = (UINT64_C(1) << 32) + AF_INET; /* cut to 32 bits it would be one */
@@ -159,7 +165,7 @@ START_TEST(records_come_in_order_also_beyond_a_batch)
     open_ledger();
     for (size_t i = 0; i < SUITE_LENGTH(counts); i++) {
         for (int number = 0; number < counts[i]; number++)
-            sign_off(number);
+            write_exit(number);
         for (int number = 0; number < counts[i]; number++)
             expect_number(number);
         expect_nothing();
@@ -177,10 +183,10 @@ START_TEST(a_torn_record_costs_only_itself)
     torn = genuine(99);
     for (size_t size = 1; size < sizeof torn; size++) {
         ledger.junk = 0;
-        sign_off(1);
+        write_exit(1);
         write_bytes(&torn, size);
-        sign_off(2);
-        sign_off(3);
+        write_exit(2);
+        write_exit(3);
         for (int number = 1; number <= 3; number++)
             expect_number(number);
         expect_nothing();
@@ -200,7 +206,7 @@ START_TEST(a_record_that_comes_after_a_torn_one_was_read_is_taken_at_once)
     for (size_t size = 1; size < sizeof torn; size++) {
         write_bytes(&torn, size);
         expect_nothing();
-        sign_off(1);
+        write_exit(1);
         expect_number(1);
         expect_nothing();
     }
@@ -216,9 +222,9 @@ START_TEST(junk_between_records_is_skipped_and_counted)
     for (size_t i = 0; i < sizeof junk; i++)
         junk[i] = pattern_byte(i);
     write_bytes(junk, sizeof junk);
-    sign_off(1);
+    write_exit(1);
     write_bytes(junk, 10);
-    sign_off(2);
+    write_exit(2);
     expect_number(1);
     expect_number(2);
     expect_nothing();
@@ -226,7 +232,7 @@ START_TEST(junk_between_records_is_skipped_and_counted)
 }
 END_TEST
 
-/* Catches a subverted child that is believed: one bit of any field was changed. */
+/* Catches a compromised child that is believed: one bit of any field was changed. */
 START_TEST(a_forged_record_is_not_taken)
 {
     struct record record;
@@ -239,7 +245,7 @@ START_TEST(a_forged_record_is_not_taken)
         memcpy(forged, &record, sizeof forged);
         forged[bit / 8] = (char)(forged[bit / 8] ^ 1 << bit % 8);
         write_bytes(forged, sizeof forged);
-        sign_off(1);
+        write_exit(1);
         expect_number(1);
         expect_nothing();
         ck_assert_uint_eq(ledger.junk, sizeof forged);
@@ -263,7 +269,7 @@ START_TEST(every_genuine_record_is_found_in_a_random_stream)
             char bytes[sizeof sample];
             size_t size = 1 + random_below(&state, sizeof bytes - 1);
             if (random_below(&state, 2) == 0) {
-                sign_off(written++);
+                write_exit(written++);
                 continue;
             }
             for (size_t i = 0; i < size; i++)
@@ -273,7 +279,7 @@ START_TEST(every_genuine_record_is_found_in_a_random_stream)
             write_bytes(bytes, size);
             junk += size;
         }
-        sign_off(written++);
+        write_exit(written++);
         for (int64_t number = 0; number < written; number++)
             expect_number(number);
         expect_nothing();
@@ -291,10 +297,10 @@ static int drain(int start, int count)
     if (read(start, &go, 1) != 1)
         return 1;
     for (int64_t number = 0; number < count;) {
-        int taken = ledger_take(&ledger, &record);
-        if (taken == 1 && !is_number(&record, number++))
+        bool found = ledger_read(&ledger, &record);
+        if (found && !is_number(&record, number++))
             return 2;
-        if (taken == 0) {
+        if (!found) {
             /* Empty for now: the writer looks again within a hundredth of a second. */
             struct timespec breath = clock_timespec(0.001);
             nanosleep(&breath, NULL);
@@ -308,7 +314,7 @@ static int64_t fill_ledger(void)
     int64_t number = 0;
     struct record record = genuine(0);
 
-    /* Copies: what sign_off would write, but without its waiting. */
+    /* Copies: what write_exit would write, but without its waiting. */
     while (write(ledger.write_end, &record, sizeof record) == (ssize_t)sizeof record)
         number++;
     ck_assert_int_eq(errno, EAGAIN);
@@ -327,7 +333,7 @@ START_TEST(a_full_ledger_takes_the_record_once_there_is_room)
     while (read(ledger.read_end, ledger.batch, sizeof ledger.batch) > 0)
         ;
     for (int64_t number = 0; number < full; number++)
-        sign_off(number);
+        write_exit(number);
     ck_assert_int_eq(pipe(start), 0);
     pid = fork();
     ck_assert_int_ne(pid, -1);
@@ -335,7 +341,7 @@ START_TEST(a_full_ledger_takes_the_record_once_there_is_room)
         _exit(drain(start[0], (int)full + 2 * LEDGER_BATCH));
     ck_assert_int_eq(write(start[1], "", 1), 1);
     for (int64_t number = full; number < full + 2 * LEDGER_BATCH; number++)
-        sign_off(number);
+        write_exit(number);
     while (waitpid(pid, &status, 0) == -1)
         ck_assert_int_eq(errno, EINTR);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", (unsigned)status);
@@ -352,7 +358,7 @@ START_TEST(a_ledger_that_stays_full_is_given_up_and_holds_no_part_of_the_record)
 
     open_ledger();
     full = fill_ledger();
-    sign_off(1);
+    write_exit(1);
     while (read(ledger.read_end, byte, 1) == 1)
         left++;
     ck_assert_uint_eq(left, (size_t)full * sizeof(struct record));
@@ -385,20 +391,20 @@ START_TEST(a_writer_that_waits_does_nothing_meanwhile)
     pid = fork();
     if (pid == 0) {
         long before = waits();
-        int written = ledger_sign_off(ledger.write_end, 4711, &session);
+        int written = ledger_write_exit(ledger.write_end, 4711, &session);
         _exit(written == 0 && waits() - before < 20 ? 0 : 1);
     }
     clock_sleep(1.5); /* it is longer than others try, and how little is done is what counts */
-    while (ledger_take(&ledger, &record) != 1 || record.id != 4711)
+    while (!ledger_read(&ledger, &record) || record.id != 4711)
         continue; /* the suite's timeout ends it */
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
 }
 END_TEST
 
-/* Catches an orphan that tries for a second to sign off although nobody is there to read. A
+/* Catches an orphan that tries for a second to write its record although nobody is there to read. A
  * busy machine may take one trial's time away, but hardly that of each. */
-START_TEST(signing_off_without_a_reader_returns_at_once)
+START_TEST(writing_without_a_reader_returns_at_once)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     double quickest = SUITE_TIMEOUT;
@@ -408,7 +414,7 @@ START_TEST(signing_off_without_a_reader_returns_at_once)
     close(ledger.read_end);
     for (int trial = 0; trial < 10; trial++) {
         double start = clock_seconds();
-        sign_off(1);
+        write_exit(1);
         if (clock_seconds() - start < quickest)
             quickest = clock_seconds() - start;
     }
@@ -420,7 +426,7 @@ END_TEST
 START_TEST(a_ledger_without_writers_is_empty)
 {
     open_ledger();
-    sign_off(1);
+    write_exit(1);
     close(ledger.write_end);
     expect_number(1);
     for (int i = 0; i < 4; i++)
@@ -438,4 +444,4 @@ SUITE("ledger", nobody_waits_and_both_ends_are_close_on_exec, a_record_says_what
       a_full_ledger_takes_the_record_once_there_is_room,
       a_ledger_that_stays_full_is_given_up_and_holds_no_part_of_the_record,
       a_writer_that_waits_does_nothing_meanwhile,
-      signing_off_without_a_reader_returns_at_once, a_ledger_without_writers_is_empty)
+      writing_without_a_reader_returns_at_once, a_ledger_without_writers_is_empty)

@@ -3,14 +3,15 @@
 
 #include "base/clock.h"
 #include "parts/pool.h"
+#include "parts/pool_report.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 
-#define SPARE_LEAST 4 /* as pool.c has it */
-
+static const struct serve_model model = {.children_accept = true, .before_close = pool_recall};
 static struct options options;
 static struct daemon starter = {-1, -1};
 static struct pidfile no_pidfile = {.descriptor = -1};
@@ -27,51 +28,52 @@ static void open_pool(size_t most)
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
     signals_open();
-    server = server_open(&options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     pool = pool_open(server);
     ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
 }
 
-static void expect_said(const char *what)
+static void expect_logged(const char *what)
 {
     ssize_t size = pread(fileno(errors.file), errors.text, sizeof errors.text - 1, 0);
 
     ck_assert_int_ge(size, 0);
     errors.text[size] = '\0';
-    ck_assert_msg(strstr(errors.text, what) != NULL, "\"%s\" was not said:\n%s", what, errors.text);
+    ck_assert_msg(strstr(errors.text, what) != NULL, "\"%s\" was not logged:\n%s", what,
+                  errors.text);
 }
 
 /* ---- children that only pretend ---- */
 
-static volatile sig_atomic_t told;
+static volatile sig_atomic_t received;
 
-static void note_told(int number)
+static void note_signal(int number)
 {
-    told = number;
+    received = number;
 }
 
-/* Waits for one signal of the pool, closes the lease, and exits with the signal's number. */
-static _Noreturn void pretend(int lease)
+/* Waits for one signal of the pool, closes the hold pipe, and exits with the signal's number. */
+static _Noreturn void pretend(int hold)
 {
     const int numbers[] = {POOL_LEAVE, POOL_ADMIT, POOL_REFUSE};
-    struct sigaction action = {.sa_handler = note_told};
+    struct sigaction action = {.sa_handler = note_signal};
     sigset_t none;
 
     sigemptyset(&none);
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < SUITE_LENGTH(numbers); i++)
         sigaction(numbers[i], &action, NULL);
-    while (told == 0)
+    while (received == 0)
         sigsuspend(&none);
-    close(lease);
-    _exit(told);
+    close(hold);
+    _exit(received);
 }
 
-/* One more member of the pool. It is told nothing before it listens. */
-static pid_t add_member(void)
+/* One more worker of the pool. It is told nothing before it listens. */
+static pid_t add_worker(void)
 {
-    int lease = pool->lease_write;
+    int hold = pool->hold_write;
     sigset_t all, before;
     pid_t pid;
 
@@ -79,14 +81,14 @@ static pid_t add_member(void)
     sigprocmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0)
-        pretend(lease);
+        pretend(hold);
     sigprocmask(SIG_SETMASK, &before, NULL);
     ck_assert_int_ne(pid, -1);
     pool_add(pool, pid);
     return pid;
 }
 
-/* Waits until a member has ended, without reaping it. Returns its exit status, or 256 and the
+/* Waits until a worker has ended, without reaping it. Returns its exit status, or 256 and the
  * signal that ended it. */
 static int await_end(pid_t pid)
 {
@@ -101,19 +103,19 @@ static void put(pid_t pid, struct record record)
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
     pool->listens_at = 0;
-    pool_heed(pool, server);
+    pool_handle(pool, server);
 }
 
 static void arrive(pid_t pid, const char *address)
 {
     struct peer peer = peer_at(address, 4242);
-    struct record record = {.ending = POOL_ARRIVED};
+    struct record record = {.kind = RECORD_ARRIVAL};
 
     ledger_put_client(&record, &peer);
     put(pid, record);
 }
 
-static void sign_off(pid_t pid)
+static void write_exit(pid_t pid)
 {
     put(pid, (struct record){.ending = SESSION_EOF, .in = 5, .out = 3});
 }
@@ -123,20 +125,20 @@ static bool adds_up(void)
     const struct statistics *count = &server->statistics;
     size_t live = children_live(server->children);
 
-    return count->accepted == count->ended + count->refused + live && live <= pool_members(pool);
+    return count->accepted == count->ended + count->refused + live && live <= pool_workers(pool);
 }
 
 /* Ends and reaps all. */
 static void close_pool(void)
 {
-    struct child *each = children_oldest(pool->members);
+    struct child *each = children_oldest(pool->workers);
 
     for (; each != NULL; each = each->younger) {
         kill((pid_t)each->id, SIGKILL);
         await_end((pid_t)each->id);
     }
-    pool_reap(pool, server);
-    ck_assert_uint_eq(pool_members(pool), 0);
+    pool_reap(server);
+    ck_assert_uint_eq(pool_workers(pool), 0);
     ck_assert(adds_up());
     pool_close(pool);
 }
@@ -152,16 +154,16 @@ START_TEST(some_are_idle_up_to_the_bound)
 
     open_pool(8);
     for (; pool_wants(pool, server); count++)
-        pids[count] = add_member();
-    ck_assert_uint_eq(count, SPARE_LEAST);
+        pids[count] = add_worker();
+    ck_assert_uint_eq(count, POOL_SPARE_LEAST);
     for (size_t busy = 0; busy < 8; busy++) {
         arrive(pids[busy], "192.0.2.1");
         for (; pool_wants(pool, server); count++)
-            pids[count] = add_member();
-        ck_assert_uint_eq(count, busy + 1 + SPARE_LEAST < 8 ? busy + 1 + SPARE_LEAST : 8);
+            pids[count] = add_worker();
+        ck_assert_uint_eq(count, busy + 1 + POOL_SPARE_LEAST < 8 ? busy + 1 + POOL_SPARE_LEAST : 8);
     }
-    ck_assert_uint_eq(pool_members(pool), 8);
-    sign_off(pids[0]);
+    ck_assert_uint_eq(pool_workers(pool), 8);
+    write_exit(pids[0]);
     ck_assert(!pool_wants(pool, server));
     close_pool();
 }
@@ -173,12 +175,12 @@ START_TEST(a_start_that_fails_is_tried_after_a_pause)
     open_pool(8);
     errno = EAGAIN;
     pool_start_failed(pool, server);
-    expect_said("fork failed: ");
+    expect_logged("fork failed: ");
     ck_assert(!pool_wants(pool, server));
     ck_assert_double_gt(pool_due(pool), clock_seconds());
     pool->starts_at = clock_seconds();
     ck_assert(pool_wants(pool, server));
-    add_member();
+    add_worker();
     errno = EAGAIN;
     pool_start_failed(pool, server);
     pool->starts_at = 0;
@@ -194,10 +196,10 @@ START_TEST(reports_that_nobody_waits_for_wait)
     pid_t pid;
 
     open_pool(8);
-    pid = add_member();
-    for (size_t i = 0; i < SPARE_LEAST; i++) {
+    pid = add_worker();
+    for (size_t i = 0; i < POOL_SPARE_LEAST; i++) {
         ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
-        add_member();
+        add_worker();
     }
     arrive(pid, "192.0.2.1");
     ck_assert_int_eq(pool_listens_to(pool), -1);
@@ -205,13 +207,13 @@ START_TEST(reports_that_nobody_waits_for_wait)
     pool->listens_at = clock_seconds() + 100;
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     ck_assert_uint_eq(server->statistics.ended, 0);
     pool->listens_at = clock_seconds();
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     ck_assert_uint_eq(server->statistics.ended, 1);
     pool->listens_at = clock_seconds();
-    pool_heed(pool, server); /* there was nothing more */
+    pool_handle(pool, server); /* there was nothing more */
     ck_assert_int_eq(pool_listens_to(pool), pool->ledger.read_end);
     options.max_per_source = 8;
     arrive(pid, "192.0.2.1");
@@ -228,17 +230,17 @@ START_TEST(what_is_surplus_is_let_go_slowly)
 
     open_pool(40);
     for (size_t i = 0; i < 40; i++)
-        pids[i] = add_member();
+        pids[i] = add_worker();
     arrive(pids[0], "192.0.2.1"); /* the oldest: it is busy, and stays */
     ck_assert_double_gt(pool->shrinks_at, clock_seconds());
     pool->shrinks_at = clock_seconds();
-    pool_heed(pool, server);
+    pool_handle(pool, server);
     for (size_t i = 1; i <= 3; i++) /* 39 are idle, 16 are kept: a tenth of 23 */
         gone += await_end(pids[i]) == POOL_LEAVE;
     ck_assert_int_eq(gone, 3);
     ck_assert_uint_eq(pool->leaving, 3);
-    pool_reap(pool, server);
-    ck_assert_uint_eq(pool_members(pool), 37);
+    pool_reap(server);
+    ck_assert_uint_eq(pool_workers(pool), 37);
     ck_assert_uint_eq(pool->leaving, 0);
     ck_assert_double_eq(pool->starts_at, 0); /* no accident */
     close_pool();
@@ -254,20 +256,20 @@ START_TEST(a_client_arrives_and_ends)
     pid_t one, other;
 
     open_pool(8);
-    one = add_member();
-    other = add_member();
+    one = add_worker();
+    other = add_worker();
     arrive(one, "192.0.2.1");
     arrive(other, "2001:db8::1");
     ck_assert_ptr_nonnull(child = children_find(server->children, one));
     ck_assert_int_eq(child->peer.name.any.sa_family, AF_INET);
     ck_assert_uint_eq(children_live(server->children), 2);
-    sign_off(one);
+    write_exit(one);
     ck_assert_ptr_null(children_find(server->children, one));
     ck_assert_uint_eq(server->statistics.in, 5);
     ck_assert_uint_eq(server->statistics.out, 3);
     arrive(one, "local");
     ck_assert_uint_eq(server->statistics.accepted, 3);
-    expect_said("how=eof");
+    expect_logged("how=eof");
     close_pool();
 }
 END_TEST
@@ -275,12 +277,13 @@ END_TEST
 /* Catches a link-local client whose zone is lost: it would be another's. */
 START_TEST(a_client_keeps_its_zone)
 {
-    struct record record = {.ending = POOL_ARRIVED, .in = 7};
+    struct record record = {.kind = RECORD_ARRIVAL};
     struct peer peer = peer_at("fe80::1", 1);
     pid_t pid;
 
     open_pool(2);
-    pid = add_member();
+    pid = add_worker();
+    peer.name.v6.sin6_scope_id = 7;
     ledger_put_client(&record, &peer);
     put(pid, record);
     ck_assert_uint_eq(children_oldest(server->children)->peer.name.v6.sin6_scope_id, 7);
@@ -289,46 +292,46 @@ START_TEST(a_client_keeps_its_zone)
 END_TEST
 
 /* Catches a count that drifts for ever, and a source that is locked out, by one client whose end
- * went unsaid; and a child that then waits for a verdict that never comes. */
+ * went unsaid; and a child that then waits for a reply that never comes. */
 START_TEST(a_child_that_arrives_again_has_lost_its_client)
 {
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(pid, "192.0.2.1");
     arrive(pid, "192.0.2.2");
     ck_assert_uint_eq(server->statistics.accepted, 2);
     ck_assert_uint_eq(server->statistics.ended, 1);
     ck_assert_uint_eq(children_live(server->children), 1);
-    expect_said("from=192.0.2.1:4242 in=- out=- ");
+    expect_logged("from=192.0.2.1:4242 in=- out=- ");
     close_pool();
 }
 END_TEST
 
-/* Catches a parent that a subverted child can move to count what is not, to leave a client
+/* Catches a parent that a compromised child can move to count what is not, to leave a client
  * uncounted, or to crash. */
 START_TEST(reports_that_cannot_be_are_ignored)
 {
-    struct record nobody = {.ending = POOL_ARRIVED, .family = 4711};
+    struct record nobody = {.kind = RECORD_ARRIVAL, .family = 4711};
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(getpid(), "192.0.2.1");
-    expect_said("which is no child");
-    sign_off(pid);
-    expect_said("no live child");
+    expect_logged("which is no child");
+    write_exit(pid);
+    expect_logged("no live child");
     put(pid, nobody);
-    expect_said("who has no address");
+    expect_logged("who has no address");
     ck_assert_uint_eq(server->statistics.accepted, 0);
     arrive(pid, "192.0.2.1");
     put(pid, (struct record){.ending = INT64_MIN});
     ck_assert_uint_eq(server->statistics.ended, 1);
     ck_assert_int_eq(write(pool->ledger.write_end, "junk", 4), 4);
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = INT64_MAX});
-    expect_said("4 bytes on the ledger");
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = INT64_MAX});
+    expect_logged("4 bytes on the ledger");
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     close_pool();
 }
 END_TEST
@@ -340,17 +343,17 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = EMFILE});
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = EMFILE});
-    expect_said("accept failed: ");
-    ck_assert_uint_eq(server->failures, 2);
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
-    ck_assert(!server->failed); /* all our listeners listen */
+    pid = add_worker();
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
+    expect_logged("accept failed: ");
+    ck_assert_uint_eq(server->gate.failures, 2);
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
+    ck_assert(!server->stop.failed); /* all our listeners listen */
     server->listeners.all[server->listeners.count++].descriptor = open("/dev/null", O_RDONLY);
-    put(pid, (struct record){.ending = POOL_CANNOT, .problem = ENOTSOCK});
-    ck_assert(server->failed);
-    expect_said("; stopping");
+    put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
+    ck_assert(server->stop.failed);
+    expect_logged("; stopping");
     ck_assert_int_eq(await_end(pid), POOL_LEAVE);
     close_pool();
 }
@@ -363,8 +366,8 @@ START_TEST(who_asks_is_told)
 
     options.max_per_source = 1;
     open_pool(4);
-    first = add_member();
-    second = add_member();
+    first = add_worker();
+    second = add_worker();
     arrive(first, "192.0.2.1");
     ck_assert_int_eq(await_end(first), POOL_ADMIT);
     arrive(second, "192.0.2.1");
@@ -383,13 +386,13 @@ START_TEST(a_busy_child_that_dies_ends_its_client)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(pid, "192.0.2.1");
     kill(pid, SIGKILL);
     await_end(pid);
-    ck_assert_uint_eq(pool_reap(pool, server), 1);
+    ck_assert_uint_eq(pool_reap(server), 1);
     ck_assert_uint_eq(server->statistics.ended, 1);
-    expect_said("how=signal-9");
+    expect_logged("how=signal-9");
     ck_assert_double_eq(pool->starts_at, 0);
     close_pool();
 }
@@ -402,15 +405,15 @@ START_TEST(the_last_word_of_a_dead_child_counts)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     arrive(pid, "192.0.2.1");
     record.id = pid;
     ck_assert_int_eq(ledger_write(pool->ledger.write_end, &record), 0);
     kill(pid, SIGKILL);
     await_end(pid);
-    pool_reap(pool, server);
-    expect_said("how=reset");
-    expect_said("while it was idle");
+    pool_reap(server);
+    expect_logged("how=reset");
+    expect_logged("while it was idle");
     close_pool();
 }
 END_TEST
@@ -421,11 +424,11 @@ START_TEST(an_idle_child_that_dies_is_replaced_after_a_pause)
     pid_t pid;
 
     open_pool(4);
-    pid = add_member();
+    pid = add_worker();
     kill(pid, SIGKILL);
     await_end(pid);
-    pool_reap(pool, server);
-    expect_said("while it was idle");
+    pool_reap(server);
+    expect_logged("while it was idle");
     ck_assert(!pool_wants(pool, server));
     ck_assert_double_gt(pool_due(pool), clock_seconds());
     close_pool();
@@ -440,9 +443,9 @@ START_TEST(the_recall_ends_when_all_have_let_go)
 
     open_pool(8);
     for (size_t i = 0; i < 5; i++)
-        pids[i] = add_member();
+        pids[i] = add_worker();
     arrive(pids[0], "192.0.2.1");
-    pool_recall(pool, server);
+    pool_recall(server);
     for (size_t i = 0; i < 5; i++)
         ck_assert_int_eq(await_end(pids[i]), POOL_LEAVE);
     close_pool();
@@ -456,28 +459,29 @@ START_TEST(the_recall_does_not_wait_for_ever)
     pid_t pid;
 
     open_pool(8);
-    pid = add_member();
+    pid = add_worker();
     kill(pid, SIGSTOP);
-    pool_recall(pool, server);
+    pool_recall(server);
     ck_assert_double_ge(clock_seconds() - start, 0.9);
-    expect_said("not all children have closed the listeners");
+    expect_logged("not all children have closed the listeners");
     close_pool();
 }
 END_TEST
 
-/* Catches an order that an idle child does not get: it may have a client of which nobody has
+/* Catches a stop that an idle child does not get: it may have a client of which nobody has
  * heard. */
-START_TEST(an_order_goes_to_busy_and_idle)
+START_TEST(a_stop_goes_to_busy_and_idle)
 {
     pid_t busy, idle;
 
     open_pool(8);
-    busy = add_member();
-    idle = add_member();
+    busy = add_worker();
+    idle = add_worker();
     arrive(busy, "192.0.2.1");
-    server->phase = SERVER_KILLING;
-    server->order = SIGKILL;
-    pool_heed(pool, server);
+    server->stop.phase = SERVER_KILLING;
+    server->stop.signal = SIGKILL;
+    pool_handle(pool, server);
+    server_handle_requests(server);
     ck_assert_int_eq(await_end(busy), 256 + SIGKILL);
     ck_assert_int_eq(await_end(idle), 256 + SIGKILL);
     close_pool();
@@ -485,11 +489,11 @@ START_TEST(an_order_goes_to_busy_and_idle)
 END_TEST
 
 SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a_pause,
-      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly, a_client_arrives_and_ends,
-      a_client_keeps_its_zone,
+      reports_that_nobody_waits_for_wait, what_is_surplus_is_let_go_slowly,
+      a_client_arrives_and_ends, a_client_keeps_its_zone,
       reports_that_cannot_be_are_ignored,
       a_child_that_arrives_again_has_lost_its_client, a_child_that_cannot_accept_is_an_episode,
       who_asks_is_told, a_busy_child_that_dies_ends_its_client,
       the_last_word_of_a_dead_child_counts, an_idle_child_that_dies_is_replaced_after_a_pause,
       the_recall_ends_when_all_have_let_go, the_recall_does_not_wait_for_ever,
-      an_order_goes_to_busy_and_idle)
+      a_stop_goes_to_busy_and_idle)

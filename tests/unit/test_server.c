@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "process/signals.h"
 #include "server/parts.h"
+#include "server/serve.h"
 
 #include <poll.h>
 #include <sys/resource.h>
@@ -12,6 +13,7 @@
 /* Far beyond what a test takes, in seconds: what is due then is not due now. */
 #define LATER 1000.0
 
+static struct serve_model model; /* a test says what its own has */
 static struct options options;
 static struct daemon starter = {-1, -1};
 static struct pidfile no_pidfile = {.descriptor = -1};
@@ -31,7 +33,7 @@ static struct server *new_server(size_t most)
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
-    server = server_open(&options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     return server;
 }
@@ -51,7 +53,7 @@ static struct server *new_listening_server(size_t most)
 }
 
 /* How many lines of the log have this in them. Does not end the capture. */
-static int said(const char *what)
+static int logged(const char *what)
 {
     ssize_t size = pread(fileno(errors.file), errors.text, sizeof errors.text - 1, 0);
     int lines = 0;
@@ -65,12 +67,12 @@ static int said(const char *what)
     return lines;
 }
 
-/* Asserts that it was said once. A second copy, and none, shows the log. */
-static void expect_said_once(const char *what)
+/* Asserts that it was logged once. A second copy, and none, shows the log. */
+static void expect_logged_once(const char *what)
 {
-    int lines = said(what);
+    int lines = logged(what);
 
-    ck_assert_msg(lines == 1, "\"%s\" was said %d times:\n%s", what, lines, errors.text);
+    ck_assert_msg(lines == 1, "\"%s\" was logged %d times:\n%s", what, lines, errors.text);
 }
 
 static bool adds_up(const struct server *server)
@@ -78,7 +80,7 @@ static bool adds_up(const struct server *server)
     const struct statistics *count = &server->statistics;
 
     return count->accepted == count->ended + count->refused + children_live(server->children) +
-                                  (server->holding ? 1 : 0);
+                                  (server->gate.holding ? 1 : 0);
 }
 
 /* ---- clients ---- */
@@ -135,7 +137,7 @@ static int connected(const struct server *server)
 
 static void wait_for(struct server *server, double seconds)
 {
-    server_wait(server, clock_seconds() + seconds, NULL, NULL, 0);
+    server_wait(server, clock_seconds() + seconds);
 }
 
 /* ---- counting ---- */
@@ -156,7 +158,7 @@ START_TEST(counts_add_up_over_every_life)
     for (int64_t step = 1; step <= 300; step++) {
         unsigned choice = random_below(&state, 10);
         struct child *oldest = children_oldest(server->children);
-        if (choice < 5 && gate_is_open(server, clock_seconds())) {
+        if (choice < 5 && accept_is_open(server, clock_seconds())) {
             struct client client = client_at(addresses[random_below(&state, 4)]);
             if (server_admit(server, &client) && choice > 0) {
                 server_began(server, step, &client);
@@ -168,14 +170,14 @@ START_TEST(counts_add_up_over_every_life)
         } else if (choice < 7 && oldest != NULL) {
             struct record record = {.id = oldest->id, .in = (uint64_t)step, .out = 1};
             if (choice == 6) {
-                ck_assert_ptr_eq(server_signed_off(server, &record), oldest);
+                ck_assert_ptr_eq(server_exit_recorded(server, &record), oldest);
                 in += (unsigned long long)step;
                 out++;
             }
             server_ended(server, oldest, choice == 6 ? 0 : SIGKILL);
-        } else if (server->holding) {
+        } else if (server->gate.holding) {
             struct client client;
-            server->closed_until = 0;
+            server->gate.closed_until = 0;
             ck_assert(server_accept(server, &client));
             server_began(server, step, &client);
             close(client.descriptor);
@@ -189,50 +191,68 @@ START_TEST(counts_add_up_over_every_life)
     ck_assert_uint_eq(server->statistics.in, in);
     ck_assert_uint_eq(server->statistics.out, out);
     ck_assert_uint_eq(server->statistics.peak, peak);
-    ck_assert_int_eq(said("end pid="), (int)server->statistics.ended);
-    ck_assert_int_eq(said("refuse from="), (int)server->statistics.refused);
+    ck_assert_int_eq(logged("end pid="), (int)server->statistics.ended);
+    ck_assert_int_eq(logged("refuse from="), (int)server->statistics.refused);
 }
 END_TEST
 
 /* Catches a record that is believed of whoever it names: bytes that nobody has sent. */
-START_TEST(a_record_for_nobody_is_ignored_and_said)
+START_TEST(a_record_for_nobody_is_ignored_and_logged)
 {
     struct server *server = new_server(2);
     struct child *child = served(server, 7, "192.0.2.1");
     struct record record = {.id = 8, .in = 100, .out = 100};
 
-    ck_assert_ptr_null(server_signed_off(server, &record));
-    expect_said_once("ignored a record on the ledger for 8, which is no live child");
-    ck_assert(!child->signed_off);
+    ck_assert_ptr_null(server_exit_recorded(server, &record));
+    expect_logged_once("ignored a record on the ledger for 8, which is no live child");
+    ck_assert(!child->exit_recorded);
     server_ended(server, child, SIGSEGV);
     record.id = 7;
-    ck_assert_ptr_null(server_signed_off(server, &record));
-    expect_said_once("for 7, which is no live child");
+    ck_assert_ptr_null(server_exit_recorded(server, &record));
+    expect_logged_once("for 7, which is no live child");
     ck_assert_uint_eq(server->statistics.in, 0);
     ck_assert_uint_eq(server->statistics.ended, 1);
 }
 END_TEST
 
-/* Catches a child that signs off again, for itself or for one that has, and changes the count. */
-START_TEST(a_second_record_is_ignored_and_said)
+/* Catches a child that writes a second exit record, for itself or for another, and changes the
+ * count. */
+START_TEST(a_second_record_is_ignored_and_logged)
 {
     struct server *server = new_server(2);
     struct child *child = served(server, 7, "192.0.2.1");
     struct record record = {.id = 7, .in = 5, .out = 6, .ending = SESSION_IDLE};
     struct record again = {.id = 7, .in = 50, .out = 60, .ending = SESSION_EOF};
 
-    ck_assert_ptr_eq(server_signed_off(server, &record), child);
-    ck_assert_ptr_null(server_signed_off(server, &again));
-    expect_said_once("ignored a record on the ledger for 7, which is signed off already");
+    ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
+    ck_assert_ptr_null(server_exit_recorded(server, &again));
+    expect_logged_once("for 7, which has written its exit record already");
     server_ended(server, child, 0);
-    expect_said_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
-    expect_said_once("how=idle live=0");
+    expect_logged_once("end pid=7 from=192.0.2.1:4242 in=5 out=6 secs=");
+    expect_logged_once("how=idle live=0");
     ck_assert_uint_eq(server->statistics.in, 5);
     ck_assert_uint_eq(server->statistics.out, 6);
 }
 END_TEST
 
-/* Catches numbers of a subverted child that lead beyond a table of words. */
+/* Catches a record of another kind that is taken for an exit record: a child that serves would be
+ * counted no more. */
+START_TEST(a_record_of_another_kind_is_no_exit)
+{
+    static const uint64_t kinds[] = {RECORD_ARRIVAL, RECORD_ACCEPT_FAILED, 3, UINT64_MAX};
+    struct server *server = new_server(1);
+    struct child *child = served(server, 7, "192.0.2.1");
+
+    for (size_t i = 0; i < SUITE_LENGTH(kinds); i++) {
+        struct record record = {.kind = kinds[i], .id = 7};
+        ck_assert_ptr_null(server_exit_recorded(server, &record));
+    }
+    ck_assert(!child->exit_recorded);
+    ck_assert_int_eq(logged("for 7, which cannot write such a record"), (int)SUITE_LENGTH(kinds));
+}
+END_TEST
+
+/* Catches numbers of a compromised child that lead beyond a table of words. */
 START_TEST(endings_that_there_are_not_are_errors)
 {
     static const int64_t wrong[] = {-1, SESSION_ENDINGS, INT64_MAX, INT64_MIN,
@@ -242,12 +262,12 @@ START_TEST(endings_that_there_are_not_are_errors)
     for (size_t i = 0; i < SUITE_LENGTH(wrong); i++) {
         struct child *child = served(server, 7, "192.0.2.1");
         struct record record = {.id = 7, .ending = wrong[i], .problem = wrong[i]};
-        ck_assert_ptr_eq(server_signed_off(server, &record), child);
+        ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
         ck_assert_int_eq(child->ending, SESSION_ERROR);
         ck_assert(child->problem >= PROXY_RIGHT && child->problem < PROXY_PROBLEMS);
         server_ended(server, child, 0);
     }
-    ck_assert_int_eq(said("how=error"), (int)SUITE_LENGTH(wrong));
+    ck_assert_int_eq(logged("how=error"), (int)SUITE_LENGTH(wrong));
 }
 END_TEST
 
@@ -266,37 +286,37 @@ START_TEST(only_a_proxy_names_a_client)
     for (int64_t i = 0; i < 2; i++) {
         struct child *child = served(server, i + 1, peers[i]);
         record.id = i + 1;
-        ck_assert_ptr_eq(server_signed_off(server, &record), child);
+        ck_assert_ptr_eq(server_exit_recorded(server, &record), child);
         server_ended(server, child, 0);
     }
-    expect_said_once("end pid=1 from=192.0.2.1:4242 in=");
-    expect_said_once("end pid=2 from=198.51.100.9:0 via=10.0.0.1:4242 in=");
+    expect_logged_once("end pid=1 from=192.0.2.1:4242 in=");
+    expect_logged_once("end pid=2 from=198.51.100.9:0 via=10.0.0.1:4242 in=");
 }
 END_TEST
 
-/* Catches a child that a signal has ended told as one that finished, with bytes that it has not
+/* Catches a child that a signal has ended, logged as one that finished, with bytes that no record
  * said. */
-START_TEST(a_killed_child_is_told_as_such)
+START_TEST(a_killed_child_is_logged_as_such)
 {
     struct server *server = new_server(1);
 
     server_ended(server, served(server, 7, "192.0.2.1"), SIGKILL);
-    expect_said_once("in=- out=- ");
-    expect_said_once("how=signal-9 live=0");
+    expect_logged_once("in=- out=- ");
+    expect_logged_once("how=signal-9 live=0");
 }
 END_TEST
 
 /* Catches a stop line of a server that has never started, and one that does not add up. */
-START_TEST(a_stop_is_told_where_a_start_was)
+START_TEST(a_stop_is_logged_where_a_start_was)
 {
     struct server *server = new_server(1);
 
     server_close(server);
-    ck_assert_int_eq(said("stop "), 0);
+    ck_assert_int_eq(logged("stop "), 0);
     server->started = clock_seconds();
     server_ended(server, served(server, 7, "192.0.2.1"), 0);
     server_close(server);
-    expect_said_once("stop accepted=1 ended=1 refused=0 in=0 out=0 secs=");
+    expect_logged_once("stop accepted=1 ended=1 refused=0 in=0 out=0 secs=");
 }
 END_TEST
 
@@ -312,7 +332,7 @@ START_TEST(a_denied_client_is_refused_and_closed)
     server = new_server(1);
     ck_assert(!server_admit(server, &denied));
     ck_assert(!is_open(&denied));
-    expect_said_once("refuse from=10.1.2.3:4242 why=denied");
+    expect_logged_once("refuse from=10.1.2.3:4242 why=denied");
     ck_assert(server_admit(server, &other));
     ck_assert(is_open(&other));
     ck_assert_uint_eq(server->statistics.accepted, 2);
@@ -334,7 +354,7 @@ START_TEST(a_source_has_no_more_than_its_share)
     served(server, 3, "192.0.2.2");
     ck_assert(!server_admit(server, &more));
     ck_assert(!is_open(&more));
-    expect_said_once("refuse from=192.0.2.1:4242 why=max-per-source");
+    expect_logged_once("refuse from=192.0.2.1:4242 why=max-per-source");
     server_ended(server, first, 0);
     ck_assert(server_admit(server, &again));
     ck_assert(is_open(&again));
@@ -363,7 +383,7 @@ static struct client held(struct server *server)
     ck_assert(server_admit(server, &client));
     errno = EAGAIN;
     server_hold(server, &client, "fork");
-    server->closed_until = clock_seconds() + LATER;
+    server->gate.closed_until = clock_seconds() + LATER;
     return client;
 }
 
@@ -377,15 +397,15 @@ START_TEST(a_held_client_comes_back_when_a_child_has_ended)
 
     ck_assert(adds_up(server));
     ck_assert_int_eq(fcntl(client.descriptor, F_GETFD), FD_CLOEXEC);
-    ck_assert(!gate_is_open(server, clock_seconds()));
+    ck_assert(!accept_is_open(server, clock_seconds()));
     ck_assert(!server_accept(server, &next));
     server_ended(server, child, 0);
-    ck_assert(!gate_is_open(server, clock_seconds())); /* before all others */
+    ck_assert(!accept_is_open(server, clock_seconds())); /* before all others */
     ck_assert(server_accept(server, &next));
     ck_assert_int_eq(next.descriptor, client.descriptor);
     ck_assert(is_open(&next));
     ck_assert_uint_eq(address_port(&next.peer.name.any), 4242);
-    ck_assert(gate_is_open(server, clock_seconds()));
+    ck_assert(accept_is_open(server, clock_seconds()));
     ck_assert(!server_accept(server, &next)); /* once */
     ck_assert_uint_eq(server->statistics.accepted, 2);
 }
@@ -397,10 +417,10 @@ START_TEST(a_held_client_comes_back_after_the_pause)
     struct server *server = new_server(4);
     struct client client = held(server), next;
 
-    server->closed_until = server->failed_last + PAUSE_FIRST;
+    server->gate.closed_until = server->gate.failed_last + GATE_PAUSE_FIRST;
     while (!server_accept(server, &next)) /* the suite's timeout ends it */
         wait_for(server, LATER);
-    ck_assert(clock_seconds() >= server->failed_last + PAUSE_FIRST);
+    ck_assert(clock_seconds() >= server->gate.failed_last + GATE_PAUSE_FIRST);
     ck_assert_int_eq(next.descriptor, client.descriptor);
 }
 END_TEST
@@ -412,11 +432,12 @@ START_TEST(a_held_client_whose_pause_is_over_is_not_slept_over)
     struct server *server = new_server(4);
 
     held(server);
-    server->closed_until = clock_seconds();
-    ck_assert_double_eq(gate_wakes(server, server->closed_until), server->closed_until);
+    server->gate.closed_until = clock_seconds();
+    ck_assert_double_eq(gate_wakes(&server->gate, server->gate.closed_until),
+                        server->gate.closed_until);
     wait_for(server, LATER); /* the suite's timeout ends it */
-    ck_assert(server->holding);
-    server->closed_until = 0; /* a child has ended */
+    ck_assert(server->gate.holding);
+    server->gate.closed_until = 0; /* a child has ended */
     wait_for(server, LATER);
 }
 END_TEST
@@ -431,8 +452,10 @@ START_TEST(pauses_grow_to_a_second)
 
     for (size_t i = 0; i < SUITE_LENGTH(expected); i++) {
         server_hold(server, &client, "fork");
-        ck_assert_double_eq_tol(server->closed_until - server->failed_last, expected[i], 1e-6);
-        ck_assert_double_eq(gate_wakes(server, server->failed_last), server->closed_until);
+        ck_assert_double_eq_tol(server->gate.closed_until - server->gate.failed_last, expected[i],
+                                1e-6);
+        ck_assert_double_eq(gate_wakes(&server->gate, server->gate.failed_last),
+                            server->gate.closed_until);
     }
 }
 END_TEST
@@ -447,28 +470,28 @@ START_TEST(an_episode_of_failures_is_two_lines)
 
     held(server);
     for (int i = 0; i < 4; i++) {
-        server->closed_until = 0;
+        server->gate.closed_until = 0;
         ck_assert(server_accept(server, &next));
         errno = ENOMEM;
         server_hold(server, &next, "fork");
     }
     snprintf(line, sizeof line, "test: fork failed: %s; ", strerror(EAGAIN));
-    expect_said_once(line);
-    expect_said_once(" failed: ");
-    gate_settle(server, server->failed_last + LATER);
-    ck_assert_int_eq(said("resume"), 0); /* the client still waits */
-    server->closed_until = 0;
+    expect_logged_once(line);
+    expect_logged_once(" failed: ");
+    gate_end_episode(&server->gate, server->gate.failed_last + LATER);
+    ck_assert_int_eq(logged("resume"), 0); /* the client still waits */
+    server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
-    ck_assert_double_eq(gate_wakes(server, clock_seconds()), server->failed_last + 1);
-    gate_settle(server, server->failed_last + 0.9);
-    ck_assert_int_eq(said("resume"), 0);
-    gate_settle(server, server->failed_last + 1);
-    expect_said_once("resume failures=5 secs=");
-    gate_settle(server, server->failed_last + 2);
-    expect_said_once("resume");
-    ck_assert_double_eq(gate_wakes(server, clock_seconds()), 0);
+    ck_assert_double_eq(gate_wakes(&server->gate, clock_seconds()), server->gate.failed_last + 1);
+    gate_end_episode(&server->gate, server->gate.failed_last + 0.9);
+    ck_assert_int_eq(logged("resume"), 0);
+    gate_end_episode(&server->gate, server->gate.failed_last + 1);
+    expect_logged_once("resume failures=5 secs=");
+    gate_end_episode(&server->gate, server->gate.failed_last + 2);
+    expect_logged_once("resume");
+    ck_assert_double_eq(gate_wakes(&server->gate, clock_seconds()), 0);
     server_hold(server, &next, "fork");
-    ck_assert_int_eq(said("test: fork failed: "), 2); /* the next episode */
+    ck_assert_int_eq(logged("test: fork failed: "), 2); /* the next episode */
 }
 END_TEST
 
@@ -482,15 +505,15 @@ START_TEST(a_pause_is_no_recovery)
         errno = EMFILE;
         server_accept_failed(server);
     }
-    ck_assert_double_eq(server->closed_until, server->failed_last + 1);
-    gate_settle(server, server->closed_until);
-    gate_settle(server, server->closed_until + 0.9);
-    ck_assert_int_eq(said("resume"), 0);
+    ck_assert_double_eq(server->gate.closed_until, server->gate.failed_last + 1);
+    gate_end_episode(&server->gate, server->gate.closed_until);
+    gate_end_episode(&server->gate, server->gate.closed_until + 0.9);
+    ck_assert_int_eq(logged("resume"), 0);
     errno = EMFILE;
     server_accept_failed(server);
-    expect_said_once(" failed: ");
-    gate_settle(server, server->closed_until + 1);
-    expect_said_once("resume failures=9 secs=");
+    expect_logged_once(" failed: ");
+    gate_end_episode(&server->gate, server->gate.closed_until + 1);
+    expect_logged_once("resume failures=9 secs=");
 }
 END_TEST
 
@@ -513,12 +536,12 @@ START_TEST(without_descriptors_accepting_pauses)
     wait_for(server, LATER);
     ck_assert(!server_accept(server, &next));
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0); /* a sanitizer's end needs some */
-    ck_assert(server->closed_until >= server->failed_last + PAUSE_FIRST);
-    ck_assert(!gate_is_open(server, server->failed_last));
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
+    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
+    ck_assert(!accept_is_open(server, server->gate.failed_last));
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     ck_assert_uint_eq(server->statistics.accepted, 0);
     snprintf(line, sizeof line, "limits: RLIMIT_NOFILE %d (ulimit -n); clients wait", lowest);
-    expect_said_once(line);
+    expect_logged_once(line);
 }
 END_TEST
 
@@ -531,11 +554,11 @@ START_TEST(a_defect_of_its_own_stops_it)
     close(server->listeners.all[0].descriptor);
     server->listeners.all[0].ready = true;
     ck_assert(!server_accept(server, &next));
-    ck_assert(server->failed);
-    ck_assert_int_eq(server->phase, SERVER_DRAINING);
+    ck_assert(server->stop.failed);
+    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
     ck_assert(!server_running(server));
-    expect_said_once("; stopping");
-    expect_said_once("drain why=failure live=0 grace=30");
+    expect_logged_once("; stopping");
+    expect_logged_once("drain why=failure live=0 grace=30");
 }
 END_TEST
 
@@ -545,26 +568,26 @@ START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
 {
     struct server *server = new_listening_server(4);
 
-    server->children_accept = true;
+    model.children_accept = true;
     errno = EMFILE;
     server_accept_failed(server);
-    expect_said_once("a child's accept failed: ");
-    ck_assert_int_eq(said("ulimit"), 0);
+    expect_logged_once("a child's accept failed: ");
+    ck_assert_int_eq(logged("ulimit"), 0);
     errno = EBADF;
     server_accept_failed(server);
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
-    ck_assert(server->closed_until >= server->failed_last + PAUSE_FIRST);
-    ck_assert_uint_eq(server->failures, 2);
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
+    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
+    ck_assert_uint_eq(server->gate.failures, 2);
     close(server->listeners.all[0].descriptor);
     errno = EBADF;
     server_accept_failed(server);
-    ck_assert_int_eq(server->phase, SERVER_DRAINING);
-    ck_assert(server->failed);
-    server->children_accept = false;
+    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+    ck_assert(server->stop.failed);
+    model.children_accept = false;
     errno = EBADF;
     server_accept_failed(server); /* it stops already */
-    expect_said_once("; stopping");
-    expect_said_once("drain ");
+    expect_logged_once("; stopping");
+    expect_logged_once("drain ");
 }
 END_TEST
 
@@ -578,10 +601,10 @@ START_TEST(a_start_that_fails_for_nobody_closes_the_gate)
     errno = ENOMEM;
     server_start_failed(server, "fork");
     snprintf(line, sizeof line, "test: fork failed: %s", strerror(ENOMEM));
-    expect_said_once(line);
-    ck_assert(!server->holding);
-    ck_assert(!gate_is_open(server, server->failed_last));
-    ck_assert(gate_is_open(server, server->closed_until));
+    expect_logged_once(line);
+    ck_assert(!server->gate.holding);
+    ck_assert(!accept_is_open(server, server->gate.failed_last));
+    ck_assert(accept_is_open(server, server->gate.closed_until));
     ck_assert(adds_up(server));
 }
 END_TEST
@@ -603,7 +626,7 @@ START_TEST(a_full_server_defers)
     ck_assert_uint_eq(server->statistics.deferred, 0);
     connected(server);
     until = clock_seconds() + 0.1;
-    server_wait(server, until, NULL, NULL, 0);
+    server_wait(server, until);
     ck_assert(clock_seconds() >= until);
     ck_assert(!server_accept(server, &second));
     server_ended(server, children_find(server->children, 1), 0);
@@ -632,7 +655,7 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     held(server);
     connected(server);
     wait_for(server, 0.001);
-    server->closed_until = 0;
+    server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
     ck_assert_ptr_nonnull(server_began(server, 1, &next));
     wait_for(server, LATER);
@@ -640,8 +663,8 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     ck_assert_uint_eq(server->statistics.deferred, 1);
     ck_assert_uint_eq(server->statistics.deferred_cap, 0);
     ck_assert_ptr_nonnull(server_began(server, 2, &next));
-    server_status(server, 3);
-    expect_said_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
+    lines_log_status(server, 3);
+    expect_logged_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
                      "zombies=3 deferred-cap=0 deferred-failure=1 ");
 }
 END_TEST
@@ -657,7 +680,7 @@ START_TEST(all_who_have_waited_are_deferred_and_nobody_later)
     connected(server);
     connected(server);
     wait_for(server, 0.001);
-    server->closed_until = 0;
+    server->gate.closed_until = 0;
     ck_assert(server_accept(server, &next));
     for (int64_t id = 1; id <= 2; id++) {
         ck_assert_ptr_nonnull(server_began(server, id, &next));
@@ -683,9 +706,9 @@ static void signalled(struct server *server, int number)
     wait_for(server, LATER);
 }
 
-/* Catches a drain that still listens, or tells children to end at once, and a second request
- * that is not heard. */
-START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
+/* Catches a drain that still listens, or that ends children at once, and a second request that
+ * is ignored. */
+START_TEST(a_graceful_stop_drains_and_a_second_one_terminates)
 {
     static const struct {
         int number;
@@ -701,19 +724,19 @@ START_TEST(a_polite_signal_drains_and_a_second_one_terminates)
         struct client next;
         served(server, 1, "192.0.2.1");
         signalled(server, cases[i].number);
-        expect_said_once(cases[i].lines[0]);
-        ck_assert_int_eq(server->phase, SERVER_DRAINING);
-        ck_assert_int_eq(server->order, 0);
+        expect_logged_once(cases[i].lines[0]);
+        ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+        ck_assert_int_eq(server->stop.signal, 0);
         ck_assert_uint_eq(server->listeners.count, 0);
         ck_assert_int_eq(fcntl(listener, F_GETFD), -1);
-        ck_assert(!gate_is_open(server, clock_seconds()));
+        ck_assert(!accept_is_open(server, clock_seconds()));
         ck_assert(!server_accept(server, &next));
         ck_assert(server_running(server));
         signalled(server, cases[i].number);
-        expect_said_once(cases[i].lines[1]);
-        ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-        ck_assert_int_eq(server->order, SIGTERM);
-        ck_assert(!server->failed);
+        expect_logged_once(cases[i].lines[1]);
+        ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+        ck_assert_int_eq(server->stop.signal, SIGTERM);
+        ck_assert(!server->stop.failed);
         capture_end(&errors);
     }
 }
@@ -727,45 +750,45 @@ START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
 
     served(server, 1, "192.0.2.1");
     signalled(server, SIGTERM);
-    due = server->phase_ends;
+    due = server->stop.phase_ends;
     ck_assert(due > clock_seconds() && due <= clock_seconds() + options.grace);
-    stop_settle(server, due - 0.001);
-    ck_assert_int_eq(server->phase, SERVER_DRAINING);
-    stop_settle(server, due);
-    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-    ck_assert_int_eq(server->order, SIGTERM);
-    due = server->phase_ends;
-    ck_assert(due > 0 && due <= clock_seconds() + 1);
-    stop_settle(server, due - 0.001);
-    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-    stop_settle(server, due);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
-    ck_assert_int_eq(server->order, SIGKILL);
-    stop_settle(server, due + LATER);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
+    stop_advance(&server->stop, due - 0.001);
+    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+    stop_advance(&server->stop, due);
+    ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+    ck_assert_int_eq(server->stop.signal, SIGTERM);
+    ck_assert_double_eq_tol(server->stop.phase_ends, due + 1, 1e-6);
+    due = server->stop.phase_ends;
+    stop_advance(&server->stop, due - 0.001);
+    ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+    stop_advance(&server->stop, due);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
+    ck_assert_int_eq(server->stop.signal, SIGKILL);
+    stop_advance(&server->stop, due + LATER);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert(server_running(server)); /* until the child is reaped */
     server_ended(server, children_oldest(server->children), SIGKILL);
     ck_assert(!server_running(server));
 }
 END_TEST
 
-/* Catches SIGQUIT that waits for anything, is told again each time, or is taken back. */
+/* Catches SIGQUIT that waits for anything, is logged again each time, or is taken back. */
 START_TEST(sigquit_kills_at_once_and_once)
 {
     struct server *server = new_listening_server(2);
 
     served(server, 1, "192.0.2.1");
     signalled(server, SIGQUIT);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
-    ck_assert_int_eq(server->order, SIGKILL);
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
+    ck_assert_int_eq(server->stop.signal, SIGKILL);
     ck_assert_uint_eq(server->listeners.count, 0);
-    server->order = 0;
+    server->stop.signal = 0;
     signalled(server, SIGQUIT);
     signalled(server, SIGTERM);
-    ck_assert_int_eq(server->phase, SERVER_KILLING);
-    ck_assert_int_eq(server->order, 0);
-    expect_said_once("drain why=SIGQUIT live=1 grace=0");
-    expect_said_once("drain ");
+    ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
+    ck_assert_int_eq(server->stop.signal, 0);
+    expect_logged_once("drain why=SIGQUIT live=1 grace=0");
+    expect_logged_once("drain ");
 }
 END_TEST
 
@@ -780,11 +803,11 @@ START_TEST(a_drain_serves_who_is_held_and_terminating_refuses)
         if (terminating)
             signalled(server, SIGTERM);
         else
-            server->closed_until = 0;
+            server->gate.closed_until = 0;
         ck_assert(server_accept(server, &next) == !terminating);
         ck_assert(is_open(&client) == !terminating);
-        ck_assert_int_eq(said("refuse from=192.0.2.1:4242 why=stopping"), terminating);
-        ck_assert(!server->holding);
+        ck_assert_int_eq(logged("refuse from=192.0.2.1:4242 why=stopping"), terminating);
+        ck_assert(!server->gate.holding);
         ck_assert(!server_running(server));
         ck_assert(adds_up(server) == terminating); /* else the client is the model's now */
         capture_end(&errors);
@@ -808,7 +831,7 @@ START_TEST(a_model_is_told_before_its_listeners_are_closed)
     struct server *server = new_listening_server(2);
     int listener = server->listeners.all[0].descriptor;
 
-    server->closing = note_closing;
+    model.before_close = note_closing;
     served(server, 1, "192.0.2.1");
     signalled(server, SIGTERM);
     ck_assert_int_eq(closings, 1);
@@ -820,7 +843,7 @@ START_TEST(a_model_is_told_before_its_listeners_are_closed)
 }
 END_TEST
 
-/* Catches a next phase, or an order that no child has yet, that is slept over: nothing else wakes
+/* Catches a next phase, or a signal that no child has yet, that is slept over: nothing else wakes
  * the server then. */
 START_TEST(a_stop_is_not_slept_over)
 {
@@ -828,66 +851,149 @@ START_TEST(a_stop_is_not_slept_over)
 
     served(server, 1, "192.0.2.1");
     signalled(server, SIGTERM);
-    server->phase_ends = clock_seconds();
+    server->stop.phase_ends = clock_seconds();
     wait_for(server, LATER); /* the suite's timeout ends it */
-    ck_assert_int_eq(server->phase, SERVER_TERMINATING);
-    ck_assert_int_eq(server->order, SIGTERM);
-    server->phase_ends = clock_seconds() + LATER;
+    ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
+    ck_assert_int_eq(server->stop.signal, SIGTERM);
+    server->stop.phase_ends = clock_seconds() + LATER;
     wait_for(server, LATER);
-    ck_assert_int_eq(server->order, SIGTERM);
+    ck_assert_int_eq(server->stop.signal, SIGTERM);
 }
 END_TEST
 
-/* Catches a stop for a SIGHUP that tells of no terminal: it asks for an upgrade. */
-START_TEST(only_a_terminal_hangs_up)
+static int64_t stopped[8];
+static size_t stopped_count;
+static int stopped_by;
+
+static void note_stop(struct server *server, struct child *child, int signal)
 {
-    struct server *server = new_listening_server(2);
-
-    ck_assert(!server_hung_up(server));
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
-    ck_assert_int_eq(said("drain"), 0);
-}
-END_TEST
-
-static int64_t told[8];
-static size_t told_count;
-static int told_signal;
-
-static void note_told(struct server *server, struct child *child, int signal)
-{
-    ck_assert_uint_lt(told_count, SUITE_LENGTH(told));
-    told[told_count++] = child->id;
-    told_signal = signal;
+    ck_assert_uint_lt(stopped_count, SUITE_LENGTH(stopped));
+    stopped[stopped_count++] = child->id;
+    stopped_by = signal;
     if (child->id == 10)
         return;
     server_ended(server, child, signal);
     child->younger = NULL; /* what is removed leads nowhere */
 }
 
-/* Catches a visit that is lost when the child that is told ends, and a signal sent each turn. */
-START_TEST(an_order_goes_to_each_child_once_the_oldest_first)
+/* Catches a visit that is lost when the child that is stopped is removed, and a signal sent each
+ * turn. */
+START_TEST(a_stop_goes_to_each_child_once_the_oldest_first)
 {
     static const int64_t ids[] = {30, 10, 20};
     struct server *server = new_server(4);
 
+    model.stop_child = note_stop;
     for (size_t i = 0; i < SUITE_LENGTH(ids); i++)
         served(server, ids[i], "192.0.2.1");
-    server_pass_order(server, note_told);
-    ck_assert_uint_eq(told_count, 0);
-    server->order = SIGTERM;
-    server_pass_order(server, note_told);
-    server_pass_order(server, note_told);
-    ck_assert_uint_eq(told_count, SUITE_LENGTH(ids));
-    ck_assert_int_eq(memcmp(told, ids, sizeof ids), 0);
-    ck_assert_int_eq(told_signal, SIGTERM);
+    server_handle_requests(server);
+    ck_assert_uint_eq(stopped_count, 0);
+    server->stop.signal = SIGTERM;
+    server_handle_requests(server);
+    server_handle_requests(server);
+    ck_assert_uint_eq(stopped_count, SUITE_LENGTH(ids));
+    ck_assert_int_eq(memcmp(stopped, ids, sizeof ids), 0);
+    ck_assert_int_eq(stopped_by, SIGTERM);
     ck_assert_uint_eq(children_live(server->children), 1);
 }
 END_TEST
 
-SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_said,
-      a_second_record_is_ignored_and_said, endings_that_there_are_not_are_errors,
-      only_a_proxy_names_a_client, a_killed_child_is_told_as_such,
-      a_stop_is_told_where_a_start_was, a_denied_client_is_refused_and_closed,
+/* Catches a stop that does not reach the processes of a model that has no way of its own. */
+START_TEST(a_stop_is_a_signal_to_the_childs_process)
+{
+    struct server *server = new_server(4);
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        for (;;)
+            pause();
+    ck_assert_int_ne(pid, -1);
+    served(server, pid, "192.0.2.1");
+    server->stop.signal = SIGKILL;
+    server_handle_requests(server);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+END_TEST
+
+/* ---- other requests ---- */
+
+static size_t reap_three(struct server *server)
+{
+    (void)server;
+    return 3;
+}
+
+/* Catches a status line that does not come, comes twice, that nobody has asked for, or that does
+ * not say how many were reaped for it. */
+START_TEST(a_status_is_logged_once_when_it_was_asked_for)
+{
+    struct server *server = new_listening_server(4);
+
+    served(server, 1, "192.0.2.1");
+    server_handle_requests(server);
+    ck_assert_int_eq(logged("status "), 0);
+    signalled(server, SIGUSR1);
+    server_handle_requests(server);
+    server_handle_requests(server);
+    expect_logged_once("status live=1 ");
+    expect_logged_once(" zombies=0 ");
+    model.reap_all = reap_three;
+    signalled(server, SIGUSR1);
+    server_handle_requests(server);
+    expect_logged_once(" zombies=3 ");
+}
+END_TEST
+
+/* Catches an upgrade that is asked for in vain, without a word, or that ends the clients: the
+ * SIGHUP does not say that a terminal has gone. */
+START_TEST(an_upgrade_is_declined_and_nobody_is_cut)
+{
+    struct server *server = new_listening_server(4);
+
+    model.no_upgrade = "has no time";
+    model.stop_child = note_stop;
+    served(server, 1, "192.0.2.1");
+    signalled(server, SIGHUP);
+    server_handle_requests(server);
+    server_handle_requests(server);
+    expect_logged_once("cannot upgrade (SIGHUP): test has no time; restart it instead");
+    ck_assert_uint_eq(stopped_count, 0);
+    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
+    ck_assert_int_eq(logged("drain"), 0);
+}
+END_TEST
+
+static int upgrades;
+
+static void note_upgrade(struct server *server)
+{
+    (void)server;
+    upgrades++;
+}
+
+/* Catches a SIGHUP that a model never hears of, or more than once. */
+START_TEST(an_upgrade_is_begun_once_for_each_request)
+{
+    struct server *server = new_listening_server(4);
+
+    model.upgrade = note_upgrade;
+    server_handle_requests(server);
+    ck_assert_int_eq(upgrades, 0);
+    signalled(server, SIGHUP);
+    server_handle_requests(server);
+    server_handle_requests(server);
+    ck_assert_int_eq(upgrades, 1);
+    ck_assert_int_eq(logged("cannot upgrade"), 0);
+}
+END_TEST
+
+SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_logged,
+      a_second_record_is_ignored_and_logged, a_record_of_another_kind_is_no_exit,
+      endings_that_there_are_not_are_errors,
+      only_a_proxy_names_a_client, a_killed_child_is_logged_as_such,
+      a_stop_is_logged_where_a_start_was, a_denied_client_is_refused_and_closed,
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
       a_held_client_whose_pause_is_over_is_not_slept_over,
@@ -897,8 +1003,10 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_start_that_fails_for_nobody_closes_the_gate, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
       all_who_have_waited_are_deferred_and_nobody_later,
-      a_polite_signal_drains_and_a_second_one_terminates,
+      a_graceful_stop_drains_and_a_second_one_terminates,
       the_grace_ends_in_terminating_and_that_in_killing, sigquit_kills_at_once_and_once,
       a_drain_serves_who_is_held_and_terminating_refuses,
       a_model_is_told_before_its_listeners_are_closed, a_stop_is_not_slept_over,
-      only_a_terminal_hangs_up, an_order_goes_to_each_child_once_the_oldest_first)
+      a_stop_goes_to_each_child_once_the_oldest_first, a_stop_is_a_signal_to_the_childs_process,
+      a_status_is_logged_once_when_it_was_asked_for, an_upgrade_is_declined_and_nobody_is_cut,
+      an_upgrade_is_begun_once_for_each_request)

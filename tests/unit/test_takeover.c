@@ -5,6 +5,7 @@
 #include "platform/platform.h"
 #include "process/log_sink.h"
 #include "process/manager.h"
+#include "server/serve.h"
 #include "upgrade/takeover.h"
 
 #include <limits.h>
@@ -18,6 +19,7 @@
 /* A program that serves, and all that it could leave to another. */
 static struct options options = {.program = "forkecho", .max_connections = MOST};
 static struct pidfile pidfile = {.descriptor = -1};
+static const struct serve_model no_model = {0};
 static struct ledger ledger;
 static struct server *server;
 static char folder[] = "/tmp/takeover-XXXXXX";
@@ -60,14 +62,14 @@ static void give_children(void)
         struct child *child =
             children_add(server->children, 4711 - 3 * (int64_t)i, &peer, 1000.5 + (double)i / 7);
         ck_assert_ptr_nonnull(child);
-        child->signed_off = i % 2 == 1;
-        if (child->signed_off)
+        child->exit_recorded = i % 2 == 1;
+        if (child->exit_recorded)
             children_leave_source(server->children, child);
         child->ending = (int)i;
         child->problem = (int)i + 1;
         child->in = UINT64_MAX - i;
         child->out = UINT64_C(1) << (32 + i);
-        child->told = i == 2 ? SIGTERM : 0;
+        child->stop_signal = i == 2 ? SIGTERM : 0;
         if (i == 1)
             child->client = peer_at("2001:db8:7::7", 7);
         if (i == 3)
@@ -81,15 +83,15 @@ static void set_up(void)
     int ends[2];
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
-    server = server_open(&options, NULL, &pidfile);
+    server = server_open(&no_model, &options, NULL, &pidfile);
     ck_assert_ptr_nonnull(server);
     give_listeners();
     ck_assert_int_eq(pidfile_open(&pidfile, path_of("pid", path, sizeof path)), 0);
     ck_assert_int_eq(ledger_open(&ledger, LEDGER_GIVES_UP), 0);
     give_children();
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    server->holding = true;
-    server->held = (struct client){.descriptor = ends[0], .peer = peer_at("192.0.2.77", 77)};
+    server->gate.holding = true;
+    server->gate.held = (struct client){.descriptor = ends[0], .peer = peer_at("192.0.2.77", 77)};
     server->statistics = (struct statistics){
         .accepted = ULLONG_MAX, .ended = 2, .refused = 3, .deferred = 4, .deferred_cap = 5,
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
@@ -126,7 +128,7 @@ static void write_state(void)
 static struct server *read_bytes(const char *text, size_t size, struct pidfile *adopted)
 {
     int file = platform_anonymous_file(), result;
-    struct server *next = server_open(&options, NULL, adopted);
+    struct server *next = server_open(&no_model, &options, NULL, adopted);
 
     ck_assert(next != NULL && write(file, text, size) == (ssize_t)size);
     result = takeover_read(file, next, adopted, true);
@@ -159,9 +161,9 @@ static bool same_child(const struct child *one, const struct child *other)
 
     return one->id == other->id && same_peer(&one->peer, &other->peer) &&
            same_peer(&one->client, &other->client) && apart < 1e-6 && apart > -1e-6 &&
-           one->signed_off == other->signed_off && one->ending == other->ending &&
+           one->exit_recorded == other->exit_recorded && one->ending == other->ending &&
            one->problem == other->problem && one->in == other->in && one->out == other->out &&
-           one->told == other->told;
+           one->stop_signal == other->stop_signal;
 }
 
 static const char *children_difference(const struct server *one, const struct server *other)
@@ -209,15 +211,16 @@ static const char *difference(const struct server *next)
         return "statistics";
     if (apart > 1e-6 || apart < -1e-6)
         return "the start";
-    if (next->manager != manager_descriptor() || next->syslog != log_sink_descriptor())
+    if (next->earlier.manager != manager_descriptor() || next->earlier.syslog != log_sink_descriptor())
         return "a socket to the manager or syslogd";
-    if (next->holding != server->holding ||
-        (next->holding && (next->held.descriptor != server->held.descriptor ||
-                           !same_peer(&next->held.peer, &server->held.peer))))
+    if (next->gate.holding != server->gate.holding ||
+        (next->gate.holding && (next->gate.held.descriptor != server->gate.held.descriptor ||
+                           !same_peer(&next->gate.held.peer, &server->gate.held.peer))))
         return "the client that is held";
-    if (next->ledger_read != ledger.read_end || next->ledger_write != ledger.write_end)
+    if (next->earlier.ledger_read != ledger.read_end ||
+        next->earlier.ledger_write != ledger.write_end)
         return "the ledger";
-    return next->taken_over ? NULL : "that it was taken over";
+    return next->earlier.any ? NULL : "that it was taken over";
 }
 
 /* Does with a server whatever the loop would, so that what it cannot bear is noticed here. */
@@ -229,7 +232,7 @@ static void use(struct server *next)
     listeners_text(&next->listeners, text, sizeof text);
     for (; each != NULL; each = each->younger) {
         ck_assert(each->id > 0 && each->id <= INT32_MAX);
-        ck_assert(each->signed_off || children_from(next->children, &each->peer) > 0);
+        ck_assert(each->exit_recorded || children_from(next->children, &each->peer) > 0);
         peer_text(&each->peer, text);
         peer_text(&each->client, text);
         ck_assert_ptr_nonnull(session_ending_name(each->ending));
@@ -238,8 +241,8 @@ static void use(struct server *next)
     for (size_t i = 0; i < next->listeners.count; i++)
         ck_assert(next->listeners.all[i].descriptor > 2 &&
                   next->listeners.all[i].descriptor < FD_SETSIZE);
-    if (next->holding)
-        peer_text(&next->held.peer, text);
+    if (next->gate.holding)
+        peer_text(&next->gate.held.peer, text);
 }
 
 /* ---- changing it ---- */
@@ -350,7 +353,7 @@ START_TEST(a_server_with_nothing_leaves_nothing)
 
     set_up();
     pidfile_close(&pidfile);
-    server->holding = false;
+    server->gate.holding = false;
     while (children_live(server->children) > 0)
         children_remove(server->children, children_oldest(server->children));
     write_state();
@@ -368,7 +371,7 @@ END_TEST
 START_TEST(a_state_replaces_the_one_before)
 {
     int file = platform_anonymous_file();
-    struct server *next = server_open(&options, NULL, NULL);
+    struct server *next = server_open(&no_model, &options, NULL, NULL);
 
     set_up();
     ck_assert_int_eq(takeover_write(file, server, &ledger), 0);
@@ -399,7 +402,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
     ck_assert_ptr_nonnull(read_text(state));
     for (size_t i = 0; i < count; i++)
         ck_assert_int_eq(fcntl(descriptors[i], F_GETFD), FD_CLOEXEC);
-    server->holding = false;
+    server->gate.holding = false;
     pidfile_close(&pidfile);
     ck_assert_uint_eq(takeover_descriptors(server, &ledger, descriptors), count - 2);
     tear_down();
@@ -417,7 +420,7 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     before = open_descriptors();
     write_state();
     (void)read_text(state);
-    (void)read_text("takeover 2 forkecho\nchild\n");
+    (void)read_text("takeover 3 forkecho\nchild\n");
     ck_assert_int_eq(takeover_write(closed, server, &ledger), -1);
     ck_assert_int_eq(takeover_write(readable, server, &ledger), -1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -544,8 +547,8 @@ START_TEST(another_format_or_program_is_refused)
 {
     set_up();
     write_state();
-    expect_refusal(replaced("takeover 2 ", "takeover 1 "), "another format");
-    expect_refusal(replaced("takeover 2 ", "takeover 22 "), "format 22");
+    expect_refusal(replaced("takeover 3 ", "takeover 2 "), "another format");
+    expect_refusal(replaced("takeover 3 ", "takeover 33 "), "format 33");
     expect_refusal(replaced(" forkecho\n", " threadecho\n"), "another program");
     expect_refusal(replaced(" forkecho\n", " forkecho \n"), "more in the first line");
     expect_refusal("", "nothing at all");
@@ -664,7 +667,8 @@ START_TEST(all_other_descriptors_are_what_their_lines_say)
     expect_refusal(with_number("ledger", 2, dup(ledger.read_end)), "a read end to write to");
     expect_refusal(with_number("ledger", 2, ledger.read_end), "the same end twice");
     expect_refusal(with_number("manager", 1, file), "a file that is the manager's");
-    expect_refusal(with_number("syslog", 1, dup(server->held.descriptor)), "a stream to syslogd");
+    expect_refusal(with_number("syslog", 1, dup(server->gate.held.descriptor)),
+                   "a stream to syslogd");
     expect_refusal(with_number("syslog", 1, manager_descriptor()), "one socket for two");
     tear_down();
 }
@@ -701,7 +705,7 @@ END_TEST
 START_TEST(a_test_touches_nothing)
 {
     char path[64], text[16] = "";
-    struct server *next = server_open(&options, NULL, NULL);
+    struct server *next = server_open(&no_model, &options, NULL, NULL);
     int file, state_file = platform_anonymous_file(), numbers[TAKEOVER_DESCRIPTORS_MAX];
     size_t count;
 
@@ -738,7 +742,7 @@ START_TEST(a_pidfile_that_cannot_be_taken_over_ends_no_server)
 
     set_up();
     write_state();
-    with_number("pidfile", 1, server->held.descriptor + 1); /* the other end: no file */
+    with_number("pidfile", 1, server->gate.held.descriptor + 1); /* the other end: no file */
     capture_begin(capture, STDERR_FILENO);
     next = read_bytes(changed, strlen(changed), &adopted);
     said = capture_end(capture);
@@ -765,7 +769,7 @@ START_TEST(a_state_that_cannot_be_read_is_said)
     for (size_t i = 0; i < SUITE_LENGTH(files); i++) {
         capture_begin(capture, STDERR_FILENO);
         open = open_descriptors();
-        ck_assert_int_eq(takeover_read(files[i], server_open(&options, NULL, NULL), NULL, true), -1);
+        ck_assert_int_eq(takeover_read(files[i], server_open(&no_model, &options, NULL, NULL), NULL, true), -1);
         ck_assert_int_eq(open_descriptors(), open);
         said = capture_end(capture);
         ck_assert_msg(lines_of(said) == 1 && strstr(said, "cannot read the state") != NULL, "'%s'",

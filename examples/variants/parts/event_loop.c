@@ -2,8 +2,8 @@
 #include "parts/event_loop.h"
 
 #include "base/timers.h"
-#include "parts/one_process.h"
-#include "parts/watched.h"
+#include "parts/single_process.h"
+#include "parts/nonblocking.h"
 #include "platform/readiness.h"
 #include "process/log.h"
 #include "process/signals.h"
@@ -16,15 +16,15 @@
 #define EVENTS_MAX 256
 
 struct loop {
-    struct readiness *readiness; /* owners: a session's struct watched, NULL for a listener */
-    struct timers *timers;       /* owners: struct watched */
+    struct readiness *readiness; /* owners: struct nonblocking; NULL for a listener */
+    struct timers *timers;       /* owners: struct nonblocking */
     double now;                  /* of this turn */
     struct readiness_event events[EVENTS_MAX];
 };
 
 /* ---- listeners ---- */
 
-/* Watches the listeners, or stops it, where that is a change. Returns 0, or -1 with errno. */
+/* Watches the listeners while the gate is open. Returns 0, or -1 with errno. */
 static int watch_listeners(struct server *server, bool open)
 {
     static const unsigned wanted[] = {READINESS_NONE, READINESS_READ};
@@ -43,7 +43,7 @@ static int watch_listeners(struct server *server, bool open)
 }
 
 /* Somebody else may have them open as well: to close them would not be enough (readiness.h). */
-static void stop_listening(struct server *server)
+void event_loop_before_close(struct server *server)
 {
     (void)watch_listeners(server, false);
 }
@@ -58,15 +58,15 @@ static void note_listener(struct server *server, int descriptor)
 /* ---- sessions ---- */
 
 /* The session is done, or `signal` says that it has to be. */
-static void end_session(struct server *server, struct child *child, int signal)
+void event_loop_stop_child(struct server *server, struct child *child, int signal)
 {
     const struct loop *loop = server->own;
-    struct watched *watched = child->own;
+    struct nonblocking *nonblocking = child->own;
 
-    one_process_signed_off(server, child, &watched->session);
-    timers_stop(loop->timers, &watched->timer);
-    readiness_forget(loop->readiness, watched->session.descriptor);
-    watched_close(watched);
+    single_process_record_exit(server, child, &nonblocking->session);
+    timers_stop(loop->timers, &nonblocking->timer);
+    readiness_forget(loop->readiness, nonblocking->session.descriptor);
+    nonblocking_close(nonblocking);
     server_ended(server, child, signal);
 }
 
@@ -77,59 +77,60 @@ static unsigned wanted_by(const struct session *session)
                                              : READINESS_NONE;
 }
 
-/* Watches for what the session wants now. A later time than the timer's is left to it: it
- * finds that out when it is due (timers.h). Returns 0, or -1 with errno. */
-static int settle(struct loop *loop, struct watched *watched)
+/* Watches for what the session wants now. The timer is set only to an earlier time: at a time that
+ * has become too early the session is looked at in vain, and the timer is set anew. Returns 0, or
+ * -1 with errno. */
+static int update_watch(struct loop *loop, struct nonblocking *nonblocking)
 {
-    unsigned wanted = wanted_by(&watched->session);
-    double due = watched_due(watched);
+    unsigned wanted = wanted_by(&nonblocking->session);
+    double due = nonblocking_due(nonblocking);
 
-    if (due > 0 && (watched->timer.due <= 0 || due < watched->timer.due))
-        timers_set(loop->timers, &watched->timer, due);
-    if (wanted != watched->wanted &&
-        readiness_watch(loop->readiness, watched->session.descriptor, watched->wanted, wanted,
-                        watched) == -1)
+    if (due > 0 && (nonblocking->timer.due <= 0 || due < nonblocking->timer.due))
+        timers_set(loop->timers, &nonblocking->timer, due);
+    if (wanted != nonblocking->wanted &&
+        readiness_watch(loop->readiness, nonblocking->session.descriptor, nonblocking->wanted,
+                        wanted, nonblocking) == -1)
         return -1;
-    watched->wanted = wanted;
+    nonblocking->wanted = wanted;
     return 0;
 }
 
-static void step(struct server *server, struct watched *watched, bool ready)
+static void step(struct server *server, struct nonblocking *nonblocking, bool ready)
 {
     struct loop *loop = server->own;
-    bool goes_on = watched_step(watched, ready, loop->now);
+    bool goes_on = nonblocking_step(nonblocking, ready, loop->now);
 
-    if (goes_on && settle(loop, watched) == 0)
+    if (goes_on && update_watch(loop, nonblocking) == 0)
         return;
     if (goes_on)
-        session_end(&watched->session, SESSION_ERROR);
-    end_session(server, watched->child, 0);
+        session_end(&nonblocking->session, SESSION_ERROR);
+    event_loop_stop_child(server, nonblocking->child, 0);
 }
 
-/* Watched before its first step, so that a client who cannot be can still be held. */
+/* The descriptor is watched before the first step: where that fails, the client can be held. */
 static void begin_session(struct server *server, const struct client *client)
 {
     struct loop *loop = server->own;
-    struct watched *watched = watched_open(&server->options->service, client->descriptor,
-                                           &client->peer, loop->now);
+    struct nonblocking *nonblocking =
+        nonblocking_open(&server->options->service, client, loop->now);
     unsigned wanted;
 
-    if (watched == NULL) {
+    if (nonblocking == NULL) {
         server_hold(server, client, "malloc");
         return;
     }
-    /* A greeting is written at once; what is waited for then is an answer. */
-    wanted = watched->session.wants == SESSION_PAUSE ? READINESS_NONE : READINESS_READ;
-    if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, watched) ==
+    /* A greeting is written in the first step; what is waited for then is an answer. */
+    wanted = nonblocking->session.wants == SESSION_PAUSE ? READINESS_NONE : READINESS_READ;
+    if (readiness_watch(loop->readiness, client->descriptor, READINESS_NONE, wanted, nonblocking) ==
         -1) {
         server_hold(server, client, "watching a client");
-        watched_free(watched);
+        nonblocking_free(nonblocking);
         return;
     }
-    watched->wanted = wanted;
-    watched->child = server_began(server, one_process_number(server), client);
-    watched->child->own = watched;
-    step(server, watched, true);
+    nonblocking->wanted = wanted;
+    nonblocking->child = server_began(server, single_process_number(server), client);
+    nonblocking->child->own = nonblocking;
+    step(server, nonblocking, true);
 }
 
 /* ---- the loop ---- */
@@ -152,7 +153,7 @@ static int wait_for_all(struct server *server)
     return found;
 }
 
-/* A session that still is not done is set to its next time by the step. */
+/* The step sets the timer of a session that goes on. */
 static void step_due(struct server *server)
 {
     const struct loop *loop = server->own;
@@ -174,7 +175,7 @@ static void turn(struct server *server)
         if (loop->events[i].owner != NULL)
             step(server, loop->events[i].owner, true);
     step_due(server);
-    one_process_heed(server, end_session);
+    server_handle_requests(server);
     while (server_accept(server, &client))
         begin_session(server, &client);
 }
@@ -191,8 +192,7 @@ int event_loop_serve(struct server *server)
         log_error("cannot set up the wait for %zu clients: %s", most, strerror(errno));
     } else {
         server->own = &loop;
-        server->closing = stop_listening;
-        outcome = one_process_start(server);
+        outcome = single_process_start(server);
         while (outcome == 0 && server_running(server))
             turn(server);
     }

@@ -6,17 +6,18 @@
  * readiness.h, and differ in what a wait costs and in how many clients it can have.
  *
  * A turn is one wait; then each session that is ready takes a step (a read, and the write of
- * what it has read: there nearly always is room), each that is due is looked at, and each
- * listener that is ready accepts one client. A new client takes its first step at once: its
- * bytes are often there already. So a session has one step a turn, or two where it is due as
- * well, and one client's step keeps all others waiting, for as long as 64 KiB take to copy.
+ * what it has read: there nearly always is room for it), each session whose time has come takes
+ * one, and each listener that is ready accepts one client. A new client takes its first step at
+ * once: its bytes are often there already. So a session has one step a turn, or two where its time
+ * has come as well, and one client's step keeps all others waiting, for as long as 64 KiB take to
+ * copy.
  *
  * The listeners are watched while the gate is open (server.h), and not while it is closed.
- * What a session is due for, such as its idle limit, is kept in timers.h: nothing here walks
- * the live clients, except a stop that ends them. What a wait costs is the mechanism's.
+ * Times such as a session's idle limit are kept in timers.h: nothing here walks the live clients,
+ * except a stop that ends them. What a wait costs depends on the mechanism.
  *
- * System calls with -v off, over epoll on Linux (held by tests/behaviour/test_costs.py); over poll and
- * select, ppoll and pselect6 stand for epoll_pwait, and there is no epoll_ctl:
+ * System calls with -v off, over epoll on Linux (held by tests/behaviour/test_costs.py); over poll
+ * and select, ppoll and pselect6 stand for epoll_pwait, and there is no epoll_ctl:
  *
  *   connection  2 epoll_pwait, 1 accept, 1 fcntl, 1 epoll_ctl, 2 read, 1 write, 1 close
  *   message     1 epoll_pwait, 1 read, 1 write
@@ -30,11 +31,13 @@
 
 #include "server/server.h"
 
-/* Descriptors that are no clients': standard ones, listeners, what libc opens for a moment. A
- * mechanism that can name only so many has room for that many clients less. */
+/* Descriptors that no client has: standard ones, listeners, what libc opens for a moment. A
+ * mechanism that can name only so many descriptors has room for so many clients less. */
 #define EVENT_LOOP_RESERVED (LISTENERS_MAX + 16)
 
-/* The serve function of a model (serve.h). */
+/* What a model over such a loop consists of (serve.h). */
 int event_loop_serve(struct server *server);
+void event_loop_before_close(struct server *server);
+void event_loop_stop_child(struct server *server, struct child *child, int signal);
 
 #endif

@@ -2,6 +2,7 @@
 #include "parts/pool.h"
 
 #include "base/clock.h"
+#include "parts/pool_report.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/signals.h"
@@ -13,62 +14,49 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Idle children that there are at least: who comes finds one that waits in accept, while the
- * parent, which has heard of others, starts the next. */
-#define SPARE_LEAST 4
-
-/* Idle children that are kept. Those beyond are let go slowly, a tenth of them at a time: the
- * next burst is likely to be like the last one. */
-#define SPARE_MOST 16
+/* Surplus idle workers are let go slowly, a tenth of them at a time: the next burst is likely to
+ * be like the last one. */
 #define SHRINK_PERIOD 1.0 /* seconds */
 #define SHRINK_SHARE 10
 
-/* How long none is started once that has failed, or an idle one has died: what kills them all at
- * their start makes no more of them than that. Less than what parts two episodes of failures
- * (server/gate.c), so a limit that stays is one. Seconds. */
+/* How long no worker is started after that has failed, or after an idle one has died: what kills
+ * them all at their start then kills one at a time. Less than the gap between two episodes of
+ * failures (server/gate.c), so a limit that stays is one episode. Seconds. */
 #define START_PAUSE 0.5
 
-/* How long the recall waits. Only a child that was stopped takes as much. Seconds. */
+/* How long the recall waits. Only a worker that was stopped takes as much. Seconds. */
 #define RECALL_TIME 1.0
 
 /* How long the parent leaves reports unread that nobody waits for. A pipe holds some hundred, and
  * a line of the log may come as much late. Seconds. */
 #define NAP 0.002
 
-/* Until children are reaped again where that has failed: no SIGCHLD tells of them once more.
+/* Until workers are reaped again where that has failed: no SIGCHLD tells of them once more.
  * Seconds. */
 #define REAP_PAUSE 0.2
-
-#define REPORTS_PORTION 2048 /* records read in one turn: more than a pipe of 64 KiB holds */
 
 /* ---- its life ---- */
 
 static int open_pipes(struct pool *pool)
 {
-    int lease[2];
+    int ends[2];
 
-    if (pipe(lease) == -1)
+    if (pipe(ends) == -1)
         return -1;
-    pool->lease_read = lease[0];
-    pool->lease_write = lease[1];
-    (void)fcntl(lease[0], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(lease[1], F_SETFD, FD_CLOEXEC);
+    pool->hold_read = ends[0];
+    pool->hold_write = ends[1];
+    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     if (ledger_open(&pool->ledger, LEDGER_WAITS) == 0)
         return 0;
-    close(lease[0]);
-    close(lease[1]);
+    close(ends[0]);
+    close(ends[1]);
     return -1;
 }
 
 bool pool_blocks(const struct listeners *listeners)
 {
     return listeners->count == 1 && !listeners->handed_over;
-}
-
-/* The listeners are closed next. */
-static void recall(struct server *server)
-{
-    pool_recall(server->own, server);
 }
 
 struct pool *pool_open(struct server *server)
@@ -78,12 +66,10 @@ struct pool *pool_open(struct server *server)
 
     if (pool == NULL)
         return NULL;
-    pool->members = children_new(server->options->max_connections);
-    if (pool->members == NULL || open_pipes(pool) == -1)
+    pool->workers = children_new(server->options->max_connections);
+    if (pool->workers == NULL || open_pipes(pool) == -1)
         return NULL;
     server->own = pool;
-    server->children_accept = true;
-    server->closing = recall;
     if (pool_blocks(listeners)) {
         int descriptor = listeners->all[0].descriptor;
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
@@ -94,39 +80,38 @@ struct pool *pool_open(struct server *server)
 void pool_close(struct pool *pool)
 {
     ledger_close(&pool->ledger);
-    close(pool->lease_read);
-    if (pool->lease_write != -1)
-        close(pool->lease_write);
+    close(pool->hold_read);
+    if (pool->hold_write != -1)
+        close(pool->hold_write);
 }
 
-size_t pool_members(const struct pool *pool)
+size_t pool_workers(const struct pool *pool)
 {
-    return children_live(pool->members);
-}
-
-bool pool_asks(const struct options *options, const struct peer *peer)
-{
-    return options->max_per_source > 0 && access_permits(&options->access, peer);
+    return children_live(pool->workers);
 }
 
 /* ---- how many ---- */
 
-/* Children that wait for a client, as far as the parent has heard. One that was told to leave
+static bool is_busy(const struct server *server, const struct child *worker)
+{
+    return children_find(server->children, worker->id) != NULL;
+}
+
+/* Workers that wait for a client, as far as the parent has heard. One that was told to leave
  * may be busy, and so be taken off twice: then there is one more for a while. */
 static size_t spare(const struct pool *pool, const struct server *server)
 {
     size_t others = children_live(server->children) + pool->leaving;
-    size_t members = children_live(pool->members);
 
-    return members > others ? members - others : 0;
+    return pool_workers(pool) > others ? pool_workers(pool) - others : 0;
 }
 
-/* At a limit, idle ones are not worth trying again and again. */
+/* At a limit, a second idle worker is not worth trying again and again. */
 bool pool_wants(const struct pool *pool, const struct server *server)
 {
-    return server->phase == SERVER_SERVING &&
-           children_live(pool->members) < server->options->max_connections &&
-           spare(pool, server) < (pool->at_limit ? 1 : SPARE_LEAST) &&
+    return server->stop.phase == SERVER_SERVING &&
+           pool_workers(pool) < server->options->max_connections &&
+           spare(pool, server) < (pool->at_limit ? 1 : POOL_SPARE_LEAST) &&
            clock_seconds() >= pool->starts_at;
 }
 
@@ -134,7 +119,7 @@ void pool_add(struct pool *pool, pid_t pid)
 {
     const struct peer nobody = {.name.any.sa_family = AF_UNIX};
 
-    children_add(pool->members, pid, &nobody, clock_seconds());
+    children_add(pool->workers, pid, &nobody, clock_seconds());
     pool->at_limit = false;
 }
 
@@ -152,39 +137,20 @@ double pool_due(const struct pool *pool)
     return clock_earliest(times, sizeof times / sizeof times[0]);
 }
 
-int pool_listens_to(const struct pool *pool)
+static void tell_to_leave(struct pool *pool, struct child *worker)
 {
-    return pool->listens_at <= 0 ? pool->ledger.read_end : -1;
+    pool->leaving += worker->stop_signal == 0;
+    worker->stop_signal = POOL_LEAVE;
+    kill((pid_t)worker->id, POOL_LEAVE);
 }
 
-/* After a turn that has read reports, or has not, the parent may nap, or has napped. A growing
- * pool needs it awake. */
-static void plan_nap(struct pool *pool, const struct server *server, bool has_read)
-{
-    bool needed = server->options->max_per_source > 0 || server->phase != SERVER_SERVING ||
-                  spare(pool, server) < SPARE_LEAST;
-    double now = clock_seconds();
-
-    if (has_read && !needed)
-        pool->listens_at = now + NAP;
-    else if (needed || now >= pool->listens_at)
-        pool->listens_at = 0;
-}
-
-static void tell_to_leave(struct pool *pool, struct child *member)
-{
-    pool->leaving += member->told == 0;
-    member->told = POOL_LEAVE;
-    kill((pid_t)member->id, POOL_LEAVE);
-}
-
-/* Lets up to `count` idle children go. */
+/* Lets up to `count` idle workers go. */
 static void let_go(struct pool *pool, const struct server *server, size_t count)
 {
-    struct child *each = children_oldest(pool->members);
+    struct child *each = children_oldest(pool->workers);
 
     for (; each != NULL && count > 0; each = each->younger)
-        if (each->told == 0 && children_find(server->children, each->id) == NULL) {
+        if (each->stop_signal == 0 && !is_busy(server, each)) {
             tell_to_leave(pool, each);
             count--;
         }
@@ -195,12 +161,12 @@ static void shrink(struct pool *pool, const struct server *server)
     size_t idle = spare(pool, server);
     double now = clock_seconds();
 
-    if (idle <= SPARE_MOST || server->phase != SERVER_SERVING) {
+    if (idle <= POOL_SPARE_MOST || server->stop.phase != SERVER_SERVING) {
         pool->shrinks_at = 0;
         return;
     }
     if (pool->shrinks_at > 0 && now >= pool->shrinks_at)
-        let_go(pool, server, (idle - SPARE_MOST + SHRINK_SHARE - 1) / SHRINK_SHARE);
+        let_go(pool, server, (idle - POOL_SPARE_MOST + SHRINK_SHARE - 1) / SHRINK_SHARE);
     else if (pool->shrinks_at > 0)
         return;
     pool->shrinks_at = now + SHRINK_PERIOD;
@@ -208,66 +174,32 @@ static void shrink(struct pool *pool, const struct server *server)
 
 /* ---- what they report ---- */
 
-/* A child has accepted: admits its client, and answers where that is waited for. */
-static void heed_arrival(const struct record *record, struct server *server)
-{
-    struct client client = {.descriptor = -1};
-    struct child *earlier = children_find(server->children, record->id);
-    bool may_come;
-
-    if (!ledger_client(record, &client.peer)) {
-        log_error("ignored a client on the ledger from %lld, who has no address",
-                  (long long)record->id);
-        return;
-    }
-    /* It has one at a time, so the earlier one is gone, however that went unsaid. */
-    if (earlier != NULL) {
-        earlier->ending = SESSION_ERROR;
-        server_ended(server, earlier, 0);
-    }
-    if (client.peer.name.any.sa_family == AF_INET6)
-        client.peer.name.v6.sin6_scope_id = (uint32_t)record->in;
-    may_come = server_admit(server, &client);
-    if (may_come)
-        server_began(server, record->id, &client);
-    if (pool_asks(server->options, &client.peer))
-        kill((pid_t)record->id, may_come ? POOL_ADMIT : POOL_REFUSE);
-}
-
-static void heed_report(struct pool *pool, struct server *server, const struct record *record)
-{
-    struct child *child;
-
-    if (children_find(pool->members, record->id) == NULL) {
-        log_error("ignored a record on the ledger for %lld, which is no child",
-                  (long long)record->id);
-    } else if (record->ending == POOL_ARRIVED) {
-        heed_arrival(record, server);
-    } else if (record->ending == POOL_CANNOT) {
-        errno = record->problem > 0 && record->problem < INT16_MAX ? (int)record->problem : EIO;
-        server_accept_failed(server);
-    } else if ((child = server_signed_off(server, record)) != NULL) {
-        server_ended(server, child, 0);
-    }
-}
-
-/* Returns whether there were any. */
 static bool read_reports(struct pool *pool, struct server *server)
 {
-    struct record record;
-    int portion = REPORTS_PORTION;
+    return pool_report_read(&pool->ledger, pool->workers, server);
+}
 
-    while (portion-- > 0 && ledger_take(&pool->ledger, &record))
-        heed_report(pool, server, &record);
-    if (pool->ledger.junk > 0)
-        log_error("ignored %lu bytes on the ledger that are no record", pool->ledger.junk);
-    pool->ledger.junk = 0;
-    return portion < REPORTS_PORTION - 1;
+int pool_listens_to(const struct pool *pool)
+{
+    return pool->listens_at <= 0 ? pool->ledger.read_end : -1;
+}
+
+/* After a turn in which it `has_read` reports the parent may nap. A growing pool needs it awake. */
+static void plan_nap(struct pool *pool, const struct server *server, bool has_read)
+{
+    bool needed = server->options->max_per_source > 0 || server->stop.phase != SERVER_SERVING ||
+                  spare(pool, server) < POOL_SPARE_LEAST;
+    double now = clock_seconds();
+
+    if (has_read && !needed)
+        pool->listens_at = now + NAP;
+    else if (needed || now >= pool->listens_at)
+        pool->listens_at = 0;
 }
 
 /* ---- how they end ---- */
 
-/* A client whose child is gone has no other end. */
+/* A client whose worker is gone has no other end. */
 static void end_client(struct server *server, pid_t pid, int status)
 {
     struct child *child = children_find(server->children, pid);
@@ -278,8 +210,8 @@ static void end_client(struct server *server, pid_t pid, int status)
     server_ended(server, child, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
 
-/* Nobody asked it to go, and no client can have made it: others may go the same way. */
-static void regret_idle(struct pool *pool, pid_t pid, int status)
+/* Nobody asked it to leave, and no client can have ended it: others may end the same way. */
+static void log_idle_death(struct pool *pool, pid_t pid, int status)
 {
     if (WIFSIGNALED(status))
         log_error("child %ld was ended by signal %d while it was idle; another takes its place",
@@ -290,87 +222,89 @@ static void regret_idle(struct pool *pool, pid_t pid, int status)
     pool->starts_at = clock_seconds() + START_PAUSE;
 }
 
-static void bury(struct pool *pool, struct server *server, struct child *member, int status)
+static void reap_worker(struct pool *pool, struct server *server, struct child *worker, int status)
 {
-    pid_t pid = (pid_t)member->id;
+    pid_t pid = (pid_t)worker->id;
 
-    if (member->told == 0 && server->phase == SERVER_SERVING &&
-        children_find(server->children, pid) == NULL)
-        regret_idle(pool, pid, status);
+    if (worker->stop_signal == 0 && server->stop.phase == SERVER_SERVING &&
+        !is_busy(server, worker))
+        log_idle_death(pool, pid, status);
     end_client(server, pid, status);
-    pool->leaving -= member->told != 0;
-    children_remove(pool->members, member);
+    pool->leaving -= worker->stop_signal != 0;
+    children_remove(pool->workers, worker);
 }
 
-size_t pool_reap(struct pool *pool, struct server *server)
+size_t pool_reap(struct server *server)
 {
+    struct pool *pool = server->own;
     size_t reaped = 0;
     pid_t pid;
     int status;
 
     (void)read_reports(pool, server);
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid == -1 && errno == EINTR)) {
-        struct child *member = pid > 0 ? children_find(pool->members, pid) : NULL;
-        if (member == NULL) /* process 1 is handed the orphans of others */
+        struct child *worker = pid > 0 ? children_find(pool->workers, pid) : NULL;
+        if (worker == NULL) /* process 1 is handed the orphans of others */
             continue;
-        /* All that it has reported is there by now. */
-        (void)read_reports(pool, server);
-        bury(pool, server, member, status);
+        (void)read_reports(pool, server); /* all that this one has reported is there by now */
+        reap_worker(pool, server, worker, status);
         reaped++;
     }
-    pool->reaps_at = pid == -1 && pool_members(pool) > 0 ? clock_seconds() + REAP_PAUSE : 0;
+    pool->reaps_at = pid == -1 && pool_workers(pool) > 0 ? clock_seconds() + REAP_PAUSE : 0;
     return reaped;
 }
 
 /* ---- a stop ---- */
 
-void pool_recall(struct pool *pool, struct server *server)
+/* Waits until nobody has the write end of a pipe open. Returns false where that takes too long. */
+static bool await_end(int read_end, double seconds)
 {
-    struct pollfd lease = {.fd = pool->lease_read, .events = POLLIN};
-    double end = clock_seconds() + RECALL_TIME, left = RECALL_TIME;
-    int found = 0;
+    struct pollfd end = {.fd = read_end, .events = POLLIN};
+    double until = clock_seconds() + seconds, left = seconds;
+    int found;
+
+    do {
+        found = poll(&end, 1, clock_milliseconds(left > 0 ? left : 0));
+        left = until - clock_seconds();
+    } while (found == -1 && errno == EINTR);
+    return found == 1;
+}
+
+void pool_recall(struct server *server)
+{
+    struct pool *pool = server->own;
 
     (void)read_reports(pool, server);
-    close(pool->lease_write);
-    pool->lease_write = -1;
-    for (struct child *each = children_oldest(pool->members); each != NULL; each = each->younger)
+    close(pool->hold_write);
+    pool->hold_write = -1;
+    for (struct child *each = children_oldest(pool->workers); each != NULL; each = each->younger)
         tell_to_leave(pool, each);
-    while (found == 0 && left > 0) {
-        found = poll(&lease, 1, clock_milliseconds(left));
-        if (found == -1 && errno == EINTR)
-            found = 0;
-        left = end - clock_seconds();
-    }
-    if (found != 1)
+    if (!await_end(pool->hold_read, RECALL_TIME))
         log_error("not all children have closed the listeners in %g s; are some stopped?",
                   RECALL_TIME);
 }
 
-static void tell_child(struct server *server, struct child *child, int signal)
+/* A stop goes to idle workers as well: each may have a client that it has not reported yet. The
+ * busy ones get it by server_handle_requests. */
+static void stop_idle(struct pool *pool, const struct server *server)
 {
-    (void)server;
-    kill((pid_t)child->id, signal);
-}
-
-/* Those that are idle get it as well: each may have a client of which nothing was heard yet. */
-static void pass_order(struct pool *pool, struct server *server)
-{
-    struct child *each = server->order != 0 ? children_oldest(pool->members) : NULL;
+    struct child *each = server->stop.signal != 0 ? children_oldest(pool->workers) : NULL;
 
     for (; each != NULL; each = each->younger)
-        if (children_find(server->children, each->id) == NULL)
-            tell_child(server, each, server->order);
-    server_pass_order(server, tell_child);
+        if (!is_busy(server, each))
+            kill((pid_t)each->id, server->stop.signal);
 }
 
-void pool_heed(struct pool *pool, struct server *server)
+/* ---- a turn ---- */
+
+void pool_handle(struct pool *pool, struct server *server)
 {
     bool has_read = clock_seconds() >= pool->listens_at && read_reports(pool, server);
 
     plan_nap(pool, server, has_read);
     if (signals_take(SIGCHLD) || (pool->reaps_at > 0 && clock_seconds() >= pool->reaps_at))
-        (void)pool_reap(pool, server);
-    pass_order(pool, server);
+        (void)pool_reap(server);
+    stop_idle(pool, server);
     shrink(pool, server);
     if (pool->starts_at > 0 && clock_seconds() >= pool->starts_at)
         pool->starts_at = 0;

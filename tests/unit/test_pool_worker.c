@@ -1,21 +1,24 @@
-/* test_pool_child.c: a child of a pool: how it accepts, reports and leaves (pool_child.h). */
+/* test_pool_worker.c: a child of a pool: how it accepts, reports and leaves (pool_worker.h). */
 #include "suite.h"
 
-#include "parts/pool_child.h"
+#include "parts/pool_report.h"
+#include "parts/pool_worker.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
+static const struct serve_model model = {.children_accept = true};
 static struct options options;
 static struct daemon starter = {-1, -1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct server *server;
 static struct pool *pool;
-static struct pool_child self;
+static struct pool_worker self;
 
 /* Listens on as many addresses as that. */
 static void open_pool(size_t listeners)
@@ -32,12 +35,12 @@ static void open_pool(size_t listeners)
     }
     log_open("test", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(server_listen(server), 0);
     pool = pool_open(server);
     ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
-    pool_child_prepare(&self, pool, server);
+    pool_worker_prepare(&self, pool, server);
 }
 
 /* A child that sends each client a byte, and exits with how many it has had. */
@@ -49,13 +52,13 @@ static pid_t start_child(void)
     ck_assert_int_ne(pid, -1);
     if (pid != 0)
         return pid;
-    pool_child_start(&self);
-    for (struct client client; pool_child_accept(&self, &client); served++) {
+    pool_worker_start(&self);
+    for (struct client client; pool_worker_accept(&self, &client); served++) {
         const struct session session = {.in = 1, .ending = SESSION_IDLE};
         if (write(client.descriptor, "x", 1) != 1)
             _exit(99);
         close(client.descriptor);
-        pool_child_signed_off(&self, &session);
+        pool_worker_report_exit(&self, &session);
     }
     _exit(served);
 }
@@ -86,7 +89,7 @@ static struct record await_report(void)
     struct pollfd readable = {.fd = pool->ledger.read_end, .events = POLLIN};
     struct record record;
 
-    while (!ledger_take(&pool->ledger, &record))
+    while (!ledger_read(&pool->ledger, &record))
         ck_assert_int_eq(poll(&readable, 1, -1), 1);
     return record;
 }
@@ -96,7 +99,7 @@ static void expect_arrival(pid_t pid)
     struct record record = await_report();
 
     ck_assert_int_eq(record.id, pid);
-    ck_assert_int_eq(record.ending, POOL_ARRIVED);
+    ck_assert_int_eq((int)record.kind, RECORD_ARRIVAL);
     ck_assert_uint_eq(record.family, AF_INET);
 }
 
@@ -131,7 +134,7 @@ START_TEST(a_child_serves_one_client_after_the_other)
 }
 END_TEST
 
-/* Catches a child that waits in accept, or for a verdict, and does not hear that it is to leave: at
+/* Catches a child that waits in accept, or for a reply, and does not hear that it is to leave: at
  * any moment, the one just before it waits included. */
 START_TEST(a_child_leaves_whenever_it_is_told)
 {
@@ -155,21 +158,21 @@ START_TEST(a_child_leaves_whenever_it_is_told)
 }
 END_TEST
 
-/* Catches a listener that outlives its children's leave: the lease is not at its end then. */
-START_TEST(leaving_closes_listeners_and_lease)
+/* Catches a listener that outlives its children's leave: the hold is not at its end then. */
+START_TEST(leaving_closes_listeners_and_hold_pipe)
 {
-    struct pollfd lease;
+    struct pollfd hold;
     pid_t pid;
     int waiting;
 
     open_pool(2);
     pid = start_child();
     ck_assert(is_served(connect_to(0)));
-    lease = (struct pollfd){.fd = pool->lease_read, .events = POLLIN};
-    close(pool->lease_write);
-    ck_assert_int_eq(poll(&lease, 1, 0), 0);
+    hold = (struct pollfd){.fd = pool->hold_read, .events = POLLIN};
+    close(pool->hold_write);
+    ck_assert_int_eq(poll(&hold, 1, 0), 0);
     ck_assert_int_eq(leave(pid), 1);
-    ck_assert_int_eq(poll(&lease, 1, 0), 1);
+    ck_assert_int_eq(poll(&hold, 1, 0), 1);
     waiting = connect_to(1);
     listeners_close(&server->listeners);
     ck_assert(!is_served(waiting)); /* reset: nobody listens any more */
@@ -196,7 +199,7 @@ static pid_t start_asking_child(void)
 
 /* Catches a client that is served before the parent has said so, or although it has said no; and a
  * signal of somebody else's that is taken for its word. */
-START_TEST(a_child_does_what_the_verdict_says)
+START_TEST(a_child_does_what_the_reply_says)
 {
     pid_t pid = start_asking_child();
 
@@ -219,9 +222,9 @@ START_TEST(a_child_does_what_the_verdict_says)
 }
 END_TEST
 
-/* Catches a verdict that a stray signal swallows, which is pending already as the child's turn to
+/* Catches a reply that a stray signal swallows, which is pending already as the child's turn to
  * run comes late: the child waits for ever, and its client with it. */
-START_TEST(a_stray_signal_swallows_no_verdict)
+START_TEST(a_stray_signal_swallows_no_reply)
 {
 #ifdef SIGRTMIN /* elsewhere signals are not queued */
     pid_t pid = start_asking_child();
@@ -266,16 +269,16 @@ START_TEST(a_child_reads_the_lists_itself)
 END_TEST
 
 /* Catches a child whose parent is gone, and that waits for ever for the next client, or for a
- * verdict. */
+ * reply. */
 START_TEST(a_child_does_not_outlive_its_parent_for_long)
 {
 #ifdef __linux__
     for (int asks = 0; asks < 2; asks++) {
-        struct pollfd lease;
+        struct pollfd hold;
         pid_t parent;
         options.max_per_source = (size_t)asks;
         open_pool(1);
-        lease = (struct pollfd){.fd = pool->lease_read, .events = POLLIN};
+        hold = (struct pollfd){.fd = pool->hold_read, .events = POLLIN};
         parent = fork();
         if (parent == 0) {
             self.parent = getpid();
@@ -284,18 +287,18 @@ START_TEST(a_child_does_not_outlive_its_parent_for_long)
         }
         if (asks) {
             connect_to(0);
-            await_report(); /* and no verdict will come */
+            await_report(); /* and no reply will come */
         }
         kill(parent, SIGKILL);
         ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
-        close(pool->lease_write);
-        ck_assert_int_eq(poll(&lease, 1, -1), 1); /* closed by the child, by then or before */
+        close(pool->hold_write);
+        ck_assert_int_eq(poll(&hold, 1, -1), 1); /* closed by the child, by then or before */
     }
 #endif
 }
 END_TEST
 
-SUITE("pool_child", a_child_serves_one_client_after_the_other, a_child_leaves_whenever_it_is_told,
-      leaving_closes_listeners_and_lease, a_child_does_what_the_verdict_says,
-      a_stray_signal_swallows_no_verdict,
+SUITE("pool_worker", a_child_serves_one_client_after_the_other, a_child_leaves_whenever_it_is_told,
+      leaving_closes_listeners_and_hold_pipe, a_child_does_what_the_reply_says,
+      a_stray_signal_swallows_no_reply,
       a_child_reads_the_lists_itself, a_child_does_not_outlive_its_parent_for_long)

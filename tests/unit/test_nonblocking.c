@@ -1,40 +1,41 @@
-/* test_watched.c: a session in an event-driven server (watched.h). The times are the caller's
- * to say, so nothing here waits. */
+/* test_nonblocking.c: a session in an event-driven server (nonblocking.h). The times are the
+ * caller's to say, so nothing here waits. */
 #include "suite.h"
 
-#include "parts/watched.h"
+#include "parts/nonblocking.h"
 
 #include <signal.h>
 
 static struct service service;
-static struct watched *watched;
+static struct nonblocking *nonblocking;
 static int ours, theirs;
 
 /* Opens one of a client at the time 1000. */
-static void open_watched_of(const char *address)
+static void open_session_of(const char *address)
 {
-    struct peer peer = peer_at(address, 99);
+    struct client client = {.peer = peer_at(address, 99)};
     int ends[2];
 
     signal(SIGPIPE, SIG_IGN);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     ours = ends[0];
     theirs = ends[1];
-    watched = watched_open(&service, ours, &peer, 1000);
-    ck_assert_ptr_nonnull(watched);
+    client.descriptor = ours;
+    nonblocking = nonblocking_open(&service, &client, 1000);
+    ck_assert_ptr_nonnull(nonblocking);
 }
 
-static void open_watched(void)
+static void open_session(void)
 {
-    open_watched_of("local");
+    open_session_of("local");
 }
 
 static enum session_ending ending(void)
 {
-    enum session_ending how = watched->session.ending;
+    enum session_ending how = nonblocking->session.ending;
 
-    ck_assert_int_eq(watched->session.wants, SESSION_DONE);
-    watched_close(watched);
+    ck_assert_int_eq(nonblocking->session.wants, SESSION_DONE);
+    nonblocking_close(nonblocking);
     return how;
 }
 
@@ -49,8 +50,8 @@ static void echo_byte(double now)
     char byte = 0;
 
     send_byte();
-    ck_assert(watched_step(watched, true, now));
-    ck_assert(watched_step(watched, true, now));
+    ck_assert(nonblocking_step(nonblocking, true, now));
+    ck_assert(nonblocking_step(nonblocking, true, now));
     ck_assert_int_eq(read(theirs, &byte, 1), 1);
     ck_assert_int_eq(byte, 'x');
 }
@@ -58,33 +59,33 @@ static void echo_byte(double now)
 /* Catches a server of many that one client can block. */
 START_TEST(the_descriptor_is_made_nonblocking)
 {
-    open_watched();
+    open_session();
     ck_assert_int_ne(fcntl(ours, F_GETFL) & O_NONBLOCK, 0);
-    ck_assert(watched_step(watched, true, 1000)); /* ready in word only */
-    watched_close(watched);
+    ck_assert(nonblocking_step(nonblocking, true, 1000)); /* ready in word only */
+    nonblocking_close(nonblocking);
 }
 END_TEST
 
 /* Catches a step that is taken although the descriptor was not ready. */
 START_TEST(nothing_moves_unless_it_is_ready)
 {
-    open_watched();
+    open_session();
     send_byte();
-    ck_assert(watched_step(watched, false, 1001));
-    ck_assert_uint_eq(watched->session.in, 0);
-    ck_assert(watched_step(watched, true, 1001));
-    ck_assert_uint_eq(watched->session.in, 1);
-    watched_close(watched);
+    ck_assert(nonblocking_step(nonblocking, false, 1001));
+    ck_assert_uint_eq(nonblocking->session.in, 0);
+    ck_assert(nonblocking_step(nonblocking, true, 1001));
+    ck_assert_uint_eq(nonblocking->session.in, 1);
+    nonblocking_close(nonblocking);
 }
 END_TEST
 
 /* Catches an orderly end that is not told to the loop. */
 START_TEST(an_eof_ends_it)
 {
-    open_watched();
+    open_session();
     echo_byte(1001);
     ck_assert_int_eq(shutdown(theirs, SHUT_WR), 0);
-    ck_assert(!watched_step(watched, true, 1002));
+    ck_assert(!nonblocking_step(nonblocking, true, 1002));
     ck_assert_int_eq(ending(), SESSION_EOF);
 }
 END_TEST
@@ -92,10 +93,10 @@ END_TEST
 /* Catches a wakeup that is asked for although nothing limits the session: the loop would spin. */
 START_TEST(without_limits_it_is_never_due)
 {
-    open_watched();
-    ck_assert(watched_due(watched) <= 0);
-    ck_assert(watched_step(watched, false, 1e9));
-    watched_close(watched);
+    open_session();
+    ck_assert(nonblocking_due(nonblocking) <= 0);
+    ck_assert(nonblocking_step(nonblocking, false, 1e9));
+    nonblocking_close(nonblocking);
 }
 END_TEST
 
@@ -103,13 +104,13 @@ END_TEST
 START_TEST(idle_counts_from_the_last_byte)
 {
     service.idle = 10;
-    open_watched();
-    ck_assert_double_eq(watched_due(watched), 1010);
-    ck_assert(watched_step(watched, false, 1009));
+    open_session();
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1010);
+    ck_assert(nonblocking_step(nonblocking, false, 1009));
     echo_byte(1009);
-    ck_assert_double_eq(watched_due(watched), 1019);
-    ck_assert(watched_step(watched, false, 1018));
-    ck_assert(!watched_step(watched, false, 1019));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1019);
+    ck_assert(nonblocking_step(nonblocking, false, 1018));
+    ck_assert(!nonblocking_step(nonblocking, false, 1019));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST
@@ -118,10 +119,10 @@ END_TEST
 START_TEST(a_false_readiness_does_not_postpone_the_idle_limit)
 {
     service.idle = 10;
-    open_watched();
-    ck_assert(watched_step(watched, true, 1009));
-    ck_assert_double_eq(watched_due(watched), 1010);
-    ck_assert(!watched_step(watched, false, 1010));
+    open_session();
+    ck_assert(nonblocking_step(nonblocking, true, 1009));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1010);
+    ck_assert(!nonblocking_step(nonblocking, false, 1010));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST
@@ -132,15 +133,15 @@ START_TEST(a_client_that_never_reads_ends_as_idle)
     static char bytes[1 << 16];
 
     service.idle = 10;
-    open_watched();
+    open_session();
     set_nonblocking(theirs);
-    while (write(theirs, bytes, sizeof bytes) > 0 || watched->session.wants == SESSION_READ)
-        ck_assert(watched_step(watched, true, 1001));
-    ck_assert(watched_step(watched, true, 1002)); /* may still move some bytes */
-    ck_assert(watched_step(watched, true, 1003)); /* moves none */
-    ck_assert_double_lt(watched_due(watched), 1013);
-    ck_assert_int_eq(watched->session.wants, SESSION_WRITE);
-    ck_assert(!watched_step(watched, false, watched_due(watched)));
+    while (write(theirs, bytes, sizeof bytes) > 0 || nonblocking->session.wants == SESSION_READ)
+        ck_assert(nonblocking_step(nonblocking, true, 1001));
+    ck_assert(nonblocking_step(nonblocking, true, 1002)); /* may still move some bytes */
+    ck_assert(nonblocking_step(nonblocking, true, 1003)); /* moves none */
+    ck_assert_double_lt(nonblocking_due(nonblocking), 1013);
+    ck_assert_int_eq(nonblocking->session.wants, SESSION_WRITE);
+    ck_assert(!nonblocking_step(nonblocking, false, nonblocking_due(nonblocking)));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST
@@ -149,12 +150,12 @@ END_TEST
 START_TEST(the_lifetime_ends_a_busy_session)
 {
     service.lifetime = 5;
-    open_watched();
-    ck_assert_double_eq(watched_due(watched), 1005);
+    open_session();
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1005);
     echo_byte(1004);
-    ck_assert_double_eq(watched_due(watched), 1005);
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1005);
     send_byte();
-    ck_assert(!watched_step(watched, true, 1005));
+    ck_assert(!nonblocking_step(nonblocking, true, 1005));
     ck_assert_int_eq(ending(), SESSION_LIFETIME);
 }
 END_TEST
@@ -164,11 +165,11 @@ START_TEST(it_is_due_at_its_earliest_limit)
 {
     service.lifetime = 15;
     service.idle = 10;
-    open_watched();
-    ck_assert_double_eq(watched_due(watched), 1010);
+    open_session();
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1010);
     echo_byte(1008);
-    ck_assert_double_eq(watched_due(watched), 1015);
-    ck_assert(!watched_step(watched, false, 1015));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1015);
+    ck_assert(!nonblocking_step(nonblocking, false, 1015));
     ck_assert_int_eq(ending(), SESSION_LIFETIME);
 }
 END_TEST
@@ -178,17 +179,17 @@ START_TEST(the_delay_is_neither_read_in_nor_idle)
 {
     service.delay = 100;
     service.idle = 10;
-    open_watched();
-    ck_assert_double_eq(watched_due(watched), 1100);
+    open_session();
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1100);
     send_byte();
-    ck_assert(watched_step(watched, true, 1050));
-    ck_assert_uint_eq(watched->session.in, 0);
-    ck_assert(watched_step(watched, false, 1100));
-    ck_assert_int_eq(watched->session.wants, SESSION_READ);
-    ck_assert_double_eq(watched_due(watched), 1110);
-    ck_assert(watched_step(watched, true, 1101));
-    ck_assert_uint_eq(watched->session.in, 1);
-    watched_close(watched);
+    ck_assert(nonblocking_step(nonblocking, true, 1050));
+    ck_assert_uint_eq(nonblocking->session.in, 0);
+    ck_assert(nonblocking_step(nonblocking, false, 1100));
+    ck_assert_int_eq(nonblocking->session.wants, SESSION_READ);
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1110);
+    ck_assert(nonblocking_step(nonblocking, true, 1101));
+    ck_assert_uint_eq(nonblocking->session.in, 1);
+    nonblocking_close(nonblocking);
 }
 END_TEST
 
@@ -197,10 +198,10 @@ START_TEST(a_delay_ends_with_the_lifetime)
 {
     service.delay = 100;
     service.lifetime = 5;
-    open_watched();
-    ck_assert_double_eq(watched_due(watched), 1005);
-    ck_assert(watched_step(watched, false, 1004));
-    ck_assert(!watched_step(watched, false, 1005));
+    open_session();
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1005);
+    ck_assert(nonblocking_step(nonblocking, false, 1004));
+    ck_assert(!nonblocking_step(nonblocking, false, 1005));
     ck_assert_int_eq(ending(), SESSION_LIFETIME);
 }
 END_TEST
@@ -211,12 +212,12 @@ START_TEST(closing_frees_the_descriptor_and_keeps_the_tail)
     char byte;
 
     service.idle = 10;
-    open_watched();
+    open_session();
     send_byte();
-    ck_assert(watched_step(watched, true, 1000));
-    ck_assert(watched_step(watched, true, 1000));
+    ck_assert(nonblocking_step(nonblocking, true, 1000));
+    ck_assert(nonblocking_step(nonblocking, true, 1000));
     send_byte(); /* unread at the end */
-    ck_assert(!watched_step(watched, false, 1010));
+    ck_assert(!nonblocking_step(nonblocking, false, 1010));
     ck_assert_int_eq(ending(), SESSION_IDLE);
     ck_assert_int_eq(fcntl(ours, F_GETFD), -1);
     ck_assert_int_eq(read(theirs, &byte, 1), 1);
@@ -232,14 +233,14 @@ static void open_proxied(void)
 
     ck_assert_int_eq(block_parse("192.0.2.9", &block, problem), 0);
     ck_assert_int_eq(access_add(&service.proxies, ACCESS_ALLOW, &block), 0);
-    open_watched_of("192.0.2.9");
+    open_session_of("192.0.2.9");
 }
 
 /* Sends a part of a PROXY header and takes a step. */
 static void send_header(const char *text, double now)
 {
     ck_assert_int_eq(write(theirs, text, strlen(text)), (ssize_t)strlen(text));
-    ck_assert(watched_step(watched, true, now));
+    ck_assert(nonblocking_step(nonblocking, true, now));
 }
 
 /* Catches a header that each byte of it gives more time, and one that ends as mere idleness. */
@@ -247,11 +248,11 @@ START_TEST(a_header_has_one_time_for_all_of_it)
 {
     service.idle = 10;
     open_proxied();
-    ck_assert_double_eq(watched_due(watched), 1010);
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1010);
     send_header("PROXY", 1009);
-    ck_assert_double_eq(watched_due(watched), 1010);
-    ck_assert(!watched_step(watched, false, 1010));
-    ck_assert_int_eq(watched->session.problem, PROXY_LATE);
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1010);
+    ck_assert(!nonblocking_step(nonblocking, false, 1010));
+    ck_assert_int_eq(nonblocking->session.problem, PROXY_LATE);
     ck_assert_int_eq(ending(), SESSION_PROXY);
 }
 END_TEST
@@ -260,8 +261,8 @@ END_TEST
 START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 {
     open_proxied();
-    ck_assert_double_eq(watched_due(watched), 1000 + SESSION_HEADER_TIME);
-    ck_assert(!watched_step(watched, false, 1000 + SESSION_HEADER_TIME));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1000 + SESSION_HEADER_TIME);
+    ck_assert(!nonblocking_step(nonblocking, false, 1000 + SESSION_HEADER_TIME));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST
@@ -275,16 +276,16 @@ START_TEST(after_the_header_the_other_limits_begin)
     open_proxied();
     send_header("PROXY UNKN", 1004);
     send_header("OWN\r\n", 1005);
-    ck_assert_int_eq(watched->session.wants, SESSION_PAUSE);
-    ck_assert_double_eq(watched_due(watched), 1105);
-    ck_assert(watched_step(watched, false, 1105));
-    ck_assert_double_eq(watched_due(watched), 1115);
-    ck_assert(!watched_step(watched, false, 1115));
+    ck_assert_int_eq(nonblocking->session.wants, SESSION_PAUSE);
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1105);
+    ck_assert(nonblocking_step(nonblocking, false, 1105));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1115);
+    ck_assert(!nonblocking_step(nonblocking, false, 1115));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST
 
-SUITE("watched", the_descriptor_is_made_nonblocking, nothing_moves_unless_it_is_ready,
+SUITE("nonblocking", the_descriptor_is_made_nonblocking, nothing_moves_unless_it_is_ready,
       an_eof_ends_it, without_limits_it_is_never_due, idle_counts_from_the_last_byte,
       a_false_readiness_does_not_postpone_the_idle_limit, a_client_that_never_reads_ends_as_idle,
       the_lifetime_ends_a_busy_session, it_is_due_at_its_earliest_limit,

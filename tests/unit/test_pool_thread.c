@@ -1,7 +1,7 @@
-/* test_worker.c: a thread that serves one client after the other (worker.h). */
+/* test_pool_thread.c: a thread that serves one client after the other (pool_thread.h). */
 #include "suite.h"
 
-#include "parts/worker.h"
+#include "parts/pool_thread.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -22,12 +22,12 @@ static int threads_of_this_process(void)
     return count;
 }
 
-static struct worker *new_worker(void)
+static struct pool_thread *new_thread(void)
 {
-    struct worker *worker = worker_start(&service, ledger.write_end);
+    struct pool_thread *thread = pool_thread_start(&service, ledger.write_end);
 
-    ck_assert_msg(worker != NULL, "worker_start: %s", strerror(errno));
-    return worker;
+    ck_assert_msg(thread != NULL, "pool_thread_start: %s", strerror(errno));
+    return thread;
 }
 
 static void open_ledger(void)
@@ -35,14 +35,14 @@ static void open_ledger(void)
     ck_assert_int_eq(ledger_open(&ledger, LEDGER_WAITS), 0);
 }
 
-/* Gives a worker one end of a connection. Returns the other. */
-static int give(struct worker *worker, int64_t number, struct client *client)
+/* Gives a thread one end of a connection. Returns the other. */
+static int give(struct pool_thread *thread, int64_t number, struct client *client)
 {
     int ends[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     *client = (struct client){ends[0], peer_at("local", 0)};
-    worker_give(worker, number, client);
+    pool_thread_give(thread, number, client);
     return ends[1];
 }
 
@@ -56,28 +56,28 @@ static void expect_echo(int end, const char *text)
     ck_assert_str_eq(back, text);
 }
 
-/* The next that signs off. */
+/* The next exit record. */
 static struct record await_record(void)
 {
     struct pollfd readable = {.fd = ledger.read_end, .events = POLLIN};
     struct record record;
 
-    while (!ledger_take(&ledger, &record))
+    while (!ledger_read(&ledger, &record))
         ck_assert_int_eq(poll(&readable, 1, -1), 1);
     return record;
 }
 
-/* Catches a worker that serves once and is gone, one that serves a client twice, or signs off as
- * the one before. */
-START_TEST(a_worker_serves_one_client_after_the_other)
+/* Catches a thread that serves once and is gone, one that serves a client twice, or writes a record
+ * as the one before. */
+START_TEST(a_thread_serves_one_client_after_the_other)
 {
-    struct worker *worker;
+    struct pool_thread *thread;
     struct client client;
 
     open_ledger();
-    worker = new_worker();
+    thread = new_thread();
     for (int64_t number = 1; number <= 100; number++) {
-        int end = give(worker, number, &client);
+        int end = give(thread, number, &client);
         struct record record;
         expect_echo(end, "hello");
         close(end);
@@ -86,27 +86,27 @@ START_TEST(a_worker_serves_one_client_after_the_other)
         ck_assert_uint_eq(record.in, 5);
         ck_assert_uint_eq(record.out, 5);
         ck_assert_int_eq(record.ending, SESSION_EOF);
-        ck_assert_int_eq(worker->client.descriptor, client.descriptor);
+        ck_assert_int_eq(thread->client.descriptor, client.descriptor);
         close(client.descriptor);
     }
-    worker_end(worker);
+    pool_thread_end(thread);
 }
 END_TEST
 
-/* Catches a worker that waits for another one's client, or takes it. */
+/* Catches a thread that waits for another one's client, or takes it. */
 START_TEST(workers_serve_at_the_same_time_each_its_own)
 {
     enum { WORKERS = 20 };
-    struct worker *workers[WORKERS];
+    struct pool_thread *threads[WORKERS];
     struct client clients[WORKERS];
     int ends[WORKERS];
-    bool signed_off[WORKERS] = {false};
+    bool exit_recorded[WORKERS] = {false};
 
     open_ledger();
     for (int i = 0; i < WORKERS; i++)
-        workers[i] = new_worker();
+        threads[i] = new_thread();
     for (int i = WORKERS - 1; i >= 0; i--)
-        ends[i] = give(workers[i], i, &clients[i]);
+        ends[i] = give(threads[i], i, &clients[i]);
     for (int i = 0; i < WORKERS; i++)
         expect_echo(ends[i], "at the same time");
     for (int i = 0; i < WORKERS; i++)
@@ -114,15 +114,15 @@ START_TEST(workers_serve_at_the_same_time_each_its_own)
     for (int i = 0; i < WORKERS; i++) {
         struct record record = await_record();
         ck_assert_int_lt(record.id, WORKERS);
-        ck_assert(!signed_off[record.id]);
-        signed_off[record.id] = true;
+        ck_assert(!exit_recorded[record.id]);
+        exit_recorded[record.id] = true;
         close(clients[record.id].descriptor);
-        worker_end(workers[record.id]);
+        pool_thread_end(threads[record.id]);
     }
 }
 END_TEST
 
-/* Catches a client that is lost since the worker is told to leave just after: what was given is
+/* Catches a client that is lost since the thread is told to leave just after: what was given is
  * served. And a thread that is left, or a descriptor. */
 START_TEST(an_end_loses_neither_client_nor_thread)
 {
@@ -131,14 +131,14 @@ START_TEST(an_end_loses_neither_client_nor_thread)
     open_ledger();
     before_descriptors = open_descriptors();
     for (int64_t number = 1; number <= 50; number++) {
-        struct worker *worker = new_worker();
+        struct pool_thread *thread = new_thread();
         struct client client;
-        int end = give(worker, number, &client);
+        int end = give(thread, number, &client);
         close(end);
         ck_assert_int_eq(await_record().id, number);
         close(client.descriptor);
-        worker_end(worker);
-        worker_end(new_worker()); /* one that never had a client */
+        pool_thread_end(thread);
+        pool_thread_end(new_thread()); /* one that never had a client */
     }
     ck_assert_int_eq(open_descriptors(), before_descriptors);
     if (before_threads > 0) /* where there is a /proc; its thread is gone a moment after the join */
@@ -147,5 +147,5 @@ START_TEST(an_end_loses_neither_client_nor_thread)
 }
 END_TEST
 
-SUITE("worker", a_worker_serves_one_client_after_the_other,
+SUITE("pool_thread", a_thread_serves_one_client_after_the_other,
       workers_serve_at_the_same_time_each_its_own, an_end_loses_neither_client_nor_thread)

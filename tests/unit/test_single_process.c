@@ -1,15 +1,18 @@
-/* test_one_process.c: what servers do alike that have all clients in one process (one_process.h). */
+/* test_single_process.c: what servers do alike that have all clients in one process
+ * (single_process.h). */
 #include "suite.h"
 
 #include "base/clock.h"
-#include "parts/one_process.h"
+#include "parts/single_process.h"
 #include "process/log.h"
 #include "process/signals.h"
+#include "server/serve.h"
 
 #include <sys/resource.h>
 
 #define CLIENTS 20
 
+static const struct serve_model model = {0};
 static struct options options;
 static struct daemon starter;
 static struct pidfile pidfile;
@@ -26,7 +29,7 @@ static struct server *open_server(void)
     ck_assert_int_eq(options_read(&options, "oneecho", "", 5, arguments), OPTIONS_SERVE);
     log_open("oneecho", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&options, &starter, &pidfile);
+    server = server_open(&model, &options, &starter, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(server_listen(server), 0);
     return server;
@@ -48,7 +51,7 @@ static struct client accept_client(struct server *server)
     struct client client;
 
     while (!server_accept(server, &client))
-        server_wait(server, clock_seconds() + 0.01, NULL, NULL, 0);
+        server_wait(server, clock_seconds() + 0.01);
     return client;
 }
 
@@ -62,7 +65,7 @@ START_TEST(no_number_is_given_twice)
     for (int i = 0; i < CLIENTS; i++) {
         int end = connect_client(server);
         struct client client = accept_client(server);
-        int64_t number = one_process_number(server);
+        int64_t number = single_process_number(server);
         struct child *child;
         ck_assert_int_gt(number, last);
         last = number;
@@ -94,15 +97,15 @@ START_TEST(a_held_client_keeps_its_number)
     connect_client(server);
     connect_client(server);
     client = accept_client(server);
-    number = one_process_number(server);
+    number = single_process_number(server);
     errno = EMFILE;
     server_hold(server, &client, "a test");
     again = accept_client(server);
     ck_assert_int_eq(again.descriptor, client.descriptor);
-    ck_assert_int_eq(one_process_number(server), number);
+    ck_assert_int_eq(single_process_number(server), number);
     ck_assert_ptr_nonnull(server_began(server, number, &again));
     accept_client(server);
-    ck_assert_int_ne(one_process_number(server), number);
+    ck_assert_int_ne(single_process_number(server), number);
 }
 END_TEST
 
@@ -112,7 +115,7 @@ static struct child *begin_client(struct server *server)
 
     connect_client(server);
     client = accept_client(server);
-    return server_began(server, one_process_number(server), &client);
+    return server_began(server, single_process_number(server), &client);
 }
 
 /* Catches a session that is told of another client, or whose bytes or ending are lost. */
@@ -122,19 +125,19 @@ START_TEST(what_signs_off_is_counted_once_and_as_its_own)
     struct child *one = begin_client(server), *other = begin_client(server);
     struct session session = {.peer = one->peer, .ending = SESSION_IDLE, .in = 5, .out = 3};
 
-    one_process_signed_off(server, one, &session);
-    ck_assert(one->signed_off);
+    single_process_record_exit(server, one, &session);
+    ck_assert(one->exit_recorded);
     ck_assert_uint_eq(one->in, 5);
     ck_assert_uint_eq(one->out, 3);
     ck_assert_int_eq(one->ending, SESSION_IDLE);
-    ck_assert(!other->signed_off);
+    ck_assert(!other->exit_recorded);
 
     session.in = 70;
     session.out = 70;
-    one_process_signed_off(server, one, &session); /* a second time: it stays as it was */
+    single_process_record_exit(server, one, &session); /* a second time: it stays as it was */
     ck_assert_uint_eq(one->in, 5);
     session.ending = SESSION_EOF;
-    one_process_signed_off(server, other, &session);
+    single_process_record_exit(server, other, &session);
     ck_assert_int_eq(other->ending, SESSION_EOF);
 
     server_ended(server, one, 0);
@@ -162,7 +165,7 @@ START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     server = open_server();
     capture_begin(&capture, STDERR_FILENO);
-    started = one_process_start(server);
+    started = single_process_start(server);
     capture_end(&capture);
     ck_assert_int_eq(started, 0);
     ck_assert_ptr_nonnull(strstr(capture.text, "start pid="));
@@ -178,73 +181,6 @@ START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
 }
 END_TEST
 
-static int told, told_signal;
-
-static void tell(struct server *server, struct child *child, int signal)
-{
-    (void)server;
-    (void)child;
-    told++;
-    told_signal = signal;
-}
-
-/* What the server logs of a turn after `number` has come; 0: none has. */
-static const char *turn(struct server *server, int number)
-{
-    if (number != 0)
-        raise(number);
-    signals_deliver();
-    capture_begin(&capture, STDERR_FILENO);
-    one_process_heed(server, tell);
-    return capture_end(&capture);
-}
-
-/* Catches a status line that does not come, comes twice, or that nobody has asked for. */
-START_TEST(a_status_is_told_once_when_it_was_asked_for)
-{
-    struct server *server = open_server();
-
-    begin_client(server);
-    ck_assert_str_eq(turn(server, 0), "");
-    ck_assert_ptr_nonnull(strstr(turn(server, SIGUSR1), "status live=1 "));
-    ck_assert_int_eq(lines_of(capture.text), 1);
-    ck_assert_ptr_nonnull(strstr(capture.text, " zombies=0 "));
-    ck_assert_str_eq(turn(server, 0), "");
-}
-END_TEST
-
-/* Catches an upgrade that is asked for in vain, without a word, or that ends the clients. */
-START_TEST(an_upgrade_is_declined_and_nobody_is_cut)
-{
-    struct server *server = open_server();
-
-    begin_client(server);
-    ck_assert_ptr_nonnull(strstr(turn(server, SIGHUP), "cannot upgrade (SIGHUP): oneecho "));
-    ck_assert_int_eq(lines_of(capture.text), 1);
-    ck_assert_str_eq(turn(server, 0), "");
-    ck_assert_int_eq(told, 0);
-    ck_assert_int_eq(server->phase, SERVER_SERVING);
-}
-END_TEST
-
-/* Catches a client that a stop forgets, or asks again in each turn. */
-START_TEST(an_order_reaches_each_client_once)
-{
-    struct server *server = open_server();
-
-    for (int i = 0; i < 3; i++)
-        begin_client(server);
-    server->order = SIGTERM;
-    turn(server, 0);
-    ck_assert_int_eq(told, 3);
-    ck_assert_int_eq(told_signal, SIGTERM);
-    turn(server, 0);
-    ck_assert_int_eq(told, 3);
-}
-END_TEST
-
-SUITE("one_process", no_number_is_given_twice, a_held_client_keeps_its_number,
+SUITE("single_process", no_number_is_given_twice, a_held_client_keeps_its_number,
       what_signs_off_is_counted_once_and_as_its_own,
-      a_start_raises_the_limit_leaves_no_zombie_and_is_told,
-      a_status_is_told_once_when_it_was_asked_for, an_upgrade_is_declined_and_nobody_is_cut,
-      an_order_reaches_each_client_once)
+      a_start_raises_the_limit_leaves_no_zombie_and_is_told)

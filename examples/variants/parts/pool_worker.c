@@ -1,0 +1,251 @@
+/* pool_worker.c: see pool_worker.h. */
+#include "parts/pool_worker.h"
+
+#include "base/clock.h"
+#include "parts/pool_report.h"
+#include "platform/platform.h"
+#include "process/confine.h"
+#include "process/log.h"
+#include "process/signals.h"
+#include "process/title.h"
+#include "server/failures.h"
+
+#include <errno.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Until accept is tried again after it has failed. Seconds. */
+#define ACCEPT_PAUSE 0.2
+
+/* The worker that this process is, for the handlers. */
+static struct pool_worker *self;
+static volatile sig_atomic_t leaving;
+static volatile sig_atomic_t reply; /* POOL_ADMIT or POOL_REFUSE; 0: none yet */
+
+void pool_worker_prepare(struct pool_worker *worker, const struct pool *pool,
+                         const struct server *server)
+{
+    worker->options = server->options;
+    worker->listeners = server->listeners;
+    worker->blocks = pool_blocks(&server->listeners);
+    worker->parent = getpid();
+    worker->ledger = pool->ledger.write_end;
+    worker->hold = pool->hold_write;
+}
+
+/* ---- leaving ---- */
+
+/* Closes all that keeps the addresses. Once: the numbers may be a client's afterwards. */
+static void leave(void)
+{
+    if (leaving)
+        return;
+    leaving = 1;
+    for (size_t i = 0; i < self->listeners.count; i++)
+        close(self->listeners.all[i].descriptor);
+    close(self->hold);
+}
+
+static void handle_leave(int number)
+{
+    int error = errno;
+
+    (void)number;
+    leave();
+    errno = error;
+}
+
+static bool is_listener(const struct pool_worker *worker, int descriptor)
+{
+    for (size_t i = 0; i < worker->listeners.count; i++)
+        if (worker->listeners.all[i].descriptor == descriptor)
+            return true;
+    return false;
+}
+
+/* Those from 3 to below the ledger's write end are the parent's, but for a few. */
+static void close_others(const struct pool_worker *worker)
+{
+    for (int descriptor = STDERR_FILENO + 1; descriptor < worker->ledger; descriptor++)
+        if (descriptor != worker->hold && !is_listener(worker, descriptor))
+            close(descriptor);
+}
+
+/* Believed from the parent alone: a signal that is not from kill(2) names any sender that it likes
+ * (rt_sigqueueinfo(2)). Where the queue is full, as RLIMIT_SIGPENDING allows its user no more,
+ * Linux delivers one from kill(2) all the same, but no longer says from whom (process 0): that is
+ * believed as well, or the worker would wait for ever. */
+static void handle_reply(int number, siginfo_t *from, void *context)
+{
+    (void)context;
+    if (from->si_code == SI_USER && (from->si_pid == self->parent || from->si_pid == 0))
+        reply = number;
+}
+
+static sigset_t replies(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, POOL_ADMIT);
+    sigaddset(&signals, POOL_REFUSE);
+    return signals;
+}
+
+/* Replies stay blocked until they are waited for. Whoever started us may have blocked
+ * POOL_LEAVE. */
+static void open_signals(void)
+{
+    struct sigaction on_leave = {.sa_handler = handle_leave};
+    struct sigaction on_reply = {.sa_sigaction = handle_reply, .sa_flags = SA_SIGINFO};
+    sigset_t blocked = replies(), open;
+
+    signals_child();
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    sigemptyset(&on_leave.sa_mask);
+    sigemptyset(&on_reply.sa_mask);
+    sigaction(POOL_LEAVE, &on_leave, NULL);
+    sigaction(POOL_ADMIT, &on_reply, NULL);
+    sigaction(POOL_REFUSE, &on_reply, NULL);
+    sigemptyset(&open);
+    sigaddset(&open, POOL_LEAVE);
+    sigprocmask(SIG_UNBLOCK, &open, NULL);
+}
+
+void pool_worker_start(struct pool_worker *worker)
+{
+    self = worker;
+    worker->own = getpid();
+    close_others(worker);
+    open_signals();
+    platform_signal_when_orphaned(POOL_LEAVE);
+    if (getppid() != worker->parent)
+        leave();
+    confine_child(log_shows(LOG_MESSAGES), worker->ledger + 2); /* one client, wherever it lies */
+}
+
+/* ---- reporting ---- */
+
+/* False when there is no parent any more who would read it. */
+static bool report(const struct pool_worker *worker, struct record *record)
+{
+    record->id = worker->own;
+    return ledger_write(worker->ledger, record) == 0;
+}
+
+void pool_worker_report_exit(const struct pool_worker *worker, const struct session *session)
+{
+    struct record record = ledger_exit_record(0, session);
+
+    if (!report(worker, &record))
+        leave();
+}
+
+/* Whether the parent admits the client. False also when the parent is gone. */
+static bool await_reply(const struct pool_worker *worker)
+{
+    sigset_t leave_signal, before, waiting;
+
+    sigemptyset(&leave_signal);
+    sigaddset(&leave_signal, POOL_LEAVE);
+    sigprocmask(SIG_BLOCK, &leave_signal, &before);
+    waiting = before;
+    sigdelset(&waiting, POOL_LEAVE);
+    sigdelset(&waiting, POOL_ADMIT);
+    sigdelset(&waiting, POOL_REFUSE);
+    while (reply == 0 && getppid() == worker->parent)
+        sigsuspend(&waiting);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return reply == POOL_ADMIT;
+}
+
+/* Lets in stray replies that are pending: they fill the queue, and where there is no queue one
+ * would swallow the parent's reply. */
+static void discard_replies(void)
+{
+    sigset_t signals = replies();
+
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    reply = 0;
+}
+
+/* Reports whom it has accepted. Returns whether that client may come in. */
+static bool may_come(const struct pool_worker *worker, const struct client *client)
+{
+    struct record arrival = {.kind = RECORD_ARRIVAL};
+    bool waits = pool_report_needs_reply(worker->options, &client->peer);
+
+    if (waits)
+        discard_replies();
+    ledger_put_client(&arrival, &client->peer);
+    if (!report(worker, &arrival)) {
+        leave(); /* nobody counts any more: this client, which has been accepted, is the last */
+        return access_permits(&worker->options->access, &client->peer);
+    }
+    return waits ? await_reply(worker)
+                 : access_permits(&worker->options->access, &client->peer);
+}
+
+/* ---- accepting ---- */
+
+/* The listener to accept from. Where there are several the first that is ready, in turn; NULL when
+ * none is, or the worker is to leave. */
+static struct listener *ready_listener(struct pool_worker *worker)
+{
+    struct listeners *listeners = &worker->listeners;
+    int limit = 0;
+    fd_set ready;
+
+    if (worker->blocks)
+        return &listeners->all[0];
+    FD_ZERO(&ready);
+    for (size_t i = 0; i < listeners->count; i++) {
+        FD_SET((unsigned)listeners->all[i].descriptor, &ready);
+        if (listeners->all[i].descriptor >= limit)
+            limit = listeners->all[i].descriptor + 1;
+    }
+    if (select(limit, &ready, NULL, NULL, NULL) == -1)
+        return NULL; /* EINTR, or EBADF: told to leave */
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener *next = &listeners->all[listeners->next++ % listeners->count];
+        if (FD_ISSET((unsigned)next->descriptor, &ready))
+            return next;
+    }
+    return NULL;
+}
+
+/* The parent logs it; the worker tries again, but not at once. */
+static void handle_failure(struct pool_worker *worker, int error)
+{
+    const struct timespec pause = clock_timespec(ACCEPT_PAUSE);
+    struct record record = {.kind = RECORD_ACCEPT_FAILED, .error = error};
+
+    if (leaving || !failure_persists(error, &worker->retries))
+        return;
+    if (!report(worker, &record))
+        leave();
+    (void)nanosleep(&pause, NULL); /* POOL_LEAVE ends it */
+}
+
+bool pool_worker_accept(struct pool_worker *worker, struct client *client)
+{
+    title_set("idle");
+    while (!leaving) {
+        struct listener *listener = ready_listener(worker);
+        if (listener == NULL)
+            continue;
+        client->descriptor =
+            listener_accept(listener, worker->options->service.idle, &client->peer);
+        if (client->descriptor == -1) {
+            handle_failure(worker, errno);
+            continue;
+        }
+        worker->retries = 0;
+        if (may_come(worker, client))
+            return true;
+        close(client->descriptor);
+    }
+    return false;
+}

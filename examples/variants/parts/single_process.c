@@ -1,0 +1,30 @@
+/* single_process.c: see single_process.h. */
+#include "parts/single_process.h"
+
+#include "base/descriptors.h"
+#include "process/signals.h"
+
+/* Nothing is reaped here: signals come from people, who do not notice such a delay. Seconds. */
+#define HEAR_PERIOD 0.01
+
+int single_process_start(struct server *server)
+{
+    server->wait.hear_period = HEAR_PERIOD;
+    descriptors_raise_limit();
+    signals_without_children();
+    return server_announce(server);
+}
+
+/* No other is accepted before a client that is held has been let in again. */
+int64_t single_process_number(const struct server *server)
+{
+    return (int64_t)server->statistics.accepted;
+}
+
+void single_process_record_exit(struct server *server, const struct child *child,
+                                const struct session *session)
+{
+    struct record record = ledger_exit_record(child->id, session);
+
+    server_exit_recorded(server, &record);
+}

@@ -1,0 +1,168 @@
+/* accept.c: which clients come in: accepting, admitting, refusing and holding (server.h). */
+#include "server/parts.h"
+
+#include "base/clock.h"
+#include "base/descriptors.h"
+#include "platform/platform.h"
+#include "process/log.h"
+#include "server/failures.h"
+#include "server/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+bool accept_is_open(const struct server *server, double now)
+{
+    return server->stop.phase == SERVER_SERVING && !server->gate.holding &&
+           !gate_pauses(&server->gate, now) &&
+           children_live(server->children) < server->options->max_connections;
+}
+
+/* ---- failures ---- */
+
+void server_start_failed(struct server *server, const char *what)
+{
+    char limits[160];
+    int error = errno;
+
+    platform_process_limits(limits, sizeof limits);
+    errno = error;
+    gate_pause(&server->gate, what, limits);
+}
+
+void server_hold(struct server *server, const struct client *client, const char *what)
+{
+    int error = errno;
+
+    gate_hold(&server->gate, client);
+    errno = error;
+    server_start_failed(server, what);
+}
+
+/* Whether the listeners can never accept again. What a child says of them may not be true: our own
+ * copies are asked. */
+static bool is_hopeless(const struct server *server, int error)
+{
+    if (failure_action(error) != FAILURE_STOP)
+        return false;
+    return !server->model->children_accept || !listeners_accepting(&server->listeners);
+}
+
+void server_accept_failed(struct server *server)
+{
+    bool own = !server->model->children_accept;
+    const char *what = own ? "accept" : "a child's accept";
+    int error = errno;
+    char limit[60] = "";
+
+    if (error == EMFILE && own)
+        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
+    errno = error;
+    if (!is_hopeless(server, error)) {
+        gate_pause(&server->gate, what, limit);
+    } else if (server->stop.phase == SERVER_SERVING) {
+        log_error("%s failed: %s; stopping", what, strerror(error));
+        requests_stop_for_failure(server);
+    }
+}
+
+/* ---- admitting ---- */
+
+static void refuse(struct server *server, const struct client *client, const char *why)
+{
+    if (client->descriptor != -1)
+        close(client->descriptor);
+    server->statistics.refused++;
+    lines_log_refusal(&client->peer, why);
+}
+
+/* Whether as many clients of that source are live as may be. One of them may have ended, and its
+ * exit record be still unread: who comes again at once is not to be refused for that. */
+static bool source_is_full(struct server *server, const struct peer *peer)
+{
+    size_t most = server->options->max_per_source;
+
+    if (most == 0 || children_from(server->children, peer) < most)
+        return false;
+    if (server->model->read_records != NULL)
+        server->model->read_records(server);
+    return children_from(server->children, peer) >= most;
+}
+
+bool server_admit(struct server *server, const struct client *client)
+{
+    server->statistics.accepted++;
+    if (!access_permits(&server->options->access, &client->peer))
+        refuse(server, client, "denied");
+    else if (source_is_full(server, &client->peer))
+        refuse(server, client, "max-per-source");
+    else
+        return true;
+    return false;
+}
+
+/* ---- accepting ---- */
+
+/* The next connection of any listener that is ready, each of them once a turn. The listener behind
+ * that of the last client is asked first: where there is room for one client at a time, no listener
+ * starves the others. */
+static bool accept_next(struct server *server, struct client *client)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener =
+            &server->listeners.all[server->listeners.next++ % server->listeners.count];
+        if (!listener->ready)
+            continue;
+        listener->ready = false;
+        client->descriptor =
+            listener_accept(listener, server->options->service.idle, &client->peer);
+        if (client->descriptor == -1) {
+            if (failure_persists(errno, &server->gate.retries))
+                server_accept_failed(server);
+            continue;
+        }
+        server->gate.retries = 0;
+        server->statistics.deferred += listener->late;
+        server->statistics.deferred_cap += listener->late && server->wait.was_full;
+        return true;
+    }
+    return false;
+}
+
+/* The client that could not be started before, when it is time to try again. */
+static bool release_held(struct server *server, struct client *client)
+{
+    struct gate *gate = &server->gate;
+
+    if (server->stop.phase >= SERVER_TERMINATING) {
+        gate->holding = false;
+        refuse(server, &gate->held, "stopping");
+        return false;
+    }
+    if (gate_pauses(gate, clock_seconds()))
+        return false;
+    gate->holding = false;
+    *client = gate->held;
+    return true;
+}
+
+static bool any_ready(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (listeners->all[i].ready)
+            return true;
+    return false;
+}
+
+bool server_accept(struct server *server, struct client *client)
+{
+    if (server->gate.holding)
+        return release_held(server, client);
+    while (any_ready(&server->listeners) && accept_is_open(server, clock_seconds()) &&
+           accept_next(server, client))
+        if (server_admit(server, client))
+            return true;
+    return false;
+}

@@ -1,0 +1,55 @@
+/*
+ * gate.h: failures that keep new clients out for a while.
+ *
+ * What fails and may pass (there is no descriptor for accept, no process for fork) closes the gate
+ * until a child ends, which may free what was missing, or until a pause is over. Meanwhile clients
+ * are deferred: they wait in the kernel's backlog, and nothing is lost. A client that was accepted
+ * already when starting its child failed is held, and is the first to be started after that.
+ *
+ * Failures that follow closely on each other are one episode, logged at its start and its end. A
+ * server at a limit, where each child that ends lets one more begin, so has one episode and not
+ * thousands.
+ */
+#ifndef GATE_H
+#define GATE_H
+
+#include "server/listeners.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The first pause of an episode. Each further one is twice as long, up to a second. Seconds. */
+#define GATE_PAUSE_FIRST 0.05
+
+struct gate {
+    bool holding;       /* there is a client that was accepted and could not be started yet: */
+    struct client held;
+    double closed_until;    /* a failure is waited out until then: clock.h; 0: none is */
+    double pause;           /* how long the next one is waited out */
+    double failing_since;   /* the first failure of this episode ... */
+    double failed_last;     /* ... the last one ... */
+    unsigned long failures; /* ... and how many there were; 0: no episode is on */
+    unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY (failures.h) */
+};
+
+/* `what` has failed with errno: closes the gate for a pause. Logs the first failure of an episode,
+ * with `limits` that may be the reason; "": none. */
+void gate_pause(struct gate *gate, const char *what, const char *limits);
+
+/* A child has ended: ends the pause. */
+void gate_end_pause(struct gate *gate);
+
+/* Whether a failure is waited out at `now`. */
+bool gate_pauses(const struct gate *gate, double now);
+
+/* Ends the episode, and logs that, when it is over at `now`. */
+void gate_end_episode(struct gate *gate, double now);
+
+/* Keeps a client until it can be started. It stays open for more than one turn: a program that is
+ * started meanwhile does not inherit it. */
+void gate_hold(struct gate *gate, const struct client *client);
+
+/* When there is something to do although nothing happens: clock.h; 0: no such time. */
+double gate_wakes(const struct gate *gate, double now);
+
+#endif

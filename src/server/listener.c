@@ -1,0 +1,229 @@
+/* listener.c: see listener.h. */
+#include "server/listener.h"
+
+#include "base/descriptors.h"
+#include "process/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* Accepted sockets that are asked for the options that they lack: as many as a queue commonly
+ * holds. */
+#define ASKS_MAX 4096
+
+/* ---- options of accepted sockets ---- */
+
+static bool is_local(const struct listener *listener)
+{
+    return listener->address.name.any.sa_family == AF_UNIX;
+}
+
+/* What fails is left alone: a connection without its options still echoes. An idle limit of 0 is
+ * set as well: a socket that was handed over may still have the limit of an earlier server. */
+static void set_client_options(int descriptor, bool local, double idle)
+{
+    int on = 1;
+
+    if (!local) {
+        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+    /* An urgent byte is one of those that come back (RFC 6093, 6). */
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+    session_set_timeouts(descriptor, idle);
+}
+
+static bool has_flag(int descriptor, int level, int option)
+{
+    return descriptors_option(descriptor, level, option) > 0;
+}
+
+/* As the kernel has it, which rounds: so it is compared with another of the kernel's. */
+static struct timeval timeout_of(int descriptor, int option)
+{
+    struct timeval value = {0, 0};
+    socklen_t size = sizeof value;
+
+    (void)getsockopt(descriptor, SOL_SOCKET, option, &value, &size);
+    return value;
+}
+
+static bool same_timeout(int one, int other, int option)
+{
+    struct timeval first = timeout_of(one, option), second = timeout_of(other, option);
+
+    return first.tv_sec == second.tv_sec && first.tv_usec == second.tv_usec;
+}
+
+/* Whether a socket just accepted has the options of its listener, and only those: BSD lets
+ * it inherit O_NONBLOCK as well. */
+static bool has_client_options(int descriptor, const struct listener *listener)
+{
+    return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
+           has_flag(descriptor, SOL_SOCKET, SO_OOBINLINE) &&
+           (is_local(listener) || (has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
+                                   has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE))) &&
+           same_timeout(descriptor, listener->descriptor, SO_RCVTIMEO) &&
+           same_timeout(descriptor, listener->descriptor, SO_SNDTIMEO);
+}
+
+/* An accepted socket that has the options answers for all. One that lacks them may have been in the
+ * queue of a listener that was handed over before these were set on it: that is an answer only when
+ * it has happened a few thousand times; for a Unix socket, which inherits nothing on Linux either,
+ * at once. */
+static void ask_inheritance(int descriptor, struct listener *listener)
+{
+    if (has_client_options(descriptor, listener))
+        listener->inheritance = INHERITANCE_WORKS;
+    else if (++listener->asked > (is_local(listener) ? 0 : ASKS_MAX))
+        listener->inheritance = INHERITANCE_FAILS;
+}
+
+void listener_prepare(int descriptor, const struct peer *peer, double idle)
+{
+    set_client_options(descriptor, peer->name.any.sa_family == AF_UNIX, idle);
+}
+
+int listener_accept(struct listener *listener, double idle, struct peer *peer)
+{
+    socklen_t length = sizeof peer->name;
+    int descriptor;
+
+    memset(peer, 0, sizeof *peer); /* an upgrade passes on all of it (takeover.h) */
+    peer->name.any.sa_family = AF_UNIX; /* stays so where a Unix client has no name at all */
+    descriptor = accept(listener->descriptor, &peer->name.any, &length);
+    if (descriptor == -1)
+        return -1;
+    if (listener->inheritance == INHERITANCE_UNKNOWN)
+        ask_inheritance(descriptor, listener);
+    if (listener->inheritance != INHERITANCE_WORKS) {
+        (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+        set_client_options(descriptor, is_local(listener), idle);
+    }
+    return descriptor;
+}
+
+/* ---- opening and closing ---- */
+
+/* Whether nobody listens on a Unix socket whose file is in the way. */
+static bool is_stale(const struct sockaddr_un *path)
+{
+    struct stat status;
+    int probe;
+    bool stale;
+
+    if (lstat(path->sun_path, &status) == -1 || !S_ISSOCK(status.st_mode))
+        return false;
+    probe = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (probe == -1)
+        return false;
+    /* A live server whose backlog is full must not hold us: EAGAIN is an answer, too. */
+    (void)fcntl(probe, F_SETFL, O_NONBLOCK);
+    stale = connect(probe, (const struct sockaddr *)path, sizeof *path) == -1 &&
+            errno == ECONNREFUSED;
+    close(probe);
+    return stale;
+}
+
+static int bind_address(const struct listener *listener)
+{
+    const struct address *address = &listener->address;
+
+    if (bind(listener->descriptor, &address->name.any, address->length) == 0)
+        return 0;
+    if (errno != EADDRINUSE || !is_local(listener))
+        return -1;
+    if (!is_stale(&address->name.local)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    if (unlink(address->name.local.sun_path) == -1)
+        return -1;
+    return bind(listener->descriptor, &address->name.any, address->length);
+}
+
+/* Returns 0, or -1 with errno. */
+static int set_up(struct listener *listener, const struct options *options)
+{
+    int on = 1, family = listener->address.name.any.sa_family;
+    socklen_t length = sizeof listener->address.name;
+    struct stat status;
+
+    if (fcntl(listener->descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
+        fcntl(listener->descriptor, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    /* A new server may bind while old connections of this port are in TIME_WAIT or still
+     * served by the children of the one before. */
+    if (family != AF_UNIX &&
+        setsockopt(listener->descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
+        return -1;
+    if (family == AF_INET6 &&
+        setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1)
+        return -1;
+    set_client_options(listener->descriptor, family == AF_UNIX, options->service.idle);
+    if (bind_address(listener) == -1)
+        return -1;
+    if (family == AF_UNIX && lstat(listener->address.name.local.sun_path, &status) == 0) {
+        listener->device = status.st_dev;
+        listener->file = status.st_ino;
+    }
+    if (listen(listener->descriptor, options->backlog) == -1)
+        return -1;
+    if (family == AF_UNIX)
+        return 0;
+    return getsockname(listener->descriptor, &listener->address.name.any, &length);
+}
+
+/* Removes the file of a Unix socket, unless somebody has put another in its place. As another
+ * user than the one who made it the server may not be permitted to. */
+static void remove_file(const struct listener *listener)
+{
+    const char *path = listener->address.name.local.sun_path;
+    struct stat status;
+
+    if (lstat(path, &status) == 0) {
+        if (status.st_dev != listener->device || status.st_ino != listener->file ||
+            unlink(path) == 0)
+            return;
+    } else if (errno == ENOENT) {
+        return;
+    }
+    log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
+}
+
+int listener_open(struct listener *listener, const struct address *address,
+                  const struct options *options)
+{
+    int error;
+
+    *listener = (struct listener){.address = *address};
+    listener->descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
+    if (listener->descriptor == -1)
+        return -1;
+    if (set_up(listener, options) == 0)
+        return 0;
+    error = errno;
+    listener_close(listener);
+    errno = error;
+    return -1;
+}
+
+void listener_adopt(struct listener *listener, int descriptor, double idle)
+{
+    *listener = (struct listener){.descriptor = descriptor,
+                                  .address.length = sizeof listener->address.name};
+    (void)getsockname(descriptor, &listener->address.name.any, &listener->address.length);
+    set_client_options(descriptor, is_local(listener), idle);
+}
+
+void listener_close(struct listener *listener)
+{
+    if (is_local(listener) && listener->file != 0)
+        remove_file(listener);
+    close(listener->descriptor);
+}

@@ -1,0 +1,67 @@
+/*
+ * listener.h: one listening socket, and the clients' sockets that it gives.
+ *
+ * A Unix socket that nobody listens on any more is stale and is replaced; one that answers is not.
+ * (Two servers that start at the same moment can both find it stale, and the slower one wins; a
+ * folder that only one of them may write to prevents that.) The file of a Unix socket is removed
+ * with its listener, as far as the user that the server has become may do so, and its root
+ * directory (-r) shows it.
+ *
+ * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, the idle limit as
+ * session_set_timeouts has it) are set once, on the listener: on Linux an accepted socket inherits
+ * them. POSIX does not say so: the first sockets that a listener accepts are asked, until one has
+ * them all, and those that lack them are given them.
+ *
+ * Cost: constant a connection.
+ */
+#ifndef LISTENER_H
+#define LISTENER_H
+
+#include "base/address.h"
+#include "server/options.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum listener_inheritance { INHERITANCE_UNKNOWN, INHERITANCE_WORKS, INHERITANCE_FAILS };
+
+struct listener {
+    int descriptor;
+    struct address address; /* as bound */
+    dev_t device;           /* the file of a Unix socket: ... */
+    ino_t file;             /* ... no other is removed; 0: it is not ours */
+    enum listener_inheritance inheritance;
+    unsigned asked; /* how many accepted sockets lacked the options */
+    bool ready;     /* a connection may be waiting: set by each wait, cleared by an accept */
+    bool late;      /* it has waited while the gate was closed */
+    bool watched;   /* in the readiness of an event loop: its own to note */
+};
+
+/* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
+ * it is a child's alone, which has accepted by itself, it is -1. */
+struct client {
+    int descriptor;
+    struct peer peer;
+};
+
+/* Listens on `address`, non-blocking and close-on-exec. An IPv6 socket takes IPv6 clients only
+ * (IPV6_V6ONLY), so that no client appears as a v4-mapped address. Port 0: the kernel chooses one,
+ * which `listener->address` then has. Returns 0, or -1 with errno and nothing left behind. */
+int listener_open(struct listener *listener, const struct address *address,
+                  const struct options *options);
+
+/* Takes over a listening socket that is not ours alone: its file stays. */
+void listener_adopt(struct listener *listener, int descriptor, double idle);
+
+/* Closes it and removes the file of a Unix socket; where that fails, it is logged. Children and
+ * later owners of the same port are not disturbed. */
+void listener_close(struct listener *listener);
+
+/* Accepts a connection. Returns its descriptor, blocking, with the options above, the caller's to
+ * close; or -1 with errno. */
+int listener_accept(struct listener *listener, double idle, struct peer *peer);
+
+/* Sets those options on the one connection of a server that has no listener. */
+void listener_prepare(int descriptor, const struct peer *peer, double idle);
+
+#endif

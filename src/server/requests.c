@@ -1,0 +1,99 @@
+/* requests.c: what signals ask of a server: to stop, a status line, an upgrade (server.h). */
+#include "server/parts.h"
+
+#include "base/clock.h"
+#include "process/log.h"
+#include "process/log_sink.h"
+#include "process/manager.h"
+#include "process/signals.h"
+#include "server/serve.h"
+
+#include <signal.h>
+
+/* ---- to stop ---- */
+
+static void stop(struct server *server, enum server_phase phase, const char *why)
+{
+    bool serving = server->stop.phase == SERVER_SERVING;
+    double grace = phase == SERVER_DRAINING ? server->options->grace : 0;
+
+    stop_enter(&server->stop, phase, clock_seconds(), grace);
+    if (serving && server->model->before_close != NULL)
+        server->model->before_close(server);
+    /* Who reads the line may bind the same port: the listeners are closed by then. */
+    listeners_close(&server->listeners);
+    manager_state(MANAGER_STOPPING);
+    log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, children_live(server->children),
+              grace);
+}
+
+void requests_stop_for_failure(struct server *server)
+{
+    server->stop.failed = true;
+    stop(server, SERVER_DRAINING, "failure");
+}
+
+/* A graceful stop begins the drain; when it is asked for once more, it ends the drain. */
+static void stop_gracefully(struct server *server, const char *why)
+{
+    if (server->stop.phase == SERVER_SERVING)
+        stop(server, SERVER_DRAINING, why);
+    else if (server->stop.phase == SERVER_DRAINING)
+        stop(server, SERVER_TERMINATING, why);
+}
+
+void requests_handle_stops(struct server *server)
+{
+    if (signals_take(SIGTERM))
+        stop_gracefully(server, "SIGTERM");
+    if (signals_take(SIGINT))
+        stop_gracefully(server, "SIGINT");
+    if (signals_take(SIGQUIT) && server->stop.phase != SERVER_KILLING)
+        stop(server, SERVER_KILLING, "SIGQUIT");
+}
+
+static void stop_child(struct server *server, struct child *child, int signal)
+{
+    child->stop_signal = signal;
+    if (server->model->stop_child != NULL)
+        server->model->stop_child(server, child, signal);
+    else
+        kill((pid_t)child->id, signal);
+}
+
+static void stop_children(struct server *server, int signal)
+{
+    for (struct child *each = children_oldest(server->children), *next; each != NULL; each = next) {
+        next = each->younger; /* `each` may be gone behind this */
+        stop_child(server, each, signal);
+    }
+}
+
+/* ---- other requests ---- */
+
+/* A server that somebody runs in a terminal ends with that. */
+static void handle_hangup(struct server *server)
+{
+    if (log_sink_hung_up())
+        stop_gracefully(server, "SIGHUP");
+    else if (server->model->upgrade != NULL)
+        server->model->upgrade(server);
+    else
+        log_error("cannot upgrade (SIGHUP): %s %s; restart it instead", server->options->program,
+                  server->model->no_upgrade);
+}
+
+void server_handle_requests(struct server *server)
+{
+    const struct serve_model *model = server->model;
+    int signal;
+
+    if (signals_take(SIGUSR1))
+        lines_log_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
+    if (signals_take(SIGHUP))
+        handle_hangup(server);
+    if ((signal = server->stop.signal) != 0) {
+        server->stop.signal = 0;
+        stop_children(server, signal);
+    }
+}

@@ -1,0 +1,163 @@
+/* wait.c: waiting, and what is kept up to date at each wait: the title, the manager (server.h). */
+#include "server/parts.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "process/log.h"
+#include "process/manager.h"
+#include "process/signals.h"
+#include "process/title.h"
+#include "server/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* For ps(1): how many are served, of how many, and where. */
+static void update_title(struct server *server)
+{
+    char title[TITLE_MAX], where[TITLE_MAX];
+    struct text text = text_in(title, sizeof title);
+    size_t live = children_live(server->children);
+
+    if (live == server->wait.titled_live && server->listeners.count > 0)
+        return;
+    server->wait.titled_live = live;
+    text_add_number(&text, live);
+    if (server->stop.phase == SERVER_SERVING) {
+        listeners_text(&server->listeners, where, sizeof where);
+        text_add(&text, " live of ");
+        text_add_number(&text, server->options->max_connections);
+        text_add(&text, " on ");
+        text_add(&text, where);
+    } else {
+        text_add(&text, " live, stopping");
+    }
+    title_set(title);
+}
+
+/* Keeps the service manager informed. Returns when to do so next: clock.h; 0: no such time. */
+static double notify_manager(const struct server *server, double now)
+{
+    char text[MANAGER_STATUS_MAX];
+
+    if (!manager_present())
+        return 0;
+    snprintf(text, sizeof text, "%zu live, %llu ended, %llu refused",
+             children_live(server->children), server->statistics.ended,
+             server->statistics.refused);
+    return manager_update(text, now);
+}
+
+/* When the wait must end although nothing happens: clock.h; 0: no such time. */
+static double wake_time(const struct server *server, double until, double now)
+{
+    double times[] = {until, server->stop.phase_ends, gate_wakes(&server->gate, now),
+                      log_sum_up(now), notify_manager(server, now)};
+
+    return clock_earliest(times, sizeof times / sizeof times[0]);
+}
+
+static int watch_listeners(const struct listeners *listeners, fd_set *readable, int limit)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        FD_SET((unsigned)listeners->all[i].descriptor, readable);
+        if (listeners->all[i].descriptor >= limit)
+            limit = listeners->all[i].descriptor + 1;
+    }
+    return limit;
+}
+
+static void note_ready(struct server *server, const fd_set *readable)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
+    }
+}
+
+/* Clients that wait when the gate has just opened have been deferred, and so is everybody who waits
+ * with them until their listener is found empty. */
+static void note_late(struct server *server, bool just_opened)
+{
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        if (just_opened || !listener->ready)
+            listener->late = listener->ready;
+    }
+}
+
+struct waiting server_wait_begin(struct server *server, double until)
+{
+    double now = clock_seconds(), wake = wake_time(server, until, now);
+    bool open = !server->model->children_accept && accept_is_open(server, now);
+    bool just_opened = open && server->wait.was_closed;
+    bool at_once = just_opened || server->stop.signal != 0 || (wake > 0 && wake <= now);
+    double seconds = at_once ? 0 : wake > 0 ? wake - now : -1;
+
+    update_title(server);
+    for (size_t i = 0; i < server->listeners.count; i++)
+        server->listeners.all[i].ready = false;
+    server->wait.was_closed = !open;
+    if (!open)
+        server->wait.was_full = children_live(server->children) >= server->options->max_connections;
+    return (struct waiting){now, seconds, open, just_opened};
+}
+
+double server_wait_end(struct server *server, const struct waiting *waiting, int found)
+{
+    double now;
+
+    if (found == -1) {
+        gate_pause(&server->gate, "the wait", "");
+        clock_sleep(GATE_PAUSE_FIRST);
+    }
+    /* A wait that has slept to its end has let signals in; any other may not have (signals.h). */
+    if (found == -1 || ((found > 0 || waiting->seconds == 0) &&
+                        waiting->now - server->wait.heard >= server->wait.hear_period)) {
+        signals_deliver();
+        server->wait.heard = waiting->now;
+    }
+    note_late(server, waiting->just_opened);
+    now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
+    requests_handle_stops(server);
+    gate_end_episode(&server->gate, now);
+    stop_advance(&server->stop, now);
+    return now;
+}
+
+void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
+                     int limit)
+{
+    struct waiting waiting = server_wait_begin(server, until);
+    struct timespec timeout = clock_timespec(waiting.seconds);
+    int found;
+
+    if (waiting.open)
+        limit = watch_listeners(&server->listeners, readable, limit);
+    found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
+                    signals_wait_mask());
+    if (found == -1) {
+        FD_ZERO(readable);
+        if (writable != NULL)
+            FD_ZERO(writable);
+        found = errno == EINTR ? 0 : -1;
+    }
+    if (found > 0 && waiting.open)
+        note_ready(server, readable);
+    (void)server_wait_end(server, &waiting, found);
+}
+
+void server_wait_beside(struct server *server, double until, int descriptor)
+{
+    fd_set readable;
+
+    FD_ZERO(&readable);
+    if (descriptor != -1)
+        FD_SET((unsigned)descriptor, &readable);
+    server_wait_for(server, until, &readable, NULL, descriptor + 1);
+}
+
+void server_wait(struct server *server, double until)
+{
+    server_wait_beside(server, until, -1);
+}

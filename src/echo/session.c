@@ -149,14 +149,6 @@ static void answer(struct session *session, const char *message, size_t size)
         want_input(session);
 }
 
-void session_begin_small(struct session *session, char *first, size_t size)
-{
-    if (session->service->reply != NULL)
-        return;
-    session->first = first;
-    session->first_size = size;
-}
-
 /* ---- the PROXY header ---- */
 
 /* Takes the `size` bytes out of the socket that were seen there. Returns whether that worked. */
@@ -216,11 +208,8 @@ static bool step_header(struct session *session)
 static bool step_read(struct session *session)
 {
     const struct service *service = session->service;
-    char *buffer = session->first != NULL ? session->first : session->buffer;
-    size_t room = session->first != NULL   ? session->first_size
-                  : service->reply != NULL ? service->message_size
-                                           : ECHO_BUFFER;
-    ssize_t size = read(session->descriptor, buffer, room);
+    size_t room = service->reply != NULL ? service->message_size : ECHO_BUFFER;
+    ssize_t size = read(session->descriptor, session->buffer, room);
 
     if (size == -1)
         return heed_error(session);
@@ -228,10 +217,8 @@ static bool step_read(struct session *session)
         session_end(session, SESSION_EOF);
         return true;
     }
-    if ((size_t)size == room)
-        session->first = NULL;
     session->in += (uint64_t)size;
-    answer(session, buffer, (size_t)size);
+    answer(session, session->buffer, (size_t)size);
     return true;
 }
 

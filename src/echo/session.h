@@ -89,8 +89,6 @@ struct session {
     size_t header_size;         /* how much of the header was read */
     enum proxy_problem problem; /* why it ended as SESSION_PROXY */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
-    char *first;                /* a smaller one to begin with; NULL: none, or no more */
-    size_t first_size;
     const char *owed;           /* what is still to be written ... */
     size_t owed_size;           /* ... and how much */
 };
@@ -103,21 +101,14 @@ size_t session_buffer_size(const struct service *service);
 bool session_only_calls(const struct service *service);
 
 /*
- * The buffer for a process that serves one session only. For plain echo it is part of the
- * program's own memory, which the parent never touches: a child that needs no more than its
- * small buffer pays nothing for it. Never given back. NULL with errno on failure.
+ * The buffer for a process that serves one session at a time. For plain echo it is part of the
+ * program's own memory, which the parent never touches. Never given back. NULL with errno on
+ * failure.
  */
 char *session_only_buffer(const struct service *service);
 
 void session_open(struct session *session, const struct service *service, int descriptor,
                   const struct peer *peer, char *buffer);
-
-/*
- * Lets plain echo begin with a small buffer of the caller's, and go over to the large one
- * once a read has filled it. Where the small one lies in memory that the process touches
- * anyway, a client with short messages costs it no page more.
- */
-void session_begin_small(struct session *session, char *first, size_t size);
 
 /* How long the header may take, in seconds: the idle limit, and never more than
  * SESSION_HEADER_TIME. While `header_due`, this counts, from the start, and not the idle limit. */

@@ -6,10 +6,10 @@
  * line of acts, each a letter and a digit, and the rest is what the client sends.
  *
  *   kind  m q a: replies by a template (templates[] below); G: a greeting; P: a PROXY header is
- *         due; w: a delay; s: begins with a small buffer; k: small socket buffers; x: the data
- *         is sent again and again, until it fills all buffers there are;
- *         1 to 9: the message size; B: runs by itself, blocking (session_run), in a thread, and
- *         then as plain echo, for what was one message cannot be seen from outside
+ *         due; w: a delay; k: small socket buffers; x: the data is sent again and again, until
+ *         it fills all buffers there are; 1 to 9: the message size; B: runs by itself, blocking
+ *         (session_run), in a thread, and then as plain echo, for what was one message cannot
+ *         be seen from outside
  *   acts  cN: the client sends up to so much; rN: reads; tN: the session takes so many steps;
  *         h: half-closes; v: vanishes. Digits stand for sizes[] below.
  *
@@ -44,9 +44,6 @@ static const char *const templates[] = {"<%m>", "%q\n", "%a: %m%m%%"};
 /* Turns without a byte moved, after which a run has hung; in a thread, seconds. */
 #define IDLE_TURNS 1000
 #define IDLE_SECONDS 10
-
-/* The first buffer, where the kind asks for it: smaller than most messages. */
-#define SMALL 64
 
 /* One run: the two ends, and what has gone in and should come out. */
 static struct {
@@ -348,12 +345,9 @@ static void begin(const struct service *service, const struct input *kind, bool 
                   char *buffer)
 {
     static const uint8_t address[16] = {192, 0, 2, 1};
-    static char first[SMALL];
     struct peer peer = peer_of(AF_INET, address, 7);
 
     session_open(&run.session, service, open_pair(kind, blocking), &peer, buffer);
-    if (has(kind, 's'))
-        session_begin_small(&run.session, first, sizeof first);
     if (!run.session.header_due)
         greet();
 }

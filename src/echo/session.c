@@ -33,12 +33,6 @@ size_t session_buffer_size(const struct service *service)
     return size > greeting ? size : greeting;
 }
 
-double session_header_time(const struct service *service)
-{
-    return service->idle > 0 && service->idle < SESSION_HEADER_TIME ? service->idle
-                                                                    : SESSION_HEADER_TIME;
-}
-
 bool session_only_calls(const struct service *service)
 {
     return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
@@ -85,26 +79,21 @@ void session_open(struct session *session, const struct service *service, int de
 {
     *session = (struct session){
         .service = service, .peer = *peer, .descriptor = descriptor, .buffer = buffer};
-    session->header_due = service->proxies.count > 0 && access_names(&service->proxies, peer);
-    if (session->header_due)
+    session->header.due = service->proxies.count > 0 && access_names(&service->proxies, peer);
+    if (session->header.due)
         session->wants = SESSION_READ;
     else
         begin(session);
-}
-
-static void end_as_proxy(struct session *session, enum proxy_problem problem)
-{
-    session->wants = SESSION_DONE;
-    session->ending = SESSION_PROXY;
-    session->problem = problem;
 }
 
 void session_end(struct session *session, enum session_ending ending)
 {
     session->wants = SESSION_DONE;
     session->ending = ending;
-    if (ending == SESSION_IDLE && session->header_due && session->header_size > 0)
-        end_as_proxy(session, PROXY_LATE);
+    if (ending == SESSION_IDLE && session->header.due && session->header.size > 0) {
+        session->ending = SESSION_PROXY;
+        session->header.problem = PROXY_LATE;
+    }
 }
 
 static enum session_ending ending_of(int error)
@@ -149,59 +138,16 @@ static void answer(struct session *session, const char *message, size_t size)
         want_input(session);
 }
 
-/* ---- the PROXY header ---- */
-
-/* Takes the `size` bytes out of the socket that were seen there. Returns whether that worked. */
-static bool take_seen(struct session *session, size_t size)
-{
-    char *bytes = session->buffer + session->header_size;
-    ssize_t taken = recv(session->descriptor, bytes, size, 0);
-
-    if (taken == -1)
-        return heed_error(session);
-    session->header_size += (size_t)taken;
-    return true;
-}
-
-/* The header is complete and taken. */
-static void believe(struct session *session, const struct proxy_header *header)
-{
-    session->header_due = false;
-    session->proxied = header->known;
-    if (header->known)
-        session->peer = header->peer;
-    begin(session);
-}
-
-/* Looks at what has come, and takes as much of it as belongs to the header. */
+/* The PROXY header comes before everything else. */
 static bool step_header(struct session *session)
 {
-    size_t before = session->header_size, size;
-    struct proxy_header header;
-    enum proxy_problem problem;
-    int found;
-    ssize_t seen = recv(session->descriptor, session->buffer + before,
-                        PROXY_HEADER_MAX - before, MSG_PEEK);
-
-    if (seen == -1)
-        return heed_error(session);
-    if (seen == 0) {
-        if (before == 0)
-            session_end(session, SESSION_EOF);
-        else
-            end_as_proxy(session, PROXY_CUT);
-        return true;
+    switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
+    case HEADER_FAILED: return heed_error(session);
+    case HEADER_PART: break;
+    case HEADER_WHOLE: begin(session); break;
+    case HEADER_NONE: session_end(session, SESSION_EOF); break;
+    case HEADER_WRONG: session_end(session, SESSION_PROXY); break;
     }
-    size = before + (size_t)seen;
-    found = proxy_parse(session->buffer, size, &header, &problem);
-    if (found == -1) {
-        end_as_proxy(session, problem);
-        return true;
-    }
-    if (!take_seen(session, (found == 1 ? header.size : size) - before))
-        return false;
-    if (found == 1 && session->header_size == header.size)
-        believe(session, &header);
     return true;
 }
 
@@ -240,7 +186,7 @@ bool session_step(struct session *session)
 {
     switch (session->wants) {
     case SESSION_READ:
-        return session->header_due ? step_header(session) : step_read(session);
+        return session->header.due ? step_header(session) : step_read(session);
     case SESSION_WRITE:
         return step_write(session);
     case SESSION_PAUSE:
@@ -321,12 +267,12 @@ static bool limit_step(const struct session *session, double deadline, bool *idl
 static void run_header(struct session *session, double deadline)
 {
     const struct service *service = session->service;
-    double end = clock_seconds() + session_header_time(service), left;
+    double end = clock_seconds() + header_time(service->idle), left;
     bool lifetime_first = deadline > 0 && deadline < end;
 
     if (lifetime_first)
         end = deadline;
-    while (session->header_due && session->wants != SESSION_DONE) {
+    while (session->header.due && session->wants != SESSION_DONE) {
         if ((left = end - clock_seconds()) <= 0) {
             session_end(session, lifetime_first ? SESSION_LIFETIME : SESSION_IDLE);
         } else {
@@ -352,7 +298,7 @@ void session_run(struct session *session)
     bool idle_first = true;
     int waits = 0; /* in a row that the idle limit has ended */
 
-    if (session->header_due)
+    if (session->header.due)
         run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)

@@ -22,15 +22,7 @@
  * 2 KiB/s), counts as idle. A blocking write waits in parts of that limit (session_set_timeouts),
  * so one that never reads may last a quarter longer.
  *
- * From a proxy, a client whose address is in one of the service's blocks, a PROXY header
- * (proxy.h) is due first. It is both believed and required there, and looked for nowhere else:
- * guessing would let anybody say who he is. Nothing is sent before it is complete. Its bytes
- * are looked at where they lie in the socket, and then taken, to the last one and no further:
- * so the first message is read as any other, whatever it came with, and the header counts
- * neither as read nor as a message. It has one time for all of it, which a byte now and then
- * does not prolong. A proxy that sends nothing of it and closes is checking our health, and
- * one that sends nothing and waits is idle; once it has begun, what does not become a header
- * ends the session with the reason. That close may be a reset, so that the proxy notices.
+ * From a proxy, a PROXY header comes first: header.h reads it, and the echo begins after it.
  *
  * Cost: one buffer a session, no allocation; two system calls a message. Where a header is due:
  * two more calls for it (recv) and four for its time (setsockopt), or more where it comes in
@@ -41,7 +33,7 @@
 
 #include "base/address.h"
 #include "echo/access.h"
-#include "echo/proxy.h"
+#include "echo/header.h"
 #include "echo/reply.h"
 
 #include <stdbool.h>
@@ -59,10 +51,6 @@ struct service {
     struct access proxies;        /* from these a PROXY header is due */
 };
 
-/* The longest that a PROXY header may take, in seconds, also where there is no idle limit: far
- * more than a proxy needs, which sends it at once, also where segments are lost on the way. */
-#define SESSION_HEADER_TIME 60.0
-
 enum session_wants { SESSION_READ, SESSION_WRITE, SESSION_PAUSE, SESSION_DONE };
 
 /* How a session ended. The numbers are the exit statuses of forkecho's children. */
@@ -72,7 +60,7 @@ enum session_ending {
     SESSION_LIFETIME, /* the lifetime was over */
     SESSION_RESET,    /* the client's end is gone */
     SESSION_ERROR,    /* anything else */
-    SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `problem` says which */
+    SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `header` says which */
     SESSION_ENDINGS
 };
 
@@ -84,10 +72,7 @@ struct session {
     enum session_ending ending; /* valid once it wants SESSION_DONE */
     uint64_t in, out;           /* bytes read and written */
     bool paused;                /* the delay is behind us */
-    bool header_due;            /* a PROXY header is still to be read */
-    bool proxied;               /* a header has named the client: `peer` is from there */
-    size_t header_size;         /* how much of the header was read */
-    enum proxy_problem problem; /* why it ended as SESSION_PROXY */
+    struct header header;       /* the PROXY header, where one is due before everything else */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
     const char *owed;           /* what is still to be written ... */
     size_t owed_size;           /* ... and how much */
@@ -109,10 +94,6 @@ char *session_only_buffer(const struct service *service);
 
 void session_open(struct session *session, const struct service *service, int descriptor,
                   const struct peer *peer, char *buffer);
-
-/* How long the header may take, in seconds: the idle limit, and never more than
- * SESSION_HEADER_TIME. While `header_due`, this counts, from the start, and not the idle limit. */
-double session_header_time(const struct service *service);
 
 /* Takes one step: one read or write, or the end of the pause. Returns false when nothing
  * moved because the descriptor was not ready (EAGAIN) or a signal came. */

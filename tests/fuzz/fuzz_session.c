@@ -167,14 +167,14 @@ static void client_vanishes(void)
 static bool session_moves(void)
 {
     uint64_t before = run.session.in;
-    bool due = run.session.header_due, moved;
+    bool due = run.session.header.due, moved;
 
     if (run.session.wants == SESSION_DONE)
         return false;
     moved = session_step(&run.session);
     if (run.session.in > before)
         answer(header_size() + (size_t)before, (size_t)(run.session.in - before));
-    if (due && !run.session.header_due)
+    if (due && !run.session.header.due)
         greet();
     return moved;
 }
@@ -247,14 +247,14 @@ static void play_client(struct input acts)
 
 static void run_beside(struct input acts)
 {
-    bool due = run.session.header_due;
+    bool due = run.session.header.due;
     pthread_t thread;
 
     if (pthread_create(&thread, NULL, run_session, &run.session) != 0)
         abort();
     play_client(acts);
     pthread_join(thread, NULL);
-    if (due && !run.session.header_due)
+    if (due && !run.session.header.due)
         greet();
     answer(header_size(), (size_t)run.session.in);
 }
@@ -271,10 +271,10 @@ static void check_ending(void)
     if (found == 1 || (found == 0 && run.sent == 0)) {
         FUZZ_HOLDS(run.session.ending == SESSION_EOF);
         FUZZ_HOLDS(run.session.in == run.sent - header.size);
-        FUZZ_HOLDS(run.session.proxied == header.known);
+        FUZZ_HOLDS(run.session.header.named == header.known);
     } else {
         FUZZ_HOLDS(run.session.ending == SESSION_PROXY && run.session.in == 0);
-        FUZZ_HOLDS(run.session.problem == problem);
+        FUZZ_HOLDS(run.session.header.problem == problem);
     }
 }
 
@@ -348,7 +348,7 @@ static void begin(const struct service *service, const struct input *kind, bool 
     struct peer peer = peer_of(AF_INET, address, 7);
 
     session_open(&run.session, service, open_pair(kind, blocking), &peer, buffer);
-    if (!run.session.header_due)
+    if (!run.session.header.due)
         greet();
 }
 

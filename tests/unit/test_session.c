@@ -755,7 +755,7 @@ static void open_proxied(void)
         ck_assert_int_eq(access_add(&service.proxies, ACCESS_ALLOW, &block), 0);
     }
     open_session_of(PROXY_ADDRESS);
-    ck_assert(session.header_due && session.wants == SESSION_READ);
+    ck_assert(session.header.due && session.wants == SESSION_READ);
     set_nonblocking(ours);
 }
 
@@ -777,7 +777,7 @@ static void expect_client(const char *client)
     char text[ADDRESS_TEXT_MAX];
 
     ck_assert_str_eq(peer_text(&session.peer, text), client);
-    ck_assert(session.proxied == (strcmp(client, PROXY_ADDRESS ":99") != 0));
+    ck_assert(session.header.named == (strcmp(client, PROXY_ADDRESS ":99") != 0));
 }
 
 /* Takes steps for as long as something moves. */
@@ -803,12 +803,12 @@ START_TEST(a_header_may_be_cut_anywhere_and_be_followed_by_data)
             send_bytes(headers[i].bytes, cut);
             step_all();
             ck_assert(session.wants == SESSION_READ);
-            ck_assert(session.header_due == (cut < headers[i].size));
+            ck_assert(session.header.due == (cut < headers[i].size));
             expect_silence();
             send_bytes(headers[i].bytes + cut, headers[i].size - cut);
             send_text("hello");
             step_all();
-            ck_assert(!session.header_due);
+            ck_assert(!session.header.due);
             expect_client(headers[i].client);
             expect_text("hello");
             expect_silence();
@@ -824,11 +824,11 @@ START_TEST(a_header_may_come_byte_by_byte)
     for (size_t i = 0; i < SUITE_LENGTH(headers); i++) {
         open_proxied();
         for (size_t at = 0; at < headers[i].size; at++) {
-            ck_assert(session.header_due);
+            ck_assert(session.header.due);
             send_bytes(headers[i].bytes + at, 1);
             step_all();
         }
-        ck_assert(!session.header_due && session.in == 0);
+        ck_assert(!session.header.due && session.in == 0);
         expect_client(headers[i].client);
         close_proxied();
     }
@@ -870,10 +870,10 @@ START_TEST(the_longest_header_fits_and_a_longer_one_ends_the_session)
     open_proxied();
     send_bytes(header, sizeof header - 1);
     step_all();
-    ck_assert(session.header_due && session.wants == SESSION_READ);
+    ck_assert(session.header.due && session.wants == SESSION_READ);
     send_bytes("", 1);
     step_all();
-    ck_assert(!session.header_due && session.wants == SESSION_READ);
+    ck_assert(!session.header.due && session.wants == SESSION_READ);
     free(session.buffer);
     close(ours);
     close(theirs);
@@ -882,7 +882,7 @@ START_TEST(the_longest_header_fits_and_a_longer_one_ends_the_session)
     send_bytes(header, 16);
     step_all();
     ck_assert(session.wants == SESSION_DONE && session.ending == SESSION_PROXY);
-    ck_assert_int_eq(session.problem, PROXY_TOO_LONG);
+    ck_assert_int_eq(session.header.problem, PROXY_TOO_LONG);
     close_proxied();
 }
 END_TEST
@@ -902,7 +902,7 @@ START_TEST(a_malformed_header_ends_the_session_with_the_reason)
         send_text(cases[i].text);
         step_all();
         ck_assert(session.wants == SESSION_DONE && session.ending == SESSION_PROXY);
-        ck_assert_int_eq(session.problem, cases[i].problem);
+        ck_assert_int_eq(session.header.problem, cases[i].problem);
         ck_assert(session.in == 0 && session.out == 0);
         expect_silence();
         close_proxied();
@@ -923,7 +923,7 @@ START_TEST(an_end_before_the_header_is_an_eof_and_one_within_it_is_a_fault)
     send_text("PROXY TCP4");
     shutdown(theirs, SHUT_WR);
     session_run(&session);
-    ck_assert(session.ending == SESSION_PROXY && session.problem == PROXY_CUT);
+    ck_assert(session.ending == SESSION_PROXY && session.header.problem == PROXY_CUT);
     close_proxied();
 }
 END_TEST
@@ -964,8 +964,8 @@ START_TEST(the_header_has_one_time_for_all_of_it)
     open_proxied_with_idle(0.05);
     client = start_client(dribbling_client, 0);
     session_run(&session);
-    ck_assert(session.ending == SESSION_PROXY && session.problem == PROXY_LATE);
-    ck_assert_uint_lt(session.header_size, 80);
+    ck_assert(session.ending == SESSION_PROXY && session.header.problem == PROXY_LATE);
+    ck_assert_uint_lt(session.header.size, 80);
     close_session();
     expect_client_content(client);
 }
@@ -990,11 +990,11 @@ END_TEST
 START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 {
     service.idle = 0;
-    ck_assert_double_eq(session_header_time(&service), SESSION_HEADER_TIME);
-    service.idle = 2 * SESSION_HEADER_TIME;
-    ck_assert_double_eq(session_header_time(&service), SESSION_HEADER_TIME);
+    ck_assert_double_eq(header_time(service.idle), HEADER_TIME);
+    service.idle = 2 * HEADER_TIME;
+    ck_assert_double_eq(header_time(service.idle), HEADER_TIME);
     service.idle = 0.5;
-    ck_assert_double_eq(session_header_time(&service), 0.5);
+    ck_assert_double_eq(header_time(service.idle), 0.5);
 }
 END_TEST
 
@@ -1025,15 +1025,15 @@ START_TEST(from_others_a_header_is_echoed)
     close_proxied();
     for (size_t i = 0; i < SUITE_LENGTH(others); i++) {
         open_session_of(others[i]);
-        ck_assert(!session.header_due);
+        ck_assert(!session.header.due);
         send_text("PROXY UNKNOWN\r\n");
         ck_assert(session_step(&session) && session_step(&session));
         expect_text("PROXY UNKNOWN\r\n");
-        ck_assert(session.in == 15 && !session.proxied);
+        ck_assert(session.in == 15 && !session.header.named);
         close_proxied();
     }
     open_session_of("::ffff:" PROXY_ADDRESS); /* the proxy, by a socket of the other family */
-    ck_assert(session.header_due);
+    ck_assert(session.header.due);
     close_proxied();
 }
 END_TEST

@@ -251,7 +251,7 @@ START_TEST(a_header_has_one_time_for_all_of_it)
     send_header("PROXY", 1009);
     ck_assert_double_eq(watched_due(watched), 1010);
     ck_assert(!watched_step(watched, false, 1010));
-    ck_assert_int_eq(watched->session.problem, PROXY_LATE);
+    ck_assert_int_eq(watched->session.header.problem, PROXY_LATE);
     ck_assert_int_eq(ending(), SESSION_PROXY);
 }
 END_TEST
@@ -260,8 +260,8 @@ END_TEST
 START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 {
     open_proxied();
-    ck_assert_double_eq(watched_due(watched), 1000 + SESSION_HEADER_TIME);
-    ck_assert(!watched_step(watched, false, 1000 + SESSION_HEADER_TIME));
+    ck_assert_double_eq(watched_due(watched), 1000 + HEADER_TIME);
+    ck_assert(!watched_step(watched, false, 1000 + HEADER_TIME));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST

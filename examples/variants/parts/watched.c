@@ -54,8 +54,8 @@ static double idle_due(const struct watched *watched)
 {
     const struct service *service = watched->session.service;
 
-    if (watched->session.header_due)
-        return watched->opened + session_header_time(service);
+    if (watched->session.header.due)
+        return watched->opened + header_time(service->idle);
     return service->idle > 0 ? watched->moved + service->idle : 0;
 }
 

@@ -2,7 +2,6 @@
 #include "echo/session.h"
 
 #include "base/clock.h"
-#include "process/log.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -12,66 +11,48 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Large enough that a system call's price does not show beside the copying. */
-#define ECHO_BUFFER 65536
-
 /* What session_finish discards at most: more than a receive buffer holds by default. A client
  * that goes on sending for longer will get its reset. */
 #define DISCARD_MAX (8 * 1024 * 1024)
 
 size_t session_buffer_size(const struct service *service)
 {
-    size_t size = ECHO_BUFFER, greeting = 0, header = 0;
+    size_t size = answers_buffer_size(&service->answers);
 
-    if (service->reply != NULL)
-        size = service->message_size + reply_size_max(service->reply, service->message_size);
-    if (service->greeting != NULL)
-        greeting = reply_size_max(service->greeting, 0);
-    if (service->proxies.count > 0)
-        header = PROXY_HEADER_MAX;
-    greeting = greeting > header ? greeting : header;
-    return size > greeting ? size : greeting;
+    return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
 }
 
 bool session_only_calls(const struct service *service)
 {
-    return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
-           service->delay <= 0 && service->proxies.count == 0;
+    return answers_are_plain(&service->answers) && service->lifetime <= 0 &&
+           service->proxies.count == 0;
 }
 
 char *session_only_buffer(const struct service *service)
 {
-    static char buffer[ECHO_BUFFER];
+    static char buffer[MESSAGE_SIZE_MAX];
     size_t size = session_buffer_size(service);
 
     return size <= sizeof buffer ? buffer : malloc(size);
 }
 
-static void owe(struct session *session, const char *bytes, size_t size)
+/* What comes next: to write what is unsent, to wait out the pause after it, or to read. */
+static void choose_next(struct session *session)
 {
-    session->owed = bytes;
-    session->owed_size = size;
-    session->wants = SESSION_WRITE;
+    const struct answer *unsent = &session->unsent;
+
+    session->wants = unsent->size > 0    ? SESSION_WRITE
+                     : unsent->pause > 0 ? SESSION_PAUSE
+                                         : SESSION_READ;
 }
 
-/* Nothing is owed: the pause if it is still to come, else the next message. */
-static void want_input(struct session *session)
+/* The client has sent a message of `size` bytes, and they are its answer: this is the echo. A
+ * server that has another answer puts it in their place. 0: nothing was read yet. */
+static void answer(struct session *session, size_t size)
 {
-    session->wants =
-        session->service->delay > 0 && !session->paused ? SESSION_PAUSE : SESSION_READ;
-}
-
-/* It is known who the client is: greets it. */
-static void begin(struct session *session)
-{
-    const struct reply *greeting = session->service->greeting;
-    char *buffer = session->buffer;
-
-    want_input(session);
-    if (greeting != NULL)
-        owe(session, buffer, reply_make(greeting, NULL, 0, &session->peer, buffer));
-    if (session->wants == SESSION_WRITE && session->owed_size == 0)
-        want_input(session);
+    session->unsent = (struct answer){.bytes = session->buffer, .size = size};
+    answers_apply(&session->service->answers, &session->peer, &session->unsent);
+    choose_next(session);
 }
 
 void session_open(struct session *session, const struct service *service, int descriptor,
@@ -83,7 +64,7 @@ void session_open(struct session *session, const struct service *service, int de
     if (session->header.due)
         session->wants = SESSION_READ;
     else
-        begin(session);
+        answer(session, 0);
 }
 
 void session_end(struct session *session, enum session_ending ending)
@@ -110,41 +91,13 @@ static bool heed_error(struct session *session)
     return true;
 }
 
-/* -vv: what a client sent, escaped, and cut to what a log line holds. */
-static void show_message(const struct session *session, const char *message, size_t size)
-{
-    enum { SHOWN = 60 };
-    char client[ADDRESS_TEXT_MAX], text[SHOWN * 4 + 1];
-    size_t shown = size < SHOWN ? size : SHOWN;
-
-    text[reply_escape(message, shown, text)] = '\0';
-    log_event(LOG_MESSAGES, "message from=%s bytes=%zu text='%s'%s",
-              peer_text(&session->peer, client), size, text, shown < size ? "..." : "");
-}
-
-/* Owes what is due for a message of `size` bytes: itself, or a reply, made behind it. */
-static void answer(struct session *session, const char *message, size_t size)
-{
-    const struct service *service = session->service;
-    char *reply = session->buffer + service->message_size;
-
-    if (log_shows(LOG_MESSAGES))
-        show_message(session, message, size);
-    if (service->reply == NULL)
-        owe(session, message, size);
-    else
-        owe(session, reply, reply_make(service->reply, message, size, &session->peer, reply));
-    if (session->owed_size == 0)
-        want_input(session);
-}
-
 /* The PROXY header comes before everything else. */
 static bool step_header(struct session *session)
 {
     switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
     case HEADER_FAILED: return heed_error(session);
     case HEADER_PART: break;
-    case HEADER_WHOLE: begin(session); break;
+    case HEADER_WHOLE: answer(session, 0); break;
     case HEADER_NONE: session_end(session, SESSION_EOF); break;
     case HEADER_WRONG: session_end(session, SESSION_PROXY); break;
     }
@@ -153,9 +106,8 @@ static bool step_header(struct session *session)
 
 static bool step_read(struct session *session)
 {
-    const struct service *service = session->service;
-    size_t room = service->reply != NULL ? service->message_size : ECHO_BUFFER;
-    ssize_t size = read(session->descriptor, session->buffer, room);
+    ssize_t size = read(session->descriptor, session->buffer,
+                        answers_message_size(&session->service->answers));
 
     if (size == -1)
         return heed_error(session);
@@ -164,21 +116,21 @@ static bool step_read(struct session *session)
         return true;
     }
     session->in += (uint64_t)size;
-    answer(session, session->buffer, (size_t)size);
+    answer(session, (size_t)size);
     return true;
 }
 
 static bool step_write(struct session *session)
 {
-    ssize_t size = write(session->descriptor, session->owed, session->owed_size);
+    struct answer *unsent = &session->unsent;
+    ssize_t size = write(session->descriptor, unsent->bytes, unsent->size);
 
     if (size == -1)
         return heed_error(session);
     session->out += (uint64_t)size;
-    session->owed += size;
-    session->owed_size -= (size_t)size;
-    if (session->owed_size == 0)
-        want_input(session);
+    unsent->bytes += size;
+    unsent->size -= (size_t)size;
+    choose_next(session);
     return true;
 }
 
@@ -190,8 +142,8 @@ bool session_step(struct session *session)
     case SESSION_WRITE:
         return step_write(session);
     case SESSION_PAUSE:
-        session->paused = true;
-        want_input(session);
+        session->unsent.pause = 0;
+        choose_next(session);
         return true;
     case SESSION_DONE:
         break;
@@ -283,12 +235,13 @@ static void run_header(struct session *session, double deadline)
     session_set_timeouts(session->descriptor, service->idle);
 }
 
-/* How long the pause is: the delay, or what is left of the lifetime where that is less. */
-static double pause_time(const struct service *service, double deadline)
+/* How long the pause is, or what is left of the lifetime where that is less. */
+static double pause_time(const struct session *session, double deadline)
 {
-    double left = deadline > 0 ? deadline - clock_seconds() : service->delay;
+    double pause = session->unsent.pause;
+    double left = deadline > 0 ? deadline - clock_seconds() : pause;
 
-    return left < service->delay ? left : service->delay;
+    return left < pause ? left : pause;
 }
 
 void session_run(struct session *session)
@@ -302,7 +255,7 @@ void session_run(struct session *session)
         run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
-            pause_session(session, pause_time(service, deadline));
+            pause_session(session, pause_time(session, deadline));
         if (deadline > 0 && !limit_step(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
         else if (session_step(session))

@@ -33,8 +33,8 @@
 
 #include "base/address.h"
 #include "echo/access.h"
+#include "echo/answers.h"
 #include "echo/header.h"
-#include "echo/reply.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,13 +42,10 @@
 
 /* What every session of a server has in common; from the command line. */
 struct service {
-    const struct reply *reply;    /* NULL: plain echo */
-    const struct reply *greeting; /* NULL: none */
-    size_t message_size;          /* the most that one read takes where there is a reply */
-    double delay;                 /* seconds before the first read */
-    double idle;                  /* seconds that one read or write may wait; 0: no limit */
-    double lifetime;              /* seconds from accept; 0: no limit */
-    struct access proxies;        /* from these a PROXY header is due */
+    struct answers answers; /* what is sent beside plain echo */
+    double idle;            /* seconds that one read or write may wait; 0: no limit */
+    double lifetime;        /* seconds from accept; 0: no limit */
+    struct access proxies;  /* from these a PROXY header is due */
 };
 
 enum session_wants { SESSION_READ, SESSION_WRITE, SESSION_PAUSE, SESSION_DONE };
@@ -71,11 +68,9 @@ struct session {
     enum session_wants wants;
     enum session_ending ending; /* valid once it wants SESSION_DONE */
     uint64_t in, out;           /* bytes read and written */
-    bool paused;                /* the delay is behind us */
     struct header header;       /* the PROXY header, where one is due before everything else */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
-    const char *owed;           /* what is still to be written ... */
-    size_t owed_size;           /* ... and how much */
+    struct answer unsent;       /* what is still to be written, and the pause after it */
 };
 
 /* The size of the buffer that a session of this service needs. */

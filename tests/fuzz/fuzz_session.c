@@ -294,7 +294,7 @@ static void check_end(bool stayed)
 
 static struct service service_of(const struct input *kind, bool blocking)
 {
-    struct service service = {.message_size = 16, .idle = blocking ? IDLE_SECONDS : 0};
+    struct service service = {.answers.message_size = 16, .idle = blocking ? IDLE_SECONDS : 0};
     const char *problem;
     struct block all;
 
@@ -303,13 +303,13 @@ static struct service service_of(const struct input *kind, bool blocking)
             run.template = templates[i];
     for (size_t digit = 1; digit <= 9; digit++)
         if (has(kind, "0123456789"[digit]))
-            service.message_size = sizes[digit] < 65536 ? sizes[digit] : 65536;
+            service.answers.message_size = sizes[digit] < 65536 ? sizes[digit] : 65536;
     if (run.template != NULL)
-        service.reply = reply_compile(run.template, true, &problem);
+        service.answers.reply = reply_compile(run.template, true, &problem);
     if (has(kind, 'G'))
-        service.greeting = reply_compile(run.greeting = "hi %a\n", false, &problem);
+        service.answers.greeting = reply_compile(run.greeting = "hi %a\n", false, &problem);
     if (has(kind, 'w'))
-        service.delay = 1e-6;
+        service.answers.delay = 1e-6;
     if (has(kind, 'P') && block_parse("192.0.2.0/24", &all, (char[BLOCK_PROBLEM_MAX]){""}) == 0)
         (void)access_add(&service.proxies, ACCESS_ALLOW, &all);
     return service;
@@ -383,7 +383,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     acts = input_of((const uint8_t *)acts_line, strlen(acts_line));
     blocking = has(&kind, 'B');
     service = service_of(&kind, blocking);
-    set_data(&kind, input, service.message_size);
+    set_data(&kind, input, service.answers.message_size);
     buffer = fuzz_memory(session_buffer_size(&service));
     begin(&service, &kind, blocking, buffer);
     play(acts, blocking);
@@ -391,8 +391,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     client_vanishes();
     close(run.session.descriptor);
-    reply_free((struct reply *)service.reply);
-    reply_free((struct reply *)service.greeting);
+    reply_free((struct reply *)service.answers.reply);
+    reply_free((struct reply *)service.answers.greeting);
     access_free(&service.proxies);
     free(run.data);
     bytes_free(&run.expected);

@@ -47,8 +47,8 @@ static void close_session(void)
 {
     free(session.buffer);
     close(ours);
-    free((struct reply *)service.reply);
-    free((struct reply *)service.greeting);
+    free((struct reply *)service.answers.reply);
+    free((struct reply *)service.answers.greeting);
 }
 
 /* Starts `client` on the other end, in a process of its own. It returns 0 where all is well. */
@@ -190,7 +190,7 @@ START_TEST(what_a_short_write_left_is_written_later)
             bool writes = session.wants == SESSION_WRITE;
             if (!session_step(&session))
                 break;
-            short_writes += writes && session.owed_size > 0;
+            short_writes += writes && session.unsent.size > 0;
         }
         size = read(theirs, bytes, BITE);
         ck_assert_int_gt(size, 0);
@@ -291,8 +291,8 @@ END_TEST
 /* Catches a greeting that is not counted, comes late, or is skipped by the pause behind it. */
 START_TEST(the_greeting_comes_first_then_the_pause_then_the_echo)
 {
-    service.greeting = compiled("Hi! I am server\\n", false);
-    service.delay = 3600;
+    service.answers.greeting = compiled("Hi! I am server\\n", false);
+    service.answers.delay = 3600;
     open_session();
     send_text("hello");
     ck_assert_int_eq(session.wants, SESSION_WRITE);
@@ -314,9 +314,9 @@ END_TEST
 /* Catches a write of nothing where a greeting or a reply is empty. */
 START_TEST(an_empty_greeting_or_reply_is_not_written)
 {
-    service.greeting = compiled("", false);
-    service.reply = compiled("", true);
-    service.message_size = 10;
+    service.answers.greeting = compiled("", false);
+    service.answers.reply = compiled("", true);
+    service.answers.message_size = 10;
     open_session();
     ck_assert_int_eq(session.wants, SESSION_READ);
     send_text("hello");
@@ -332,7 +332,7 @@ START_TEST(the_delay_is_waited_for_once)
 {
     double start;
 
-    service.delay = 0.05;
+    service.answers.delay = 0.05;
     open_session();
     ck_assert_int_eq(session.wants, SESSION_PAUSE);
     send_text("hello");
@@ -349,8 +349,8 @@ END_TEST
 /* Catches a message longer than -z, two in one, and a reply that overruns its buffer. */
 START_TEST(each_message_of_at_most_the_message_size_gets_its_reply)
 {
-    service.reply = compiled("<%m>", true);
-    service.message_size = 4;
+    service.answers.reply = compiled("<%m>", true);
+    service.answers.message_size = 4;
     open_session();
     send_text("abcdefghij");
     shutdown(theirs, SHUT_WR);
@@ -371,9 +371,9 @@ START_TEST(the_buffer_holds_the_worst_reply_and_the_longest_greeting)
     for (size_t i = 0; i < SUITE_LENGTH(sizes); i++) {
         memset(long_greeting, 'g', sizeof long_greeting);
         long_greeting[sizeof long_greeting - 1] = '\0';
-        service.greeting = compiled(long_greeting, false);
-        service.reply = compiled("%q%a%t%q", true);
-        service.message_size = sizes[i];
+        service.answers.greeting = compiled(long_greeting, false);
+        service.answers.reply = compiled("%q%a%t%q", true);
+        service.answers.message_size = sizes[i];
         open_session();
         set_nonblocking(theirs);
         set_nonblocking(ours);
@@ -386,7 +386,7 @@ START_TEST(the_buffer_holds_the_worst_reply_and_the_longest_greeting)
             uint64_t before = session.in;
             ck_assert(session_step(&session));
             ck_assert_int_eq(session.wants, SESSION_WRITE);
-            ck_assert_uint_ge(session.owed_size, 8 * (session.in - before));
+            ck_assert_uint_ge(session.unsent.size, 8 * (session.in - before));
             while (session.wants == SESSION_WRITE)
                 if (!session_step(&session))
                     while (read(theirs, message, sizeof message) > 0)
@@ -405,14 +405,14 @@ START_TEST(the_only_buffer_has_the_size_that_its_service_needs)
     static char *kept[SUITE_LENGTH(sizes)]; /* they are never given back */
 
     memset(session_only_buffer(&service), 'x', session_buffer_size(&service));
-    service.reply = compiled("%q%q%m", true);
+    service.answers.reply = compiled("%q%q%m", true);
     for (size_t i = 0; i < SUITE_LENGTH(sizes); i++) {
-        service.message_size = sizes[i];
+        service.answers.message_size = sizes[i];
         kept[i] = session_only_buffer(&service);
         ck_assert_ptr_nonnull(kept[i]);
         memset(kept[i], 'x', session_buffer_size(&service));
     }
-    free((struct reply *)service.reply);
+    free((struct reply *)service.answers.reply);
 }
 END_TEST
 
@@ -530,7 +530,7 @@ END_TEST
 START_TEST(a_delay_ends_with_the_lifetime)
 {
     service.lifetime = 0.02;
-    service.delay = 3600;
+    service.answers.delay = 3600;
     open_session();
     session_run(&session);
     ck_assert_int_eq(session.ending, SESSION_LIFETIME);
@@ -646,8 +646,9 @@ START_TEST(finishing_after_a_limit_keeps_the_tail)
     for (size_t i = 0; i < SUITE_LENGTH(endings); i++) {
         size_t received = 0;
         ssize_t size;
-        service.reply = compiled("%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m", true);
-        service.message_size = 64;
+        service.answers.reply =
+            compiled("%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m%m", true);
+        service.answers.message_size = 64;
         open_session();
         close(ours);
         close(theirs);
@@ -839,10 +840,10 @@ END_TEST
  * over before the header; and a message size that what came with the header overruns. */
 START_TEST(greeting_and_replies_come_after_the_header_and_name_the_client)
 {
-    service.greeting = compiled("hi %a\\n", false);
-    service.reply = compiled("<%a %m>", true);
-    service.message_size = 4;
-    service.delay = 3600;
+    service.answers.greeting = compiled("hi %a\\n", false);
+    service.answers.reply = compiled("<%a %m>", true);
+    service.answers.message_size = 4;
+    service.answers.delay = 3600;
     open_proxied();
     expect_silence();
     send_bytes(headers[0].bytes, headers[0].size);
@@ -865,8 +866,8 @@ START_TEST(the_longest_header_fits_and_a_longer_one_ends_the_session)
 {
     char header[PROXY_HEADER_MAX] = SIGNATURE "\x20\x00\x0f\xf0";
 
-    service.reply = compiled("%m", true);
-    service.message_size = 1;
+    service.answers.reply = compiled("%m", true);
+    service.answers.message_size = 1;
     open_proxied();
     send_bytes(header, sizeof header - 1);
     step_all();

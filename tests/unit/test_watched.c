@@ -176,7 +176,7 @@ END_TEST
 /* Catches a read during the delay, an idle limit that ends it, or idleness counted from before. */
 START_TEST(the_delay_is_neither_read_in_nor_idle)
 {
-    service.delay = 100;
+    service.answers.delay = 100;
     service.idle = 10;
     open_watched();
     ck_assert_double_eq(watched_due(watched), 1100);
@@ -195,7 +195,7 @@ END_TEST
 /* Catches a delay that outlasts the lifetime. */
 START_TEST(a_delay_ends_with_the_lifetime)
 {
-    service.delay = 100;
+    service.answers.delay = 100;
     service.lifetime = 5;
     open_watched();
     ck_assert_double_eq(watched_due(watched), 1005);
@@ -271,7 +271,7 @@ END_TEST
 START_TEST(after_the_header_the_other_limits_begin)
 {
     service.idle = 10;
-    service.delay = 100;
+    service.answers.delay = 100;
     open_proxied();
     send_header("PROXY UNKN", 1004);
     send_header("OWN\r\n", 1005);

@@ -69,7 +69,7 @@ static double lifetime_due(const struct watched *watched)
 /* The pause begins when the last byte before it has moved: of the greeting, or of a header. */
 static double pause_due(const struct watched *watched)
 {
-    return watched->moved + watched->session.service->delay;
+    return watched->moved + watched->session.unsent.pause;
 }
 
 static bool reached(double due, double now)

@@ -11,32 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What session_finish discards at most: more than a receive buffer holds by default. A client
- * that goes on sending for longer will get its reset. */
+/* How many bytes session_finish discards at most: more than a receive buffer holds by default. A
+ * client that sends more gets a reset. */
 #define DISCARD_MAX (8 * 1024 * 1024)
 
-size_t session_buffer_size(const struct service *service)
-{
-    size_t size = answers_buffer_size(&service->answers);
-
-    return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
-}
-
-bool session_only_calls(const struct service *service)
-{
-    return answers_are_plain(&service->answers) && service->lifetime <= 0 &&
-           service->proxies.count == 0;
-}
-
-char *session_only_buffer(const struct service *service)
-{
-    static char buffer[MESSAGE_SIZE_MAX];
-    size_t size = session_buffer_size(service);
-
-    return size <= sizeof buffer ? buffer : malloc(size);
-}
-
-/* What comes next: to write what is unsent, to wait out the pause after it, or to read. */
+/* What comes next: writing what is unsent, then the pause after it, then the next read. */
 static void choose_next(struct session *session)
 {
     const struct answer *unsent = &session->unsent;
@@ -46,8 +25,8 @@ static void choose_next(struct session *session)
                                          : SESSION_READ;
 }
 
-/* The client has sent a message of `size` bytes, and they are its answer: this is the echo. A
- * server that has another answer puts it in their place. 0: nothing was read yet. */
+/* The echo: the client gets back the `size` bytes that it has sent, which are in the buffer, unless
+ * this server has another answer. Before the first read, with 0 bytes, that may be a greeting. */
 static void answer(struct session *session, size_t size)
 {
     session->unsent = (struct answer){.bytes = session->buffer, .size = size};
@@ -77,25 +56,21 @@ void session_end(struct session *session, enum session_ending ending)
     }
 }
 
-static enum session_ending ending_of(int error)
-{
-    return error == ECONNRESET || error == EPIPE ? SESSION_RESET : SESSION_ERROR;
-}
-
-/* A read or write failed. Returns false, for session_step, when that means "not now". */
-static bool heed_error(struct session *session)
+/* A read or write failed. Returns false, as session_step does, when it only has to be tried again;
+ * any other failure ends the session. */
+static bool handle_error(struct session *session)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return false;
-    session_end(session, ending_of(errno));
+    session_end(session, errno == ECONNRESET || errno == EPIPE ? SESSION_RESET : SESSION_ERROR);
     return true;
 }
 
-/* The PROXY header comes before everything else. */
+/* Reads the PROXY header. Once that is complete, the client is known, and may get a greeting. */
 static bool step_header(struct session *session)
 {
     switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
-    case HEADER_FAILED: return heed_error(session);
+    case HEADER_FAILED: return handle_error(session);
     case HEADER_PART: break;
     case HEADER_WHOLE: answer(session, 0); break;
     case HEADER_NONE: session_end(session, SESSION_EOF); break;
@@ -110,7 +85,7 @@ static bool step_read(struct session *session)
                         answers_message_size(&session->service->answers));
 
     if (size == -1)
-        return heed_error(session);
+        return handle_error(session);
     if (size == 0) {
         session_end(session, SESSION_EOF);
         return true;
@@ -126,7 +101,7 @@ static bool step_write(struct session *session)
     ssize_t size = write(session->descriptor, unsent->bytes, unsent->size);
 
     if (size == -1)
-        return heed_error(session);
+        return handle_error(session);
     session->out += (uint64_t)size;
     unsent->bytes += size;
     unsent->size -= (size_t)size;
@@ -165,8 +140,33 @@ void session_finish(struct session *session)
     } while (size > 0 && discarded < DISCARD_MAX);
 }
 
-/* Waits for `seconds`, or until the connection is gone both ways: reset, or shut down. Where
- * poll may not be used (RLIMIT_NOFILE is 0) it is a plain sleep. */
+/* ---- what a session needs ---- */
+
+size_t session_buffer_size(const struct service *service)
+{
+    size_t size = answers_buffer_size(&service->answers);
+
+    return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
+}
+
+bool session_only_calls(const struct service *service)
+{
+    return answers_are_plain(&service->answers) && service->lifetime <= 0 &&
+           service->proxies.count == 0;
+}
+
+char *session_only_buffer(const struct service *service)
+{
+    static char buffer[MESSAGE_SIZE_MAX];
+    size_t size = session_buffer_size(service);
+
+    return size <= sizeof buffer ? buffer : malloc(size);
+}
+
+/* ---- a session on a blocking descriptor ---- */
+
+/* Waits for `seconds`, or until the connection is reset or shut down both ways. Where poll fails,
+ * as it does with RLIMIT_NOFILE 0, this is a plain sleep. */
 static void pause_session(const struct session *session, double seconds)
 {
     struct pollfd gone = {.fd = session->descriptor, .events = 0};
@@ -191,19 +191,19 @@ void session_set_timeouts(int descriptor, double idle)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
-/* How many waits the idle limit consists of: session_set_timeouts. */
+/* How many waits make up the idle limit: session_set_timeouts. */
 static int waits_allowed(const struct session *session)
 {
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
 /*
- * With a lifetime, each step may wait only until that is over: two more system calls a
- * step, paid by those who ask for a lifetime. A timer's signal would cost none but could
- * come just before the read that it is to end. Returns false when the lifetime is over;
- * `*idle_first` says whether the idle limit, or the part of it that is next, comes before that.
+ * With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
+ * signal would cost none, but could come just before the read that it is to interrupt. Returns
+ * false when the lifetime is over. `*idle_first` says which ends the next wait: the idle limit (or
+ * a part of it), or else the lifetime.
  */
-static bool limit_step(const struct session *session, double deadline, bool *idle_first)
+static bool limit_wait(const struct session *session, double deadline, bool *idle_first)
 {
     double left = deadline - clock_seconds();
     double idle = session->service->idle;
@@ -215,7 +215,7 @@ static bool limit_step(const struct session *session, double deadline, bool *idl
     return true;
 }
 
-/* Reads the header that is due, within its time or the lifetime, whichever is over first. */
+/* Reads the PROXY header within its time, or within the lifetime where that ends first. */
 static void run_header(struct session *session, double deadline)
 {
     const struct service *service = session->service;
@@ -235,7 +235,7 @@ static void run_header(struct session *session, double deadline)
     session_set_timeouts(session->descriptor, service->idle);
 }
 
-/* How long the pause is, or what is left of the lifetime where that is less. */
+/* The seconds of the pause, or what is left of the lifetime where that is less. */
 static double pause_time(const struct session *session, double deadline)
 {
     double pause = session->unsent.pause;
@@ -249,19 +249,19 @@ void session_run(struct session *session)
     const struct service *service = session->service;
     double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
     bool idle_first = true;
-    int waits = 0; /* in a row that the idle limit has ended */
+    int waits = 0; /* in a row, each of which the idle limit has ended */
 
     if (session->header.due)
         run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
             pause_session(session, pause_time(session, deadline));
-        if (deadline > 0 && !limit_step(session, deadline, &idle_first))
+        if (deadline > 0 && !limit_wait(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
         else if (session_step(session))
             waits = 0;
-        /* Linux counts a socket's timeout in ticks and may end it up to one too early: then
-         * the lifetime has a rest, which the next turn waits for. */
+        /* A wait that ended with the lifetime needs nothing here: the next turn finds it over. Or
+         * it waits again: Linux counts timeouts in ticks, and may end one a tick too early. */
         else if (errno != EINTR && idle_first && ++waits >= waits_allowed(session))
             session_end(session, SESSION_IDLE);
     }

@@ -20,7 +20,7 @@ struct access_entry {
 /* An address without its port: what blocks are compared with. */
 struct bare {
     sa_family_t family;
-    const uint8_t *bytes; /* NULL where it is neither IPv4 nor IPv6 */
+    const uint8_t *bytes; /* NULL: neither IPv4 nor IPv6 */
 };
 
 static bool is_mapped(const uint8_t *bytes)
@@ -40,7 +40,7 @@ static uint8_t mask_of(size_t index, size_t length)
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
 
-/* Reads the `size` characters of an address, as a block of this one address. */
+/* Reads an address of `size` characters as a block of this one address. */
 static int read_address(const char *text, size_t size, struct block *block)
 {
     char host[INET6_ADDRSTRLEN];
@@ -54,7 +54,7 @@ static int read_address(const char *text, size_t size, struct block *block)
     return inet_pton(block->family, host, block->address) == 1 ? 0 : -1;
 }
 
-/* Replaces the length by the one that was written. */
+/* Reads the length, at most the one that the block has now. */
 static int read_length(const char *text, struct block *block)
 {
     long number;
@@ -175,8 +175,8 @@ static int make_room(struct access *access)
     return 0;
 }
 
-/* Whether the first of two rules that hold a client decides. Blocks of different families
- * never hold the same client, so it does not matter that their lengths do not compare. */
+/* Whether the first of two rules that hold the same client decides. Lengths in different families
+ * cannot be compared, but such blocks never hold the same client. */
 static bool decides(const struct access_entry *one, const struct access_entry *other)
 {
     if (one->block.length != other->block.length)

@@ -4,10 +4,8 @@
 #include "base/clock.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -165,22 +163,15 @@ char *session_only_buffer(const struct service *service)
 
 /* ---- a session on a blocking descriptor ---- */
 
-/* Waits for `seconds`, or until the connection is reset or shut down both ways. Where poll fails,
- * as it does with RLIMIT_NOFILE 0, this is a plain sleep. */
-static void pause_session(const struct session *session, double seconds)
+/* Waits out the pause, or the lifetime where that is over first, or until the connection is reset
+ * or shut down both ways. Where poll fails, as it does with RLIMIT_NOFILE 0, this only sleeps. */
+static void pause_session(const struct session *session, double deadline)
 {
     struct pollfd gone = {.fd = session->descriptor, .events = 0};
-    double left = seconds, end = clock_seconds() + seconds;
-    int found = 0;
+    double end = clock_earlier(clock_seconds() + session->unsent.pause, deadline);
 
-    while (found == 0 && left > 0) {
-        found = poll(&gone, 1, left < INT_MAX / 1000 ? (int)(left * 1000) + 1 : INT_MAX);
-        if (found == -1 && errno == EINTR)
-            found = 0;
-        left = end - clock_seconds();
-    }
-    if (found == -1)
-        clock_sleep(left);
+    if (clock_poll(&gone, 1, end) == -1)
+        clock_sleep(end - clock_seconds());
 }
 
 void session_set_timeouts(int descriptor, double idle)
@@ -218,30 +209,18 @@ static bool limit_wait(const struct session *session, double deadline, bool *idl
 /* Reads the PROXY header within its time, or within the lifetime where that ends first. */
 static void run_header(struct session *session, double deadline)
 {
-    const struct service *service = session->service;
-    double end = clock_seconds() + header_time(service->idle), left;
-    bool lifetime_first = deadline > 0 && deadline < end;
+    double idle = session->service->idle;
+    double end = clock_earlier(clock_seconds() + header_time(idle), deadline), left;
 
-    if (lifetime_first)
-        end = deadline;
     while (session->header.due && session->wants != SESSION_DONE) {
         if ((left = end - clock_seconds()) <= 0) {
-            session_end(session, lifetime_first ? SESSION_LIFETIME : SESSION_IDLE);
+            session_end(session, end == deadline ? SESSION_LIFETIME : SESSION_IDLE);
         } else {
             session_set_timeouts(session->descriptor, left);
             (void)session_step(session);
         }
     }
-    session_set_timeouts(session->descriptor, service->idle);
-}
-
-/* The seconds of the pause, or what is left of the lifetime where that is less. */
-static double pause_time(const struct session *session, double deadline)
-{
-    double pause = session->unsent.pause;
-    double left = deadline > 0 ? deadline - clock_seconds() : pause;
-
-    return left < pause ? left : pause;
+    session_set_timeouts(session->descriptor, idle);
 }
 
 void session_run(struct session *session)
@@ -255,7 +234,7 @@ void session_run(struct session *session)
         run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
-            pause_session(session, pause_time(session, deadline));
+            pause_session(session, deadline);
         if (deadline > 0 && !limit_wait(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
         else if (session_step(session))

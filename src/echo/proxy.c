@@ -61,18 +61,15 @@ static struct peer make_peer(sa_family_t family, const uint8_t *address, unsigne
     return peer;
 }
 
-static int complete(struct proxy_header *header, size_t size, bool known, struct peer peer)
+/* `peer` is NULL where the proxy names no client. */
+static int complete(struct proxy_header *header, size_t size, const struct peer *peer)
 {
-    *header = (struct proxy_header){.size = size, .known = known, .peer = peer};
+    memset(header, 0, sizeof *header);
+    header->size = size;
+    header->known = peer != NULL;
+    if (peer != NULL)
+        header->peer = *peer;
     return 1;
-}
-
-static int complete_unknown(struct proxy_header *header, size_t size)
-{
-    struct peer none;
-
-    memset(&none, 0, sizeof none);
-    return complete(header, size, false, none);
 }
 
 /* ---- version 1: a line of text ---- */
@@ -183,10 +180,10 @@ static int parse_line(const char *bytes, size_t size, struct proxy_header *heade
     if (end + 2 > seen)
         return 0;
     if (line->family == AF_UNSPEC)
-        return complete_unknown(header, end + 2);
+        return complete(header, end + 2, NULL);
     if (decode_line(bytes + start, end - start, line->family, &peer, problem) == -1)
         return -1;
-    return complete(header, end + 2, true, peer);
+    return complete(header, end + 2, &peer);
 }
 
 /* ---- version 2: binary ---- */
@@ -262,6 +259,7 @@ static int parse_binary(const uint8_t *bytes, size_t size, struct proxy_header *
 {
     enum proxy_problem fault = fixed_fault(bytes, size);
     const struct kind *kind;
+    struct peer peer;
     size_t length;
 
     if (fault != PROXY_RIGHT)
@@ -275,9 +273,9 @@ static int parse_binary(const uint8_t *bytes, size_t size, struct proxy_header *
     if (size < AT_ADDRESSES + length)
         return 0;
     if (kind == NULL)
-        return complete_unknown(header, AT_ADDRESSES + length);
-    return complete(header, AT_ADDRESSES + length, true,
-                    decode_addresses(kind, bytes + AT_ADDRESSES));
+        return complete(header, AT_ADDRESSES + length, NULL);
+    peer = decode_addresses(kind, bytes + AT_ADDRESSES);
+    return complete(header, AT_ADDRESSES + length, &peer);
 }
 
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,

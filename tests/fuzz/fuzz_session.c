@@ -14,9 +14,9 @@
  *         h: half-closes; v: vanishes. Digits stand for sizes[] below.
  *
  * After the acts everything goes on until it ends. Catches: a byte that is lost, doubled or
- * late where a write is taken in part, an end of file that cuts what is owed, a header whose
- * bytes are echoed or that takes some of the first message, counts that are not what was sent,
- * and a session that waits for ever or spins.
+ * late where a write is short, an end of file that cuts what is unsent, a header whose bytes are
+ * echoed or that swallows some of the first message, counts that are not what was sent, and a
+ * session that waits for ever or spins.
  */
 #include "echo/session.h"
 #include "fuzz.h"

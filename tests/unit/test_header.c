@@ -98,7 +98,7 @@ START_TEST(a_header_may_be_cut_anywhere_and_be_followed_by_data)
 }
 END_TEST
 
-/* Catches a header that has to come in few pieces, and one byte of the client taken for it. */
+/* Catches a header that has to come in few pieces, and one that swallows a byte of the client's. */
 START_TEST(a_header_may_come_byte_by_byte)
 {
     for (size_t i = 0; i < SUITE_LENGTH(headers); i++) {
@@ -190,8 +190,8 @@ START_TEST(a_malformed_header_ends_the_session_with_the_reason)
 }
 END_TEST
 
-/* Catches a proxy's check of our health that is told as a fault, and a header that was cut off
- * told as no fault. */
+/* Catches a proxy's health check that is logged as a fault, and a header that was cut off and is
+ * logged as none. */
 START_TEST(an_end_before_the_header_is_an_eof_and_one_within_it_is_a_fault)
 {
     open_proxied();
@@ -278,8 +278,7 @@ START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 }
 END_TEST
 
-/* Catches the time for the header that goes on to limit the session, or the idle limit that is
- * lost with it. */
+/* Catches the header's time limit that stays behind, or the idle limit that is lost with it. */
 START_TEST(after_the_header_the_idle_limit_holds)
 {
     struct timeval limit = {0, 0};
@@ -296,7 +295,7 @@ START_TEST(after_the_header_the_idle_limit_holds)
 }
 END_TEST
 
-/* Catches a header that anybody may send: he could then be whom he likes. */
+/* Catches a header that any client may send: it could then claim any address. */
 START_TEST(from_others_a_header_is_echoed)
 {
     static const char *const others[] = {"192.0.2.12", "2001:db8::9", "local"};

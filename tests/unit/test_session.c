@@ -173,7 +173,7 @@ START_TEST(an_interrupted_read_or_write_goes_on)
 }
 END_TEST
 
-/* Catches a zero-byte connection that is taken for an error, or that writes something. */
+/* Catches a connection without a byte that counts as an error, or that writes something. */
 START_TEST(a_client_that_only_ends_is_an_eof)
 {
     char byte;
@@ -291,7 +291,7 @@ START_TEST(a_busy_client_ends_with_its_lifetime)
 }
 END_TEST
 
-/* Catches a lifetime that a waiting read or write outlasts, or that is told as idle. */
+/* Catches a lifetime that a waiting read or write outlasts, or that is logged as idle. */
 START_TEST(a_waiting_read_or_write_ends_with_the_lifetime)
 {
     service.lifetime = 0.03;
@@ -334,7 +334,7 @@ START_TEST(a_delay_ends_with_the_lifetime)
 }
 END_TEST
 
-/* Catches a reset told as an error or an orderly end: found while reading ... */
+/* Catches a reset logged as an error or an orderly end: found while reading ... */
 START_TEST(a_reset_found_by_a_read_is_a_reset)
 {
     open_session();
@@ -477,7 +477,7 @@ START_TEST(finishing_does_not_wait)
 END_TEST
 
 /* Catches a word of the log that no longer fits its ending, and a read beyond the names for what
- * a subverted child says. */
+ * a compromised child writes. */
 START_TEST(endings_have_the_names_of_the_log)
 {
     ck_assert_str_eq(session_ending_name(SESSION_EOF), "eof");

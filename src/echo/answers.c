@@ -36,28 +36,20 @@ static void log_message(const struct peer *peer, const struct answer *message)
               message->size, text, shown < message->size ? "..." : "");
 }
 
-static void greet(const struct answers *answers, const struct peer *peer, struct answer *answer)
-{
-    if (answers->greeting != NULL)
-        answer->size = reply_make(answers->greeting, NULL, 0, peer, answer->bytes);
-    answer->pause = answers->delay;
-}
-
-/* The reply is made behind its message, which it may quote. */
-static void reply(const struct answers *answers, const struct peer *peer, struct answer *answer)
+void answers_apply(const struct answers *answers, const struct peer *peer, struct answer *answer)
 {
     char *message = answer->bytes;
 
-    answer->bytes = message + answers->message_size;
-    answer->size = reply_make(answers->reply, message, answer->size, peer, answer->bytes);
-}
-
-void answers_apply(const struct answers *answers, const struct peer *peer, struct answer *answer)
-{
-    if (answer->size > 0 && log_shows(LOG_MESSAGES))
+    if (answer->size == 0) {
+        if (answers->greeting != NULL)
+            answer->size = reply_make(answers->greeting, NULL, 0, peer, answer->bytes);
+        answer->pause = answers->delay;
+        return;
+    }
+    if (log_shows(LOG_MESSAGES))
         log_message(peer, answer);
-    if (answer->size == 0)
-        greet(answers, peer, answer);
-    else if (answers->reply != NULL)
-        reply(answers, peer, answer);
+    if (answers->reply != NULL) {
+        answer->bytes = message + answers->message_size; /* behind it: a reply may quote it */
+        answer->size = reply_make(answers->reply, message, answer->size, peer, answer->bytes);
+    }
 }

@@ -1,9 +1,8 @@
 /*
  * answers.h: what a client gets beside plain echo: a greeting, a delay, replies in place of echo.
  *
- * The session shows each answer here before it is sent: what the client sent, unchanged. What a
- * server has in its place is decided here, and nowhere in the session. With -vv the message is
- * logged as well.
+ * The session passes each answer, which is the client's own bytes, through here before it sends
+ * them. Here alone they may be replaced. With -vv each message is logged here as well.
  *
  * Cost: for plain echo two comparisons a message; a reply is made in one pass (reply.h).
  */
@@ -44,10 +43,8 @@ size_t answers_message_size(const struct answers *answers);
 /* The size of a buffer for a message and its reply, or for the greeting. */
 size_t answers_buffer_size(const struct answers *answers);
 
-/*
- * Puts into `answer` what the client at `peer` gets. It comes with the message, which stands at
- * the start of a buffer of answers_buffer_size bytes; or with no bytes before the first message.
- */
+/* Replaces `answer` where the client at `peer` gets another one. It holds a message at the start of
+ * a buffer of answers_buffer_size bytes, or, before the first message, no bytes. */
 void answers_apply(const struct answers *answers, const struct peer *peer, struct answer *answer);
 
 #endif

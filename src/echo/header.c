@@ -8,16 +8,8 @@ double header_time(double idle)
     return idle > 0 && idle < HEADER_TIME ? idle : HEADER_TIME;
 }
 
-static enum header_step end_of_file(struct header *header)
-{
-    if (header->size == 0)
-        return HEADER_NONE;
-    header->problem = PROXY_CUT;
-    return HEADER_WRONG;
-}
-
-enum header_step header_step(struct header *header, int descriptor, char *bytes,
-                             struct peer *peer)
+enum header_result header_step(struct header *header, int descriptor, char *bytes,
+                               struct peer *peer)
 {
     char *next = bytes + header->size;
     struct proxy_header found;
@@ -26,8 +18,12 @@ enum header_step header_step(struct header *header, int descriptor, char *bytes,
 
     if (seen == -1)
         return HEADER_FAILED;
-    if (seen == 0)
-        return end_of_file(header);
+    if (seen == 0 && header->size == 0)
+        return HEADER_NONE;
+    if (seen == 0) {
+        header->problem = PROXY_CUT;
+        return HEADER_WRONG;
+    }
     complete = proxy_parse(bytes, header->size + (size_t)seen, &found, &header->problem);
     if (complete == -1)
         return HEADER_WRONG;

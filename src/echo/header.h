@@ -5,14 +5,12 @@
  * is required, and it is believed. From anybody else it is not looked for: guessing would let
  * any client say who it is. Nothing is sent before the header is complete.
  *
- * The header is looked at in the socket (MSG_PEEK) and then read to its last byte, and no
- * further. So the first message is read like any other, even where it came together with the
- * header, and the header counts neither as input nor as a message.
+ * The header is looked at in the socket (MSG_PEEK) and read to its last byte, no further: the first
+ * message is read like any other, and the header counts neither as input nor as a message.
  *
- * The whole header has one time limit, which a byte now and then does not prolong. A proxy that
- * closes without a byte is checking our health; one that sends nothing and waits is idle. Once a
- * header has begun, whatever does not become a header in time ends the session with the reason.
- * The close may then be a reset, so that the proxy notices.
+ * The header has one time limit for all of it. A proxy that closes without a byte is checking our
+ * health; one that sends nothing and waits is idle. A header that has begun and is malformed, cut
+ * off or late ends the session with the reason, perhaps by a reset, so that the proxy notices.
  *
  * Cost: two system calls where the header comes in one piece, two more for each further piece.
  */
@@ -36,7 +34,7 @@ struct header {
     enum proxy_problem problem; /* what is wrong with it */
 };
 
-enum header_step {
+enum header_result {
     HEADER_FAILED, /* a system call failed: errno; EAGAIN and EINTR too */
     HEADER_PART,   /* more of it was read */
     HEADER_WHOLE,  /* it is complete, and no longer due */
@@ -46,8 +44,8 @@ enum header_step {
 
 /* Reads as much of the header as has come. `bytes` has room for PROXY_HEADER_MAX and keeps what
  * was read until the header is complete; `*peer` is then the client that it names, if any. */
-enum header_step header_step(struct header *header, int descriptor, char *bytes,
-                             struct peer *peer);
+enum header_result header_step(struct header *header, int descriptor, char *bytes,
+                               struct peer *peer);
 
 /* How long a header may take, in seconds: the idle limit (0: none), and at most HEADER_TIME.
  * While the header is due this limit holds, from the start, and not the idle limit. */

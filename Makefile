@@ -103,7 +103,7 @@ $(BUILD)/libparts.a: $(call object,$(PARTS))
 
 # What a child runs lies together, in the order that the linker is given: a page fault brings
 # 64 KiB of a program (fault-around, Linux), and so one or two bring all that a child needs.
-CHILD = $(patsubst %,src/%.c,echo/session server/ledger process/confine \
+CHILD = $(patsubst %,src/%.c,echo/session echo/answers server/ledger process/confine \
           platform/confine_$(CONFINE) process/title process/signals platform/$(PLATFORM) base/clock)
 $(call object,$(CHILD)): CFLAGS += -fno-tree-slp-vectorize
 

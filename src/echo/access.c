@@ -17,19 +17,6 @@ struct access_entry {
     enum access_rule rule;
 };
 
-/* An address without its port: what blocks are compared with. */
-struct bare {
-    sa_family_t family;
-    const uint8_t *bytes; /* NULL where it is neither IPv4 nor IPv6 */
-};
-
-static bool is_mapped(const uint8_t *bytes)
-{
-    static const uint8_t prefix[MAPPED_BYTES] = {[10] = 0xff, [11] = 0xff};
-
-    return memcmp(bytes, prefix, sizeof prefix) == 0;
-}
-
 /* ---- reading ---- */
 
 /* The bits of byte number `index` that a block of `length` bits keeps. */
@@ -40,7 +27,7 @@ static uint8_t mask_of(size_t index, size_t length)
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
 
-/* Reads the `size` characters of an address, as a block of this one address. */
+/* Reads an address of `size` characters as a block of this one address. */
 static int read_address(const char *text, size_t size, struct block *block)
 {
     char host[INET6_ADDRSTRLEN];
@@ -54,7 +41,7 @@ static int read_address(const char *text, size_t size, struct block *block)
     return inet_pton(block->family, host, block->address) == 1 ? 0 : -1;
 }
 
-/* Replaces the length by the one that was written. */
+/* Reads the length, at most the one that the block has now. */
 static int read_length(const char *text, struct block *block)
 {
     long number;
@@ -82,7 +69,9 @@ static bool clear_host_bits(struct block *block)
  * bits by now, so it does not look mapped. */
 static void unmap(struct block *block)
 {
-    if (block->family != AF_INET6 || !is_mapped(block->address))
+    static const uint8_t prefix[MAPPED_BYTES] = {[10] = 0xff, [11] = 0xff};
+
+    if (block->family != AF_INET6 || memcmp(block->address, prefix, sizeof prefix) != 0)
         return;
     block->family = AF_INET;
     block->length = (uint8_t)(block->length - MAPPED_BITS);
@@ -128,34 +117,35 @@ char *block_text(const struct block *block, char *text)
 
 /* ---- comparing ---- */
 
-static struct bare bare_address(const struct peer *peer)
+/* The client's address as a block of this one address. A Unix client's has a family of its own. */
+static struct block address_of(const struct peer *peer)
 {
-    struct bare bare = {peer->name.any.sa_family, NULL};
+    struct block address = {.family = peer->name.any.sa_family};
 
-    if (bare.family == AF_INET) {
-        bare.bytes = (const uint8_t *)&peer->name.v4.sin_addr;
-    } else if (bare.family == AF_INET6) {
-        bare.bytes = peer->name.v6.sin6_addr.s6_addr;
-        if (is_mapped(bare.bytes))
-            bare = (struct bare){AF_INET, bare.bytes + MAPPED_BYTES};
-    }
-    return bare;
+    address.length = address.family == AF_INET6 ? 128 : 32;
+    if (address.family == AF_INET)
+        memcpy(address.address, &peer->name.v4.sin_addr, 4);
+    else if (address.family == AF_INET6)
+        memcpy(address.address, &peer->name.v6.sin6_addr, 16);
+    unmap(&address);
+    return address;
 }
 
-static bool holds_bare(const struct block *block, struct bare bare)
+static bool holds_address(const struct block *block, const struct block *address)
 {
     size_t whole = block->length / 8;
 
-    if (bare.bytes == NULL || block->family != bare.family ||
-        memcmp(block->address, bare.bytes, whole) != 0)
+    if (block->family != address->family || memcmp(block->address, address->address, whole) != 0)
         return false;
     return block->length % 8 == 0 ||
-           (bare.bytes[whole] & mask_of(whole, block->length)) == block->address[whole];
+           (address->address[whole] & mask_of(whole, block->length)) == block->address[whole];
 }
 
 bool block_holds(const struct block *block, const struct peer *peer)
 {
-    return holds_bare(block, bare_address(peer));
+    struct block address = address_of(peer);
+
+    return holds_address(block, &address);
 }
 
 /* ---- lists ---- */
@@ -175,8 +165,8 @@ static int make_room(struct access *access)
     return 0;
 }
 
-/* Whether the first of two rules that hold a client decides. Blocks of different families
- * never hold the same client, so it does not matter that their lengths do not compare. */
+/* Whether the first of two rules that hold the same client decides. Lengths in different families
+ * cannot be compared, but such blocks never hold the same client. */
 static bool decides(const struct access_entry *one, const struct access_entry *other)
 {
     if (one->block.length != other->block.length)
@@ -201,26 +191,29 @@ int access_add(struct access *access, enum access_rule rule, const struct block 
     return 0;
 }
 
+/* The rule that decides about a client; NULL where no block holds it. */
+static const struct access_entry *find_rule(const struct access *access, const struct peer *peer)
+{
+    struct block address = address_of(peer);
+
+    for (size_t i = 0; i < access->count; i++)
+        if (holds_address(&access->entries[i].block, &address))
+            return &access->entries[i];
+    return NULL;
+}
+
 bool access_permits(const struct access *access, const struct peer *peer)
 {
-    struct bare bare = bare_address(peer);
+    const struct access_entry *entry = find_rule(access, peer);
 
-    if (bare.family == AF_UNIX)
-        return true;
-    for (size_t i = 0; i < access->count; i++)
-        if (holds_bare(&access->entries[i].block, bare))
-            return access->entries[i].rule == ACCESS_ALLOW;
-    return !access->allows;
+    if (entry != NULL)
+        return entry->rule == ACCESS_ALLOW;
+    return !access->allows || peer->name.any.sa_family == AF_UNIX;
 }
 
 bool access_names(const struct access *access, const struct peer *peer)
 {
-    struct bare bare = bare_address(peer);
-
-    for (size_t i = 0; i < access->count; i++)
-        if (holds_bare(&access->entries[i].block, bare))
-            return true;
-    return false;
+    return find_rule(access, peer) != NULL;
 }
 
 void access_free(struct access *access)

@@ -3,19 +3,19 @@
  *
  * A block is written `10.0.0.0/8`, `2001:db8::/32`, or as one address: `192.0.2.1`, `::1`
  * (RFC 4632 section 3.1; RFC 4291 section 2.3). A v4-mapped address (RFC 4291 section
- * 2.5.5.2) is its IPv4 address, in a block and in a client alike, so that no rule is
- * escaped by the family of the socket that a client came through: `::ffff:10.0.0.0/104` is
- * `10.0.0.0/8`. A shorter IPv6 block, even `::/0`, therefore holds no IPv4 client.
+ * 2.5.5.2) counts as its IPv4 address, in a block and in a client: `::ffff:10.0.0.0/104` is
+ * `10.0.0.0/8`. So no client escapes a rule by the family of the socket that it came through. A
+ * shorter IPv6 block, even `::/0`, holds no IPv4 client.
  *
- * An access list permits a client by the longest block that holds it; between an allow and a
- * deny of the same block, the deny wins. A client that no block holds is permitted, unless
- * the list allows anyone by name: then it is refused. Clients of a Unix socket have no
- * address and are not subject to the list; the permissions of the socket's file rule there.
+ * The longest block that holds a client decides whether the client is permitted; where a block
+ * is both allowed and denied, it is denied. A client that no block holds is permitted, unless
+ * the list has an allow: then it is denied. Clients of a Unix socket have no address and are not
+ * subject to the list; the permissions of the socket's file decide there.
  *
  * Cost: access_permits is linear in the rules, about two nanoseconds each, without a system
- * call. Rules come from a command line, so they are few; a thousand cost some hundredths of
- * the fork that follows. Adding is linear too, and done at the start. A list without rules
- * allocates nothing; one with rules takes 24 bytes a rule, and up to twice that as it grows.
+ * call. Rules come from a command line, so they are few; a thousand of them cost a few percent
+ * of the fork that follows. Adding is linear too, and done at the start. A list without rules
+ * allocates nothing; each rule takes 24 bytes, and up to twice that as the list grows.
  */
 #ifndef ACCESS_H
 #define ACCESS_H
@@ -38,9 +38,9 @@ struct block {
 
 /*
  * Reads a block. Strict: no bits beyond the length, no leading zeros, no name, no zone.
- * Returns 0; or -1 with `block` untouched, and why in `problem`, which has room for
- * BLOCK_PROBLEM_MAX; where only bits beyond the length are wrong, that names the network
- * that was likely meant.
+ * Returns 0; or -1 with `block` untouched and the reason in `problem`, which has room for
+ * BLOCK_PROBLEM_MAX. Where only bits beyond the length are wrong, the reason names the network
+ * that was probably meant.
  */
 int block_parse(const char *text, struct block *block, char *problem);
 
@@ -54,7 +54,7 @@ bool block_holds(const struct block *block, const struct peer *peer);
 
 enum access_rule { ACCESS_ALLOW, ACCESS_DENY };
 
-/* A list without rules is all zeros. It belongs to one owner, who calls access_free. */
+/* A list of rules; all zeros is one without rules. Its owner calls access_free. */
 struct access {
     struct access_entry *entries; /* the longest block first; of the same length, denies first */
     size_t count, room;
@@ -67,11 +67,11 @@ int access_add(struct access *access, enum access_rule rule, const struct block 
 /* Whether the client may be served. */
 bool access_permits(const struct access *access, const struct peer *peer);
 
-/* Whether any block of the list holds the client, whatever the rule: for a list that says who
- * somebody is, not who is served. A client of a Unix socket is in no block. */
+/* Whether any block of the list holds the client, whatever the rule: for a list that says who is
+ * a proxy, not who is served. A client of a Unix socket is in no block. */
 bool access_names(const struct access *access, const struct peer *peer);
 
-/* Gives the rules back. The list is then one without rules. */
+/* Frees the rules. The list is then one without rules. */
 void access_free(struct access *access);
 
 #endif

@@ -28,7 +28,7 @@ const char *proxy_problem_text(int64_t problem)
     return problem > PROXY_RIGHT && problem < PROXY_PROBLEMS ? texts[problem] : "unknown";
 }
 
-static int refuse_bytes(enum proxy_problem *problem, enum proxy_problem why)
+static int malformed(enum proxy_problem *problem, enum proxy_problem why)
 {
     *problem = why;
     return -1;
@@ -61,26 +61,23 @@ static struct peer make_peer(sa_family_t family, const uint8_t *address, unsigne
     return peer;
 }
 
-static int complete(struct proxy_header *header, size_t size, bool known, struct peer peer)
+/* `peer` is NULL where the proxy names no client. */
+static int complete(struct proxy_header *header, size_t size, const struct peer *peer)
 {
-    *header = (struct proxy_header){.size = size, .known = known, .peer = peer};
+    memset(header, 0, sizeof *header);
+    header->size = size;
+    header->known = peer != NULL;
+    if (peer != NULL)
+        header->peer = *peer;
     return 1;
-}
-
-static int complete_unknown(struct proxy_header *header, size_t size)
-{
-    struct peer none;
-
-    memset(&none, 0, sizeof none);
-    return complete(header, size, false, none);
 }
 
 /* ---- version 1: a line of text ---- */
 
 #define LINE_SIZE_MAX 107 /* with its CRLF: section 2.1 */
 
-/* The three lines there are. TCP6 is held to the limit of all lines, not to the 104 bytes of
- * its own, which have no room for dotted tails. */
+/* The three kinds of line. TCP6 may have as many bytes as any line: the 104 that section 2.1
+ * counts for it have no room for dotted tails. */
 static const struct line {
     const char *start;
     const char *letters; /* what may follow, up to the CRLF; NULL: anything behind a space */
@@ -101,13 +98,14 @@ static const struct line *line_of(const char *bytes, size_t size)
     return NULL;
 }
 
-/* Whether a CRLF is here, as far as one can see. */
+/* Whether a CRLF stands at `at`, or its CR as the last byte that has come. */
 static bool is_crlf(const char *bytes, size_t size, size_t at)
 {
     return bytes[at] == '\r' && (at + 1 == size || bytes[at + 1] == '\n');
 }
 
-/* Where the line stops being what it may be: at its CRLF, at a fault, or at the last byte. */
+/* Where the characters that the line may have end: at its CRLF, at another character, or behind
+ * the last byte. */
 static size_t text_end(const struct line *line, const char *bytes, size_t size)
 {
     size_t at = strlen(line->start);
@@ -140,7 +138,8 @@ static bool read_port(const char *text, long *port)
     return (text[0] != '0' || text[1] == '\0') && parse_number(text, 0, 65535, port) == 0;
 }
 
-/* Decodes "source destination port port". Both ends must be right, though one counts. */
+/* Decodes "source destination port port". Both ends must be valid, though only the source is
+ * used. */
 static int decode_line(const char *bytes, size_t size, sa_family_t family, struct peer *peer,
                        enum proxy_problem *problem)
 {
@@ -151,11 +150,11 @@ static int decode_line(const char *bytes, size_t size, sa_family_t family, struc
     memcpy(text, bytes, size);
     text[size] = '\0';
     if (!split_words(text, words))
-        return refuse_bytes(problem, PROXY_LINE_WORDS);
+        return malformed(problem, PROXY_LINE_WORDS);
     if (inet_pton(family, words[0], &source) != 1 || inet_pton(family, words[1], &destination) != 1)
-        return refuse_bytes(problem, PROXY_LINE_ADDRESS);
+        return malformed(problem, PROXY_LINE_ADDRESS);
     if (!read_port(words[2], &source_port) || !read_port(words[3], &destination_port))
-        return refuse_bytes(problem, PROXY_LINE_PORT);
+        return malformed(problem, PROXY_LINE_PORT);
     *peer = make_peer(family, (const uint8_t *)&source, (unsigned)source_port);
     return 0;
 }
@@ -168,23 +167,23 @@ static int parse_line(const char *bytes, size_t size, struct proxy_header *heade
     size_t start, end, seen;
 
     if (line == NULL)
-        return refuse_bytes(problem, PROXY_NO_HEADER);
+        return malformed(problem, PROXY_NO_HEADER);
     start = strlen(line->start);
     if (size < start)
         return 0;
     seen = smaller(size, line->longest);
     end = text_end(line, bytes, seen);
     if (end + 2 > line->longest)
-        return refuse_bytes(problem, PROXY_LINE_TOO_LONG);
+        return malformed(problem, PROXY_LINE_TOO_LONG);
     if (end < seen && !is_crlf(bytes, seen, end))
-        return refuse_bytes(problem, PROXY_LINE_CHARACTER);
+        return malformed(problem, PROXY_LINE_CHARACTER);
     if (end + 2 > seen)
         return 0;
     if (line->family == AF_UNSPEC)
-        return complete_unknown(header, end + 2);
+        return complete(header, end + 2, NULL);
     if (decode_line(bytes + start, end - start, line->family, &peer, problem) == -1)
         return -1;
-    return complete(header, end + 2, true, peer);
+    return complete(header, end + 2, &peer);
 }
 
 /* ---- version 2: binary ---- */
@@ -192,7 +191,7 @@ static int parse_line(const char *bytes, size_t size, struct proxy_header *heade
 static const char signature[12] = {'\r', '\n', '\r', '\n', '\0', '\r',
                                    '\n', 'Q',  'U',  'I',  'T',  '\n'};
 
-/* Where things are in it. */
+/* Where its parts begin. */
 enum { AT_COMMAND = 12, AT_KIND = 13, AT_LENGTH = 14, AT_ADDRESSES = 16 };
 
 /* The 13th byte: version and command. */
@@ -222,7 +221,7 @@ static const struct kind *kind_of(const uint8_t *bytes)
     return NULL;
 }
 
-/* What the fixed part says about its own length so far: with one byte of it, the least. */
+/* The length, or the least that it can be while not both of its bytes have come. */
 static size_t length_so_far(const uint8_t *bytes, size_t size)
 {
     size_t high = size > AT_LENGTH ? bytes[AT_LENGTH] : 0;
@@ -231,7 +230,7 @@ static size_t length_so_far(const uint8_t *bytes, size_t size)
     return high << 8 | low;
 }
 
-/* Finds the fault in as much of the fixed part as has come. */
+/* What is wrong with as much of the fixed part as has come. */
 static enum proxy_problem fixed_fault(const uint8_t *bytes, size_t size)
 {
     if (memcmp(bytes, signature, smaller(size, sizeof signature)) != 0)
@@ -260,22 +259,23 @@ static int parse_binary(const uint8_t *bytes, size_t size, struct proxy_header *
 {
     enum proxy_problem fault = fixed_fault(bytes, size);
     const struct kind *kind;
+    struct peer peer;
     size_t length;
 
     if (fault != PROXY_RIGHT)
-        return refuse_bytes(problem, fault);
+        return malformed(problem, fault);
     if (size < AT_ADDRESSES)
         return 0;
     length = length_so_far(bytes, size);
     kind = kind_of(bytes);
     if (kind != NULL && length < kind->size)
-        return refuse_bytes(problem, PROXY_TOO_SHORT);
+        return malformed(problem, PROXY_TOO_SHORT);
     if (size < AT_ADDRESSES + length)
         return 0;
     if (kind == NULL)
-        return complete_unknown(header, AT_ADDRESSES + length);
-    return complete(header, AT_ADDRESSES + length, true,
-                    decode_addresses(kind, bytes + AT_ADDRESSES));
+        return complete(header, AT_ADDRESSES + length, NULL);
+    peer = decode_addresses(kind, bytes + AT_ADDRESSES);
+    return complete(header, AT_ADDRESSES + length, &peer);
 }
 
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,

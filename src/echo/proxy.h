@@ -1,22 +1,23 @@
 /*
- * proxy.h: the header of the PROXY protocol, versions 1 and 2, by which a proxy tells whom it
- * serves. A parser of bytes: it knows no socket, keeps no state and allocates nothing.
+ * proxy.h: the header of the PROXY protocol, versions 1 and 2, by which a proxy says
+ * which client it forwards. A parser of bytes: it knows no socket, keeps no state and allocates
+ * nothing.
  *
  * Source: HAProxy's doc/proxy-protocol.txt, sections 2.1 (version 1) and 2.2 (version 2).
- * That text forbids guessing: the caller knows from whom a header is due, and serves nothing
- * before it is complete. What it leaves to the receiver is decided here:
+ * That text forbids guessing whether there is a header: the caller knows who must send one, and
+ * sends nothing before it is complete. What the text leaves to the receiver is decided here:
  *
- * - UNKNOWN and LOCAL keep the connection's own peer, as it demands; so do UNSPEC, and DGRAM:
- *   a receiver that has no use for a valid combination is to treat it as UNSPEC.
- * - A Unix client is "local"; the paths are not looked at.
+ * - UNKNOWN, LOCAL and UNSPEC keep the connection's own peer, as the text demands. So does DGRAM:
+ *   a receiver treats a valid combination that it has no use for as UNSPEC.
+ * - A Unix client is "local"; its path is not used.
  * - A v4-mapped client is its IPv4 address, as everywhere here (access.h).
  * - Version 1 takes IPv6 addresses with a dotted tail as well: inet_ntop, which proxies use,
  *   writes v4-mapped ones so.
- * - TLVs are skipped unseen, the checksum among them: TCP has one already.
+ * - TLVs are skipped, also the one with a checksum: TCP has one already.
  *
- * Bytes that can become no header are refused without waiting for more: the first that fits
- * neither version, a wrong keyword, character, command, family or length. What stands between
- * the keyword and the CRLF of a line is decoded once the CRLF is there, as section 2.1 demands.
+ * Bytes that cannot become a header are an error at once, without waiting for more: a first byte
+ * that fits neither version, a wrong keyword, character, command, family or length. What a line
+ * has between its keyword and its CRLF is decoded once the CRLF is there, as section 2.1 demands.
  *
  * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many
  * there are, so a header that comes byte by byte costs little more than one at once.
@@ -31,14 +32,14 @@
 #include <stdint.h>
 
 /*
- * The longest header that is taken. Version 2 could say 65,551 bytes; the largest addresses
+ * The longest header that is accepted. Version 2 allows 65,551 bytes; the largest addresses
  * need 232, the TLVs that proxies send (host name, certificate's name, unique id) a few
  * hundred, and the header is meant to be smaller than one TCP segment. A page leaves room, and
  * is small enough to be kept for each connection while its header comes.
  */
 #define PROXY_HEADER_MAX 4096
 
-/* What is wrong with a header. A child tells it to its parent by the number. */
+/* What is wrong with a header. A child reports the number to its parent. */
 enum proxy_problem {
     PROXY_RIGHT,          /* nothing */
     PROXY_NO_HEADER,      /* the bytes begin as neither version does */
@@ -48,21 +49,21 @@ enum proxy_problem {
     PROXY_LINE_ADDRESS,
     PROXY_LINE_PORT,
     PROXY_COMMAND,   /* version 2: another version or command */
-    PROXY_FAMILY,    /* a family or transport that there is not */
+    PROXY_FAMILY,    /* an unknown family or transport */
     PROXY_TOO_LONG,  /* more than PROXY_HEADER_MAX */
     PROXY_TOO_SHORT, /* no room for the addresses of its family */
 
-    /* What the parser cannot see, but its caller: */
+    /* Found by the caller, not by the parser: */
     PROXY_CUT,  /* the connection ended within the header */
     PROXY_LATE, /* it was not complete in time */
     PROXY_PROBLEMS
 };
 
-/* The phrase for log lines; "unknown" for what is no problem, or none of these. */
+/* The phrase for log lines; "unknown" for PROXY_RIGHT and for numbers that are no problem. */
 const char *proxy_problem_text(int64_t problem);
 
 struct proxy_header {
-    size_t size;      /* bytes that it takes; what follows is the client's */
+    size_t size;      /* bytes of the header; what follows is the client's */
     bool known;       /* false: the proxy names no client; keep the connection's own peer */
     struct peer peer; /* the true client, when known; all zeros otherwise */
 };
@@ -70,8 +71,8 @@ struct proxy_header {
 /*
  * Looks for a header at the start of the `size` bytes that have come so far. Returns 1 when it
  * is complete, and fills in `header`; 0 when more bytes are needed (call again with all of
- * them), which is never so with PROXY_HEADER_MAX; -1 when it is malformed, and `*problem`
- * then says why. `header` is untouched unless it returns 1.
+ * them), never once there are PROXY_HEADER_MAX; -1 when it is malformed, and `*problem` then
+ * says why. `header` is untouched unless it returns 1.
  */
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,
                 enum proxy_problem *problem);

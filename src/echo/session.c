@@ -2,82 +2,34 @@
 #include "echo/session.h"
 
 #include "base/clock.h"
-#include "process/log.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Large enough that a system call's price does not show beside the copying. */
-#define ECHO_BUFFER 65536
-
-/* What session_finish discards at most: more than a receive buffer holds by default. A client
- * that goes on sending for longer will get its reset. */
+/* How many bytes session_finish discards at most: more than a receive buffer holds by default. A
+ * client that sends more gets a reset. */
 #define DISCARD_MAX (8 * 1024 * 1024)
 
-size_t session_buffer_size(const struct service *service)
+/* What comes next: writing what is unsent, then the pause after it, then the next read. */
+static void choose_next(struct session *session)
 {
-    size_t size = ECHO_BUFFER, greeting = 0, header = 0;
+    const struct answer *unsent = &session->unsent;
 
-    if (service->reply != NULL)
-        size = service->message_size + reply_size_max(service->reply, service->message_size);
-    if (service->greeting != NULL)
-        greeting = reply_size_max(service->greeting, 0);
-    if (service->proxies.count > 0)
-        header = PROXY_HEADER_MAX;
-    greeting = greeting > header ? greeting : header;
-    return size > greeting ? size : greeting;
+    session->wants = unsent->size > 0    ? SESSION_WRITE
+                     : unsent->pause > 0 ? SESSION_PAUSE
+                                         : SESSION_READ;
 }
 
-double session_header_time(const struct service *service)
+/* The echo: the client gets back the `size` bytes that it has sent, which are in the buffer, unless
+ * this server has another answer. Before the first read, with 0 bytes, that may be a greeting. */
+static void answer(struct session *session, size_t size)
 {
-    return service->idle > 0 && service->idle < SESSION_HEADER_TIME ? service->idle
-                                                                    : SESSION_HEADER_TIME;
-}
-
-bool session_only_calls(const struct service *service)
-{
-    return service->reply == NULL && service->greeting == NULL && service->lifetime <= 0 &&
-           service->delay <= 0 && service->proxies.count == 0;
-}
-
-char *session_only_buffer(const struct service *service)
-{
-    static char buffer[ECHO_BUFFER];
-    size_t size = session_buffer_size(service);
-
-    return size <= sizeof buffer ? buffer : malloc(size);
-}
-
-static void owe(struct session *session, const char *bytes, size_t size)
-{
-    session->owed = bytes;
-    session->owed_size = size;
-    session->wants = SESSION_WRITE;
-}
-
-/* Nothing is owed: the pause if it is still to come, else the next message. */
-static void want_input(struct session *session)
-{
-    session->wants =
-        session->service->delay > 0 && !session->paused ? SESSION_PAUSE : SESSION_READ;
-}
-
-/* It is known who the client is: greets it. */
-static void begin(struct session *session)
-{
-    const struct reply *greeting = session->service->greeting;
-    char *buffer = session->buffer;
-
-    want_input(session);
-    if (greeting != NULL)
-        owe(session, buffer, reply_make(greeting, NULL, 0, &session->peer, buffer));
-    if (session->wants == SESSION_WRITE && session->owed_size == 0)
-        want_input(session);
+    session->unsent = (struct answer){.bytes = session->buffer, .size = size};
+    answers_apply(&session->service->answers, &session->peer, &session->unsent);
+    choose_next(session);
 }
 
 void session_open(struct session *session, const struct service *service, int descriptor,
@@ -85,167 +37,73 @@ void session_open(struct session *session, const struct service *service, int de
 {
     *session = (struct session){
         .service = service, .peer = *peer, .descriptor = descriptor, .buffer = buffer};
-    session->header_due = service->proxies.count > 0 && access_names(&service->proxies, peer);
-    if (session->header_due)
+    session->header.due = service->proxies.count > 0 && access_names(&service->proxies, peer);
+    if (session->header.due)
         session->wants = SESSION_READ;
     else
-        begin(session);
-}
-
-static void end_as_proxy(struct session *session, enum proxy_problem problem)
-{
-    session->wants = SESSION_DONE;
-    session->ending = SESSION_PROXY;
-    session->problem = problem;
+        answer(session, 0);
 }
 
 void session_end(struct session *session, enum session_ending ending)
 {
     session->wants = SESSION_DONE;
     session->ending = ending;
-    if (ending == SESSION_IDLE && session->header_due && session->header_size > 0)
-        end_as_proxy(session, PROXY_LATE);
+    if (ending == SESSION_IDLE && session->header.due && session->header.size > 0) {
+        session->ending = SESSION_PROXY;
+        session->header.problem = PROXY_LATE;
+    }
 }
 
-static enum session_ending ending_of(int error)
-{
-    return error == ECONNRESET || error == EPIPE ? SESSION_RESET : SESSION_ERROR;
-}
-
-/* A read or write failed. Returns false, for session_step, when that means "not now". */
-static bool heed_error(struct session *session)
+/* A read or write failed. Returns false, as session_step does, when it only has to be tried again;
+ * any other failure ends the session. */
+static bool handle_error(struct session *session)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return false;
-    session_end(session, ending_of(errno));
+    session_end(session, errno == ECONNRESET || errno == EPIPE ? SESSION_RESET : SESSION_ERROR);
     return true;
 }
 
-/* -vv: what a client sent, escaped, and cut to what a log line holds. */
-static void show_message(const struct session *session, const char *message, size_t size)
-{
-    enum { SHOWN = 60 };
-    char client[ADDRESS_TEXT_MAX], text[SHOWN * 4 + 1];
-    size_t shown = size < SHOWN ? size : SHOWN;
-
-    text[reply_escape(message, shown, text)] = '\0';
-    log_event(LOG_MESSAGES, "message from=%s bytes=%zu text='%s'%s",
-              peer_text(&session->peer, client), size, text, shown < size ? "..." : "");
-}
-
-/* Owes what is due for a message of `size` bytes: itself, or a reply, made behind it. */
-static void answer(struct session *session, const char *message, size_t size)
-{
-    const struct service *service = session->service;
-    char *reply = session->buffer + service->message_size;
-
-    if (log_shows(LOG_MESSAGES))
-        show_message(session, message, size);
-    if (service->reply == NULL)
-        owe(session, message, size);
-    else
-        owe(session, reply, reply_make(service->reply, message, size, &session->peer, reply));
-    if (session->owed_size == 0)
-        want_input(session);
-}
-
-void session_begin_small(struct session *session, char *first, size_t size)
-{
-    if (session->service->reply != NULL)
-        return;
-    session->first = first;
-    session->first_size = size;
-}
-
-/* ---- the PROXY header ---- */
-
-/* Takes the `size` bytes out of the socket that were seen there. Returns whether that worked. */
-static bool take_seen(struct session *session, size_t size)
-{
-    char *bytes = session->buffer + session->header_size;
-    ssize_t taken = recv(session->descriptor, bytes, size, 0);
-
-    if (taken == -1)
-        return heed_error(session);
-    session->header_size += (size_t)taken;
-    return true;
-}
-
-/* The header is complete and taken. */
-static void believe(struct session *session, const struct proxy_header *header)
-{
-    session->header_due = false;
-    session->proxied = header->known;
-    if (header->known)
-        session->peer = header->peer;
-    begin(session);
-}
-
-/* Looks at what has come, and takes as much of it as belongs to the header. */
+/* Reads the PROXY header. Once that is complete, the client is known, and may get a greeting. */
 static bool step_header(struct session *session)
 {
-    size_t before = session->header_size, size;
-    struct proxy_header header;
-    enum proxy_problem problem;
-    int found;
-    ssize_t seen = recv(session->descriptor, session->buffer + before,
-                        PROXY_HEADER_MAX - before, MSG_PEEK);
-
-    if (seen == -1)
-        return heed_error(session);
-    if (seen == 0) {
-        if (before == 0)
-            session_end(session, SESSION_EOF);
-        else
-            end_as_proxy(session, PROXY_CUT);
-        return true;
+    switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
+    case HEADER_FAILED: return handle_error(session);
+    case HEADER_PART: break;
+    case HEADER_WHOLE: answer(session, 0); break;
+    case HEADER_NONE: session_end(session, SESSION_EOF); break;
+    case HEADER_WRONG: session_end(session, SESSION_PROXY); break;
     }
-    size = before + (size_t)seen;
-    found = proxy_parse(session->buffer, size, &header, &problem);
-    if (found == -1) {
-        end_as_proxy(session, problem);
-        return true;
-    }
-    if (!take_seen(session, (found == 1 ? header.size : size) - before))
-        return false;
-    if (found == 1 && session->header_size == header.size)
-        believe(session, &header);
     return true;
 }
 
 static bool step_read(struct session *session)
 {
-    const struct service *service = session->service;
-    char *buffer = session->first != NULL ? session->first : session->buffer;
-    size_t room = session->first != NULL   ? session->first_size
-                  : service->reply != NULL ? service->message_size
-                                           : ECHO_BUFFER;
-    ssize_t size = read(session->descriptor, buffer, room);
+    ssize_t size = read(session->descriptor, session->buffer,
+                        answers_message_size(&session->service->answers));
 
     if (size == -1)
-        return heed_error(session);
+        return handle_error(session);
     if (size == 0) {
         session_end(session, SESSION_EOF);
         return true;
     }
-    if ((size_t)size == room)
-        session->first = NULL;
     session->in += (uint64_t)size;
-    answer(session, buffer, (size_t)size);
+    answer(session, (size_t)size);
     return true;
 }
 
 static bool step_write(struct session *session)
 {
-    ssize_t size = write(session->descriptor, session->owed, session->owed_size);
+    struct answer *unsent = &session->unsent;
+    ssize_t size = write(session->descriptor, unsent->bytes, unsent->size);
 
     if (size == -1)
-        return heed_error(session);
+        return handle_error(session);
     session->out += (uint64_t)size;
-    session->owed += size;
-    session->owed_size -= (size_t)size;
-    if (session->owed_size == 0)
-        want_input(session);
+    unsent->bytes += size;
+    unsent->size -= (size_t)size;
+    choose_next(session);
     return true;
 }
 
@@ -253,12 +111,12 @@ bool session_step(struct session *session)
 {
     switch (session->wants) {
     case SESSION_READ:
-        return session->header_due ? step_header(session) : step_read(session);
+        return session->header.due ? step_header(session) : step_read(session);
     case SESSION_WRITE:
         return step_write(session);
     case SESSION_PAUSE:
-        session->paused = true;
-        want_input(session);
+        session->unsent.pause = 0;
+        choose_next(session);
         return true;
     case SESSION_DONE:
         break;
@@ -280,22 +138,40 @@ void session_finish(struct session *session)
     } while (size > 0 && discarded < DISCARD_MAX);
 }
 
-/* Waits for `seconds`, or until the connection is gone both ways: reset, or shut down. Where
- * poll may not be used (RLIMIT_NOFILE is 0) it is a plain sleep. */
-static void pause_session(const struct session *session, double seconds)
+/* ---- what a session needs ---- */
+
+size_t session_buffer_size(const struct service *service)
+{
+    size_t size = answers_buffer_size(&service->answers);
+
+    return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
+}
+
+bool session_only_calls(const struct service *service)
+{
+    return answers_are_plain(&service->answers) && service->lifetime <= 0 &&
+           service->proxies.count == 0;
+}
+
+char *session_only_buffer(const struct service *service)
+{
+    static char buffer[MESSAGE_SIZE_MAX];
+    size_t size = session_buffer_size(service);
+
+    return size <= sizeof buffer ? buffer : malloc(size);
+}
+
+/* ---- a session on a blocking descriptor ---- */
+
+/* Waits out the pause, or the lifetime where that is over first, or until the connection is reset
+ * or shut down both ways. Where poll fails, as it does with RLIMIT_NOFILE 0, this only sleeps. */
+static void pause_session(const struct session *session, double deadline)
 {
     struct pollfd gone = {.fd = session->descriptor, .events = 0};
-    double left = seconds, end = clock_seconds() + seconds;
-    int found = 0;
+    double end = clock_earlier(clock_seconds() + session->unsent.pause, deadline);
 
-    while (found == 0 && left > 0) {
-        found = poll(&gone, 1, left < INT_MAX / 1000 ? (int)(left * 1000) + 1 : INT_MAX);
-        if (found == -1 && errno == EINTR)
-            found = 0;
-        left = end - clock_seconds();
-    }
-    if (found == -1)
-        clock_sleep(left);
+    if (clock_poll(&gone, 1, end) == -1)
+        clock_sleep(end - clock_seconds());
 }
 
 void session_set_timeouts(int descriptor, double idle)
@@ -306,19 +182,19 @@ void session_set_timeouts(int descriptor, double idle)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
-/* How many waits the idle limit consists of: session_set_timeouts. */
+/* How many waits make up the idle limit: session_set_timeouts. */
 static int waits_allowed(const struct session *session)
 {
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
 /*
- * With a lifetime, each step may wait only until that is over: two more system calls a
- * step, paid by those who ask for a lifetime. A timer's signal would cost none but could
- * come just before the read that it is to end. Returns false when the lifetime is over;
- * `*idle_first` says whether the idle limit, or the part of it that is next, comes before that.
+ * With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
+ * signal would cost none, but could come just before the read that it is to interrupt. Returns
+ * false when the lifetime is over. `*idle_first` says which ends the next wait: the idle limit (or
+ * a part of it), or else the lifetime.
  */
-static bool limit_step(const struct session *session, double deadline, bool *idle_first)
+static bool limit_wait(const struct session *session, double deadline, bool *idle_first)
 {
     double left = deadline - clock_seconds();
     double idle = session->service->idle;
@@ -330,32 +206,21 @@ static bool limit_step(const struct session *session, double deadline, bool *idl
     return true;
 }
 
-/* Reads the header that is due, within its time or the lifetime, whichever is over first. */
+/* Reads the PROXY header within its time, or within the lifetime where that ends first. */
 static void run_header(struct session *session, double deadline)
 {
-    const struct service *service = session->service;
-    double end = clock_seconds() + session_header_time(service), left;
-    bool lifetime_first = deadline > 0 && deadline < end;
+    double idle = session->service->idle;
+    double end = clock_earlier(clock_seconds() + header_time(idle), deadline), left;
 
-    if (lifetime_first)
-        end = deadline;
-    while (session->header_due && session->wants != SESSION_DONE) {
+    while (session->header.due && session->wants != SESSION_DONE) {
         if ((left = end - clock_seconds()) <= 0) {
-            session_end(session, lifetime_first ? SESSION_LIFETIME : SESSION_IDLE);
+            session_end(session, end == deadline ? SESSION_LIFETIME : SESSION_IDLE);
         } else {
             session_set_timeouts(session->descriptor, left);
             (void)session_step(session);
         }
     }
-    session_set_timeouts(session->descriptor, service->idle);
-}
-
-/* How long the pause is: the delay, or what is left of the lifetime where that is less. */
-static double pause_time(const struct service *service, double deadline)
-{
-    double left = deadline > 0 ? deadline - clock_seconds() : service->delay;
-
-    return left < service->delay ? left : service->delay;
+    session_set_timeouts(session->descriptor, idle);
 }
 
 void session_run(struct session *session)
@@ -363,19 +228,19 @@ void session_run(struct session *session)
     const struct service *service = session->service;
     double deadline = service->lifetime > 0 ? clock_seconds() + service->lifetime : 0;
     bool idle_first = true;
-    int waits = 0; /* in a row that the idle limit has ended */
+    int waits = 0; /* in a row, each of which the idle limit has ended */
 
-    if (session->header_due)
+    if (session->header.due)
         run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
-            pause_session(session, pause_time(service, deadline));
-        if (deadline > 0 && !limit_step(session, deadline, &idle_first))
+            pause_session(session, deadline);
+        if (deadline > 0 && !limit_wait(session, deadline, &idle_first))
             session_end(session, SESSION_LIFETIME);
         else if (session_step(session))
             waits = 0;
-        /* Linux counts a socket's timeout in ticks and may end it up to one too early: then
-         * the lifetime has a rest, which the next turn waits for. */
+        /* A wait that ended with the lifetime needs nothing here: the next turn finds it over. Or
+         * it waits again: Linux counts timeouts in ticks, and may end one a tick too early. */
         else if (errno != EINTR && idle_first && ++waits >= waits_allowed(session))
             session_end(session, SESSION_IDLE);
     }

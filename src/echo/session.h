@@ -1,48 +1,43 @@
 /*
  * session.h: one client's echo as a small state machine over one descriptor.
  *
- * A session says what it wants next, to read, to write or to wait, and takes one step. A
- * blocking server loops over the steps (session_run does); an event-driven server takes
- * one when the descriptor is ready. It knows no fork, thread or listener.
+ * A session says what it wants next, to read, to write or to wait, and session_step takes one
+ * step. A blocking server takes one step after the other (session_run does); an event-driven
+ * server takes one when the descriptor is ready. A session knows no fork, thread or listener.
  *
- *     header due? --> READ --> greeting owed? --> WRITE --> delay? --> PAUSE --> READ <--> WRITE
- *                                                                                 |          |
- *                                                                                 +--> DONE <+
+ *                       +------ they are written ------+
+ *                       v                              |
+ *     session_open --> READ --- bytes are read -----> WRITE
+ *                       |
+ *                       +------ end of file --------> DONE     (an error or a limit: at once)
  *
- * RFC 862: whatever is read is sent back, all of it, until the client has finished. At the
- * client's end of file everything is written already, for a session reads only when it
- * owes nothing; so the close that follows is an orderly one. Where the server ends the
- * connection itself (idle, lifetime), input may be unread, and closing then would send a
- * reset that can overtake what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525,
- * 2.17): session_finish discards what has arrived first. It does not wait for more: a client
- * that still sends after its time is over may get the reset all the same.
+ * RFC 862: all that the client sends is sent back, until the client has finished. A session reads
+ * only when everything is written. So nothing is left to send when it reads end of file, and the
+ * close that follows is orderly, also for a client that has closed its sending side only.
  *
- * A write waits until the kernel takes more: Linux does once about a third of the send buffer is
- * free. So a client that reads, but less than that in the idle limit (at the default, below some
- * 2 KiB/s), counts as idle. A blocking write waits in parts of that limit (session_set_timeouts),
- * so one that never reads may last a quarter longer.
+ * Beside the echo: header.h reads the PROXY header that a proxy sends first; answers.h has a
+ * greeting, which is written before the first read, a delay after it (PAUSE), and replies.
  *
- * From a proxy, a client whose address is in one of the service's blocks, a PROXY header
- * (proxy.h) is due first. It is both believed and required there, and looked for nowhere else:
- * guessing would let anybody say who he is. Nothing is sent before it is complete. Its bytes
- * are looked at where they lie in the socket, and then taken, to the last one and no further:
- * so the first message is read as any other, whatever it came with, and the header counts
- * neither as read nor as a message. It has one time for all of it, which a byte now and then
- * does not prolong. A proxy that sends nothing of it and closes is checking our health, and
- * one that sends nothing and waits is idle; once it has begun, what does not become a header
- * ends the session with the reason. That close may be a reset, so that the proxy notices.
+ * Limits: a session ends when nothing has moved for the idle limit, and when its lifetime is over.
+ * Input may be unread then, and to close would send a reset, which can destroy what the client has
+ * yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So session_finish first discards what has
+ * arrived. It does not wait for more: a client that goes on sending may still get a reset.
  *
- * Cost: one buffer a session, no allocation; two system calls a message. Where a header is due:
- * two more calls for it (recv) and four for its time (setsockopt), or more where it comes in
- * pieces; where there are blocks, a comparison with each (access.h); else nothing.
+ * A blocked write moves when the kernel takes more: on Linux, once about a third of the send buffer
+ * is free. A client that reads less than that within the idle limit counts as idle: at the default
+ * limit, less than some 2 KiB/s.
+ *
+ * Cost: one buffer a session and no allocation; two system calls a message. With a lifetime, two
+ * more a step. A PROXY header: two calls (recv) and four for its time (setsockopt), more where it
+ * comes in pieces; and, where there are proxies, a comparison with each block (access.h).
  */
 #ifndef SESSION_H
 #define SESSION_H
 
 #include "base/address.h"
 #include "echo/access.h"
-#include "echo/proxy.h"
-#include "echo/reply.h"
+#include "echo/answers.h"
+#include "echo/header.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,18 +45,11 @@
 
 /* What every session of a server has in common; from the command line. */
 struct service {
-    const struct reply *reply;    /* NULL: plain echo */
-    const struct reply *greeting; /* NULL: none */
-    size_t message_size;          /* the most that one read takes where there is a reply */
-    double delay;                 /* seconds before the first read */
-    double idle;                  /* seconds that one read or write may wait; 0: no limit */
-    double lifetime;              /* seconds from accept; 0: no limit */
-    struct access proxies;        /* from these a PROXY header is due */
+    struct answers answers; /* what is sent beside plain echo */
+    double idle;            /* seconds that a read or write may wait; 0: no limit */
+    double lifetime;        /* seconds from accept; 0: no limit */
+    struct access proxies;  /* from these a PROXY header is due */
 };
-
-/* The longest that a PROXY header may take, in seconds, also where there is no idle limit: far
- * more than a proxy needs, which sends it at once, also where segments are lost on the way. */
-#define SESSION_HEADER_TIME 60.0
 
 enum session_wants { SESSION_READ, SESSION_WRITE, SESSION_PAUSE, SESSION_DONE };
 
@@ -70,86 +58,67 @@ enum session_ending {
     SESSION_EOF = 0,  /* the client finished */
     SESSION_IDLE,     /* nothing moved for the idle limit */
     SESSION_LIFETIME, /* the lifetime was over */
-    SESSION_RESET,    /* the client's end is gone */
+    SESSION_RESET,    /* the client is gone: ECONNRESET or EPIPE */
     SESSION_ERROR,    /* anything else */
-    SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `problem` says which */
+    SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `header` says which */
     SESSION_ENDINGS
 };
 
 struct session {
     const struct service *service;
-    struct peer peer; /* who the client is, for replies and the log */
-    int descriptor; /* the caller's to close, after session_finish */
+    struct peer peer;           /* the client, for replies and the log */
+    int descriptor;             /* the caller's to close, after session_finish */
     enum session_wants wants;
     enum session_ending ending; /* valid once it wants SESSION_DONE */
     uint64_t in, out;           /* bytes read and written */
-    bool paused;                /* the delay is behind us */
-    bool header_due;            /* a PROXY header is still to be read */
-    bool proxied;               /* a header has named the client: `peer` is from there */
-    size_t header_size;         /* how much of the header was read */
-    enum proxy_problem problem; /* why it ended as SESSION_PROXY */
+    struct header header;       /* the PROXY header, where one is due first */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
-    char *first;                /* a smaller one to begin with; NULL: none, or no more */
-    size_t first_size;
-    const char *owed;           /* what is still to be written ... */
-    size_t owed_size;           /* ... and how much */
+    struct answer unsent;       /* what is still to be written, and the pause after it */
 };
 
 /* The size of the buffer that a session of this service needs. */
 size_t session_buffer_size(const struct service *service);
 
-/* Whether a session of this service does nothing but system calls: no template, no PROXY header,
- * no look at the clock. Then its process needs neither the heap nor the vdso (platform.h). */
+/* Whether a session of this service only makes system calls: it has no template and no PROXY
+ * header, and does not look at the clock. Its process then needs neither the heap nor the vdso
+ * (platform.h). */
 bool session_only_calls(const struct service *service);
 
-/*
- * The buffer for a process that serves one session only. For plain echo it is part of the
- * program's own memory, which the parent never touches: a child that needs no more than its
- * small buffer pays nothing for it. Never given back. NULL with errno on failure.
- */
+/* A buffer for a process that serves one session at a time, never to be freed. For plain echo it
+ * lies in the program, where only children touch it. Returns NULL with errno on failure. */
 char *session_only_buffer(const struct service *service);
 
+/* Begins a session. `service` and `buffer` must outlive it; `peer` is copied. */
 void session_open(struct session *session, const struct service *service, int descriptor,
                   const struct peer *peer, char *buffer);
 
-/*
- * Lets plain echo begin with a small buffer of the caller's, and go over to the large one
- * once a read has filled it. Where the small one lies in memory that the process touches
- * anyway, a client with short messages costs it no page more.
- */
-void session_begin_small(struct session *session, char *first, size_t size);
-
-/* How long the header may take, in seconds: the idle limit, and never more than
- * SESSION_HEADER_TIME. While `header_due`, this counts, from the start, and not the idle limit. */
-double session_header_time(const struct service *service);
-
-/* Takes one step: one read or write, or the end of the pause. Returns false when nothing
- * moved because the descriptor was not ready (EAGAIN) or a signal came. */
+/* Takes one step: one read or write, or the end of a pause, which the caller waits out. Returns
+ * false with errno when nothing moved: the descriptor is not ready (EAGAIN), or a signal came
+ * (EINTR). Any other failure ends the session. */
 bool session_step(struct session *session);
 
-/* Ends it from outside: a limit is reached, the server stops. A header that has begun when the
- * session ends as idle is late. */
+/* Ends a session from outside: a limit is reached, or the server stops. A session that ends as
+ * idle within its PROXY header ends as SESSION_PROXY: the header is late. */
 void session_end(struct session *session, enum session_ending ending);
 
-/* Once it wants SESSION_DONE: makes the descriptor ready to be closed, so that no input that
- * has arrived turns the close into a reset. Does not wait. */
+/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed, so that no input
+ * that has arrived turns the close into a reset. Does not wait. */
 void session_finish(struct session *session);
 
-/*
- * Has the system end a read on a blocking descriptor after the idle limit (SO_RCVTIMEO), and a
- * write after a part of it (SO_SNDTIMEO): one that has written something before it waited says so
- * and not for how long, so several short waits tell better than a long one. 0: no limit.
- */
-void session_set_timeouts(int descriptor, double idle);
-
-/* How many parts: a client that does not read is noticed late by one of them at most. */
+/* A blocking write waits for the idle limit in so many parts. A write that moves some bytes and
+ * then waits in vain returns their count, not how long it waited. So a client that stops reading
+ * is noticed late, by one part at most: the idle limit and a quarter. */
 #define SESSION_WRITE_PARTS 4
 
-/* Serves a session on a blocking descriptor to its end, by the limits of its service, and
- * finishes it. session_set_timeouts must have set its idle limit. */
+/* Sets the timeouts of a blocking descriptor: a read ends after `idle` seconds (SO_RCVTIMEO), a
+ * write after a part of them (SO_SNDTIMEO). 0: no limit. */
+void session_set_timeouts(int descriptor, double idle);
+
+/* Serves a session on a blocking descriptor to its end, within the limits of its service, and
+ * calls session_finish. The idle limit must be set already (session_set_timeouts). */
 void session_run(struct session *session);
 
-/* The word for log lines: "eof", "idle", ...; "error" for what is no enum session_ending. */
+/* The word for log lines: "eof", "idle" ...; "error" for a number that is no session_ending. */
 const char *session_ending_name(int ending);
 
 #endif

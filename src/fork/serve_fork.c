@@ -58,9 +58,6 @@
  * has put the stack, and costs each one page fault. */
 #define STACK_PAGE 4096
 
-/* What a child reads into at first: short messages stay within that page. */
-#define FIRST_BUFFER 2048
-
 /* A child that has signed off and was not gone when the parent looked. It is looked for again at
  * each SIGCHLD until the sweep is due that finds it anyway: it may never have meant to leave,
  * for a subverted child can sign off for another. */
@@ -112,7 +109,6 @@ static void close_others(int ledger, int client)
  * ledger could not. */
 static _Noreturn void live(const struct birth *birth, const struct client *client)
 {
-    char first[FIRST_BUFFER];
     struct session session;
 
     close_others(birth->ledger, client->descriptor);
@@ -122,7 +118,6 @@ static _Noreturn void live(const struct birth *birth, const struct client *clien
     title_take(birth->title);
     confine_child(birth->logs, 0);
     session_open(&session, birth->service, client->descriptor, &client->peer, birth->buffer);
-    session_begin_small(&session, first, sizeof first);
     session_run(&session);
     /* With -C the exit closes it: a client who knows that this connection is over, and comes again
      * at once, is not to find it counted. Without, the client waits for nothing. */

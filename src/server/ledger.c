@@ -89,9 +89,9 @@ struct record ledger_exit_record(int64_t id, const struct session *session)
                             .in = session->in,
                             .out = session->out,
                             .ending = session->ending,
-                            .problem = session->problem};
+                            .problem = session->header.problem};
 
-    if (session->proxied)
+    if (session->header.named)
         ledger_put_client(&record, &session->peer);
     return record;
 }

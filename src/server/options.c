@@ -11,7 +11,6 @@
 
 /* Above what one kernel can have as processes (PID_MAX_LIMIT, 4194304 on Linux). */
 #define CONNECTIONS_MAX 4194304
-#define MESSAGE_SIZE_MAX 65536
 
 /* Options that have only a long form. */
 enum { OPTION_PROXY = UCHAR_MAX + 1 };
@@ -51,7 +50,7 @@ static const struct options defaults = {
     .grace = 10,
     .facility = -1,
     .verbosity = LOG_NORMAL,
-    .service = {.message_size = 1024, .idle = 600},
+    .service = {.answers.message_size = 1024, .idle = 600},
 };
 
 static int add_listen(struct options *options, const struct arguments *arguments)
@@ -162,13 +161,13 @@ static int set_option(struct options *options, const struct arguments *arguments
         return set_size(arguments, 1, CONNECTIONS_MAX, &options->max_connections);
     case 'C': return set_size(arguments, 0, CONNECTIONS_MAX, &options->max_per_source);
     case 'g': return arguments_duration(arguments, &options->grace);
-    case 'G': return set_reply(arguments, false, &service->greeting);
+    case 'G': return set_reply(arguments, false, &service->answers.greeting);
     case 'l': return add_listen(options, arguments);
-    case 'm': return set_reply(arguments, true, &service->reply);
+    case 'm': return set_reply(arguments, true, &service->answers.reply);
     case 't': return arguments_duration(arguments, &service->idle);
     case 'T': return arguments_duration(arguments, &service->lifetime);
-    case 'w': return arguments_duration(arguments, &service->delay);
-    case 'z': return set_size(arguments, 1, MESSAGE_SIZE_MAX, &service->message_size);
+    case 'w': return arguments_duration(arguments, &service->answers.delay);
+    case 'z': return set_size(arguments, 1, MESSAGE_SIZE_MAX, &service->answers.message_size);
     case 'q': options->verbosity = LOG_QUIET; return 0;
     case 'v':
         if (options->verbosity < LOG_MESSAGES)
@@ -196,7 +195,7 @@ static int check_inetd(const struct options *options, const struct arguments *ar
 /* What only the whole command line shows. */
 static int check_whole(struct options *options, const struct arguments *arguments)
 {
-    const struct service *service = &options->service;
+    const struct answers *answers = &options->service.answers;
     const char *problem;
 
     if (optind < arguments->argc)
@@ -204,8 +203,8 @@ static int check_whole(struct options *options, const struct arguments *argument
                                  arguments->argv[optind]);
     if (options->inetd && check_inetd(options, arguments) == -1)
         return -1;
-    if (service->reply != NULL &&
-        reply_size_max(service->reply, service->message_size) > REPLY_SIZE_MAX)
+    if (answers->reply != NULL &&
+        reply_size_max(answers->reply, answers->message_size) > REPLY_SIZE_MAX)
         return arguments_misused(arguments,
                                  "option -m, --reply: a reply could exceed %lu bytes; "
                                  "use a smaller -z, --message-size",

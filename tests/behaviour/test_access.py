@@ -5,7 +5,7 @@ from harness import before_serving, needs_ipv6, run
 
 
 def served(server, source=None, address=None):
-    """Whether a client from `source` is served; else it was refused, and the log says why."""
+    """Whether a client from `source` is served; if not, it was refused, and the log says why."""
     mark = server.mark()
     with server.connect(address, source=source) as client:
         event = server.wait_line(rf'^(accept|refuse) .*from={client.address}( |$)'
@@ -43,7 +43,7 @@ def test_ipv6_blocks(server):
 
 
 def test_unix_clients_are_not_subject_to_it(server, folder):
-    """Catches a list that shuts out who has no address."""
+    """Catches a list that shuts out clients without an address."""
     srv = server('-A', '10.0.0.0/8', listen=[folder / 's'])
     assert srv.connect().echo(b'x') == b'x'
 
@@ -64,7 +64,7 @@ def test_refused_clients_cost_no_fork_and_are_counted(server):
     ('2001:db8::1/32', '2001:db8::/32'), ('::1/129', ''), ('10.0.0.0/', ''), ('', ''),
 ])
 def test_a_bad_block_is_a_usage_error(server_name, option, block, hint):
-    """Catches a block that is taken for another one: it would let the wrong clients in."""
+    """Catches a block that is read as another one: it would let the wrong clients in."""
     done = run(server_name, '-l', '0', option, block)
     assert done.returncode == 2 and done.stdout == ''
     assert done.stderr.count('\n') == 1

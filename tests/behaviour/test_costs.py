@@ -84,7 +84,7 @@ def test_page_faults_a_connection(server):
 
     before = faults()
     serve_some(s)
-    assert (faults() - before) / CONNECTIONS <= (5 if STATIC else 10) + 0.2
+    assert (faults() - before) / CONNECTIONS <= (6 if STATIC else 10) + 0.2
 
 
 @forks_only

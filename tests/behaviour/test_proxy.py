@@ -135,7 +135,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize('sent, why', MALFORMED.values(), ids=MALFORMED)
 def test_what_is_no_header_ends_the_connection(server, sent, why):
-    """Catches bytes that are guessed at, echoed, or waited behind, and an end without a reason."""
+    """Catches bytes that are guessed at, echoed, or waited for, and an end without a reason."""
     srv = proxied(server, '-G', '!')
     proxy = srv.connect()
     proxy.sendall(sent)
@@ -149,7 +149,7 @@ def test_what_is_no_header_ends_the_connection(server, sent, why):
 
 
 def test_a_close_before_the_header_is_a_health_check(server):
-    """Catches a fault in the log for each check of a proxy's, every few seconds."""
+    """Catches a health check, which a proxy makes every few seconds, that is logged as a fault."""
     srv = proxied(server)
     proxy = srv.connect()
     expect_end(srv, proxy, None)
@@ -167,7 +167,7 @@ def test_a_close_within_the_header_is_a_fault(server):
 
 
 def test_a_reset_before_the_header_is_a_reset(server):
-    """Catches a proxy's check by a reset that is told as an error, or crashes."""
+    """Catches a proxy's check by a reset that is logged as an error, or crashes."""
     srv = proxied(server)
     proxy = srv.connect()
     srv.accepted(proxy)
@@ -214,7 +214,7 @@ def test_a_lifetime_ends_the_wait_for_a_header(server, sent):
 
 
 def test_after_the_header_the_idle_limit_is_whole(server):
-    """Catches a rest of the header's time that goes on to limit the client."""
+    """Catches the header's time limit that goes on to limit the client."""
     def is_served(limit):
         srv = proxied(server, '-t', f'{limit}s')
         proxy = srv.connect()
@@ -231,7 +231,7 @@ def test_after_the_header_the_idle_limit_is_whole(server):
 
 @pytest.mark.parametrize('header', [LINE, HEADERS['v2-tlvs'][0]])
 def test_from_others_a_header_is_echoed(server, header):
-    """Catches a header that is believed from anybody: he could be whom he likes."""
+    """Catches a header that is believed from any client: it could then claim any address."""
     srv = server('--proxy', '127.0.0.2', '--proxy', '10.0.0.0/8', '--proxy', '::/0')
     other = srv.connect()
     assert other.echo(header) == header
@@ -259,7 +259,7 @@ def test_blocks_of_both_families(server):
 
 @concurrent
 def test_caps_and_access_lists_apply_to_the_proxy(server):
-    """Catches a decision that rests on what a header says: who sends it could evade every cap."""
+    """Catches a decision by what a header says: whoever sends it could evade every limit."""
     srv = proxied(server, '-C', '2', '-X', '192.0.2.0/24')
     proxies = [srv.connect() for _ in range(2)]
     for number, proxy in enumerate(proxies):
@@ -313,13 +313,13 @@ LIES = {
 
 @forks_only
 @pytest.mark.parametrize('lie', LIES.values(), ids=LIES)
-def test_a_subverted_child_cannot_name_what_is_no_client(server, lie):
-    """Catches a parent that formats whatever a child says."""
+def test_a_compromised_child_cannot_name_what_is_no_client(server, lie):
+    """Catches a parent that formats whatever a child writes."""
     srv = proxied(server)
     proxy = srv.connect()
     proxy.sendall(LINE + b'x')
     assert proxy.receive(1) == b'x'
-    sign_off(srv, **lie)
+    write_exit_record(srv, **lie)
     proxy.close()
     end = srv.wait_line('^end ')
     assert end.get('via') is None
@@ -328,20 +328,20 @@ def test_a_subverted_child_cannot_name_what_is_no_client(server, lie):
 
 
 @forks_only
-def test_a_subverted_child_of_no_proxy_names_nobody(server):
+def test_a_compromised_child_of_no_proxy_names_nobody(server):
     """Catches a child that can put another client's name on a connection that has no proxy."""
     srv = server('--proxy', '127.0.0.2')
     client = srv.connect()
     assert client.echo(b'x') == b'x'
-    sign_off(srv, family=socket.AF_INET, port=1, address=b'\xc0\0\x02\x01' + bytes(12))
+    write_exit_record(srv, family=socket.AF_INET, port=1, address=b'\xc0\0\x02\x01' + bytes(12))
     name = client.address
     client.close()
     end = srv.wait_line('^end ')
     assert (end['from'], end.get('via')) == (name, None)
 
 
-def sign_off(srv, **lie):
-    """Writes an exit record for the only child before it does so itself."""
+def write_exit_record(srv, **lie):
+    """Writes the exit record of the only child before the child does."""
     child, = children(srv.pid)
     ledger = open_ledger(srv)
     os.write(ledger, ledger_record(child.pid, **lie))

@@ -59,7 +59,7 @@ def test_escapes_and_percent_signs(server):
 
 
 def test_replies_are_one_for_each_read(server):
-    """Catches -z that is not the most one read takes."""
+    """Catches a message of more bytes than -z."""
     client = server('-m', '[%m]', '-z', '4').connect()
     client.sendall(b'abcdefghij')
     assert client.receive(16) == b'[abcd][efgh][ij]'
@@ -78,7 +78,7 @@ def test_plain_echo_knows_no_message_size(server):
 
 
 def test_the_last_reply_comes_after_the_half_close(server):
-    """Catches a last reply that the client's end of file takes away."""
+    """Catches a last reply that is lost at the client's end of file."""
     client = server('-m', 'got %m').connect()
     client.sendall(b'goodbye')
     client.half_close()

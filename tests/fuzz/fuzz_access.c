@@ -11,7 +11,7 @@
 
 #include <arpa/inet.h>
 
-/* As many as a run is to take: each is compared with each. */
+/* The most that a run has: each is compared with each. */
 #define RULES_MAX 32
 
 /* The rules as they were written, for a decision that is slow and plain. */
@@ -116,7 +116,7 @@ static void check_block(const struct block *block)
     check_reach(block);
 }
 
-/* Why a block was refused is said, with one that is right where only its bits are wrong. */
+/* A block that is rejected has a reason, which names the right one where only bits are wrong. */
 static void check_problem(const char *problem)
 {
     static const char network[] = "the network is ";

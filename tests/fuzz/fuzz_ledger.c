@@ -52,10 +52,10 @@ static struct session session_from(struct input *input)
     uint8_t kind = take_byte(input), address[16];
 
     session.ending = (enum session_ending)(kind % SESSION_ENDINGS);
-    session.problem = (enum proxy_problem)(take_byte(input) % PROXY_PROBLEMS);
+    session.header.problem = (enum proxy_problem)(take_byte(input) % PROXY_PROBLEMS);
     for (size_t i = 0; i < sizeof address; i++)
         address[i] = take_byte(input);
-    session.proxied = kind >= 128;
+    session.header.named = kind >= 128;
     session.peer = peer_of(families[kind / 8 % FUZZ_LENGTH(families)], address, address[15]);
     return session;
 }

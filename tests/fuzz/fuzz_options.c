@@ -64,11 +64,13 @@ static bool is_duration(double seconds)
 
 static void check_service(const struct service *service)
 {
-    FUZZ_HOLDS(service->message_size >= 1 && service->message_size <= 65536);
-    FUZZ_HOLDS(is_duration(service->delay) && is_duration(service->idle));
+    const struct answers *answers = &service->answers;
+
+    FUZZ_HOLDS(answers->message_size >= 1 && answers->message_size <= 65536);
+    FUZZ_HOLDS(is_duration(answers->delay) && is_duration(service->idle));
     FUZZ_HOLDS(is_duration(service->lifetime));
-    FUZZ_HOLDS(service->reply == NULL ||
-               reply_size_max(service->reply, service->message_size) <= REPLY_SIZE_MAX);
+    FUZZ_HOLDS(answers->reply == NULL ||
+               reply_size_max(answers->reply, answers->message_size) <= REPLY_SIZE_MAX);
     FUZZ_HOLDS(session_buffer_size(service) <= REPLY_SIZE_MAX + 65536);
 }
 
@@ -92,8 +94,8 @@ static void free_options(struct options *options)
 {
     access_free(&options->access);
     access_free(&options->service.proxies);
-    reply_free((struct reply *)options->service.reply);
-    reply_free((struct reply *)options->service.greeting);
+    reply_free((struct reply *)options->service.answers.reply);
+    reply_free((struct reply *)options->service.answers.greeting);
 }
 
 /* ---- a command line ---- */

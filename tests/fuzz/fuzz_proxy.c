@@ -2,8 +2,8 @@
  * fuzz_proxy.c: PROXY headers, versions 1 and 2 (proxy.h), as the bytes come.
  *
  * Input: the bytes. The parser sees them byte after byte, and whole. Catches: a read behind
- * what has come, a header that is another one when it comes in pieces, a verdict that is taken
- * back or that is never reached, a size that takes bytes of the client's, and a client whose
+ * what has come, a header that is another one when it comes in pieces, a result that changes
+ * with more bytes or never comes, a size that swallows bytes of the client's, and a client whose
  * address is not the one that was sent.
  */
 #include "echo/proxy.h"
@@ -12,31 +12,31 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-/* Longer inputs are cut: more than a header has room for tells no more. */
+/* Longer inputs are cut: bytes beyond the longest header show nothing more. */
 #define BYTES_MAX (PROXY_HEADER_MAX + 64)
 
 /* What the parser says of the first bytes. */
-struct verdict {
+struct result {
     int found;
     enum proxy_problem problem;
     struct proxy_header header;
 };
 
-/* The bytes end where their memory does; nothing is written but what is told. */
-static struct verdict look_at(const uint8_t *bytes, size_t size)
+/* The bytes end where their memory does. The header is written only where one is found. */
+static struct result look_at(const uint8_t *bytes, size_t size)
 {
-    struct verdict verdict = {.problem = PROXY_PROBLEMS};
+    struct result result = {.problem = PROXY_PROBLEMS};
     struct proxy_header untouched;
     char *copy = fuzz_memory(size);
 
     memset(&untouched, 0xa5, sizeof untouched);
-    verdict.header = untouched;
+    result.header = untouched;
     memcpy(copy, bytes, size);
-    verdict.found = proxy_parse(copy, size, &verdict.header, &verdict.problem);
-    FUZZ_HOLDS(verdict.found == 1 ||
-               same_bytes(&verdict.header, &untouched, sizeof untouched));
+    result.found = proxy_parse(copy, size, &result.header, &result.problem);
+    FUZZ_HOLDS(result.found == 1 ||
+               same_bytes(&result.header, &untouched, sizeof untouched));
     free(copy);
-    return verdict;
+    return result;
 }
 
 static bool same_peer(const struct peer *one, const struct peer *other)
@@ -44,7 +44,7 @@ static bool same_peer(const struct peer *one, const struct peer *other)
     return same_bytes(one, other, sizeof *one);
 }
 
-static bool same_verdict(const struct verdict *one, const struct verdict *other)
+static bool same_result(const struct result *one, const struct result *other)
 {
     if (one->found != other->found)
         return false;
@@ -60,7 +60,7 @@ static void check_written(const struct peer *peer)
 {
     char line[256], address[INET6_ADDRSTRLEN];
     bool v4 = peer->name.any.sa_family == AF_INET;
-    struct verdict verdict;
+    struct result result;
 
     if (peer->name.any.sa_family == AF_UNIX)
         return;
@@ -69,9 +69,9 @@ static void check_written(const struct peer *peer)
               sizeof address);
     snprintf(line, sizeof line, "PROXY TCP%c %s %s %u 7\r\n", v4 ? '4' : '6', address,
              v4 ? "192.0.2.1" : "::1", address_port(&peer->name.any));
-    verdict = look_at((const uint8_t *)line, strlen(line));
-    FUZZ_HOLDS(verdict.found == 1 && verdict.header.size == strlen(line));
-    FUZZ_HOLDS(verdict.header.known && same_peer(&verdict.header.peer, peer));
+    result = look_at((const uint8_t *)line, strlen(line));
+    FUZZ_HOLDS(result.found == 1 && result.header.size == strlen(line));
+    FUZZ_HOLDS(result.header.known && same_peer(&result.header.peer, peer));
 }
 
 static void check_header(const uint8_t *bytes, const struct proxy_header *header)
@@ -91,7 +91,7 @@ static void check_header(const uint8_t *bytes, const struct proxy_header *header
     check_written(&header->peer);
 }
 
-/* With all the bytes that a header may have, whatever they are, there is a verdict. */
+/* With all the bytes that a header may have, whatever they are, there is a result. */
 static void check_no_wait_is_endless(const uint8_t *bytes, size_t size)
 {
     static uint8_t padded[PROXY_HEADER_MAX];
@@ -104,11 +104,11 @@ static void check_no_wait_is_endless(const uint8_t *bytes, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t most = size < BYTES_MAX ? size : BYTES_MAX, come = 0;
-    struct verdict whole = look_at(data, most), first = {.found = 0};
+    struct result whole = look_at(data, most), first = {.found = 0};
 
     while (first.found == 0 && come < most)
         first = look_at(data, ++come);
-    FUZZ_HOLDS(same_verdict(&first, &whole));
+    FUZZ_HOLDS(same_result(&first, &whole));
     check_no_wait_is_endless(data, most);
     if (whole.found == 1) {
         FUZZ_HOLDS(whole.header.size == come);

@@ -6,17 +6,17 @@
  * line of acts, each a letter and a digit, and the rest is what the client sends.
  *
  *   kind  m q a: replies by a template (templates[] below); G: a greeting; P: a PROXY header is
- *         due; w: a delay; s: begins with a small buffer; k: small socket buffers; x: the data
- *         is sent again and again, until it fills all buffers there are;
- *         1 to 9: the message size; B: runs by itself, blocking (session_run), in a thread, and
- *         then as plain echo, for what was one message cannot be seen from outside
+ *         due; w: a delay; k: small socket buffers; x: the data is sent again and again, until
+ *         it fills all buffers there are; 1 to 9: the message size; B: runs by itself, blocking
+ *         (session_run), in a thread, and then as plain echo, for what was one message cannot
+ *         be seen from outside
  *   acts  cN: the client sends up to so much; rN: reads; tN: the session takes so many steps;
  *         h: half-closes; v: vanishes. Digits stand for sizes[] below.
  *
  * After the acts everything goes on until it ends. Catches: a byte that is lost, doubled or
- * late where a write is taken in part, an end of file that cuts what is owed, a header whose
- * bytes are echoed or that takes some of the first message, counts that are not what was sent,
- * and a session that waits for ever or spins.
+ * late where a write is short, an end of file that cuts what is unsent, a header whose bytes are
+ * echoed or that swallows some of the first message, counts that are not what was sent, and a
+ * session that waits for ever or spins.
  */
 #include "echo/session.h"
 #include "fuzz.h"
@@ -44,9 +44,6 @@ static const char *const templates[] = {"<%m>", "%q\n", "%a: %m%m%%"};
 /* Turns without a byte moved, after which a run has hung; in a thread, seconds. */
 #define IDLE_TURNS 1000
 #define IDLE_SECONDS 10
-
-/* The first buffer, where the kind asks for it: smaller than most messages. */
-#define SMALL 64
 
 /* One run: the two ends, and what has gone in and should come out. */
 static struct {
@@ -170,14 +167,14 @@ static void client_vanishes(void)
 static bool session_moves(void)
 {
     uint64_t before = run.session.in;
-    bool due = run.session.header_due, moved;
+    bool due = run.session.header.due, moved;
 
     if (run.session.wants == SESSION_DONE)
         return false;
     moved = session_step(&run.session);
     if (run.session.in > before)
         answer(header_size() + (size_t)before, (size_t)(run.session.in - before));
-    if (due && !run.session.header_due)
+    if (due && !run.session.header.due)
         greet();
     return moved;
 }
@@ -250,14 +247,14 @@ static void play_client(struct input acts)
 
 static void run_beside(struct input acts)
 {
-    bool due = run.session.header_due;
+    bool due = run.session.header.due;
     pthread_t thread;
 
     if (pthread_create(&thread, NULL, run_session, &run.session) != 0)
         abort();
     play_client(acts);
     pthread_join(thread, NULL);
-    if (due && !run.session.header_due)
+    if (due && !run.session.header.due)
         greet();
     answer(header_size(), (size_t)run.session.in);
 }
@@ -274,10 +271,10 @@ static void check_ending(void)
     if (found == 1 || (found == 0 && run.sent == 0)) {
         FUZZ_HOLDS(run.session.ending == SESSION_EOF);
         FUZZ_HOLDS(run.session.in == run.sent - header.size);
-        FUZZ_HOLDS(run.session.proxied == header.known);
+        FUZZ_HOLDS(run.session.header.named == header.known);
     } else {
         FUZZ_HOLDS(run.session.ending == SESSION_PROXY && run.session.in == 0);
-        FUZZ_HOLDS(run.session.problem == problem);
+        FUZZ_HOLDS(run.session.header.problem == problem);
     }
 }
 
@@ -297,7 +294,7 @@ static void check_end(bool stayed)
 
 static struct service service_of(const struct input *kind, bool blocking)
 {
-    struct service service = {.message_size = 16, .idle = blocking ? IDLE_SECONDS : 0};
+    struct service service = {.answers.message_size = 16, .idle = blocking ? IDLE_SECONDS : 0};
     const char *problem;
     struct block all;
 
@@ -306,13 +303,13 @@ static struct service service_of(const struct input *kind, bool blocking)
             run.template = templates[i];
     for (size_t digit = 1; digit <= 9; digit++)
         if (has(kind, "0123456789"[digit]))
-            service.message_size = sizes[digit] < 65536 ? sizes[digit] : 65536;
+            service.answers.message_size = sizes[digit] < 65536 ? sizes[digit] : 65536;
     if (run.template != NULL)
-        service.reply = reply_compile(run.template, true, &problem);
+        service.answers.reply = reply_compile(run.template, true, &problem);
     if (has(kind, 'G'))
-        service.greeting = reply_compile(run.greeting = "hi %a\n", false, &problem);
+        service.answers.greeting = reply_compile(run.greeting = "hi %a\n", false, &problem);
     if (has(kind, 'w'))
-        service.delay = 1e-6;
+        service.answers.delay = 1e-6;
     if (has(kind, 'P') && block_parse("192.0.2.0/24", &all, (char[BLOCK_PROBLEM_MAX]){""}) == 0)
         (void)access_add(&service.proxies, ACCESS_ALLOW, &all);
     return service;
@@ -348,13 +345,10 @@ static void begin(const struct service *service, const struct input *kind, bool 
                   char *buffer)
 {
     static const uint8_t address[16] = {192, 0, 2, 1};
-    static char first[SMALL];
     struct peer peer = peer_of(AF_INET, address, 7);
 
     session_open(&run.session, service, open_pair(kind, blocking), &peer, buffer);
-    if (has(kind, 's'))
-        session_begin_small(&run.session, first, sizeof first);
-    if (!run.session.header_due)
+    if (!run.session.header.due)
         greet();
 }
 
@@ -389,7 +383,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     acts = input_of((const uint8_t *)acts_line, strlen(acts_line));
     blocking = has(&kind, 'B');
     service = service_of(&kind, blocking);
-    set_data(&kind, input, service.message_size);
+    set_data(&kind, input, service.answers.message_size);
     buffer = fuzz_memory(session_buffer_size(&service));
     begin(&service, &kind, blocking, buffer);
     play(acts, blocking);
@@ -397,8 +391,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     client_vanishes();
     close(run.session.descriptor);
-    reply_free((struct reply *)service.reply);
-    reply_free((struct reply *)service.greeting);
+    reply_free((struct reply *)service.answers.reply);
+    reply_free((struct reply *)service.answers.greeting);
     access_free(&service.proxies);
     free(run.data);
     bytes_free(&run.expected);

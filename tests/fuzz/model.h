@@ -2,8 +2,8 @@
  * model.h: replies a second time, plainly: what a template gives, character by character.
  *
  * reply.c compiles a template into pieces; here it is read anew for each message, so the two
- * have no line in common. What the model does not know is the time: a text with %t is told
- * apart (model_has_time).
+ * have no line in common. The model does not know the time: model_has_time says which
+ * templates it cannot follow.
  */
 #ifndef MODEL_H
 #define MODEL_H

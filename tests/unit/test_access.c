@@ -62,7 +62,7 @@ START_TEST(every_form_of_a_block_is_read)
 END_TEST
 
 /* Catches a mistyped block that permits or denies others than were meant. */
-START_TEST(what_is_no_block_is_refused_with_the_reason)
+START_TEST(what_is_no_block_is_rejected_with_the_reason)
 {
     static const struct {
         const char *text, *reason;
@@ -116,9 +116,9 @@ START_TEST(what_is_no_block_is_refused_with_the_reason)
 }
 END_TEST
 
-/* Catches `-A 192.0.2.1/24`, of which one cannot know whether a machine or a network was meant,
- * and a message that leaves the reader to compute the network. */
-START_TEST(bits_beyond_the_length_are_refused_and_the_network_is_named)
+/* Catches `-A 192.0.2.1/24` that is accepted: was the machine meant, or the network? Catches also
+ * a message that leaves it to the reader to compute the network. */
+START_TEST(bits_beyond_the_length_are_rejected_and_the_network_is_named)
 {
     static const struct {
         const char *text, *network;
@@ -237,7 +237,7 @@ static bool permits(const char *rules, const char *address)
     return permitted;
 }
 
-/* Catches a list that refuses by default without being asked, or permits when it was. */
+/* Catches a list of denials that refuses everybody else, and one of permissions that does not. */
 START_TEST(whom_no_rule_names_is_refused_only_where_some_are_allowed)
 {
     ck_assert(permits("", "192.0.2.1"));
@@ -442,8 +442,8 @@ START_TEST(a_list_of_thousands_keeps_them_all)
 }
 END_TEST
 
-/* Catches a list of who somebody is that is read as one of who is served: an empty one permits
- * all, and Unix clients are permitted by each. */
+/* Catches a list of proxies that is read as one of who is served: then all would be named by an
+ * empty list, and Unix clients by any. */
 START_TEST(a_list_names_whom_a_block_holds_and_nobody_else)
 {
     struct access access = {.entries = NULL};
@@ -460,8 +460,8 @@ START_TEST(a_list_names_whom_a_block_holds_and_nobody_else)
 }
 END_TEST
 
-SUITE("access", every_form_of_a_block_is_read, what_is_no_block_is_refused_with_the_reason,
-      bits_beyond_the_length_are_refused_and_the_network_is_named,
+SUITE("access", every_form_of_a_block_is_read, what_is_no_block_is_rejected_with_the_reason,
+      bits_beyond_the_length_are_rejected_and_the_network_is_named,
       a_block_holds_what_is_between_its_edges,
       a_mapped_client_is_an_ipv4_client_and_a_unix_client_is_in_no_block,
       the_zone_of_a_client_does_not_matter,

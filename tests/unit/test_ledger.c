@@ -20,8 +20,8 @@ static void write_exit(int64_t number)
     struct session session = session_of((uint64_t)number * 1000, UINT64_MAX - (uint64_t)number,
                                         (enum session_ending)(number % SESSION_ENDINGS));
 
-    session.problem = (enum proxy_problem)(number % PROXY_PROBLEMS);
-    session.proxied = true;
+    session.header.problem = (enum proxy_problem)(number % PROXY_PROBLEMS);
+    session.header.named = true;
     session.peer = peer_at("2001:db8::1", (unsigned)number % 65536);
     ledger_write_exit(ledger.write_end, number, &session);
 }
@@ -120,7 +120,7 @@ START_TEST(a_record_names_the_client_that_a_header_has_named)
             session.peer.name.v6.sin6_scope_id = UINT32_MAX;
         record = ledger_exit_record(1, &session);
         ck_assert(!ledger_client(&record, &client)); /* its own peer is nobody's news */
-        session.proxied = true;
+        session.header.named = true;
         record = ledger_exit_record(1, &session);
         ck_assert(ledger_client(&record, &client));
         ck_assert_mem_eq(&client, &session.peer, sizeof client);

@@ -177,7 +177,7 @@ END_TEST
 /* Catches a read during the delay, an idle limit that ends it, or idleness counted from before. */
 START_TEST(the_delay_is_neither_read_in_nor_idle)
 {
-    service.delay = 100;
+    service.answers.delay = 100;
     service.idle = 10;
     open_session();
     ck_assert_double_eq(nonblocking_due(nonblocking), 1100);
@@ -196,7 +196,7 @@ END_TEST
 /* Catches a delay that outlasts the lifetime. */
 START_TEST(a_delay_ends_with_the_lifetime)
 {
-    service.delay = 100;
+    service.answers.delay = 100;
     service.lifetime = 5;
     open_session();
     ck_assert_double_eq(nonblocking_due(nonblocking), 1005);
@@ -252,7 +252,7 @@ START_TEST(a_header_has_one_time_for_all_of_it)
     send_header("PROXY", 1009);
     ck_assert_double_eq(nonblocking_due(nonblocking), 1010);
     ck_assert(!nonblocking_step(nonblocking, false, 1010));
-    ck_assert_int_eq(nonblocking->session.problem, PROXY_LATE);
+    ck_assert_int_eq(nonblocking->session.header.problem, PROXY_LATE);
     ck_assert_int_eq(ending(), SESSION_PROXY);
 }
 END_TEST
@@ -261,8 +261,8 @@ END_TEST
 START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 {
     open_proxied();
-    ck_assert_double_eq(nonblocking_due(nonblocking), 1000 + SESSION_HEADER_TIME);
-    ck_assert(!nonblocking_step(nonblocking, false, 1000 + SESSION_HEADER_TIME));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1000 + HEADER_TIME);
+    ck_assert(!nonblocking_step(nonblocking, false, 1000 + HEADER_TIME));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST
@@ -272,7 +272,7 @@ END_TEST
 START_TEST(after_the_header_the_other_limits_begin)
 {
     service.idle = 10;
-    service.delay = 100;
+    service.answers.delay = 100;
     open_proxied();
     send_header("PROXY UNKN", 1004);
     send_header("OWN\r\n", 1005);

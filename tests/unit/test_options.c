@@ -63,9 +63,9 @@ static bool has_defaults(const struct options *o)
            o->max_connections == 1024 && !o->max_connections_given && o->max_per_source == 0 &&
            !o->listen_given && o->user == NULL && o->root == NULL && o->pidfile == NULL &&
            !o->daemon && !o->inetd && o->grace == 10 && !o->print_address && o->verbosity == LOG_NORMAL &&
-           o->service.reply == NULL && o->service.greeting == NULL &&
-           o->service.message_size == 1024 && o->service.delay == 0 && o->service.idle == 600 &&
-           o->service.lifetime == 0 && o->service.proxies.count == 0;
+           o->service.answers.reply == NULL && o->service.answers.greeting == NULL &&
+           o->service.answers.message_size == 1024 && o->service.answers.delay == 0 &&
+           o->service.idle == 600 && o->service.lifetime == 0 && o->service.proxies.count == 0;
 }
 
 /* Catches a default that differs from the one that the documents state. */
@@ -92,7 +92,7 @@ static bool has_source_3(const struct options *o)
 static bool has_grace_half(const struct options *o) { return o->grace == 0.5; }
 static bool has_greeting(const struct options *o)
 {
-    return o->service.greeting != NULL && o->service.reply == NULL;
+    return o->service.answers.greeting != NULL && o->service.answers.reply == NULL;
 }
 static bool has_listen(const struct options *o)
 {
@@ -102,11 +102,11 @@ static bool has_listen(const struct options *o)
 }
 static bool has_reply(const struct options *o)
 {
-    return o->service.reply != NULL && o->service.greeting == NULL;
+    return o->service.answers.reply != NULL && o->service.answers.greeting == NULL;
 }
 static bool has_idle_zero(const struct options *o)
 {
-    return o->service.idle == 0 && o->service.lifetime == 0 && o->service.delay == 0;
+    return o->service.idle == 0 && o->service.lifetime == 0 && o->service.answers.delay == 0;
 }
 static bool has_lifetime_2h(const struct options *o)
 {
@@ -114,9 +114,12 @@ static bool has_lifetime_2h(const struct options *o)
 }
 static bool has_delay_5(const struct options *o)
 {
-    return o->service.delay == 5 && o->service.idle == 600;
+    return o->service.answers.delay == 5 && o->service.idle == 600;
 }
-static bool has_size_65536(const struct options *o) { return o->service.message_size == 65536; }
+static bool has_size_65536(const struct options *o)
+{
+    return o->service.answers.message_size == 65536;
+}
 static bool has_user(const struct options *o) { return strcmp(o->user, "www:www") == 0; }
 static bool has_root(const struct options *o) { return strcmp(o->root, "/srv") == 0; }
 static bool has_pidfile(const struct options *o) { return strcmp(o->pidfile, "/run/pid") == 0; }

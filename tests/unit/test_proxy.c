@@ -47,8 +47,8 @@ static bool is_sound(int result, size_t size, const struct proxy_header *header,
     return result == -1 && problem != PROXY_RIGHT && same_header(header, before);
 }
 
-/* Parses bytes behind which no memory can be read. It is called very often, and an assertion
- * that holds costs more than the parser; so there are none but those that fail. */
+/* Parses bytes behind which no memory can be read. It is called very often, and an assertion that
+ * holds costs more than the parser; so it makes only assertions that fail. */
 static int parse(const void *bytes, size_t size, struct proxy_header *header,
                  enum proxy_problem *problem)
 {
@@ -254,7 +254,7 @@ START_TEST(a_header_names_its_client_and_ends_where_it_ends)
 }
 END_TEST
 
-/* Catches a header that is refused or believed because it came in pieces. */
+/* Catches a header that is rejected or believed because it came in pieces. */
 START_TEST(a_header_that_is_cut_anywhere_is_waited_for)
 {
     size_t count = make_valid(valid);
@@ -296,25 +296,25 @@ END_TEST
 
 /* ---- malformed headers ---- */
 
-/* A line that is refused, and how many bytes the parser may need for that. */
-struct refusal {
+/* A line that is rejected, and how many bytes the parser may need for that. */
+struct rejection {
     size_t seen;
     const char *line;
 };
 
-static void expect_refused(struct refusal refusal)
+static void expect_rejected(struct rejection rejection)
 {
     int result;
-    size_t seen = bytes_to_answer(refusal.line, strlen(refusal.line), &result);
+    size_t seen = bytes_to_answer(rejection.line, strlen(rejection.line), &result);
 
-    ck_assert_msg(result == -1, "'%s': %d", refusal.line, result);
-    ck_assert_msg(seen == refusal.seen, "'%s': %zu", refusal.line, seen);
+    ck_assert_msg(result == -1, "'%s': %d", rejection.line, result);
+    ck_assert_msg(seen == rejection.seen, "'%s': %zu", rejection.line, seen);
 }
 
-/* Catches a wait for bytes that can mend nothing, and a beginning that is read sloppily. */
-START_TEST(what_does_not_begin_as_a_line_is_refused_at_the_first_byte_that_shows_it)
+/* Catches a wait for bytes that cannot help any more, and a beginning that is read sloppily. */
+START_TEST(what_does_not_begin_as_a_line_is_rejected_at_the_first_byte_that_shows_it)
 {
-    static const struct refusal cases[] = {
+    static const struct rejection cases[] = {
         {1, "GET / HTTP/1.1\r\n"},
         {1, "hello\n"},
         {1, "\n"},
@@ -333,14 +333,14 @@ START_TEST(what_does_not_begin_as_a_line_is_refused_at_the_first_byte_that_shows
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(cases); i++)
-        expect_refused(cases[i]);
+        expect_rejected(cases[i]);
 }
 END_TEST
 
-/* Catches a byte that a line of its kind cannot have, and that is waited beyond. */
-START_TEST(a_byte_that_the_line_cannot_have_is_refused_at_once)
+/* Catches a byte that a line of its kind cannot have, and after which more is waited for. */
+START_TEST(a_byte_that_the_line_cannot_have_is_rejected_at_once)
 {
-    static const struct refusal cases[] = {
+    static const struct rejection cases[] = {
         {14, "PROXY UNKNOWNS\r\n"},
         {14, "PROXY UNKNOWN\n"},
         {15, "PROXY UNKNOWN\rx\n"},
@@ -354,12 +354,12 @@ START_TEST(a_byte_that_the_line_cannot_have_is_refused_at_once)
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(cases); i++)
-        expect_refused(cases[i]);
+        expect_rejected(cases[i]);
 }
 END_TEST
 
 /* Catches a sloppy reading of the line, which two parties could understand differently. */
-START_TEST(a_line_with_too_few_words_or_too_many_is_refused)
+START_TEST(a_line_with_too_few_words_or_too_many_is_rejected)
 {
     static const char *const lines[] = {
         "PROXY TCP4 \r\n",
@@ -375,12 +375,12 @@ START_TEST(a_line_with_too_few_words_or_too_many_is_refused)
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(lines); i++)
-        expect_refused((struct refusal){strlen(lines[i]), lines[i]});
+        expect_rejected((struct rejection){strlen(lines[i]), lines[i]});
 }
 END_TEST
 
 /* Catches the same of an address or a port. */
-START_TEST(a_line_with_a_malformed_address_or_port_is_refused)
+START_TEST(a_line_with_a_malformed_address_or_port_is_rejected)
 {
     static const char *const lines[] = {
         "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
@@ -404,7 +404,7 @@ START_TEST(a_line_with_a_malformed_address_or_port_is_refused)
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(lines); i++)
-        expect_refused((struct refusal){strlen(lines[i]), lines[i]});
+        expect_rejected((struct rejection){strlen(lines[i]), lines[i]});
 }
 END_TEST
 
@@ -415,7 +415,7 @@ static void put_end(char *at)
 }
 
 /* Catches a client that is waited for although its line cannot end in time any more. */
-START_TEST(a_line_that_cannot_end_within_its_limit_is_refused)
+START_TEST(a_line_that_cannot_end_within_its_limit_is_rejected)
 {
     static const struct {
         const char *start;
@@ -446,7 +446,7 @@ END_TEST
 
 /* Catches a version, command, family or transport that is guessed at, and a wait beyond the
  * byte that is wrong. */
-START_TEST(a_malformed_binary_header_is_refused_at_the_first_byte_that_shows_it)
+START_TEST(a_malformed_binary_header_is_rejected_at_the_first_byte_that_shows_it)
 {
     int result;
 
@@ -472,7 +472,7 @@ START_TEST(a_malformed_binary_header_is_refused_at_the_first_byte_that_shows_it)
 END_TEST
 
 /* Catches addresses that are read beyond the header's own length. */
-START_TEST(a_length_without_room_for_the_addresses_is_refused_at_once)
+START_TEST(a_length_without_room_for_the_addresses_is_rejected_at_once)
 {
     static const struct {
         unsigned kind;
@@ -492,7 +492,7 @@ START_TEST(a_length_without_room_for_the_addresses_is_refused_at_once)
 END_TEST
 
 /* Catches a header that does not fit any buffer and is waited for in vain. */
-START_TEST(a_length_beyond_the_limit_is_refused_at_once)
+START_TEST(a_length_beyond_the_limit_is_rejected_at_once)
 {
     struct proxy_header header;
     enum proxy_problem problem;
@@ -518,7 +518,7 @@ static enum proxy_problem problem_of(const char *bytes, size_t size)
     return problem;
 }
 
-/* Catches a reason in the log that sends who reads it the wrong way. */
+/* Catches a reason in the log that misleads its reader. */
 START_TEST(each_fault_has_its_own_reason)
 {
     static const struct {
@@ -547,7 +547,7 @@ START_TEST(each_fault_has_its_own_reason)
 }
 END_TEST
 
-/* Catches a reason without words, and a read beyond them for what a subverted child says. */
+/* Catches a reason without words, and a read beyond them for what a compromised child writes. */
 START_TEST(every_reason_has_a_phrase)
 {
     for (int problem = PROXY_RIGHT + 1; problem < PROXY_PROBLEMS; problem++) {
@@ -564,8 +564,8 @@ END_TEST
 
 /* ---- hostile bytes ---- */
 
-/* Catches an answer that depends on how the bytes were cut: once there is one it stays, and
- * before it there is none. */
+/* Catches an answer that depends on how the bytes were cut: there is one from a certain byte on,
+ * and it stays the same. */
 static void expect_consistent(const char *bytes, size_t size)
 {
     struct proxy_header first, header;
@@ -604,8 +604,8 @@ START_TEST(a_single_wrong_byte_is_survived)
 }
 END_TEST
 
-/* Catches the same on bytes that nobody has thought of: pure noise, and noise that begins as a
- * header and is made of what headers are made of. */
+/* Catches the same on bytes that nobody has thought of: noise, and noise of the parts of headers
+ * that begins like one. */
 START_TEST(random_bytes_are_survived)
 {
     static const char *const starts[] = {"", "P", "PROXY ", "PROXY TCP4 ", "PROXY TCP6 ",
@@ -643,13 +643,13 @@ END_TEST
 
 SUITE("proxy", a_header_names_its_client_and_ends_where_it_ends,
       a_header_that_is_cut_anywhere_is_waited_for, random_clients_are_read_as_they_were_written,
-      what_does_not_begin_as_a_line_is_refused_at_the_first_byte_that_shows_it,
-      a_byte_that_the_line_cannot_have_is_refused_at_once,
-      a_line_with_too_few_words_or_too_many_is_refused,
-      a_line_with_a_malformed_address_or_port_is_refused,
-      a_line_that_cannot_end_within_its_limit_is_refused,
-      a_malformed_binary_header_is_refused_at_the_first_byte_that_shows_it,
-      a_length_without_room_for_the_addresses_is_refused_at_once,
-      a_length_beyond_the_limit_is_refused_at_once, each_fault_has_its_own_reason,
+      what_does_not_begin_as_a_line_is_rejected_at_the_first_byte_that_shows_it,
+      a_byte_that_the_line_cannot_have_is_rejected_at_once,
+      a_line_with_too_few_words_or_too_many_is_rejected,
+      a_line_with_a_malformed_address_or_port_is_rejected,
+      a_line_that_cannot_end_within_its_limit_is_rejected,
+      a_malformed_binary_header_is_rejected_at_the_first_byte_that_shows_it,
+      a_length_without_room_for_the_addresses_is_rejected_at_once,
+      a_length_beyond_the_limit_is_rejected_at_once, each_fault_has_its_own_reason,
       every_reason_has_a_phrase, a_single_wrong_byte_is_survived, random_bytes_are_survived,
       no_bytes_are_no_answer)

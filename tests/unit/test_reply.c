@@ -49,7 +49,7 @@ START_TEST(fields_are_filled_in)
 }
 END_TEST
 
-/* Catches a template that makes something of nothing; it is how a reply can be empty. */
+/* Catches an empty template, by which a reply can be empty, that makes a reply all the same. */
 START_TEST(an_empty_template_makes_an_empty_reply)
 {
     ck_assert_uint_eq(make("", "hello", 5), 0);
@@ -86,7 +86,7 @@ START_TEST(every_byte_is_escaped_into_printable_characters_and_back)
         for (size_t i = 0; i < size; i++)
             ck_assert(text[i] >= ' ' && text[i] <= '~');
         text[size] = '\0';
-        /* What was escaped, a template understands; a bare character stands for itself. */
+        /* A template understands what was escaped; any other character stands for itself. */
         if (one != '%')
             ck_assert_uint_eq(make(text, "", 0), 1);
         else
@@ -110,7 +110,7 @@ START_TEST(backslash_escapes_of_templates_are_those_of_c)
 END_TEST
 
 /* Catches a read past the end of a template that ends in the middle, and a silent repair. */
-START_TEST(what_is_no_template_is_refused_with_the_reason)
+START_TEST(what_is_no_template_is_rejected_with_the_reason)
 {
     static const char *const wrong[] = {"%",    "a%",   "%z",   "%M",   "% m", "\\", "a\\",
                                         "\\z",  "\\x",  "\\xg", "\\8",  "\\400", "\\777", "%\\n",
@@ -165,7 +165,7 @@ START_TEST(the_time_is_that_of_ctime_without_its_newline)
 END_TEST
 
 /* Catches a template cut at its limit, and a table of pieces too small for it. */
-START_TEST(templates_up_to_the_limit_are_taken)
+START_TEST(templates_up_to_the_limit_are_accepted)
 {
     char text[REPLY_TEMPLATE_MAX + 2];
     const char *problem = NULL;
@@ -210,6 +210,7 @@ END_TEST
 
 SUITE("reply", fields_are_filled_in, an_empty_template_makes_an_empty_reply, messages_are_bytes,
       quoted_messages_are_escaped, every_byte_is_escaped_into_printable_characters_and_back,
-      backslash_escapes_of_templates_are_those_of_c, what_is_no_template_is_refused_with_the_reason,
-      a_greeting_has_no_message, the_time_is_that_of_ctime_without_its_newline,
-      templates_up_to_the_limit_are_taken, a_reply_never_exceeds_its_promised_size)
+      backslash_escapes_of_templates_are_those_of_c,
+      what_is_no_template_is_rejected_with_the_reason, a_greeting_has_no_message,
+      the_time_is_that_of_ctime_without_its_newline,
+      templates_up_to_the_limit_are_accepted, a_reply_never_exceeds_its_promised_size)

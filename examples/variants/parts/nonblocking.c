@@ -54,8 +54,8 @@ static double idle_due(const struct nonblocking *nonblocking)
 {
     const struct service *service = nonblocking->session.service;
 
-    if (nonblocking->session.header_due)
-        return nonblocking->opened + session_header_time(service);
+    if (nonblocking->session.header.due)
+        return nonblocking->opened + header_time(service->idle);
     return service->idle > 0 ? nonblocking->moved + service->idle : 0;
 }
 
@@ -69,7 +69,7 @@ static double lifetime_due(const struct nonblocking *nonblocking)
 /* The pause begins when the last byte before it has moved: of the greeting, or of a header. */
 static double pause_due(const struct nonblocking *nonblocking)
 {
-    return nonblocking->moved + nonblocking->session.service->delay;
+    return nonblocking->moved + nonblocking->session.unsent.pause;
 }
 
 static bool reached(double due, double now)

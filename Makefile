@@ -37,7 +37,7 @@ CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
-PROGRAMS  = src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
+PROGRAMS  = src/main.c src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
 BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
             $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) timer_$(PLATFORM) \
@@ -101,13 +101,7 @@ $(BUILD)/libparts.a: $(call object,$(PARTS))
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# What a child runs lies together, in the order that the linker is given: a page fault brings
-# 64 KiB of a program (fault-around, Linux), and so one or two bring all that a child needs.
-CHILD = $(patsubst %,src/%.c,echo/session echo/answers server/ledger process/confine \
-          platform/confine_$(CONFINE) process/title process/signals platform/$(PLATFORM) base/clock)
-$(call object,$(CHILD)): CFLAGS += -fno-tree-slp-vectorize
-
-$(BUILD)/forkecho: $(call object,src/fork/serve_fork.c $(CHILD) src/main.c) $(BUILD)/libecho.a
+$(BUILD)/forkecho: $(call object,src/main.c src/fork/serve_fork.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The other servers of the family: the same main and library, one other serve(). What stands

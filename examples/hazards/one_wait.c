@@ -10,7 +10,7 @@
  * Who had it: echod (gawen947/echod), and msmtp's daemon, which stopped accepting after days
  *     (msmtp#227); systemd met it with 1000 clients at once (systemd#2961). Five connections
  *     closed together left four, three, two, two and one zombie in five runs: repeat the trial.
- * forkecho: one SIGCHLD reaps all that the ledger names, reap_leaving in src/fork/serve_fork.c.
+ * forkecho: one SIGCHLD reaps all whose exit records are there, reap_exiting in src/fork/reaper.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -10,7 +10,7 @@
  *     end, when the last of them has closed it (POSIX.1-2008, close).
  * Who had it: the fork server of "Programming Python" (PP4E), where it is closed no sooner than
  *     the next client takes its place, so that the last one waits for whoever comes next.
- * forkecho: begin_child in src/fork/serve_fork.c closes it in the parent right after the fork.
+ * forkecho: start_child in src/fork/serve_fork.c closes it in the parent right after the fork.
  */
 #include <arpa/inet.h>
 #include <errno.h>

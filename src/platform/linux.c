@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -37,51 +38,6 @@ void *platform_private_memory(size_t size)
         return NULL;
     }
     return memory;
-}
-
-/* Whether a line of proc(5)'s maps is a mapping that platform_keep_from_children is about: its
- * name, behind five fields, is the kernel's own, and it does not hold what every libc needs
- * in every call: static glibc has the thread's memory in the heap. */
-static int unneeded(const char *line, uintptr_t start, uintptr_t end)
-{
-    static const char *const names[] = {"[heap]\n", "[vvar]\n", "[vvar_vclock]\n", "[vdso]\n"};
-    const uintptr_t thread = (uintptr_t)&errno;
-    const char *name = line;
-
-    for (int field = 0; field < 5; field++) {
-        name += strcspn(name, " ");
-        name += strspn(name, " ");
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(name, names[i]) == 0)
-            return thread < start || thread >= end;
-    return 0;
-}
-
-void platform_keep_from_children(void)
-{
-#if !defined(__i386__) /* there libc makes each system call through the vdso */
-    enum { MAPPINGS = 16 };
-    struct {
-        uintptr_t start, end;
-    } found[MAPPINGS];
-    size_t count = 0;
-    char line[256];
-    FILE *file = fopen("/proc/self/maps", "re");
-
-    if (file == NULL)
-        return;
-    while (count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
-        char *dash;
-        found[count].start = (uintptr_t)strtoull(line, &dash, 16);
-        found[count].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
-        count += unneeded(line, found[count].start, found[count].end) != 0;
-    }
-    fclose(file);
-    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
-    for (size_t i = 0; i < count; i++)
-        (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
-#endif
 }
 
 /* The fields of /proc/self/stat below `count`, by their numbers in proc(5), from the third on.
@@ -149,22 +105,46 @@ int platform_sealed_file(size_t size)
     return -1;
 }
 
-/* So few are cheaper closed one by one: close lies in a page of libc that a child uses anyway,
- * syscall in another one, and its page fault costs more than a few calls. */
-#define CLOSED_ONE_BY_ONE 8
+/* By libc's function where it has one: that lies among the other calls of a child, and touches no
+ * page more. */
+static int close_by_kernel(int lowest, int highest)
+{
+#if defined(CLOSE_RANGE_UNSHARE) /* glibc 2.34 */
+    return close_range((unsigned)lowest, (unsigned)highest, 0);
+#elif defined(SYS_close_range)
+    return (int)syscall(SYS_close_range, (unsigned)lowest, (unsigned)highest, 0);
+#else
+    return -1;
+#endif
+}
+
+/* Those that /proc lists. Returns 0, or -1 where it cannot be read. */
+static int close_by_list(int lowest, int highest)
+{
+    DIR *list = opendir("/proc/self/fd");
+    const struct dirent *entry;
+
+    if (list == NULL)
+        return -1;
+    while ((entry = readdir(list)) != NULL) {
+        int descriptor = atoi(entry->d_name); /* NOLINT(cert-err34-c): "." and ".." are 0 */
+        if (descriptor >= lowest && descriptor <= highest && descriptor != dirfd(list))
+            close(descriptor);
+    }
+    closedir(list);
+    return 0;
+}
 
 void platform_close_range(int lowest, int highest)
 {
-    if (highest - lowest >= CLOSED_ONE_BY_ONE) {
-        struct rlimit limit;
-#ifdef SYS_close_range
-        if (syscall(SYS_close_range, (unsigned)lowest, (unsigned)highest, 0) == 0)
-            return;
-#endif
-        /* Linux before 5.9. The soft limit bounds the descriptors that can be open. */
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)highest > limit.rlim_cur)
-            highest = (int)limit.rlim_cur;
-    }
+    struct rlimit limit;
+
+    /* Linux before 5.9 has no such call, and some sandboxes forbid it. */
+    if (close_by_kernel(lowest, highest) == 0 || close_by_list(lowest, highest) == 0)
+        return;
+    /* The soft limit bounds the descriptors that can be open. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)highest > limit.rlim_cur)
+        highest = (int)limit.rlim_cur;
     for (int descriptor = lowest; descriptor <= highest; descriptor++)
         close(descriptor);
 }

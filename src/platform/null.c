@@ -28,10 +28,6 @@ void *platform_private_memory(size_t size)
     return calloc(1, size);
 }
 
-void platform_keep_from_children(void)
-{
-}
-
 int platform_show_title(char *area, size_t size)
 {
     (void)area;

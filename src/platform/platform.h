@@ -32,15 +32,6 @@ pid_t platform_fork(void);
  */
 void *platform_private_memory(size_t size);
 
-/*
- * Keeps from children what they do not need if all they ever do is system calls: the heap,
- * and the pages by which the kernel tells the time (vdso(7)). A child that allocates or
- * looks at the clock all the same dies. Each mapping that fork need not copy makes it
- * cheaper, and cheaper by more the more children live (README, "Figures"). Allocations
- * that are already there stay the parent's. May do nothing.
- */
-void platform_keep_from_children(void);
-
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of
  * this process. The last byte belongs to this function. Call it once before a chroot. Returns 0, or
  * -1 where the kernel has no such thing. Elsewhere -1: the command line stays what it was. */

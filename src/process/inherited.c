@@ -21,6 +21,20 @@ int inherited_tidy(int lowest_free)
     return 0;
 }
 
+void inherited_keep_only(int *kept, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int place = STDERR_FILENO + 1 + (int)i;
+        for (size_t later = i + 1; later < count; later++)
+            if (kept[later] == place)
+                kept[later] = dup(place);
+        if (kept[i] != place)
+            (void)dup2(kept[i], place); /* onto an open number or a free one: nothing can be lacking */
+        kept[i] = place;
+    }
+    inherited_close_from(STDERR_FILENO + 1 + (int)count);
+}
+
 void inherited_close_from(int lowest)
 {
     platform_close_range(lowest, INT_MAX);

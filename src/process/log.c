@@ -50,7 +50,7 @@ void log_open(const char *program, enum log_level level, int facility)
     the_log.starting = true;
     if (facility == -1)
         return;
-    if (log_sink_open_syslog(program, facility, level >= LOG_MESSAGES) == 0)
+    if (log_sink_open_syslog(program, facility) == 0)
         the_log.sink = SINK_SYSLOG;
     else
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -129,34 +128,12 @@ static void connect_syslog(void)
     (void)connect(syslogd.descriptor, (const struct sockaddr *)&address, sizeof address);
 }
 
-/* Children close what lies below their ledger (serve_fork.c): those that are to log with -vv
- * keep a descriptor above it. The ledger takes the lowest number that is free behind at most
- * LISTENERS_MAX listeners, so this one is above, and so is the highest that there may be. */
-#define CHILDREN_DESCRIPTOR 512
-
-/* Moves a descriptor there. Returns the new one, or -1 with errno. The old one is closed. */
-static int move_up(int descriptor)
-{
-    struct rlimit limit;
-    int lowest = CHILDREN_DESCRIPTOR, moved, error;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= CHILDREN_DESCRIPTOR)
-        lowest = (int)limit.rlim_cur - 1;
-    moved = fcntl(descriptor, F_DUPFD, lowest);
-    error = errno;
-    close(descriptor);
-    errno = error;
-    return moved;
-}
-
-int log_sink_open_syslog(const char *program, int facility, bool for_children)
+int log_sink_open_syslog(const char *program, int facility)
 {
     syslogd.program = program;
     syslogd.facility = facility;
     tzset();
     syslogd.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (syslogd.descriptor != -1 && for_children)
-        syslogd.descriptor = move_up(syslogd.descriptor);
     if (syslogd.descriptor == -1)
         return -1;
     (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
@@ -167,6 +144,11 @@ int log_sink_open_syslog(const char *program, int facility, bool for_children)
 int log_sink_descriptor(void)
 {
     return syslogd.descriptor;
+}
+
+void log_sink_moved(int descriptor)
+{
+    syslogd.descriptor = descriptor;
 }
 
 void log_sink_adopt(int descriptor)

@@ -45,12 +45,15 @@ void log_sink_redirected(void);
 /* The number of the facility of this name ("daemon", "local0"), or -1. */
 int log_sink_facility(const char *name);
 
-/* Opens a socket to syslogd, which may be absent for now. `program` is kept. `for_children`:
- * children will log as well. Returns 0, or -1 with errno where there is no socket to be had. */
-int log_sink_open_syslog(const char *program, int facility, bool for_children);
+/* Opens a socket to syslogd, which may be absent for now. `program` is kept.
+ * Returns 0, or -1 with errno where there is no socket to be had. */
+int log_sink_open_syslog(const char *program, int facility);
 
 /* The socket to syslogd; -1 where there is none. */
 int log_sink_descriptor(void);
+
+/* In a child: the socket has another number now. */
+void log_sink_moved(int descriptor);
 
 /* Closes that socket, if there is one, and uses this one from now on. */
 void log_sink_adopt(int descriptor);

@@ -13,7 +13,7 @@ static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 enum { IGNORED = sizeof ignored / sizeof ignored[0] };
 
 static volatile sig_atomic_t seen[HANDLED];
-static sigset_t wait_mask;
+static sigset_t blocked, wait_mask;
 
 static void record(int number)
 {
@@ -32,11 +32,23 @@ static int ignore_signals(void)
     return 0;
 }
 
+/* SIGNALS_STOP ends a child, whatever whoever started us has made of it. */
+static int default_for_children(void)
+{
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    sigset_t stop;
+
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGNALS_STOP);
+    sigdelset(&wait_mask, SIGNALS_STOP);
+    return sigaction(SIGNALS_STOP, &standard, NULL) == -1 ? -1
+                                                          : sigprocmask(SIG_UNBLOCK, &stop, NULL);
+}
+
 int signals_open(void)
 {
     /* SA_NOCLDSTOP: a child that is stopped or continued has not ended. */
     struct sigaction action = {.sa_handler = record, .sa_flags = SA_NOCLDSTOP};
-    sigset_t blocked;
 
     sigemptyset(&blocked);
     for (size_t i = 0; i < HANDLED; i++)
@@ -46,6 +58,8 @@ int signals_open(void)
     /* Whoever started us may have blocked some of them. */
     for (size_t i = 0; i < HANDLED; i++)
         sigdelset(&wait_mask, handled[i]);
+    if (default_for_children() == -1)
+        return -1;
     /* No signal blocks another: the handler only records, and one wait delivers all that are
      * pending. */
     sigemptyset(&action.sa_mask);
@@ -67,18 +81,24 @@ const sigset_t *signals_wait_mask(void)
     return &wait_mask;
 }
 
+static bool has_handled(const sigset_t *signals)
+{
+    for (size_t i = 0; i < HANDLED; i++)
+        if (sigismember(signals, handled[i]) == 1)
+            return true;
+    return false;
+}
+
+/* By sigwait, which returns at once for one that is pending: cheaper than to unblock it, which makes
+ * the kernel set up a call of the handler, and a call to return from it. */
 void signals_deliver(void)
 {
-    const struct timespec zero = {0, 0};
     sigset_t pending;
+    int number;
 
     sigemptyset(&pending);
-    sigpending(&pending);
-    for (size_t i = 0; i < HANDLED; i++)
-        if (sigismember(&pending, handled[i]) == 1) {
-            (void)pselect(0, NULL, NULL, NULL, &zero, &wait_mask);
-            return;
-        }
+    while (sigpending(&pending) == 0 && has_handled(&pending) && sigwait(&blocked, &number) == 0)
+        record(number);
 }
 
 bool signals_take(int number)
@@ -91,21 +111,16 @@ bool signals_take(int number)
     return false;
 }
 
-void signals_child(void)
+void signals_alone(void)
 {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     sigset_t ends;
 
+    (void)ignore_signals();
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
     sigaction(SIGTERM, &standard, NULL);
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigprocmask(SIG_UNBLOCK, &ends, NULL);
-}
-
-void signals_alone(void)
-{
-    (void)ignore_signals();
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
-    signals_child();
 }

@@ -10,6 +10,11 @@
  * would not learn of its dead children, nor of SIGTERM, until it is idle. So a wait that
  * found descriptors ready is followed by signals_deliver.
  *
+ * Children inherit all this: the signals that the server handles stay blocked in them, for good. So
+ * whoever signals all of its processes at once, as terminals, timeout(1), and service managers do,
+ * cuts off no client: it is the parent that drains. When a stop has come to that, it sends its
+ * children SIGNALS_STOP, which nobody else sends.
+ *
  * Cost: a signal is one bit. One that comes twice between two looks counts once.
  */
 #ifndef SIGNALS_H
@@ -17,6 +22,9 @@
 
 #include <signal.h>
 #include <stdbool.h>
+
+/* What a parent sends to a child that is to end at once: it ends it, as by default. */
+#define SIGNALS_STOP SIGUSR2
 
 /* Blocks TERM, INT, QUIT, HUP, USR1 and CHLD and installs their handlers. Ignores PIPE, XFSZ and
  * TTOU: they would end or stop the server at a write, which now fails or goes through.
@@ -26,7 +34,7 @@ int signals_open(void);
 /* The mask to wait with: that of the caller of signals_open, with our signals unblocked. */
 const sigset_t *signals_wait_mask(void);
 
-/* Runs the handlers of the signals that are pending now. One system call where there are none. */
+/* Records the signals that are pending now. One system call where there are none. */
 void signals_deliver(void);
 
 /* Whether the signal `number` has come since the last such call for it; clears its record. */
@@ -35,10 +43,6 @@ bool signals_take(int number);
 /* For a server that has no children of its own, but is given others', as process 1 is: the system
  * reaps them (POSIX.1-2008, sigaction: SA_NOCLDWAIT). */
 void signals_without_children(void);
-
-/* In a child: SIGTERM ends it as by default. INT, QUIT, HUP and USR1 are for the parent and stay
- * blocked, so that Ctrl-C on a terminal, which signals the whole group, cuts off no client. */
-void signals_child(void);
 
 /* For a process that serves one client and has no loop (server/inetd.h). Signals end it as by
  * default, but it ignores HUP and USR1, which are for a parent, and those that a write causes. */

@@ -190,3 +190,8 @@ struct child *children_oldest(const struct children *children)
 {
     return children->oldest;
 }
+
+struct child *children_youngest(const struct children *children)
+{
+    return children->youngest;
+}

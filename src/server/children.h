@@ -75,4 +75,7 @@ size_t children_most_from_one(const struct children *children);
 /* The oldest child, NULL when there is none; `->younger` leads to all others. */
 struct child *children_oldest(const struct children *children);
 
+/* The youngest one, NULL when there is none; `->older` leads to all others. */
+struct child *children_youngest(const struct children *children);
+
 #endif

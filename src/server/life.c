@@ -5,6 +5,7 @@
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/manager.h"
+#include "process/signals.h"
 #include "process/title.h"
 
 #include <errno.h>
@@ -162,6 +163,8 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
 
 void server_ended(struct server *server, struct child *child, int signal)
 {
+    if (signal == SIGNALS_STOP && child->stop_signal != 0)
+        signal = child->stop_signal;
     server->statistics.ended++;
     server->statistics.in += child->in;
     server->statistics.out += child->out;

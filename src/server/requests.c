@@ -58,7 +58,7 @@ static void stop_child(struct server *server, struct child *child, int signal)
     if (server->model->stop_child != NULL)
         server->model->stop_child(server, child, signal);
     else
-        kill((pid_t)child->id, signal);
+        kill((pid_t)child->id, signal == SIGTERM ? SIGNALS_STOP : signal);
 }
 
 static void stop_children(struct server *server, int signal)

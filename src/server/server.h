@@ -60,11 +60,16 @@ struct wait_state {
  * the process, its children and its descriptors stay (upgrade/takeover.h). */
 struct earlier_program {
     bool any;                      /* false: there was none */
-    int ledger_read, ledger_write; /* the ends of the ledger, on which its children report */
     int manager, syslog;           /* the sockets to these two; 0: it had none */
 };
 
 struct serve_model;
+
+/* The ends of the ledger (ledger.h) of a server whose children may outlive this program: its model
+ * has opened it, or an earlier program has left it. */
+struct ledger_ends {
+    int read_end, write_end; /* 0: there is none */
+};
 
 struct server {
     const struct serve_model *model;
@@ -79,6 +84,7 @@ struct server {
     double started;          /* when it was announced: clock.h; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens; main's */
     struct pidfile *pidfile; /* main's */
+    struct ledger_ends ledger;
     struct earlier_program earlier;
 };
 

@@ -57,7 +57,7 @@ static void put_server(FILE *file, const struct server *server)
     }
 }
 
-int takeover_write(int file, const struct server *server, const struct ledger *ledger)
+int takeover_write(int file, const struct server *server)
 {
     FILE *stream;
     bool failed;
@@ -72,7 +72,7 @@ int takeover_write(int file, const struct server *server, const struct ledger *l
     }
     fprintf(stream, "takeover %d %s\n", TAKEOVER_FORMAT, server->options->program);
     put_server(stream, server);
-    fprintf(stream, "ledger %d %d\n", ledger->read_end, ledger->write_end);
+    fprintf(stream, "ledger %d %d\n", server->ledger.read_end, server->ledger.write_end);
     if (server->pidfile->descriptor != -1)
         fprintf(stream, "pidfile %d %s\n", server->pidfile->descriptor, server->pidfile->path);
     if (manager_descriptor() != -1)
@@ -84,15 +84,14 @@ int takeover_write(int file, const struct server *server, const struct ledger *l
     return fclose(stream) == EOF || failed ? -1 : 0;
 }
 
-size_t takeover_descriptors(const struct server *server, const struct ledger *ledger,
-                            int *descriptors)
+size_t takeover_descriptors(const struct server *server, int *descriptors)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < server->listeners.count; i++)
         descriptors[count++] = server->listeners.all[i].descriptor;
-    descriptors[count++] = ledger->read_end;
-    descriptors[count++] = ledger->write_end;
+    descriptors[count++] = server->ledger.read_end;
+    descriptors[count++] = server->ledger.write_end;
     if (server->gate.holding)
         descriptors[count++] = server->gate.held.descriptor;
     if (server->pidfile->descriptor != -1)

@@ -36,9 +36,8 @@
  * them for their clients. */
 #define TAKEOVER_FORMAT 3
 
-/* Writes the state of `server` and `ledger` to the open file `file`. Returns 0, or -1 with
- * errno. */
-int takeover_write(int file, const struct server *server, const struct ledger *ledger);
+/* Writes the state of `server` to the open file `file`. Returns 0, or -1 with errno. */
+int takeover_write(int file, const struct server *server);
 
 /*
  * Reads a state from the start of `file`. `server` has its options and nothing else; it gets
@@ -52,7 +51,6 @@ int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool
 /* The descriptors that a state names, for whoever has to let them be inherited: writes them to
  * `descriptors`, which has room for TAKEOVER_DESCRIPTORS_MAX, and returns how many. */
 #define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 6)
-size_t takeover_descriptors(const struct server *server, const struct ledger *ledger,
-                            int *descriptors);
+size_t takeover_descriptors(const struct server *server, int *descriptors);
 
 #endif

@@ -111,7 +111,7 @@ static bool is_known(const struct server *server, int descriptor)
     for (size_t i = 0; i < server->listeners.count; i++)
         if (server->listeners.all[i].descriptor == descriptor)
             return true;
-    return descriptor == earlier->ledger_read || descriptor == earlier->ledger_write ||
+    return descriptor == server->ledger.read_end || descriptor == server->ledger.write_end ||
            descriptor == earlier->manager || descriptor == earlier->syslog ||
            (server->gate.holding && descriptor == server->gate.held.descriptor);
 }
@@ -256,12 +256,12 @@ static void read_held(struct words *words, struct server *server)
 
 static void read_ledger(struct words *words, struct server *server)
 {
-    if (server->earlier.ledger_write > 0)
+    if (server->ledger.write_end > 0)
         words->spoiled = true;
-    server->earlier.ledger_read = take_descriptor(words, server);
-    server->earlier.ledger_write = take_descriptor(words, server);
-    expect_pipe_end(words, server->earlier.ledger_read, O_RDONLY);
-    expect_pipe_end(words, server->earlier.ledger_write, O_WRONLY);
+    server->ledger.read_end = take_descriptor(words, server);
+    server->ledger.write_end = take_descriptor(words, server);
+    expect_pipe_end(words, server->ledger.read_end, O_RDONLY);
+    expect_pipe_end(words, server->ledger.write_end, O_WRONLY);
 }
 
 static void take_socket(struct words *words, const struct server *server, int *descriptor)
@@ -359,7 +359,7 @@ int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool
     fclose(stream);
     server->earlier.any = true;
     if (reading == READING_DONE && server->started > 0 && server->listeners.count > 0 &&
-        server->earlier.ledger_write > 0)
+        server->ledger.write_end > 0)
         return 0;
     log_error("cannot take over: line %d of the state is not understood; restart instead", number);
     return -1;

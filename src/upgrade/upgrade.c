@@ -5,6 +5,7 @@
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/manager.h"
+#include "server/serve.h"
 #include "upgrade/takeover.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ extern char **environ;
 
 #define PROGRAM_MAX 1024
 
-/* Room for what a program under test says, of which a line is told. */
+/* Room for what a program under test writes; its first line is logged. */
 #define SAID_MAX 4096
 
 /* How this process was started. */
@@ -39,6 +40,24 @@ static struct {
     char **argv;
     char path[PROGRAM_MAX]; /* empty: not known */
 } program;
+
+/* Which file a program was read from. */
+struct image {
+    dev_t device;
+    ino_t file;
+    off_t size;
+    struct timespec changed;
+};
+
+/* The test that is under way. */
+static struct {
+    struct image image; /* what is tested */
+    pid_t tester; /* the new image under test; 0: none */
+    int answer;   /* an anonymous file in which it answers; 0: none */
+    double late;  /* when it is given up; 0: no such time */
+    bool ended;   /* it was reaped, with ... */
+    int status;   /* ... this status */
+} test;
 
 /* ---- what a program was started for ---- */
 
@@ -94,7 +113,7 @@ enum upgrade_role upgrade_role(char **argv, int *file)
         argv[0] = program.path;
     if (value == NULL)
         return UPGRADE_START;
-    /* Our own word, and so of this form; what is not was not meant for us. */
+    /* export_role has written it in this form. A value of another form was not meant for us. */
     if (sscanf(value, "%7[a-z]:%d:%ld:%7s", name, &descriptor, &pid, guard) >= 3) { /* NOLINT(cert-err34-c) */
         if (strcmp(name, "take") == 0 && pid == (long)getpid())
             role = UPGRADE_TAKE;
@@ -127,21 +146,20 @@ static int export_role(const char *role, int file)
 
 /* The running program goes on: says so, and why. One that stops has told the manager so, and
  * that is the last word. */
-static void give_up(struct upgrade *upgrade, const struct server *server, const char *why)
+static void give_up(const struct server *server, const char *why)
 {
     log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on", program.path,
               why);
-    if (upgrade->said > 0)
-        close(upgrade->said);
-    *upgrade = (struct upgrade){0};
+    if (test.answer > 0)
+        close(test.answer);
+    memset(&test, 0, sizeof test);
     if (server->stop.phase == SERVER_SERVING)
         manager_state(MANAGER_READY);
 }
 
 /* Starts the new image. It inherits the state and nothing that this names, so that no port stays
- * taken by it, however it ends, and answers into `said`. Not by fork: a child lacks memory that
- * this takes (platform_keep_from_children). */
-static int spawn(struct upgrade *upgrade, int state)
+ * taken by it, however it ends, and answers into `test.answer`. */
+static int spawn(int state)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -154,17 +172,17 @@ static int spawn(struct upgrade *upgrade, int state)
     posix_spawnattr_setpgroup(&attributes, 0); /* its own, for end_test */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, upgrade->said, STDERR_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, test.answer, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, test.answer, STDERR_FILENO);
     /* Onto itself: that clears close-on-exec (POSIX.1-2024; glibc 2.29, musl 1.1.24). */
     posix_spawn_file_actions_adddup2(&actions, state, state);
-    error = posix_spawn(&upgrade->tester, program.path, &actions, &attributes, program.argv,
+    error = posix_spawn(&test.tester, program.path, &actions, &attributes, program.argv,
                         environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error == 0)
         return 0;
-    upgrade->tester = 0;
+    test.tester = 0;
     errno = error;
     return -1;
 }
@@ -189,16 +207,15 @@ static bool is_same_image(const struct image *one, const struct image *other)
 }
 
 /* Returns 0, or -1 with errno. */
-static int begin_test(struct upgrade *upgrade, const struct server *server,
-                      const struct ledger *ledger)
+static int begin_test(const struct server *server)
 {
     int state = platform_anonymous_file(), result = -1, error;
 
-    upgrade->said = platform_sealed_file(SAID_MAX);
-    note_image(&upgrade->image);
-    if (state != -1 && upgrade->said != -1 && takeover_write(state, server, ledger) == 0 &&
+    test.answer = platform_sealed_file(SAID_MAX);
+    note_image(&test.image);
+    if (state != -1 && test.answer != -1 && takeover_write(state, server) == 0 &&
         export_role("test", state) == 0)
-        result = spawn(upgrade, state);
+        result = spawn(state);
     error = errno;
     unsetenv(VARIABLE);
     if (state != -1)
@@ -207,41 +224,53 @@ static int begin_test(struct upgrade *upgrade, const struct server *server,
     return result;
 }
 
-static void test(struct upgrade *upgrade, const struct server *server, const struct ledger *ledger)
+static void start_test(const struct server *server)
 {
-    if (begin_test(upgrade, server, ledger) == 0)
-        upgrade->late = clock_seconds() + TEST_TIME;
+    if (begin_test(server) == 0)
+        test.late = clock_seconds() + TEST_TIME;
     else
-        give_up(upgrade, server,
+        give_up(server,
                 errno == ENOENT && server->options->root != NULL
                     ? "there is no such file within the root (-r)"
                     : strerror(errno));
 }
 
-void upgrade_begin(struct upgrade *upgrade, const struct server *server,
-                   const struct ledger *ledger)
+void upgrade_begin(struct server *server)
 {
-    if (upgrade->tester != 0) /* one at a time; heed_answer sees whether there is a newer one */
+    if (test.tester != 0) /* one at a time; act_on_answer sees whether there is a newer one */
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
     if (server->stop.phase != SERVER_SERVING) {
-        give_up(upgrade, server, "the server is stopping");
+        give_up(server, "the server is stopping");
         return;
     }
     manager_state(MANAGER_RELOADING);
     if (program.path[0] == '\0')
-        give_up(upgrade, server, "it is not known where this program lies; start it by its path");
+        give_up(server, "it is not known where this program lies; start it by its path");
     else
-        test(upgrade, server, ledger);
+        start_test(server);
 }
 
-bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status)
+void upgrade_reaped(pid_t pid, int status)
 {
-    if (upgrade->tester == 0 || pid != upgrade->tester)
-        return false;
-    upgrade->ended = true;
-    upgrade->status = status;
-    return true;
+    if (pid != test.tester)
+        return;
+    test.ended = true;
+    test.status = status;
+}
+
+/* One that cannot be waited for (-1) is gone all the same, and its answer says the rest: no test
+ * goes on for ever. */
+static void reap_tester(void)
+{
+    int status = 0;
+    pid_t reaped;
+
+    do
+        reaped = waitpid(test.tester, &status, WNOHANG);
+    while (reaped == -1 && errno == EINTR);
+    if (reaped != 0)
+        upgrade_reaped(test.tester, status);
 }
 
 /* ---- taking over ---- */
@@ -253,14 +282,14 @@ static void set_inherited(const int *descriptors, size_t count, bool inherited)
 }
 
 /* Becomes the new program. Returns only when that failed, with errno. */
-static void execute(const struct server *server, const struct ledger *ledger)
+static void execute(const struct server *server)
 {
     int descriptors[TAKEOVER_DESCRIPTORS_MAX + 1];
-    size_t count = takeover_descriptors(server, ledger, descriptors);
+    size_t count = takeover_descriptors(server, descriptors);
     int state = platform_anonymous_file(), error;
 
     descriptors[count++] = state;
-    if (state != -1 && takeover_write(state, server, ledger) == 0 &&
+    if (state != -1 && takeover_write(state, server) == 0 &&
         export_role("take", state) == 0 && manager_export() == 0) {
         set_inherited(descriptors, count, true);
         log_sum_up_all();
@@ -276,17 +305,17 @@ static void execute(const struct server *server, const struct ledger *ledger)
 }
 
 /* Why a test was not passed, in one line: what it said itself, or how it ended. */
-static const char *failure(const struct upgrade *upgrade, char *text, size_t size)
+static const char *failure(char *text, size_t size)
 {
-    int status = upgrade->status;
-    ssize_t length = pread(upgrade->said, text, size - 1, 0);
+    int status = test.status;
+    ssize_t length = pread(test.answer, text, size - 1, 0);
 
     text[length > 0 ? length : 0] = '\0';
     if (strcmp(text, PASSED) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return NULL;
     text[strcspn(text, "\n")] = '\0';
     if (WIFSIGNALED(status))
-        snprintf(text, size, upgrade->late > 0 ? "signal %d ended its test"
+        snprintf(text, size, test.late > 0 ? "signal %d ended its test"
                                                : "it did not answer in time (signal %d)",
                  WTERMSIG(status));
     else if (text[0] == '\0' || strcmp(text, "could take over") == 0)
@@ -297,54 +326,54 @@ static const char *failure(const struct upgrade *upgrade, char *text, size_t siz
 
 /* The test has ended, one way or the other. What passed it need not be what lies there by now:
  * a SIGHUP for that has come to nothing, and it may be broken. */
-static void heed_answer(struct upgrade *upgrade, const struct server *server,
-                        const struct ledger *ledger)
+static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];
-    const char *why = failure(upgrade, text, sizeof text);
+    const char *why = failure(text, sizeof text);
     struct image now;
 
     note_image(&now);
     if (server->stop.phase != SERVER_SERVING) {
         why = "the server is stopping";
-    } else if (!is_same_image(&now, &upgrade->image)) {
-        close(upgrade->said);
-        *upgrade = (struct upgrade){0};
-        test(upgrade, server, ledger);
+    } else if (!is_same_image(&now, &test.image)) {
+        close(test.answer);
+        memset(&test, 0, sizeof test);
+        start_test(server);
         return;
     }
     if (why == NULL) {
-        execute(server, ledger);
+        server->model->read_records(server); /* what was read and not handled would be lost */
+        execute(server);
         why = strerror(errno);
     }
-    give_up(upgrade, server, why);
+    give_up(server, why);
 }
 
 /* Gives a test up, with all that it has started: a script may wait for a program of its own.
  * What it was is said once it is reaped. */
-static void end_test(struct upgrade *upgrade)
+static void end_test(void)
 {
-    kill(-upgrade->tester, SIGKILL);
-    upgrade->late = 0;
+    kill(-test.tester, SIGKILL);
+    test.late = 0;
 }
 
-bool upgrade_is_on(const struct upgrade *upgrade)
+bool upgrade_is_on(void)
 {
-    return upgrade->tester != 0;
+    return test.tester != 0;
 }
 
-double upgrade_due(const struct upgrade *upgrade)
+double upgrade_due(void)
 {
-    return upgrade->late;
+    return test.late;
 }
 
-void upgrade_settle(struct upgrade *upgrade, const struct server *server,
-                    const struct ledger *ledger)
+void upgrade_turn(struct server *server)
 {
-    if (upgrade->ended) {
-        heed_answer(upgrade, server, ledger);
-    } else if (upgrade->late > 0 &&
-               (clock_seconds() >= upgrade->late || server->stop.phase != SERVER_SERVING)) {
-        end_test(upgrade);
-    }
+    if (test.tester != 0 && !test.ended)
+        reap_tester();
+    if (test.ended)
+        act_on_answer(server);
+    else if (test.late > 0 &&
+             (clock_seconds() >= test.late || server->stop.phase != SERVER_SERVING))
+        end_test();
 }

@@ -27,12 +27,10 @@
 #ifndef UPGRADE_H
 #define UPGRADE_H
 
-#include "server/ledger.h"
 #include "server/server.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
-#include <time.h>
 
 /* ---- what a program was started for ---- */
 
@@ -50,43 +48,24 @@ enum upgrade_role upgrade_role(char **argv, int *file);
 /* A tested program's last words: that it could take over. */
 void upgrade_pass_test(void);
 
-/* ---- replacing the running program ---- */
+/* ---- replacing the running program; a process tests one new image at a time ---- */
 
-/* Which file a program was read from. */
-struct image {
-    dev_t device;
-    ino_t file;
-    off_t size;
-    struct timespec changed;
-};
+/* SIGHUP: begins the test of the program on disk. While one is under way it does nothing: when that
+ * ends, a newer file is found and tested. */
+void upgrade_begin(struct server *server);
 
-struct upgrade {
-    struct image image; /* what is tested */
-    pid_t tester; /* the new image under test; 0: none */
-    int said;     /* a file without a name in which it answers; 0: none */
-    double late;  /* when it is given up; 0: no such time */
-    bool ended;   /* it was reaped, with ... */
-    int status;   /* ... this status */
-};
+/* Once a turn of the loop, last: ends a test that takes too long, or any once the server has been
+ * told to stop; and where a test has ended, has the new program take over, in which case it does not
+ * return, or logs why not. */
+void upgrade_turn(struct server *server);
 
-/* SIGHUP: begins the test. */
-void upgrade_begin(struct upgrade *upgrade, const struct server *server,
-                   const struct ledger *ledger);
+/* A child of this process that is none of the server's was reaped: it may be the one under test. */
+void upgrade_reaped(pid_t pid, int status);
 
-/* A child was reaped: returns whether it was the one under test. */
-bool upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status);
+/* Whether a test is under way: the server must not end before it has ended the test. */
+bool upgrade_is_on(void);
 
-/* Whether a test is on: the server, which ends it, must not end before it. */
-bool upgrade_is_on(const struct upgrade *upgrade);
-
-/* When upgrade_settle has something to do; 0: no such time. */
-double upgrade_due(const struct upgrade *upgrade);
-
-/* At every turn of the loop, last: ends a test that takes too long, or any where the server has
- * been told to stop; and where one has ended, has the new program take over, in which case it
- * does not return, or says why not. Nothing may be known of the children by then that `server`
- * does not know. */
-void upgrade_settle(struct upgrade *upgrade, const struct server *server,
-                    const struct ledger *ledger);
+/* When upgrade_turn has something to do although no signal comes (clock.h); 0: no such time. */
+double upgrade_due(void);
 
 #endif

@@ -123,11 +123,9 @@ static int read_state(const char *text, size_t size, struct server *server)
 /* The state of a server that has taken over, as it would leave it. Returns its size. */
 static size_t write_state(const struct server *server, char *text)
 {
-    struct ledger ledger;
     ssize_t size;
 
-    ledger_adopt(&ledger, server->earlier.ledger_read, server->earlier.ledger_write);
-    FUZZ_HOLDS(takeover_write(state_file, server, &ledger) == 0);
+    FUZZ_HOLDS(takeover_write(state_file, server) == 0);
     size = pread(state_file, text, STATE_MAX, 0);
     FUZZ_HOLDS(size > 0 && size < STATE_MAX);
     return (size_t)size;
@@ -146,19 +144,17 @@ static bool is_pipe(int descriptor, int mode)
 static void check_descriptors(const struct server *server)
 {
     int all[TAKEOVER_DESCRIPTORS_MAX];
-    struct ledger ledger;
     size_t count;
 
-    ledger_adopt(&ledger, server->earlier.ledger_read, server->earlier.ledger_write);
-    count = takeover_descriptors(server, &ledger, all);
+    count = takeover_descriptors(server, all);
     FUZZ_HOLDS(count <= TAKEOVER_DESCRIPTORS_MAX);
     for (size_t i = 0; i < count; i++) {
         FUZZ_HOLDS(all[i] > STDERR_FILENO && (fcntl(all[i], F_GETFD) & FD_CLOEXEC) != 0);
         for (size_t j = 0; j < i; j++)
             FUZZ_HOLDS(all[i] != all[j]);
     }
-    FUZZ_HOLDS(is_pipe(server->earlier.ledger_read, O_RDONLY));
-    FUZZ_HOLDS(is_pipe(server->earlier.ledger_write, O_WRONLY));
+    FUZZ_HOLDS(is_pipe(server->ledger.read_end, O_RDONLY));
+    FUZZ_HOLDS(is_pipe(server->ledger.write_end, O_WRONLY));
 }
 
 /* An address can be shown. It alone is in its memory, so a path without an end is noticed. */

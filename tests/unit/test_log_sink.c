@@ -280,7 +280,7 @@ START_TEST(a_line_for_syslogd_has_its_header)
     char format[LOG_PREFIX_MAX];
     time_t before = time(NULL);
 
-    ck_assert_int_eq(log_sink_open_syslog("forkecho", 3, false), 0);
+    ck_assert_int_eq(log_sink_open_syslog("forkecho", 3), 0);
     snprintf(format, sizeof format, "<29>%%b %%e %%H:%%M:%%S forkecho[%ld]: ", (long)getpid());
     ck_assert_msg(is_now(prefix_of(SINK_SYSLOG, PRIORITY_NOTICE), format, before), "%s",
                   prefix_of(SINK_SYSLOG, PRIORITY_NOTICE));
@@ -288,47 +288,28 @@ START_TEST(a_line_for_syslogd_has_its_header)
 }
 END_TEST
 
-static void limit_descriptors(rlim_t most)
-{
-    struct rlimit limit;
-
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = most;
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
-/* Catches a descriptor that children close with all that lies below their ledger, as it could
- * not be put higher; and one that is left open in what is executed. */
-START_TEST(children_find_syslogd_above_all_else)
-{
-    static const struct {
-        rlim_t limit;
-        int expected;
-    } cases[] = {{1024, 512}, {513, 512}, {512, 511}, {64, 63}};
-
-    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
-        int before = open_descriptors();
-        limit_descriptors(cases[i].limit);
-        ck_assert_int_eq(log_sink_open_syslog("forkecho", 3, true), 0);
-        ck_assert_int_eq(open_descriptors(), before + 1);
-        ck_assert_int_eq(fcntl(cases[i].expected, F_GETFD), FD_CLOEXEC);
-        close(cases[i].expected);
-    }
-}
-END_TEST
-
-/* Catches a log that is silently nowhere. */
-START_TEST(no_descriptor_for_children_is_an_error)
+/* In a child, whose descriptors are moved and closed. */
+static int log_from_another_descriptor(void *data)
 {
     int before;
 
-    limit_descriptors(64);
-    ck_assert_int_eq(dup2(STDIN_FILENO, 63), 63);
-    before = open_descriptors();
-    ck_assert_int_eq(log_sink_open_syslog("forkecho", 3, true), -1);
-    ck_assert_int_eq(errno, EMFILE);
-    ck_assert_int_eq(open_descriptors(), before);
-    ck_assert_int_eq(log_sink_open_syslog("forkecho", 3, false), 0);
+    (void)data;
+    if (log_sink_open_syslog("forkecho", 3) == -1)
+        return 1;
+    before = log_sink_descriptor();
+    if (fcntl(before, F_GETFD) != FD_CLOEXEC || dup2(before, 63) != 63)
+        return 2;
+    close(before);
+    log_sink_moved(63);
+    if (log_sink_descriptor() != 63)
+        return 3;
+    return log_sink_write(SINK_SYSLOG, "x\n", 2) || errno != EBADF ? 0 : 4;
+}
+
+/* Catches a log that writes to the number that its socket had before, which may be a client's. */
+START_TEST(the_log_follows_its_socket)
+{
+    ck_assert_int_eq(suite_in_child(log_from_another_descriptor, NULL), 0);
 }
 END_TEST
 
@@ -337,5 +318,4 @@ SUITE("log_sink", a_full_log_refuses_a_line_rather_than_waits,
       the_controlling_terminal_is_opened_anew_whoever_owns_it, what_nobody_can_read_is_refused,
       a_redirected_standard_error_is_looked_at_again, each_kind_has_its_prefix,
       only_the_journal_gets_priorities, facilities_have_the_numbers_of_rfc_3164,
-      a_line_for_syslogd_has_its_header, children_find_syslogd_above_all_else,
-      no_descriptor_for_children_is_an_error)
+      a_line_for_syslogd_has_its_header, the_log_follows_its_socket)

@@ -88,6 +88,8 @@ static void set_up(void)
     give_listeners();
     ck_assert_int_eq(pidfile_open(&pidfile, path_of("pid", path, sizeof path)), 0);
     ck_assert_int_eq(ledger_open(&ledger, LEDGER_GIVES_UP), 0);
+    server->ledger.read_end = ledger.read_end;
+    server->ledger.write_end = ledger.write_end;
     give_children();
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     server->gate.holding = true;
@@ -117,7 +119,7 @@ static void write_state(void)
     int file = platform_anonymous_file();
     ssize_t size;
 
-    ck_assert_int_eq(takeover_write(file, server, &ledger), 0);
+    ck_assert_int_eq(takeover_write(file, server), 0);
     size = pread(file, state, sizeof state - 1, 0);
     ck_assert_int_gt(size, 0);
     state[size] = '\0';
@@ -217,8 +219,8 @@ static const char *difference(const struct server *next)
         (next->gate.holding && (next->gate.held.descriptor != server->gate.held.descriptor ||
                            !same_peer(&next->gate.held.peer, &server->gate.held.peer))))
         return "the client that is held";
-    if (next->earlier.ledger_read != ledger.read_end ||
-        next->earlier.ledger_write != ledger.write_end)
+    if (next->ledger.read_end != ledger.read_end ||
+        next->ledger.write_end != ledger.write_end)
         return "the ledger";
     return next->earlier.any ? NULL : "that it was taken over";
 }
@@ -374,10 +376,10 @@ START_TEST(a_state_replaces_the_one_before)
     struct server *next = server_open(&no_model, &options, NULL, NULL);
 
     set_up();
-    ck_assert_int_eq(takeover_write(file, server, &ledger), 0);
+    ck_assert_int_eq(takeover_write(file, server), 0);
     while (children_live(server->children) > 0)
         children_remove(server->children, children_oldest(server->children));
-    ck_assert_int_eq(takeover_write(file, server, &ledger), 0);
+    ck_assert_int_eq(takeover_write(file, server), 0);
     ck_assert_int_eq(takeover_read(file, next, NULL, true), 0);
     ck_assert_pstr_eq(difference(next), NULL);
     tear_down();
@@ -391,7 +393,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
     size_t count;
 
     set_up();
-    count = takeover_descriptors(server, &ledger, descriptors);
+    count = takeover_descriptors(server, descriptors);
     ck_assert_uint_eq(count, server->listeners.count + 6);
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_eq(fcntl(descriptors[i], F_SETFD, 0), 0);
@@ -404,7 +406,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
         ck_assert_int_eq(fcntl(descriptors[i], F_GETFD), FD_CLOEXEC);
     server->gate.holding = false;
     pidfile_close(&pidfile);
-    ck_assert_uint_eq(takeover_descriptors(server, &ledger, descriptors), count - 2);
+    ck_assert_uint_eq(takeover_descriptors(server, descriptors), count - 2);
     tear_down();
 }
 END_TEST
@@ -421,8 +423,8 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     write_state();
     (void)read_text(state);
     (void)read_text("takeover 3 forkecho\nchild\n");
-    ck_assert_int_eq(takeover_write(closed, server, &ledger), -1);
-    ck_assert_int_eq(takeover_write(readable, server, &ledger), -1);
+    ck_assert_int_eq(takeover_write(closed, server), -1);
+    ck_assert_int_eq(takeover_write(readable, server), -1);
     ck_assert_int_eq(open_descriptors(), before);
     tear_down();
 }
@@ -437,7 +439,7 @@ START_TEST(a_state_that_finds_no_room_is_an_error)
     set_up();
     signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    ck_assert_int_eq(takeover_write(file, server, &ledger), -1);
+    ck_assert_int_eq(takeover_write(file, server), -1);
     ck_assert_int_eq(errno, EFBIG);
     tear_down();
 }
@@ -711,9 +713,9 @@ START_TEST(a_test_touches_nothing)
 
     set_up();
     write_state();
-    ck_assert_int_eq(takeover_write(state_file, server, &ledger), 0);
+    ck_assert_int_eq(takeover_write(state_file, server), 0);
     file = open(path_of("pid", path, sizeof path), O_WRONLY | O_TRUNC);
-    count = takeover_descriptors(server, &ledger, numbers);
+    count = takeover_descriptors(server, numbers);
     for (size_t i = 0; i < count; i++)
         (void)fcntl(numbers[i], F_SETFD, 0);
     ck_assert_int_eq(takeover_read(state_file, next, &pidfile, false), 0);

@@ -36,7 +36,7 @@
  * who has sent it (pool_worker.c), and is queued: with a signal that is only pending or not
  * (POSIX.1-2008, 2.4.1) a stray one that is pending already would swallow the parent's, and the
  * worker would wait for ever. */
-#define POOL_LEAVE SIGUSR2
+#define POOL_LEAVE SIGVTALRM
 #ifdef SIGRTMIN
 #define POOL_ADMIT SIGRTMIN
 #define POOL_REFUSE (SIGRTMIN + 1)

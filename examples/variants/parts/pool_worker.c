@@ -5,7 +5,9 @@
 #include "parts/pool_report.h"
 #include "platform/platform.h"
 #include "process/confine.h"
+#include "process/inherited.h"
 #include "process/log.h"
+#include "process/log_sink.h"
 #include "process/signals.h"
 #include "process/title.h"
 #include "server/failures.h"
@@ -56,20 +58,29 @@ static void handle_leave(int number)
     errno = error;
 }
 
-static bool is_listener(const struct pool_worker *worker, int descriptor)
+/* Leaves open the standard descriptors, the listeners, the pipes to the parent and, where it is
+ * needed, the log. Returns the lowest number that is free then. */
+static int keep_descriptors(struct pool_worker *worker)
 {
-    for (size_t i = 0; i < worker->listeners.count; i++)
-        if (worker->listeners.all[i].descriptor == descriptor)
-            return true;
-    return false;
-}
+    struct listeners *listeners = &worker->listeners;
+    int kept[LISTENERS_MAX + 3], log = log_sink_descriptor();
+    size_t count = 0;
+    bool keeps_log = log_shows(LOG_MESSAGES) && log != -1;
 
-/* Those from 3 to below the ledger's write end are the parent's, but for a few. */
-static void close_others(const struct pool_worker *worker)
-{
-    for (int descriptor = STDERR_FILENO + 1; descriptor < worker->ledger; descriptor++)
-        if (descriptor != worker->hold && !is_listener(worker, descriptor))
-            close(descriptor);
+    for (size_t i = 0; i < listeners->count; i++)
+        kept[count++] = listeners->all[i].descriptor;
+    kept[count++] = worker->ledger;
+    kept[count++] = worker->hold;
+    if (keeps_log)
+        kept[count++] = log;
+    inherited_keep_only(kept, count);
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->all[i].descriptor = kept[i];
+    worker->ledger = kept[listeners->count];
+    worker->hold = kept[listeners->count + 1];
+    if (keeps_log)
+        log_sink_moved(kept[count - 1]);
+    return STDERR_FILENO + 1 + (int)count;
 }
 
 /* Believed from the parent alone: a signal that is not from kill(2) names any sender that it likes
@@ -101,7 +112,6 @@ static void open_signals(void)
     struct sigaction on_reply = {.sa_sigaction = handle_reply, .sa_flags = SA_SIGINFO};
     sigset_t blocked = replies(), open;
 
-    signals_child();
     sigprocmask(SIG_BLOCK, &blocked, NULL);
     sigemptyset(&on_leave.sa_mask);
     sigemptyset(&on_reply.sa_mask);
@@ -115,14 +125,16 @@ static void open_signals(void)
 
 void pool_worker_start(struct pool_worker *worker)
 {
+    int free;
+
     self = worker;
     worker->own = getpid();
-    close_others(worker);
+    free = keep_descriptors(worker);
     open_signals();
     platform_signal_when_orphaned(POOL_LEAVE);
     if (getppid() != worker->parent)
         leave();
-    confine_child(log_shows(LOG_MESSAGES), worker->ledger + 2); /* one client, wherever it lies */
+    confine_child(log_shows(LOG_MESSAGES), free + 1); /* one client */
 }
 
 /* ---- reporting ---- */

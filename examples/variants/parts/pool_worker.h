@@ -19,7 +19,7 @@
  *
  * A worker whose parent has ended is told by the system (platform.h), finishes its client, and
  * leaves. Where the system cannot tell (platform/null.c), it learns that from its report about the
- * next client, which it still serves; one that waits for a reply then waits for SIGTERM.
+ * next client, which it still serves; one that waits for a reply then waits for SIGKILL.
  *
  * What it gives up (confine.h) is less than a child of forkecho does: it has to keep the listeners
  * and the right to one more descriptor. It serves many clients, one after the other: what one of
@@ -42,7 +42,7 @@ struct pool_worker {
     struct listeners listeners; /* copies: the descriptors are its own to close */
     bool blocks;                /* it waits in accept (pool_blocks) */
     pid_t parent, own;
-    int ledger, hold; /* the write ends; the ledger's is above all that the parent has opened */
+    int ledger, hold; /* the write ends */
     unsigned retries; /* accepts in a row that failed with FAILURE_RETRY (failures.h) */
 };
 

@@ -1,0 +1,253 @@
+/* reaper.c: see reaper.h. */
+#include "fork/reaper.h"
+
+#include "base/clock.h"
+#include "platform/platform.h"
+#include "process/log.h"
+#include "process/signals.h"
+#include "upgrade/upgrade.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+
+#define RECORDS_PORTION 2048 /* read in one turn: more than a pipe of 64 KiB holds */
+#define EXITING_MAX 1.0      /* seconds that a child may take from its exit record to its exit */
+#define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
+#define YOUNG_PERIOD 0.01    /* seconds */
+#define SWEEP_PERIOD 1.0     /* seconds */
+#define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
+
+/* In memory that children do not inherit: the parent writes to it for each child, and would pay
+ * for a copy of the page each time (platform.h). */
+static struct reaper {
+    struct ledger ledger;
+    struct child *exiting; /* who has written an exit record: linked by exiting_next */
+    struct child *asked;   /* how far the sweep is: the next to ask for; NULL: none is under way */
+    double young_at;       /* when to ask for the young; 0: not planned */
+    double young_last;     /* when that was done last */
+    double sweep_at;       /* when to sweep; 0: not planned */
+    unsigned long reaped;  /* in all */
+} *reaper;
+
+int reaper_open(struct server *server)
+{
+    reaper = platform_private_memory(sizeof *reaper);
+    if (reaper == NULL)
+        return -1;
+    if (server->ledger.write_end > 0) {
+        ledger_adopt(&reaper->ledger, server->ledger.read_end, server->ledger.write_end);
+        reaper->sweep_at = clock_seconds(); /* whoever died meanwhile, with a record or without */
+        return 0;
+    }
+    if (ledger_open(&reaper->ledger, LEDGER_GIVES_UP) == -1)
+        return -1;
+    server->ledger.read_end = reaper->ledger.read_end;
+    server->ledger.write_end = reaper->ledger.write_end;
+    return 0;
+}
+
+void reaper_close(void)
+{
+    ledger_close(&reaper->ledger);
+}
+
+/* ---- one child ---- */
+
+/* Has the sweep come by `time`. */
+static void plan_sweep(double time)
+{
+    if (reaper->sweep_at <= 0 || time < reaper->sweep_at)
+        reaper->sweep_at = time;
+}
+
+/* waitpid without waiting. Returns the pid; 0 while the child lives; -1 when there is no such
+ * child of ours. */
+static pid_t try_wait(pid_t pid, int *status)
+{
+    pid_t reaped;
+
+    do
+        reaped = waitpid(pid, status, WNOHANG);
+    while (reaped == -1 && errno == EINTR);
+    return reaped;
+}
+
+static void list_exiting(struct child *child)
+{
+    child->exiting_until = clock_seconds() + EXITING_MAX;
+    child->exiting_next = reaper->exiting;
+    reaper->exiting = child;
+}
+
+static void unlist_exiting(struct child *child)
+{
+    struct child **link = &reaper->exiting;
+
+    while (*link != NULL && *link != child)
+        link = &(*link)->exiting_next;
+    if (*link != NULL)
+        *link = child->exiting_next;
+}
+
+/* waitpid has returned it: the last that is heard of a child. */
+static void reap_child(struct server *server, struct child *child, int status)
+{
+    bool killed;
+
+    /* Its record may have come since the ledger was read; it is there by now. */
+    if (!child->exit_recorded)
+        reaper_read_records(server);
+    killed = WIFSIGNALED(status) && !child->exit_recorded;
+    if (!child->exit_recorded)
+        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : (int)SESSION_ERROR;
+    unlist_exiting(child);
+    if (reaper->asked == child)
+        reaper->asked = child->older;
+    server_ended(server, child, killed ? WTERMSIG(status) : 0);
+    reaper->reaped++;
+}
+
+/* Asks the kernel for one child, and reaps it where it has died. Returns whether it has. */
+static bool ask_for(struct server *server, struct child *child)
+{
+    int status = 0;
+    pid_t found = try_wait((pid_t)child->id, &status);
+
+    /* -1: somebody else has reaped one that was exiting. It is gone all the same. */
+    if (found > 0 || (found == -1 && child->exit_recorded))
+        reap_child(server, child, found > 0 ? status : 0);
+    else if (found == -1)
+        plan_sweep(clock_seconds() + SWEEP_PERIOD); /* to ask again: no SIGCHLD will say so */
+    return found > 0;
+}
+
+/* ---- exit records ---- */
+
+void reaper_read_records(struct server *server)
+{
+    struct record record;
+    struct child *child;
+    int portion = RECORDS_PORTION;
+
+    while (portion-- > 0 && ledger_read(&reaper->ledger, &record))
+        if ((child = server_exit_recorded(server, &record)) != NULL)
+            list_exiting(child);
+    if (reaper->ledger.junk > 0)
+        log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
+    if (portion < 0 || reaper->ledger.junk >= LEDGER_JUNK_MAX)
+        reaper->sweep_at = clock_seconds(); /* there may be more, and no SIGCHLD will say so */
+    reaper->ledger.junk = 0;
+}
+
+/* Reaps those that are exiting, as far as they are gone. One that should be gone for long is left
+ * to the sweep: the record may have been somebody else's lie. */
+static void reap_exiting(struct server *server)
+{
+    double now = clock_seconds();
+    struct child *next;
+
+    for (struct child *child = reaper->exiting; child != NULL; child = next) {
+        next = child->exiting_next;
+        if (!ask_for(server, child) && now >= child->exiting_until)
+            unlist_exiting(child);
+    }
+}
+
+/* ---- those that left no record ---- */
+
+static void ask_for_young(struct server *server)
+{
+    struct child *child = children_youngest(server->children), *older;
+
+    for (int i = 0; i < YOUNG_MAX && child != NULL; i++, child = older) {
+        older = child->older;
+        (void)ask_for(server, child);
+    }
+    reaper->young_at = 0;
+    reaper->young_last = clock_seconds();
+}
+
+/* A child of this process that is dead and not reaped, which it stays; 0 when there is none.
+ * Linear in the live children, as waitpid(-1) is. */
+static pid_t find_zombie(void)
+{
+    siginfo_t found = {.si_pid = 0};
+
+    return waitid(P_ALL, 0, &found, WEXITED | WNOHANG | WNOWAIT) == 0 ? found.si_pid : 0;
+}
+
+/* Reaps children of this process that are none of ours: process 1 is handed the orphans of others,
+ * and whoever became this server by exec may have left it some. Returns whether one of ours is
+ * dead. */
+static bool reap_strangers(const struct server *server)
+{
+    pid_t zombie;
+    int status = 0;
+
+    while ((zombie = find_zombie()) > 0 && children_find(server->children, zombie) == NULL)
+        if (try_wait(zombie, &status) == zombie)
+            (void)upgrade_reaped(zombie, status);
+    return zombie > 0;
+}
+
+/* Reads the ledger, and asks for a portion of all children where one is dead. The portion after the
+ * last begins anew with the youngest. */
+static void sweep(struct server *server)
+{
+    reaper->sweep_at = 0;
+    reaper_read_records(server);
+    reap_exiting(server);
+    if (reaper->asked == NULL && reap_strangers(server))
+        reaper->asked = children_youngest(server->children);
+    for (int i = 0; i < SWEEP_PORTION && reaper->asked != NULL; i++) {
+        struct child *child = reaper->asked;
+        if (!ask_for(server, child) && reaper->asked == child)
+            reaper->asked = child->older;
+    }
+    if (reaper->asked != NULL)
+        reaper->sweep_at = clock_seconds();
+}
+
+size_t reaper_reap_all(struct server *server)
+{
+    unsigned long before = reaper->reaped;
+
+    do
+        sweep(server);
+    while (reaper->asked != NULL);
+    return reaper->reaped - before;
+}
+
+/* ---- a turn ---- */
+
+static void handle_child_signal(struct server *server)
+{
+    unsigned long before = reaper->reaped;
+    double now = clock_seconds();
+
+    reaper_read_records(server);
+    reap_exiting(server);
+    if (reaper->reaped == before && reaper->young_at <= 0)
+        reaper->young_at = now > reaper->young_last + YOUNG_PERIOD ? now
+                                                                   : reaper->young_last + YOUNG_PERIOD;
+    /* Children that are being killed leave no records. */
+    plan_sweep(server->stop.phase >= SERVER_TERMINATING ? now : now + SWEEP_PERIOD);
+}
+
+void reaper_turn(struct server *server)
+{
+    if (signals_take(SIGCHLD))
+        handle_child_signal(server);
+    /* Children that cannot write their records do not exit, and send no SIGCHLD. */
+    if (children_live(server->children) == server->options->max_connections)
+        plan_sweep(clock_seconds() + SWEEP_PERIOD);
+    if (reaper->young_at > 0 && clock_seconds() >= reaper->young_at)
+        ask_for_young(server);
+    if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)
+        sweep(server);
+}
+
+double reaper_due(void)
+{
+    return clock_earlier(reaper->young_at, reaper->sweep_at);
+}

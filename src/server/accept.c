@@ -9,6 +9,7 @@
 #include "server/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 bool accept_is_open(const struct server *server, double now)
 {
     return server->stop.phase == SERVER_SERVING && !server->gate.holding &&
-           !gate_pauses(&server->gate, now) &&
+           now >= server->gate.closed_until &&
            children_live(server->children) < server->options->max_connections;
 }
 
@@ -36,7 +37,10 @@ void server_hold(struct server *server, const struct client *client, const char 
 {
     int error = errno;
 
-    gate_hold(&server->gate, client);
+    server->gate.holding = true;
+    server->gate.held = *client;
+    /* It is open in more than one turn: a program that is started meanwhile must not have it. */
+    (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
     errno = error;
     server_start_failed(server, what);
 }
@@ -141,27 +145,18 @@ static bool release_held(struct server *server, struct client *client)
         refuse(server, &gate->held, "stopping");
         return false;
     }
-    if (gate_pauses(gate, clock_seconds()))
+    if (clock_seconds() < gate->closed_until)
         return false;
     gate->holding = false;
     *client = gate->held;
     return true;
 }
 
-static bool any_ready(const struct listeners *listeners)
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        if (listeners->all[i].ready)
-            return true;
-    return false;
-}
-
 bool server_accept(struct server *server, struct client *client)
 {
     if (server->gate.holding)
         return release_held(server, client);
-    while (any_ready(&server->listeners) && accept_is_open(server, clock_seconds()) &&
-           accept_next(server, client))
+    while (accept_is_open(server, clock_seconds()) && accept_next(server, client))
         if (server_admit(server, client))
             return true;
     return false;

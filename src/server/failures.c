@@ -7,49 +7,39 @@
 /* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
 #define RETRIES_MAX 32
 
-static const struct {
-    int error;
-    enum failure_action action;
-} table[] = {
-    /* Nothing to do after all, or the connection is gone. */
-    {EINTR, FAILURE_RETRY},
-    {EAGAIN, FAILURE_RETRY}, /* for fork, where it means a limit, the caller always pauses */
-    {EWOULDBLOCK, FAILURE_RETRY},
-    {ECONNABORTED, FAILURE_RETRY},
-    {EPROTO, FAILURE_RETRY},
-    {ECONNRESET, FAILURE_RETRY},
-    /* Errors of the new connection's network, which Linux reports here. */
-    {ENETDOWN, FAILURE_RETRY},
-    {ENOPROTOOPT, FAILURE_RETRY},
-    {EOPNOTSUPP, FAILURE_RETRY},
-    {EHOSTUNREACH, FAILURE_RETRY},
-    {ENETUNREACH, FAILURE_RETRY},
-    {ETIMEDOUT, FAILURE_RETRY},
+static const int retried[] = {
+    /* Nothing to do after all. Where fork says EAGAIN, at a limit, its caller always pauses. */
+    EINTR, EAGAIN, EWOULDBLOCK,
+    /* The connection is gone. */
+    ECONNABORTED, EPROTO, ECONNRESET,
+    /* Errors of the new connection's network, which Linux reports here, and of a firewall. */
+    ENETDOWN, ENOPROTOOPT, EOPNOTSUPP, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EPERM,
 #ifdef EHOSTDOWN
-    {EHOSTDOWN, FAILURE_RETRY},
+    EHOSTDOWN,
 #endif
 #ifdef ENONET
-    {ENONET, FAILURE_RETRY},
+    ENONET,
 #endif
-    {EPERM, FAILURE_RETRY}, /* a firewall's word */
-    /* Cured by somebody else: a descriptor freed, a process ended, memory given back. */
-    {EMFILE, FAILURE_PAUSE},
-    {ENFILE, FAILURE_PAUSE},
-    {ENOBUFS, FAILURE_PAUSE},
-    {ENOMEM, FAILURE_PAUSE},
-    /* Our own listener is not one. */
-    {EBADF, FAILURE_STOP},
-    {EINVAL, FAILURE_STOP},
-    {ENOTSOCK, FAILURE_STOP},
-    {EFAULT, FAILURE_STOP},
 };
+
+/* Our own listener is not one. All that is in neither list is cured by somebody else: a descriptor
+ * freed (EMFILE, ENFILE), memory given back (ENOBUFS, ENOMEM). */
+static const int stopped_for[] = {EBADF, EINVAL, ENOTSOCK, EFAULT};
+
+static bool is_among(int error, const int *errors, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (errors[i] == error)
+            return true;
+    return false;
+}
 
 enum failure_action failure_action(int error)
 {
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        if (table[i].error == error)
-            return table[i].action;
-    return FAILURE_PAUSE;
+    if (is_among(error, retried, sizeof retried / sizeof retried[0]))
+        return FAILURE_RETRY;
+    return is_among(error, stopped_for, sizeof stopped_for / sizeof stopped_for[0]) ? FAILURE_STOP
+                                                                                    : FAILURE_PAUSE;
 }
 
 bool failure_persists(int error, unsigned *retries)

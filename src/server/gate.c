@@ -5,7 +5,6 @@
 #include "process/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 /* Soon enough for who waits, and no load. Seconds. */
@@ -30,16 +29,6 @@ void gate_pause(struct gate *gate, const char *what, const char *limits)
         gate->pause = PAUSE_LONGEST;
 }
 
-void gate_end_pause(struct gate *gate)
-{
-    gate->closed_until = 0;
-}
-
-bool gate_pauses(const struct gate *gate, double now)
-{
-    return now < gate->closed_until;
-}
-
 /* When the episode is over, if nothing fails until then; 0: none is on. It lasts until nothing
  * has failed for EPISODE_GAP in which something could have: a pause does not count. */
 static double episode_ends(const struct gate *gate)
@@ -61,16 +50,9 @@ void gate_end_episode(struct gate *gate, double now)
     gate->failures = 0;
 }
 
-void gate_hold(struct gate *gate, const struct client *client)
-{
-    gate->holding = true;
-    gate->held = *client;
-    (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
-}
-
 double gate_wakes(const struct gate *gate, double now)
 {
-    if (gate_pauses(gate, now))
+    if (now < gate->closed_until)
         return clock_earlier(gate->closed_until, episode_ends(gate));
     /* A held client makes no descriptor ready. Its pause is over: it is not to be slept over. */
     return gate->holding ? now : episode_ends(gate);

@@ -36,18 +36,8 @@ struct gate {
  * with `limits` that may be the reason; "": none. */
 void gate_pause(struct gate *gate, const char *what, const char *limits);
 
-/* A child has ended: ends the pause. */
-void gate_end_pause(struct gate *gate);
-
-/* Whether a failure is waited out at `now`. */
-bool gate_pauses(const struct gate *gate, double now);
-
 /* Ends the episode, and logs that, when it is over at `now`. */
 void gate_end_episode(struct gate *gate, double now);
-
-/* Keeps a client until it can be started. It stays open for more than one turn: a program that is
- * started meanwhile does not inherit it. */
-void gate_hold(struct gate *gate, const struct client *client);
 
 /* When there is something to do although nothing happens: clock.h; 0: no such time. */
 double gate_wakes(const struct gate *gate, double now);

@@ -35,11 +35,9 @@ int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
     int ends[2];
 
-    memset(ledger, 0, sizeof *ledger);
     if (pipe(ends) == -1)
         return -1;
-    ledger->read_end = ends[0];
-    ledger->write_end = ends[1];
+    ledger_adopt(ledger, ends[0], ends[1]);
     if (set_flags(ends[0], false) == 0 && set_flags(ends[1], writer == LEDGER_WAITS) == 0)
         return 0;
     ledger_close(ledger);

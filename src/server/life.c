@@ -170,5 +170,5 @@ void server_ended(struct server *server, struct child *child, int signal)
     server->statistics.out += child->out;
     lines_log_end(server, child, signal);
     children_remove(server->children, child);
-    gate_end_pause(&server->gate);
+    server->gate.closed_until = 0; /* what it used may be what was missing */
 }

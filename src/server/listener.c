@@ -12,10 +12,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* Accepted sockets that are asked for the options that they lack: as many as a queue commonly
- * holds. */
-#define ASKS_MAX 4096
-
 /* ---- options of accepted sockets ---- */
 
 static bool is_local(const struct listener *listener)
@@ -60,28 +56,16 @@ static bool same_timeout(int one, int other, int option)
     return first.tv_sec == second.tv_sec && first.tv_usec == second.tv_usec;
 }
 
-/* Whether a socket just accepted has the options of its listener, and only those: BSD lets
- * it inherit O_NONBLOCK as well. */
+/* Whether the socket of a TCP client has the options of its listener, and only those: BSD lets it
+ * inherit O_NONBLOCK as well. */
 static bool has_client_options(int descriptor, const struct listener *listener)
 {
     return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
            has_flag(descriptor, SOL_SOCKET, SO_OOBINLINE) &&
-           (is_local(listener) || (has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
-                                   has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE))) &&
+           has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
+           has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE) &&
            same_timeout(descriptor, listener->descriptor, SO_RCVTIMEO) &&
            same_timeout(descriptor, listener->descriptor, SO_SNDTIMEO);
-}
-
-/* An accepted socket that has the options answers for all. One that lacks them may have been in the
- * queue of a listener that was handed over before these were set on it: that is an answer only when
- * it has happened a few thousand times; for a Unix socket, which inherits nothing on Linux either,
- * at once. */
-static void ask_inheritance(int descriptor, struct listener *listener)
-{
-    if (has_client_options(descriptor, listener))
-        listener->inheritance = INHERITANCE_WORKS;
-    else if (++listener->asked > (is_local(listener) ? 0 : ASKS_MAX))
-        listener->inheritance = INHERITANCE_FAILS;
 }
 
 void listener_prepare(int descriptor, const struct peer *peer, double idle)
@@ -99,9 +83,9 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
     descriptor = accept(listener->descriptor, &peer->name.any, &length);
     if (descriptor == -1)
         return -1;
-    if (listener->inheritance == INHERITANCE_UNKNOWN)
-        ask_inheritance(descriptor, listener);
-    if (listener->inheritance != INHERITANCE_WORKS) {
+    if (!listener->inherits && !is_local(listener))
+        listener->inherits = has_client_options(descriptor, listener);
+    if (!listener->inherits) {
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
         set_client_options(descriptor, is_local(listener), idle);
     }
@@ -172,7 +156,7 @@ static int set_up(struct listener *listener, const struct options *options)
         listener->device = status.st_dev;
         listener->file = status.st_ino;
     }
-    if (listen(listener->descriptor, options->backlog) == -1)
+    if (listen(listener->descriptor, (int)options->backlog) == -1)
         return -1;
     if (family == AF_UNIX)
         return 0;

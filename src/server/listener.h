@@ -8,9 +8,10 @@
  * directory (-r) shows it.
  *
  * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, the idle limit as
- * session_set_timeouts has it) are set once, on the listener: on Linux an accepted socket inherits
- * them. POSIX does not say so: the first sockets that a listener accepts are asked, until one has
- * them all, and those that lack them are given them.
+ * session_set_timeouts has it) are set once, on the listener: on Linux the socket of a TCP client
+ * inherits them. POSIX does not say so: each accepted socket is asked until one has them all, and
+ * those that lack them are given them. One that waited in the queue of a listener before it was
+ * handed over to us may lack them where others do not.
  *
  * Cost: constant a connection.
  */
@@ -23,15 +24,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum listener_inheritance { INHERITANCE_UNKNOWN, INHERITANCE_WORKS, INHERITANCE_FAILS };
-
 struct listener {
     int descriptor;
     struct address address; /* as bound */
     dev_t device;           /* the file of a Unix socket: ... */
     ino_t file;             /* ... no other is removed; 0: it is not ours */
-    enum listener_inheritance inheritance;
-    unsigned asked; /* how many accepted sockets lacked the options */
+    bool inherits;  /* accepted sockets have its options */
     bool ready;     /* a connection may be waiting: set by each wait, cleared by an accept */
     bool late;      /* it has waited while the gate was closed */
     bool watched;   /* in the readiness of an event loop: its own to note */

@@ -116,16 +116,6 @@ static int set_size(const struct arguments *arguments, long lowest, long highest
     return 0;
 }
 
-static int set_backlog(const struct arguments *arguments, int *backlog)
-{
-    size_t size;
-
-    if (set_size(arguments, 1, 65535, &size) == -1)
-        return -1;
-    *backlog = (int)size;
-    return 0;
-}
-
 static int set_reply(const struct arguments *arguments, bool with_message,
                      const struct reply **reply)
 {
@@ -155,7 +145,7 @@ static int set_option(struct options *options, const struct arguments *arguments
     case 'P': options->pidfile = arguments->value; return 0;
     case 'r': options->root = arguments->value; return 0;
     case 'u': return set_user(arguments, &options->user);
-    case 'b': return set_backlog(arguments, &options->backlog);
+    case 'b': return set_size(arguments, 1, 65535, &options->backlog);
     case 'c':
         options->max_connections_given = true;
         return set_size(arguments, 1, CONNECTIONS_MAX, &options->max_connections);

@@ -26,7 +26,7 @@ struct options {
     } listen[OPTIONS_LISTEN_MAX];
     size_t listen_count;
     bool listen_given;     /* not only the default */
-    int backlog;           /* for listen(2) */
+    size_t backlog;        /* for listen(2) */
     size_t max_connections;
     bool max_connections_given;
     size_t max_per_source; /* 0: no limit */

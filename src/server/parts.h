@@ -18,6 +18,9 @@ bool accept_is_open(const struct server *server, double now);
 /* Drains because the server cannot go on. */
 void requests_stop_for_failure(struct server *server);
 
+/* Enters the next phase of a stop where that is due at `now`. */
+void requests_advance_stop(struct server *server, double now);
+
 /* Begins, or hastens, the stop that signals ask for which have come since the last time. */
 void requests_handle_stops(struct server *server);
 

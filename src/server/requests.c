@@ -10,14 +10,35 @@
 
 #include <signal.h>
 
+/* Between SIGTERM and SIGKILL to children that outlived the grace. Seconds. */
+#define TERMINATION_TIME 1.0
+
 /* ---- to stop ---- */
+
+static void enter_phase(struct stop *stop, enum server_phase phase, double now, double grace)
+{
+    stop->phase = phase;
+    stop->phase_ends = phase == SERVER_DRAINING      ? now + grace
+                       : phase == SERVER_TERMINATING ? now + TERMINATION_TIME
+                                                     : 0;
+    if (phase == SERVER_TERMINATING)
+        stop->signal = SIGTERM;
+    if (phase == SERVER_KILLING)
+        stop->signal = SIGKILL;
+}
+
+void requests_advance_stop(struct server *server, double now)
+{
+    if (server->stop.phase_ends > 0 && now >= server->stop.phase_ends)
+        enter_phase(&server->stop, server->stop.phase + 1, now, 0);
+}
 
 static void stop(struct server *server, enum server_phase phase, const char *why)
 {
     bool serving = server->stop.phase == SERVER_SERVING;
     double grace = phase == SERVER_DRAINING ? server->options->grace : 0;
 
-    stop_enter(&server->stop, phase, clock_seconds(), grace);
+    enter_phase(&server->stop, phase, clock_seconds(), grace);
     if (serving && server->model->before_close != NULL)
         server->model->before_close(server);
     /* Who reads the line may bind the same port: the listeners are closed by then. */

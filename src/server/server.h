@@ -33,7 +33,6 @@
 #include "server/ledger.h"
 #include "server/listeners.h"
 #include "server/options.h"
-#include "server/stop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +44,22 @@ struct statistics {
     unsigned long long deferred_cap; /* ... by max_connections; the others by a failure */
     unsigned long long in, out;      /* bytes, of exit records */
     size_t peak;                     /* most live at once */
+};
+
+/* How far a stop has come (requests.c). A phase is entered because of a signal or a failure, or
+ * because the one before has taken its time. */
+enum server_phase {
+    SERVER_SERVING,
+    SERVER_DRAINING,    /* listeners closed; children finish for the grace */
+    SERVER_TERMINATING, /* children were sent SIGTERM, and have a second */
+    SERVER_KILLING      /* children were sent SIGKILL */
+};
+
+struct stop {
+    enum server_phase phase;
+    double phase_ends; /* when the next phase begins: clock.h; 0: it does not by itself */
+    int signal;        /* is still to be passed on to all live children; 0: none is */
+    bool failed;       /* the server stops because it cannot go on */
 };
 
 /* What waits remember (wait.c). */

@@ -121,7 +121,7 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
     now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
     requests_handle_stops(server);
     gate_end_episode(&server->gate, now);
-    stop_advance(&server->stop, now);
+    requests_advance_stop(server, now);
     return now;
 }
 

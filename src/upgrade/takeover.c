@@ -23,7 +23,7 @@ static void put_listener(FILE *file, const struct listener *listener)
 {
     fprintf(file, "listener %d %llu %llu %d %lu", listener->descriptor,
             (unsigned long long)listener->device, (unsigned long long)listener->file,
-            (int)listener->inheritance, (unsigned long)listener->address.length);
+            listener->inherits, (unsigned long)listener->address.length);
     put_bytes(file, &listener->address.name, sizeof listener->address.name);
     putc('\n', file);
 }

@@ -204,8 +204,7 @@ static void read_listener(struct words *words, struct server *server)
     listener->descriptor = take_descriptor(words, server);
     listener->device = (dev_t)take_count(words);
     listener->file = (ino_t)take_count(words);
-    listener->inheritance =
-        (enum listener_inheritance)take_number(words, INHERITANCE_UNKNOWN, INHERITANCE_FAILS);
+    listener->inherits = take_number(words, 0, 1) == 1;
     listener->address.length =
         (socklen_t)take_number(words, 0, (long long)sizeof listener->address.name);
     take_bytes(words, &listener->address.name, sizeof listener->address.name);

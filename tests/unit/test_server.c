@@ -752,19 +752,19 @@ START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
     signalled(server, SIGTERM);
     due = server->stop.phase_ends;
     ck_assert(due > clock_seconds() && due <= clock_seconds() + options.grace);
-    stop_advance(&server->stop, due - 0.001);
+    requests_advance_stop(server, due - 0.001);
     ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
-    stop_advance(&server->stop, due);
+    requests_advance_stop(server, due);
     ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
     ck_assert_int_eq(server->stop.signal, SIGTERM);
     ck_assert_double_eq_tol(server->stop.phase_ends, due + 1, 1e-6);
     due = server->stop.phase_ends;
-    stop_advance(&server->stop, due - 0.001);
+    requests_advance_stop(server, due - 0.001);
     ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
-    stop_advance(&server->stop, due);
+    requests_advance_stop(server, due);
     ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert_int_eq(server->stop.signal, SIGKILL);
-    stop_advance(&server->stop, due + LATER);
+    requests_advance_stop(server, due + LATER);
     ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert(server_running(server)); /* until the child is reaped */
     server_ended(server, children_oldest(server->children), SIGKILL);

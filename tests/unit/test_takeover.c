@@ -49,7 +49,7 @@ static void give_listeners(void)
     }
     options.listen_count = SUITE_LENGTH(texts);
     ck_assert_int_eq(server_listen(server), 0);
-    server->listeners.all[1].inheritance = INHERITANCE_WORKS;
+    server->listeners.all[1].inherits = true;
 }
 
 static void give_children(void)
@@ -191,7 +191,7 @@ static const char *listeners_difference(const struct listeners *one, const struc
     for (size_t i = 0; i < one->count; i++) {
         const struct listener *left = &one->all[i], *right = &other->all[i];
         if (left->descriptor != right->descriptor || left->device != right->device ||
-            left->file != right->file || left->inheritance != right->inheritance)
+            left->file != right->file || left->inherits != right->inherits)
             return "a listener";
         if (left->address.length != right->address.length ||
             !same_bytes(&left->address.name, &right->address.name, sizeof left->address.name))

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 pid_t platform_fork(void)
@@ -197,6 +198,18 @@ void platform_forbid_tracing(void)
 void platform_signal_when_orphaned(int number)
 {
     (void)prctl(PR_SET_PDEATHSIG, number, 0, 0, 0);
+}
+
+int platform_timer(void)
+{
+    return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+}
+
+void platform_timer_set(int timer, double seconds)
+{
+    struct itimerspec setting = {.it_value = clock_timespec(seconds)};
+
+    timerfd_settime(timer, 0, &setting, NULL);
 }
 
 /* Reads the first word of a file, such as a limit. Returns false when there is none. */

@@ -119,6 +119,17 @@ void platform_signal_when_orphaned(int number)
     (void)number;
 }
 
+int platform_timer(void)
+{
+    return -1;
+}
+
+void platform_timer_set(int timer, double seconds)
+{
+    (void)timer;
+    (void)seconds;
+}
+
 void platform_process_limits(char *text, size_t size)
 {
     if (size > 0)

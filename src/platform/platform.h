@@ -3,7 +3,7 @@
  *
  * One file a system: linux.c, and null.c for a system of which only POSIX is known. "Elsewhere"
  * below says what null.c does, and so what is lost there. Nothing else in the program asks what
- * system it runs on. (Two small parts have files of their own: confine_*.c, timer_*.c.)
+ * system it runs on. platform_confine_child has files of its own, confine_*.c.
  */
 #ifndef PLATFORM_H
 #define PLATFORM_H

@@ -112,7 +112,7 @@ static int take_option(struct arguments *arguments, int letter, struct command *
     case 'c': return take_count(arguments, 1, CONNECTIONS_MAX, &settings->concurrency);
     case 'H': return take_count(arguments, 0, CONNECTIONS_MAX, &settings->held);
     case 'R': return take_count(arguments, 1, ROUNDS_MAX, &settings->rounds);
-    case 'j': return take_count(arguments, 1, TEAM_MAX, &settings->processes);
+    case 'j': return take_count(arguments, 1, SETTINGS_PROCESSES_MAX, &settings->processes);
     case 'd': return take_duration(arguments, &settings->duration);
     case 'w': return arguments_duration(arguments, &settings->warm_up);
     case 't': return take_duration(arguments, &settings->timeout);
@@ -229,20 +229,20 @@ static int choose_processes(struct load_settings *settings)
 
     leave_out_idle(settings);
     if (settings->processes == 0)
-        settings->processes = team_size(settings, limit);
-    if (settings->processes > 0 && team_descriptors(settings) <= limit)
+        settings->processes = settings_fewest_processes(settings, limit);
+    if (settings->processes > 0 && settings_descriptors(settings) <= limit)
         return 0;
     if (settings->processes > 0)
         fprintf(stderr,
                 "echoload: -c %zu and -H %zu in %zu process%s need %zu descriptors in one; "
                 "the limit is %zu (ulimit -n)\n",
                 settings->concurrency, settings->held, settings->processes,
-                settings->processes == 1 ? "" : "es", team_descriptors(settings), limit);
+                settings->processes == 1 ? "" : "es", settings_descriptors(settings), limit);
     else
         fprintf(stderr,
                 "echoload: -c %zu and -H %zu are too many for the descriptors of %d processes; "
                 "the limit is %zu in each (ulimit -n)\n",
-                settings->concurrency, settings->held, TEAM_MAX, limit);
+                settings->concurrency, settings->held, SETTINGS_PROCESSES_MAX, limit);
     return -1;
 }
 
@@ -262,7 +262,7 @@ static int find_server(struct command *command, struct target *target)
     char text[ADDRESS_TEXT_MAX];
     const char *problem;
 
-    target->immediate = load_is_immediate(&command->settings);
+    target->no_delay = settings_want_no_delay(&command->settings);
     if (target_find(target, &command->endpoint, command->settings.timeout, text, &problem) == 0)
         return 0;
     if (text[0] == '\0')

@@ -8,7 +8,8 @@
 #ifndef LOAD_FIELDS_H
 #define LOAD_FIELDS_H
 
-#include "load/run.h"
+#include "load/result.h"
+#include "load/settings.h"
 
 #include <stdbool.h>
 

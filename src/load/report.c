@@ -2,7 +2,6 @@
 #include "load/report.h"
 
 #include "load/fields.h"
-#include "load/team.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -211,7 +210,8 @@ static double mean_lag(const struct load_tally *tally)
 /* Twice as many processes, or as many as there can be that work. */
 static size_t more_processes(const struct load_settings *settings)
 {
-    size_t most = settings->concurrency < TEAM_MAX ? settings->concurrency : TEAM_MAX;
+    size_t most = settings->concurrency < SETTINGS_PROCESSES_MAX ? settings->concurrency
+                                                                 : SETTINGS_PROCESSES_MAX;
 
     return 2 * settings->processes < most ? 2 * settings->processes : most;
 }

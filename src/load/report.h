@@ -10,7 +10,8 @@
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
-#include "load/run.h"
+#include "load/result.h"
+#include "load/settings.h"
 
 struct report_form; /* text, CSV or JSON */
 

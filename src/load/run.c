@@ -15,32 +15,13 @@
  * processors. */
 #define OPENING_MAX 64
 
-/* Descriptors that are not connections: the three standard ones, the readiness mechanism's,
- * and a few that whoever started us left open. */
-#define OTHER_DESCRIPTORS 16
-
-/* Whoever started us may have left more open than that; numbers up to this far beyond can be
- * watched, if the limit allows them. */
+/* Whoever started us may have left descriptors open; numbers up to this far beyond those of the
+ * connections can be watched, if the limit allows them. */
 #define INHERITED_MAX 1024
-
-/* What surely goes in one segment (RFC 9293 section 3.7.1). */
-#define SEGMENT 536
 
 /* At the end the last bytes may take this many timeouts. More than one, so that whatever has
  * stopped moving is found before. */
 #define FINISH_TIMEOUTS 2
-
-bool load_is_immediate(const struct load_settings *settings)
-{
-    bool follows = settings->mode->kind == LOAD_PIECES && settings->mode->keeps;
-
-    return follows || (settings->mode->kind != LOAD_STREAM && settings->size > SEGMENT);
-}
-
-size_t load_descriptors(const struct load_settings *settings)
-{
-    return settings->concurrency + settings->held + OTHER_DESCRIPTORS;
-}
 
 static bool is_interrupted(const struct run *run)
 {
@@ -297,11 +278,12 @@ int load_run(const struct load_settings *settings, struct target *target,
              struct load_result *result)
 {
     struct run run = {.settings = settings, .result = result};
+    size_t connections = settings->concurrency + settings->held;
     int outcome;
 
     if (result_new(result, settings->rounds + 1) == -1 || /* 1: the warm-up */
-        loop_new(&run.loop, target, settings->concurrency + settings->held,
-                 (size_t)settings->size, load_descriptors(settings) + INHERITED_MAX) == -1)
+        loop_new(&run.loop, target, connections, (size_t)settings->size,
+                 connections + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
     run.loop.complete = work_complete;

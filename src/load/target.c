@@ -77,7 +77,7 @@ static int start_connect(struct target *target)
         return -1;
     if (target->spread)
         bind_source(target, descriptor);
-    if (target->immediate && target->address.name.any.sa_family != AF_UNIX)
+    if (target->no_delay && target->address.name.any.sa_family != AF_UNIX)
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(descriptor, &target->address.name.any, target->address.length) == -1 &&
         errno != EINPROGRESS && errno != EINTR) {

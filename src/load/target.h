@@ -18,7 +18,7 @@
 struct target {
     struct address address;
     bool spread;            /* give each connection a source of its own */
-    bool immediate;         /* TCP_NODELAY: no segment waits for an acknowledgement */
+    bool no_delay;          /* TCP_NODELAY: no segment waits for an acknowledgement */
     uint32_t neighbourhood; /* 127.x.y.0, of which this process takes the sources */
     uint32_t turn;          /* which of them is next */
     int connected;          /* the socket that target_find connected, until it is used; or -1 */

@@ -45,51 +45,6 @@ struct team {
     char *problem;
 };
 
-/* ---- shares ---- */
-
-static size_t dealt(size_t all, size_t processes, size_t place)
-{
-    return all / processes + (place < all % processes);
-}
-
-struct load_settings team_share(const struct load_settings *settings, size_t place)
-{
-    struct load_settings share = *settings;
-    size_t processes = settings->processes;
-    size_t workers = processes < settings->concurrency ? processes : settings->concurrency;
-
-    share.concurrency = dealt(settings->concurrency, processes, place);
-    /* From the last on: who has a connection more has none more to hold. */
-    share.held = dealt(settings->held, processes, processes - 1 - place);
-    share.numbers = place * (PATTERN_PERIOD / processes);
-    share.rate = place < workers ? settings->rate / (double)workers : 0;
-    share.rate_after = share.rate > 0 ? (double)place / settings->rate : 0;
-    return share;
-}
-
-size_t team_descriptors(const struct load_settings *settings)
-{
-    struct load_settings leader = {.concurrency = settings->processes}; /* a line to each */
-    size_t most = settings->processes > 1 ? load_descriptors(&leader) : 0;
-
-    for (size_t place = 0; place < settings->processes; place++) {
-        struct load_settings share = team_share(settings, place);
-        if (load_descriptors(&share) > most)
-            most = load_descriptors(&share);
-    }
-    return most;
-}
-
-size_t team_size(const struct load_settings *settings, size_t limit)
-{
-    struct load_settings tried = *settings;
-
-    for (tried.processes = 1; tried.processes <= TEAM_MAX; tried.processes++)
-        if (team_descriptors(&tried) <= limit)
-            return tried.processes;
-    return 0;
-}
-
 /* ---- a process of the team ---- */
 
 static volatile sig_atomic_t told_to_end;
@@ -124,7 +79,7 @@ static void leave_target(struct target *target)
 /* In the new process. It keeps no line but its own, so that each breaks with who has it. */
 _Noreturn static void be_member(struct team *team, int line)
 {
-    struct load_settings share = team_share(team->settings, team->started);
+    struct load_settings share = settings_share(team->settings, team->started);
     int error;
 
     hear_only_the_leader(&team->mask);

@@ -6,8 +6,7 @@
  * starts them, lets them begin the warm-up, each round and the closing only when all of them
  * are there, shows the sum of where they stand, and joins their results.
  *
- *   shares   connections and held ones are dealt out one by one, so that none has more than one
- *            more than another; of a schedule, each takes every n-th piece of work
+ *   shares   are those of load/settings.h
  *   start    when the last has said that it waits, all are told from which moment on to measure.
  *            Who wakes up late measures what is left: all figures of a round are of the same time
  *   end      an interruption reaches the leader, who passes it on as SIGUSR1; they are deaf to
@@ -22,18 +21,6 @@
 #define LOAD_TEAM_H
 
 #include "load/run.h"
-
-/* More would hardly be of use on any machine, and cost the leader descriptors. */
-#define TEAM_MAX 256
-
-/* The share of process `place`, from 0. None has more connections than the first. */
-struct load_settings team_share(const struct load_settings *settings, size_t place);
-
-/* The most descriptors that one process of the team has open, the leader included. */
-size_t team_descriptors(const struct load_settings *settings);
-
-/* The fewest processes of which each may have `limit` descriptors and needs no more; 0: none. */
-size_t team_size(const struct load_settings *settings, size_t limit);
 
 /* Runs like load_run, in `settings->processes`. Returns 0, or -1 with what went wrong in
  * `problem`. SIGPIPE must be ignored. */

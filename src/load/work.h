@@ -10,8 +10,9 @@
 
 #include "load/loop.h"
 #include "load/progress.h"
-#include "load/run.h"
+#include "load/result.h"
 #include "load/schedule.h"
+#include "load/settings.h"
 
 enum load_phase { PHASE_OPEN, PHASE_MEASURE, PHASE_FINISH, PHASE_CLOSE };
 

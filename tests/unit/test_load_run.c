@@ -349,30 +349,7 @@ START_TEST(a_run_leaves_no_descriptor)
 }
 END_TEST
 
-/* Catches Nagle's algorithm where it would be measured: in all that a small segment may follow. */
-START_TEST(small_segments_do_not_wait)
-{
-    static const struct {
-        const char *mode;
-        uint64_t size;
-        bool immediate;
-    } cases[] = {{"ping", 1, true},          {"dribble", 64, true},  {"connect", 64, false},
-                 {"connect", 537, true},     {"stream", 64, false},  {"hold", 64, false},
-                 {"halfclose", 1000, true}, {"reset", 64, false}};
-
-    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
-        settings.mode = load_mode(cases[i].mode);
-        settings.size = cases[i].size;
-        ck_assert_msg(load_is_immediate(&settings) == cases[i].immediate, "%s", cases[i].mode);
-    }
-    settings.concurrency = 100;
-    settings.held = 1000;
-    ck_assert_uint_ge(load_descriptors(&settings), 1100 + 3);
-}
-END_TEST
-
 SUITE("load_run", each_round_has_its_own_tally, a_warm_up_is_in_no_tally, a_schedule_is_done_whole,
-      a_round_is_when_all_have_it, what_was_never_begun_has_failed,
-      every_mode_sees_what_goes_wrong,
+      a_round_is_when_all_have_it, what_was_never_begun_has_failed, every_mode_sees_what_goes_wrong,
       held_connections_are_counted_apart, those_that_hold_are_counted_in_the_end,
-      an_interruption_leaves_one_round, a_run_leaves_no_descriptor, small_segments_do_not_wait)
+      an_interruption_leaves_one_round, a_run_leaves_no_descriptor)

@@ -1,9 +1,6 @@
 /* load/line.c: see load/line.h. */
 #include "load/line.h"
 
-#include "load/progress.h"
-#include "load/result.h"
-
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

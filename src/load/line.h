@@ -13,10 +13,10 @@
 #ifndef LOAD_LINE_H
 #define LOAD_LINE_H
 
-#include <stdbool.h>
+#include "load/progress.h"
+#include "load/result.h"
 
-struct load_standing;
-struct load_result;
+#include <stdbool.h>
 
 /* ---- for a process of the team; all return -1 with errno when the line is broken ---- */
 

@@ -56,10 +56,11 @@ static double done_so_far(const struct run *run)
     return (double)(run->tally->count + run->tally->late);
 }
 
+/* Returns 0, or -1 with errno. */
 static int show(struct run *run)
 {
     struct load_standing standing = {
-        .rate = progress_rate(&run->progress, run->loop.now, done_so_far(run)),
+        .rate = progress_rate(&run->progress, done_so_far(run)),
         .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
         .live = run->loop.live,
         .failures = run->result->failures,
@@ -67,7 +68,10 @@ static int show(struct run *run)
     };
 
     name_phase(run, standing.what, sizeof standing.what);
-    return progress_show(&run->progress, run->loop.now, &standing);
+    if (run->settings->line != -1)
+        return line_tell(run->settings->line, &standing);
+    progress_show(&run->progress, &standing);
+    return 0;
 }
 
 static int turn(struct run *run, double until)
@@ -292,7 +296,7 @@ int load_run(const struct load_settings *settings, struct target *target,
     run.loop.numbers = settings->numbers;
     if (settings->rate > 0)
         loop_be_exact(&run.loop);
-    progress_begin(&run.progress, settings->line, run.loop.now);
+    progress_begin(&run.progress, settings->line != -1, run.loop.now);
     outcome = run_phases(&run);
     progress_end(&run.progress);
     if (outcome == 0)

@@ -241,11 +241,10 @@ static struct load_standing sum_of(const struct team *team)
 
 static void show(struct team *team)
 {
-    double now = clock_seconds();
     struct load_standing sum = sum_of(team);
 
-    if (sum.rated != NULL && progress_is_due(&team->progress, now))
-        (void)progress_show(&team->progress, now, &sum);
+    if (sum.rated != NULL && progress_is_due(&team->progress, clock_seconds()))
+        progress_show(&team->progress, &sum);
 }
 
 static void pass_on_interruption(struct team *team)
@@ -278,7 +277,7 @@ static int lead_all(struct team *team)
 {
     int result = 0;
 
-    progress_begin(&team->progress, -1, clock_seconds());
+    progress_begin(&team->progress, false, clock_seconds());
     while (result == 0 && team->running > 0)
         result = lead_on(team);
     progress_end(&team->progress);

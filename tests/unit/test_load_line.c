@@ -2,8 +2,6 @@
 #include "suite.h"
 
 #include "load/line.h"
-#include "load/progress.h"
-#include "load/result.h"
 
 #include <signal.h>
 

@@ -48,7 +48,7 @@ static const struct argument options[] = {
 };
 
 static const char modes[] =
-    "connect, ping, stream or hold, or reset, halfclose, dribble, deaf or storm";
+    "connect, ping, stream or hold, or reset, halfclose, dribble, nonreading or storm";
 
 static volatile sig_atomic_t interrupted;
 
@@ -312,7 +312,7 @@ int main(int argc, char **argv)
         .synopsis = "MODE [options] host:port",
         .about = "Puts an echo server under load, checks every byte, and reports figures.\n"
                  "MODE is connect, ping, stream or hold; or it misbehaves: reset, halfclose,\n"
-                 "dribble, deaf or storm.",
+                 "dribble, nonreading or storm.",
         .list = options,
         .argc = argc,
         .argv = argv,

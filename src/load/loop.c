@@ -267,7 +267,7 @@ void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t mo
     begin_when(loop, connection, when);
 }
 
-void loop_pour(struct load_loop *loop, struct connection *connection)
+void loop_flood(struct load_loop *loop, struct connection *connection)
 {
     connection->goal = GOAL_NONE;
     connection->limit = UINT64_MAX;
@@ -340,7 +340,7 @@ static void wake_waiting(struct load_loop *loop)
     }
 }
 
-/* The deaf are not expected to move. */
+/* A nonreading connection is not expected to move. */
 static bool is_overdue(const struct load_loop *loop, const struct connection *connection)
 {
     return is_busy(connection) && connection->state != CONNECTION_WAITING &&

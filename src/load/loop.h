@@ -78,8 +78,8 @@ void loop_open(struct load_loop *loop, struct connection *connection, enum conne
 /* Lets an open connection send `more` bytes. */
 void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more, double when);
 
-/* Lets an open connection send without end and be deaf to what comes back. */
-void loop_pour(struct load_loop *loop, struct connection *connection);
+/* Lets an open connection send without end, and read nothing. */
+void loop_flood(struct load_loop *loop, struct connection *connection);
 
 /* Lets an open connection send without end, and times the next byte; again, only times. */
 void loop_stream(struct load_loop *loop, struct connection *connection);

@@ -16,12 +16,14 @@ static const struct load_mode modes[] = {
     {"reset", LOAD_PIECES, GOAL_SEND, false, CONNECTIONS, 64},
     {"halfclose", LOAD_PIECES, GOAL_END, false, CONNECTIONS, 64},
     {"dribble", LOAD_PIECES, GOAL_DRIBBLE, true, MESSAGES, 64},
-    {"deaf", LOAD_HOLD, GOAL_NONE, true, CONNECTIONS, 65536},
+    {"nonreading", LOAD_HOLD, GOAL_NONE, true, CONNECTIONS, 65536},
     {"storm", LOAD_PIECES, GOAL_CONNECT, false, CONNECTIONS, 64},
 };
 
 const struct load_mode *load_mode(const char *name)
 {
+    if (strcmp(name, "deaf") == 0) /* what nonreading was called in 0.1: for one release more */
+        name = "nonreading";
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
         if (strcmp(modes[i].name, name) == 0)
             return &modes[i];

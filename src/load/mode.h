@@ -30,7 +30,7 @@ struct load_mode {
     uint64_t default_size; /* bytes of a message, or of a write of load_is_endless */
 };
 
-/* The mode of that name; NULL when there is none. */
+/* The mode that has this name, or had it in the release before; NULL when there is none. */
 const struct load_mode *load_mode(const char *name);
 
 /* Whether it sends without end: its size is that of a write, PATTERN_SLICE_MAX at most. */

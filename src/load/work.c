@@ -94,7 +94,7 @@ static void begin_next(struct run *run, struct connection *connection)
 
     connection->measured = true;
     if (is_kind(run, LOAD_HOLD))
-        loop_pour(&run->loop, connection);
+        loop_flood(&run->loop, connection);
     else if (is_kind(run, LOAD_STREAM))
         loop_stream(&run->loop, connection);
     else if (settings->mode->keeps)
@@ -114,7 +114,8 @@ static void begin_again(struct run *run, struct connection *connection)
               mode->keeps ? LOAD_NOW : next_time(run));
 }
 
-/* Those that hold do so by themselves, but the deaf have to be filled. */
+/* Whether connections have nothing to do while others are measured: those that hold, but not those
+ * that flood the server. */
 static bool is_idle(const struct run *run)
 {
     return is_kind(run, LOAD_HOLD) && run->settings->mode->goal != GOAL_NONE;

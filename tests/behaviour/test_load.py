@@ -28,8 +28,9 @@ from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, dead, event
                      forks_only, in_time, needs_root, new_user, program, run)
 
 PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
-KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
-MODES = ['connect', 'ping', 'stream', 'hold', 'reset', 'halfclose', 'dribble', 'deaf', 'storm']
+KEEPS = ['ping', 'stream', 'hold', 'dribble', 'nonreading']
+MODES = ['connect', 'ping', 'stream', 'hold', 'reset', 'halfclose', 'dribble', 'nonreading',
+         'storm']
 TIMES = ['p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max']
 KINDS = ['', 'connect-', 'first-', 'message-', 'service-']
 FAILURES = ['connect', 'reset', 'early', 'wrong', 'timeout']
@@ -253,7 +254,7 @@ def test_times_are_where_the_mode_has_them(server):
                 'ping': ['', 'first-', 'message-'], 'stream': [''],
                 'hold': ['', 'connect-', 'first-', 'message-'], 'reset': ['', 'connect-'],
                 'halfclose': ['', 'connect-', 'first-', 'message-'],
-                'dribble': ['', 'first-', 'message-'], 'deaf': ['', 'connect-'],
+                'dribble': ['', 'first-', 'message-'], 'nonreading': ['', 'connect-'],
                 'storm': ['', 'connect-']}
     for mode in MODES:
         took = summary(mode, '-d', '50ms', srv.address)
@@ -434,7 +435,7 @@ def test_dribble_sends_byte_by_byte(peer):
     assert came >= 0.5 * bytes_sent  # a busy machine joins some on their way
 
 
-def test_deaf_never_reads_and_stays(peer):
+def test_nonreading_never_reads_and_stays(peer):
     """Catches one that reads, so that the server never notices; and one that leaves early."""
     filled = []
 
@@ -456,18 +457,28 @@ def test_deaf_never_reads_and_stays(peer):
             return type(error).__name__
 
     own = peer(fill)
-    got = summary('deaf', '-c', '3', '-d', '1s', own.address)
+    got = summary('nonreading', '-c', '3', '-d', '1s', own.address)
     assert (got['count'], got['failed']) == (3, 0)
     assert len(filled) == 3 and min(filled) > 65536
     assert eventually(lambda: len(own.served) == 3 and own.served, 'all have ended') \
         == ['ConnectionResetError'] * 3
 
 
-def test_a_server_that_cuts_the_deaf_is_noticed(peer):
+def test_a_server_that_cuts_one_that_never_reads_is_noticed(peer):
     """Catches one that counts as having stayed although the server has thrown it out."""
-    result = load('deaf', '-c', '2', '-d', '300ms', peer(lambda client: client.recv(10)).address)
+    cuts = peer(lambda client: client.recv(10))
+    result = load('nonreading', '-c', '2', '-d', '300ms', cuts.address)
     assert result.returncode == 1
     assert text(result)['failed-reset'] == '2' and number(text(result), 'count') == 0
+
+
+def test_the_earlier_name_of_a_mode_is_taken_and_never_shown(peer):
+    """Catches a script that a new name breaks, and an old name that somebody could still learn."""
+    got = text(load('deaf', '-c', '1', '-d', '50ms', peer(echo).address))
+    assert (got['mode'], got['count']) == ('nonreading', '1 connections')
+    for arguments in ['--help'], [], ['pour'], ['deaf', '-R', '2', 'localhost:1']:
+        shown = load(*arguments)
+        assert 'deaf' not in shown.stdout + shown.stderr
 
 
 def test_storm_sends_nothing_and_vanishes(peer):
@@ -585,14 +596,14 @@ def test_client_busy_is_the_processor_that_it_used(peer):
 def test_every_mode_can_be_spread(server, mode):
     """Catches a mode that lacks what another process has of it: connections, counts, rounds."""
     srv = server(verbose=None)
-    rounds = ['-R', '2'] if mode not in ['hold', 'deaf'] else []
+    rounds = ['-R', '2'] if mode not in ['hold', 'nonreading'] else []
     whole = json.loads(load(mode, '-j', '3', '-c', '7', '-H', '5', '-d', '100ms', '-o', 'json',
                             *rounds, srv.address).stdout)
     got = whole['summary']
     assert whole['settings']['processes'] == 3 and whole['settings']['concurrency'] == 7
     assert len(whole['rounds']) == (2 if rounds else 1)
     assert (got['held'], got['held-failed'], got['held-lost'], got['failed']) == (5, 0, 0, 0)
-    assert got['count'] == 7 if mode in ['hold', 'deaf'] else got['count'] > 0
+    assert got['count'] == 7 if mode in ['hold', 'nonreading'] else got['count'] > 0
     assert got['seconds'] == pytest.approx(0.1 * len(whole['rounds']), rel=0.8)  # once, not thrice
     assert got['p50'] is not None
 
@@ -830,16 +841,18 @@ BAD = [
     (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
     (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no pieces of work'),
     (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no pieces of work'),
-    (['deaf', '-r', '5', 'HERE'], r'option -r, --rate: deaf has no pieces of work'),
+    (['nonreading', '-r', '5', 'HERE'], r'option -r, --rate: nonreading has no pieces of work'),
     (['hold', '-R', '2', 'HERE'], r'option -R, --rounds: hold opens its connections once'),
-    (['deaf', '-R', '2', 'HERE'], r'option -R, --rounds: deaf opens its connections once'),
+    (['nonreading', '-R', '2', 'HERE'],
+     r'option -R, --rounds: nonreading opens its connections once'),
     (['hold', '-w', '1s', 'HERE'], r'option -w, --warm-up: hold has no work to warm up with'),
     (['storm', '-s', '5', 'HERE'], r'option -s, --size: storm sends nothing'),
     (['stream', '-s', '65537', 'HERE'],
      r'option -s, --size: stream writes at most 65536 bytes at once'),
-    (['deaf', '-s', '65537', 'HERE'], r'option -s, --size: deaf writes at most 65536 bytes at once'),
+    (['nonreading', '-s', '65537', 'HERE'],
+     r'option -s, --size: nonreading writes at most 65536 bytes at once'),
     (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
-     r'halfclose, dribble, deaf or storm'),
+     r'halfclose, dribble, nonreading or storm'),
     ([], r'a mode is missing: connect, ping'),
     (['ping'], r"the server's address is missing: host:port or /path"),
     (['ping', 'HERE', 'HERE'], r"'\S+' is one operand too many"),

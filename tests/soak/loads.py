@@ -47,7 +47,7 @@ DECK = [
     Card('hold', 'hold', TCP, (1, MOST // 2), (0.1, IDLE / 2), MESSAGES),
     Card('hold, beyond -t', 'hold', TCP, (1, MOST // 2), BEYOND_IDLE, MESSAGES),
     Card('dribble', 'dribble', TCP, (1, 8), SHORT, (1, 200)),
-    Card('deaf', 'deaf', TCP, (2, 8), BEYOND_IDLE),
+    Card('nonreading', 'nonreading', TCP, (2, 8), BEYOND_IDLE),
 ]
 # Of the loads that open a connection for each piece of work, and whom nobody refuses, this share
 # does so on a schedule: so many a second, which a slow machine can do as well.
@@ -55,7 +55,7 @@ ON_SCHEDULE = 0.2
 RATES = (10, 300)
 # The server's limits end whatever hangs long before; this is for a machine that does all slowly.
 PATIENCE = '2m'
-KEEPS = {'ping', 'stream', 'dribble', 'hold', 'deaf'}
+KEEPS = {'ping', 'stream', 'dribble', 'hold', 'nonreading'}
 REOPENS = {'ping', 'stream', 'dribble'}
 
 FAILURES = ['connect', 'reset', 'early', 'wrong', 'timeout']

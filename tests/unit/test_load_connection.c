@@ -319,8 +319,8 @@ START_TEST(only_one_that_does_not_read_resets)
 }
 END_TEST
 
-/* Catches a deaf one that reads, or that is done at some point. */
-START_TEST(a_deaf_one_sends_until_nothing_is_taken)
+/* Catches one that never reads and does, or that is done at some point. */
+START_TEST(a_nonreading_one_sends_until_nothing_is_taken)
 {
     char byte;
     uint64_t sent;
@@ -370,4 +370,5 @@ SUITE("load_connection", it_sends_its_own_bytes_and_then_waits_for_them,
       an_early_end_is_told_from_a_reset, a_refusal_is_a_failed_connect,
       a_dribbler_writes_byte_by_byte, one_that_vanishes_is_complete_when_it_stands,
       one_that_half_closes_waits_for_the_end, one_that_half_closes_checks_every_byte,
-      only_one_that_does_not_read_resets, a_deaf_one_sends_until_nothing_is_taken, a_closed_one_has_no_descriptor)
+      only_one_that_does_not_read_resets, a_nonreading_one_sends_until_nothing_is_taken,
+      a_closed_one_has_no_descriptor)

@@ -231,16 +231,16 @@ START_TEST(each_begins_once_a_turn)
 }
 END_TEST
 
-/* Catches a server that says nothing and is waited for without end, and a deaf client, of which
- * nothing is expected, that is taken for one. */
+/* Catches a server that says nothing and is waited for without end, and a client that never reads,
+ * of which nothing is expected, that is taken for one. */
 START_TEST(only_what_should_move_times_out)
 {
     begin();
     loop.timeout = 0.05;
-    loop.exchange->write_max = PATTERN_SLICE_MAX; /* so the deaf one soon cannot move */
+    loop.exchange->write_max = PATTERN_SLICE_MAX; /* so the one that floods soon cannot move */
     opened(&connections[2]); /* rests: nothing is expected of it either */
     opened(&connections[1]);
-    loop_pour(&loop, &connections[1]);
+    loop_flood(&loop, &connections[1]);
     loop_open(&loop, &connections[0], GOAL_ECHO, SIZE, LOAD_NOW);
     TURN_UNTIL(failures > 0);
     ck_assert_ptr_eq(last, &connections[0]);

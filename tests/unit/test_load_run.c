@@ -218,7 +218,7 @@ START_TEST(a_round_is_when_all_have_it)
     ck_assert_uint_eq(result.sum.count, 0);
     run_as_told("stream", -1);
     ck_assert_uint_eq(result.sum.count, 0);
-    run_as_told("deaf", -1); /* they have stayed, however late */
+    run_as_told("nonreading", -1); /* they have stayed, however late */
     ck_assert_uint_eq(result.sum.count, settings.concurrency);
     settings.rate = 200;
     run_as_told("ping", -1); /* a schedule waits for nobody */
@@ -308,7 +308,7 @@ START_TEST(those_that_hold_are_counted_in_the_end)
 
     start(keep_silent);
     result = (struct load_result){0};
-    settings.mode = load_mode("deaf");
+    settings.mode = load_mode("nonreading");
     settings.size = 65536;
     run();
     ck_assert_uint_eq(result.sum.count, 3);

@@ -227,11 +227,11 @@ START_TEST(only_those_that_stand_are_asked_a_last_time)
 }
 END_TEST
 
-/* Catches the deaf opened by an echo that they do not read, and the held ones beside them that are
- * not seen to be served. */
+/* Catches nonreading ones opened by an echo that they do not read, and the held ones beside them
+ * that are not seen to be served. */
 START_TEST(each_is_opened_with_a_goal_that_it_can_reach)
 {
-    begin("deaf");
+    begin("nonreading");
     run.phase = PHASE_OPEN;
     work_echo_kept(&run, &connections[0]);
     work_echo_kept(&run, &connections[CONCURRENCY]);
@@ -596,13 +596,13 @@ START_TEST(a_stream_that_is_given_up_is_no_failure)
 }
 END_TEST
 
-/* Catches the deaf that have stayed and are not counted, those that were cut counted as well, and
- * any that is left open. */
-START_TEST(the_deaf_are_counted_if_they_have_stayed)
+/* Catches nonreading ones that have stayed and are not counted, those that were cut counted as
+ * well, and any that is left open. */
+START_TEST(nonreading_ones_are_counted_if_they_have_stayed)
 {
     int servers[2];
 
-    begin("deaf");
+    begin("nonreading");
     settings.concurrency = 2;
     run.phase = PHASE_OPEN;
     for (size_t i = 0; i < 2; i++) {
@@ -634,4 +634,4 @@ SUITE("load_work", to_open_is_no_piece_of_work, held_connections_are_counted_apa
       who_waits_at_the_end_is_forgotten, only_an_interruption_cuts_a_schedule,
       to_open_again_is_given_up_without_a_count, what_is_given_up_has_failed,
       a_stream_goes_on_and_ends_at_its_end, a_stream_that_is_given_up_is_no_failure,
-      the_deaf_are_counted_if_they_have_stayed)
+      nonreading_ones_are_counted_if_they_have_stayed)

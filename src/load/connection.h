@@ -53,7 +53,7 @@ enum connection_outcome {
     CONNECTION_FAILED
 };
 
-/* The times of a piece of work, as the loop enters them; 0 for what there was not. */
+/* The times of a request, as the loop enters them; 0 for what there was not. */
 struct connection_times {
     double intended;   /* when it was to begin */
     double started;    /* when it began, perhaps to wait for a port */

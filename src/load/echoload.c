@@ -169,12 +169,12 @@ static int check_mode(struct arguments *arguments, const struct load_settings *s
 {
     const struct load_mode *mode = settings->mode;
 
-    if (settings->rate > 0 && mode->kind != LOAD_PIECES)
-        return arguments_misused(arguments, "option -r, --rate: %s has no pieces of work that could "
-                                            "have a schedule; connect and ping have", mode->name);
+    if (settings->rate > 0 && mode->kind != LOAD_REQUESTS)
+        return arguments_misused(arguments, "option -r, --rate: %s has no requests that could have a "
+                                            "schedule; connect and ping have", mode->name);
     if (settings->rounds > 1 && mode->kind == LOAD_HOLD)
-        return arguments_misused(arguments, "option -R, --rounds: %s opens its connections once, so "
-                                            "there is one round", mode->name);
+        return arguments_misused(arguments, "option -R, --rounds: %s opens its connections once, "
+                                            "so there is one round", mode->name);
     if (settings->warm_up > 0 && mode->kind == LOAD_HOLD)
         return arguments_misused(arguments, "option -w, --warm-up: %s has no work to warm up with",
                                  mode->name);

@@ -205,7 +205,7 @@ static void connect_now(struct load_loop *loop, struct connection *connection)
     step(loop, connection, READINESS_WRITE);
 }
 
-/* Begins a piece of work of one that counts as busy already. */
+/* Begins a request of one that counts as busy already. */
 static void begin(struct load_loop *loop, struct connection *connection, double now)
 {
     connection->times.started = connection->progressed = now;
@@ -218,14 +218,14 @@ static void begin(struct load_loop *loop, struct connection *connection, double 
     }
 }
 
-/* A goal that needs no answer may be reached before connecting returns. Then the next piece begins
- * with the next turn: all at once they would go ever deeper. */
+/* Whether the goal needs no answer, and so may be reached before connecting returns. The next
+ * request then begins with the next turn: at once, they would nest ever deeper. */
 static bool may_be_immediate(const struct connection *connection)
 {
     return connection->goal == GOAL_CONNECT || connection->goal == GOAL_SEND;
 }
 
-/* Begins a piece of work at its time. */
+/* Begins a request at its time. */
 static void begin_when(struct load_loop *loop, struct connection *connection, double when)
 {
     double now = clock_seconds();

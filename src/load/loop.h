@@ -11,7 +11,7 @@
  * looked at from its front, and entered from its end, which is where almost all belong.
  * Nothing is allocated after loop_new.
  *
- * `when` is the time at which a piece of work is to begin, as clock_seconds has it; LOAD_NOW is
+ * `when` is the time at which a request is to begin, as clock_seconds has it; LOAD_NOW is
  * at once. One whose time has passed begins at once as well, and is timed from then.
  */
 #ifndef LOAD_LOOP_H

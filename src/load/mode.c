@@ -9,15 +9,15 @@
 #define BYTES "bytes", "MB/s", 1e6
 
 static const struct load_mode modes[] = {
-    {"connect", LOAD_PIECES, GOAL_ECHO, false, CONNECTIONS, 64},
-    {"ping", LOAD_PIECES, GOAL_ECHO, true, MESSAGES, 64},
+    {"connect", LOAD_REQUESTS, GOAL_ECHO, false, CONNECTIONS, 64},
+    {"ping", LOAD_REQUESTS, GOAL_ECHO, true, MESSAGES, 64},
     {"stream", LOAD_STREAM, GOAL_ECHO, true, BYTES, 65536},
     {"hold", LOAD_HOLD, GOAL_ECHO, true, CONNECTIONS, 64},
-    {"reset", LOAD_PIECES, GOAL_SEND, false, CONNECTIONS, 64},
-    {"halfclose", LOAD_PIECES, GOAL_END, false, CONNECTIONS, 64},
-    {"dribble", LOAD_PIECES, GOAL_DRIBBLE, true, MESSAGES, 64},
+    {"reset", LOAD_REQUESTS, GOAL_SEND, false, CONNECTIONS, 64},
+    {"halfclose", LOAD_REQUESTS, GOAL_END, false, CONNECTIONS, 64},
+    {"dribble", LOAD_REQUESTS, GOAL_DRIBBLE, true, MESSAGES, 64},
     {"nonreading", LOAD_HOLD, GOAL_NONE, true, CONNECTIONS, 65536},
-    {"storm", LOAD_PIECES, GOAL_CONNECT, false, CONNECTIONS, 64},
+    {"storm", LOAD_REQUESTS, GOAL_CONNECT, false, CONNECTIONS, 64},
 };
 
 const struct load_mode *load_mode(const char *name)

@@ -2,7 +2,7 @@
  * load/mode.h: the workloads of the load generator, as one table.
  *
  * They differ in three things: when a connection has done its work (its goal), whether it is
- * kept for the next piece of work, and whether there are pieces at all. All else is the same
+ * kept for the next request, and whether there are requests at all. All else is the same
  * for all of them, so a new one is a row, or a goal more in load/connection.c.
  */
 #ifndef LOAD_MODE_H
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum load_kind {
-    LOAD_PIECES, /* piece of work after piece of work, which may have a schedule */
+    LOAD_REQUESTS, /* request after request, which may have a schedule */
     LOAD_STREAM, /* bytes without end */
     LOAD_HOLD    /* opened, and left alone until the end */
 };
@@ -22,7 +22,7 @@ enum load_kind {
 struct load_mode {
     const char *name;
     enum load_kind kind;
-    enum connection_goal goal; /* of a piece of work */
+    enum connection_goal goal; /* of a request */
     bool keeps;            /* connections are opened before the measuring, and stay */
     const char *counted;   /* what `count` counts */
     const char *rated;     /* what `rate` is measured in ... */

@@ -199,12 +199,12 @@ void report_failures(const char *program, const struct load_result *result)
             result->first_error != 0 ? strerror(result->first_error) : "");
 }
 
-/* By how much a piece of work began too late, in seconds, on average. */
+/* By how much a request began too late, in seconds, on average. */
 static double mean_lag(const struct load_tally *tally)
 {
-    uint64_t pieces = tally->count + tally->late;
+    uint64_t requests = tally->count + tally->late;
 
-    return pieces > 0 ? tally->lag / (double)pieces : 0;
+    return requests > 0 ? tally->lag / (double)requests : 0;
 }
 
 /* Twice as many processes, or as many as there can be that work. */

@@ -12,7 +12,7 @@
  * the first round, what fails in the closing of the last.
  *
  * Every connection ends as served or as failed for one reason, never both. With a rate, so
- * does every piece of work that was to begin in a round: what was not begun by its end is
+ * does every request that was to begin in a round: what was not begun by its end is
  * waited for, and has failed if it is not begun within the timeout.
  *
  * Where several processes do this together, each waits for the others before the warm-up, before

@@ -1,7 +1,7 @@
 /* load/schedule.c: see load/schedule.h. */
 #include "load/schedule.h"
 
-/* What rounding can add to the number of pieces that a time has room for, in pieces. */
+/* What rounding can add to the number of requests that a time has room for. */
 #define ROUNDING 1e-6
 
 /* By multiplication, not by adding up: no error grows with the number. */

@@ -1,13 +1,13 @@
 /*
- * load/schedule.h: when each piece of work is to begin, whatever the server does meanwhile.
+ * load/schedule.h: when each request is to begin, whatever the server does meanwhile.
  *
  * A closed loop asks only when it has been answered: while the server stalls, nothing is
  * asked, and the stall is one slow answer among thousands of fast ones (Gil Tene's
- * "coordinated omission"). On a schedule the pieces are at equal distances from the start of
+ * "coordinated omission"). On a schedule the requests are at equal distances from the start of
  * a round. One that finds no connection free is begun as soon as there is one, and is timed
  * from when it was to begin. None is left out.
  *
- * A connection that is free takes the next piece at once and waits for its time (load/loop.h),
+ * A connection that is free takes the next request at once and waits for its time (load/loop.h),
  * so what waits is one number: how many have been taken.
  */
 #ifndef LOAD_SCHEDULE_H
@@ -18,11 +18,11 @@
 /* All zero is a schedule without any work. */
 struct load_schedule {
     double start; /* seconds, as clock_seconds has them */
-    double rate;  /* pieces a second */
+    double rate;  /* requests a second */
     uint64_t total, taken;
 };
 
-/* All pieces whose time is from `start` to less than `seconds` behind it, the first at once. */
+/* All requests whose time is from `start` to less than `seconds` behind it, the first at once. */
 void schedule_begin(struct load_schedule *schedule, double start, double seconds, double rate);
 
 /* How many are not taken. */

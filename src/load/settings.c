@@ -12,7 +12,7 @@
 
 bool settings_want_no_delay(const struct load_settings *settings)
 {
-    bool follows = settings->mode->kind == LOAD_PIECES && settings->mode->keeps;
+    bool follows = settings->mode->kind == LOAD_REQUESTS && settings->mode->keeps;
 
     return follows || (settings->mode->kind != LOAD_STREAM && settings->size > SEGMENT);
 }

@@ -25,7 +25,7 @@ struct load_settings {
     size_t rounds;      /* how often to measure ... */
     double duration;    /* ... for so many seconds each */
     double warm_up;     /* seconds of work before that */
-    double rate;        /* pieces of work to begin a second; 0: as many as there can be */
+    double rate;        /* requests to begin a second; 0: as many as there can be */
     double rate_after;  /* the first of them is due so many seconds after a round's start */
     double timeout;     /* seconds without progress after which a connection has failed */
     uint64_t size;      /* bytes of a message */

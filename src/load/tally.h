@@ -18,7 +18,7 @@
 struct load_tally {
     double seconds;   /* measured */
     double processor; /* seconds of a processor that this client's process used in them */
-    double lag;       /* seconds by which pieces of work began too late though one was free */
+    double lag;       /* seconds by which requests began too late though one was free */
     double rate;      /* in the mode's `rated` */
     double busy;      /* the share of a processor that it used, in percent */
     uint64_t count;   /* done in the measured time */

@@ -43,7 +43,7 @@ static void record_times(struct run *run, const struct connection_times *times, 
 }
 
 /* Streamed bytes are counted by the loop. */
-static void count_piece(struct run *run, const struct connection *connection, double done)
+static void count_request(struct run *run, const struct connection *connection, double done)
 {
     record_times(run, &connection->times, done);
     if (!is_kind(run, LOAD_STREAM) && done <= run->end)
@@ -71,9 +71,9 @@ void work_count_failure(struct run *run, const struct connection *connection,
         result->held_lost++;
 }
 
-/* ---- pieces of work ---- */
+/* ---- requests ---- */
 
-/* Whether there is a piece of work to begin now. A stream goes on until it is finished, behind
+/* Whether there is a request to begin now. A stream goes on until it is finished, behind
  * which there is nothing to be late. */
 static bool has_next(const struct run *run, double now)
 {
@@ -87,7 +87,7 @@ static double next_time(struct run *run)
     return is_scheduled(run) ? schedule_take(&run->schedule) : LOAD_NOW;
 }
 
-/* The next piece of work of a connection that stands, or of one that opens for each. */
+/* The next request of a connection that stands, or of one that opens for each. */
 static void begin_next(struct run *run, struct connection *connection)
 {
     const struct load_settings *settings = run->settings;
@@ -104,7 +104,7 @@ static void begin_next(struct run *run, struct connection *connection)
 }
 
 /* Opens one that has failed again, after a pause. One that is kept first has to echo, which is no
- * piece of work. */
+ * request. */
 static void begin_again(struct run *run, struct connection *connection)
 {
     const struct load_mode *mode = run->settings->mode;
@@ -152,7 +152,7 @@ void work_end(struct run *run, bool interrupted)
         schedule_cut(&run->schedule);
     if (interrupted || !is_scheduled(run))
         loop_forget_waiting(&run->loop);
-    for (size_t i = 0; !is_kind(run, LOAD_PIECES) && i < run->settings->concurrency; i++)
+    for (size_t i = 0; !is_kind(run, LOAD_REQUESTS) && i < run->settings->concurrency; i++)
         if (run->loop.connections[i].state == CONNECTION_ECHOING)
             end_endless(run, &run->loop.connections[i]);
 }
@@ -176,7 +176,7 @@ void work_give_up(struct run *run)
         struct connection *connection = &run->loop.connections[i];
         if (connection->state == CONNECTION_RESTING || connection->state == CONNECTION_CLOSED)
             continue;
-        if (is_kind(run, LOAD_PIECES) && connection->measured)
+        if (is_kind(run, LOAD_REQUESTS) && connection->measured)
             work_count_failure(run, connection, FAILED_TIMEOUT, 0);
         loop_close(&run->loop, connection);
     }
@@ -184,14 +184,14 @@ void work_give_up(struct run *run)
 
 /* ---- what the loop calls ---- */
 
-static void complete_piece(struct run *run, struct connection *connection)
+static void complete_request(struct run *run, struct connection *connection)
 {
     bool keeps = run->settings->mode->keeps;
     double done = run->loop.moment;
 
     /* One that was opened again after a failure has only echoed its first message. */
     if (connection->measured)
-        count_piece(run, connection, done);
+        count_request(run, connection, done);
     if (!keeps)
         loop_close(&run->loop, connection);
     if (has_next(run, done))
@@ -222,17 +222,17 @@ void work_complete(void *owner, struct connection *connection)
     if (run->phase == PHASE_OPEN || run->phase == PHASE_CLOSE)
         complete_kept(run, connection);
     else
-        complete_piece(run, connection);
+        complete_request(run, connection);
 }
 
 void work_failed(void *owner, struct connection *connection, enum load_failure why, int error)
 {
     struct run *run = owner;
     bool works = run->phase != PHASE_OPEN && run->phase != PHASE_CLOSE && !is_held(run, connection);
-    bool piece = connection->measured || !is_scheduled(run);
+    bool request = connection->measured || !is_scheduled(run);
 
-    /* On a schedule each piece of work is known, and to open a kept connection again is none. */
-    if (piece || !works)
+    /* On a schedule each request is known, and to open a kept connection again is none. */
+    if (request || !works)
         work_count_failure(run, connection, why, error);
     if (works && !is_kind(run, LOAD_HOLD) && has_next(run, run->loop.now))
         begin_again(run, connection);

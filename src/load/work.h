@@ -2,7 +2,7 @@
  * load/work.h: the workload's side of a run: what a connection does next, and what is counted.
  *
  * load/run.c says which phase it is; these are called for each connection in it, and by the
- * loop when one has reached its goal or has failed. A piece of work is counted once: in the
+ * loop when one has reached its goal or has failed. A request is counted once: in the
  * round, late, or failed.
  */
 #ifndef LOAD_WORK_H
@@ -41,7 +41,7 @@ void work_end(struct run *run, bool interrupted);
 /* What a schedule had in the round and is not begun has failed. */
 void work_give_up_waiting(struct run *run);
 
-/* Closes what is still under way; a piece of work that it was has failed. */
+/* Closes what is still under way; a request that it was has failed. */
 void work_give_up(struct run *run);
 
 /* Has one kept connection echo, the first time or the last. */

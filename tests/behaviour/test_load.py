@@ -27,7 +27,7 @@ import pytest
 from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, dead, eventually,
                      forks_only, in_time, needs_root, new_user, program, run)
 
-PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
+REQUESTS = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
 KEEPS = ['ping', 'stream', 'hold', 'dribble', 'nonreading']
 MODES = ['connect', 'ping', 'stream', 'hold', 'reset', 'halfclose', 'dribble', 'nonreading',
          'storm']
@@ -268,7 +268,7 @@ def test_times_are_where_the_mode_has_them(server):
 @forks_only
 @pytest.mark.parametrize('mode', ['storm', 'reset'])
 def test_what_begins_at_once_is_not_slept_over(server, mode):
-    """Catches a sleep of the client, a millisecond before each piece, that is told as latency."""
+    """Catches a sleep of the client, a millisecond before each request, that is told as latency."""
     srv = server(verbose=None)
 
     def connecting_is_nearly_all(seconds):
@@ -281,9 +281,9 @@ def test_what_begins_at_once_is_not_slept_over(server, mode):
 # ---- the schedule ------------------------------------------------------------------------
 
 @forks_only
-@pytest.mark.parametrize('mode', PIECES)
+@pytest.mark.parametrize('mode', REQUESTS)
 def test_a_schedule_begins_all_that_it_has(server, mode):
-    """Catches a piece of work that is skipped, or begun twice."""
+    """Catches a request that is skipped, or begun twice."""
     srv = server(verbose=None)
     got = summary(mode, '-r', '400', '-d', '250ms', '-R', '2', '-c', '4', '-s', '8', srv.address) \
         if mode != 'storm' else summary(mode, '-r', '400', '-d', '250ms', '-R', '2', srv.address)
@@ -349,8 +349,8 @@ def test_what_was_never_begun_has_failed(peer):
     assert number(report, 'count') == number(report, 'late') == 0
 
 
-def test_a_refused_schedule_fails_piece_by_piece():
-    """Catches a spin, or a piece that is lost, when nobody listens any more."""
+def test_a_refused_schedule_fails_one_by_one():
+    """Catches a spin, or a request that is lost, when nobody listens any more."""
     with socket.socket() as reserved:  # or another test's server could have the port next
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(('127.0.0.1', 0))
@@ -620,7 +620,7 @@ def test_a_team_has_all_connections_and_no_more(peer):
 
 @forks_only
 def test_a_schedule_is_spread_without_a_rest(server):
-    """Catches a piece of work that no process begins, or two."""
+    """Catches a request that no process begins, or two."""
     got = summary('ping', '-j', '3', '-c', '5', '-r', '399', '-d', '500ms', server().address)
     assert got['count'] + got['late'] == 200 and got['failed'] == 0
 
@@ -839,9 +839,9 @@ BAD = [
     (['-o', 'xml', 'ping', 'HERE'],
      r"option -o, --output: 'xml' is not a form of report: text, csv or json"),
     (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
-    (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no pieces of work'),
-    (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no pieces of work'),
-    (['nonreading', '-r', '5', 'HERE'], r'option -r, --rate: nonreading has no pieces of work'),
+    (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no requests'),
+    (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no requests'),
+    (['nonreading', '-r', '5', 'HERE'], r'option -r, --rate: nonreading has no requests'),
     (['hold', '-R', '2', 'HERE'], r'option -R, --rounds: hold opens its connections once'),
     (['nonreading', '-R', '2', 'HERE'],
      r'option -R, --rounds: nonreading opens its connections once'),

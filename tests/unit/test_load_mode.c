@@ -45,15 +45,15 @@ START_TEST(each_mode_does_its_own_work)
         bool keeps;
         const char *counted;
     } expected[] = {
-        {LOAD_PIECES, GOAL_ECHO, false, "connections"},
-        {LOAD_PIECES, GOAL_ECHO, true, "messages"},
+        {LOAD_REQUESTS, GOAL_ECHO, false, "connections"},
+        {LOAD_REQUESTS, GOAL_ECHO, true, "messages"},
         {LOAD_STREAM, GOAL_ECHO, true, "bytes"},
         {LOAD_HOLD, GOAL_ECHO, true, "connections"},
-        {LOAD_PIECES, GOAL_SEND, false, "connections"},
-        {LOAD_PIECES, GOAL_END, false, "connections"},
-        {LOAD_PIECES, GOAL_DRIBBLE, true, "messages"},
+        {LOAD_REQUESTS, GOAL_SEND, false, "connections"},
+        {LOAD_REQUESTS, GOAL_END, false, "connections"},
+        {LOAD_REQUESTS, GOAL_DRIBBLE, true, "messages"},
         {LOAD_HOLD, GOAL_NONE, true, "connections"},
-        {LOAD_PIECES, GOAL_CONNECT, false, "connections"},
+        {LOAD_REQUESTS, GOAL_CONNECT, false, "connections"},
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(names); i++) {

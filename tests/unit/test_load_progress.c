@@ -1,5 +1,5 @@
-/* test_load_progress.c: what progress a run reports, and when (load/progress.h); how it looks on a terminal
- * is in tests/behaviour/test_load.py. */
+/* test_load_progress.c: what progress a run reports, and when (load/progress.h); how it looks on a
+ * terminal is in tests/behaviour/test_load.py. */
 #include "suite.h"
 
 #include "load/progress.h"

@@ -158,7 +158,7 @@ START_TEST(a_warm_up_is_in_no_tally)
 }
 END_TEST
 
-/* Catches a piece of a schedule that is skipped or done twice, in any mode that can have one. */
+/* Catches a request of a schedule that is skipped or done twice, in any mode that can have one. */
 START_TEST(a_schedule_is_done_whole)
 {
     static const char *const modes[] = {"connect", "ping", "halfclose", "dribble", "storm", "reset"};

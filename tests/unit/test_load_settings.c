@@ -34,7 +34,7 @@ START_TEST(shares_add_up_to_the_whole)
 }
 END_TEST
 
-/* Catches a piece of a schedule that two processes begin, or none, and one that has no connection
+/* Catches a request of a schedule that two processes begin, or none, and one that has no connection
  * for it. */
 START_TEST(a_schedule_is_dealt_out)
 {
@@ -47,10 +47,10 @@ START_TEST(a_schedule_is_dealt_out)
         schedule_begin(&schedule, share.rate_after, 0.25 - share.rate_after, share.rate);
         ck_assert((share.rate > 0) == (share.concurrency > 0));
         while (share.rate > 0 && schedule_left(&schedule) > 0) {
-            size_t piece = (size_t)(schedule_take(&schedule) * 100 + 0.5);
-            ck_assert_uint_lt(piece, SUITE_LENGTH(begun));
-            ck_assert(!begun[piece]);
-            begun[piece] = true;
+            size_t request = (size_t)(schedule_take(&schedule) * 100 + 0.5);
+            ck_assert_uint_lt(request, SUITE_LENGTH(begun));
+            ck_assert(!begun[request]);
+            begun[request] = true;
         }
     }
     for (size_t i = 0; i < SUITE_LENGTH(begun); i++)

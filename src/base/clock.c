@@ -71,3 +71,17 @@ void clock_sleep(double seconds)
     while (nanosleep(&left, &left) == -1 && errno == EINTR)
         ;
 }
+
+int clock_poll(struct pollfd *polls, nfds_t count, double seconds)
+{
+    double deadline = clock_seconds() + seconds, left = seconds;
+    int ready;
+
+    for (;;) {
+        ready = poll(polls, count, clock_milliseconds(left));
+        if (ready > 0 || (ready == -1 && errno != EINTR))
+            return ready;
+        if (seconds >= 0 && (left = deadline - clock_seconds()) <= 0)
+            return 0;
+    }
+}

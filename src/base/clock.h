@@ -8,6 +8,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <sys/time.h>
 #include <time.h>
@@ -31,5 +32,9 @@ int clock_milliseconds(double seconds);
 
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);
+
+/* poll(2) for at most `seconds` (below 0: without end), also through signals. Returns what poll
+ * does: how many are ready, 0 when the time is over, -1 with errno. */
+int clock_poll(struct pollfd *polls, nfds_t count, double seconds);
 
 #endif

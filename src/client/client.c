@@ -37,21 +37,6 @@ void client_say(const struct client *client, const char *format, ...)
         return;
 }
 
-int client_poll(struct pollfd *descriptors, nfds_t count, double seconds)
-{
-    double deadline = clock_seconds() + seconds, left = seconds;
-    int ready;
-
-    for (;;) {
-        ready = poll(descriptors, count, clock_milliseconds(seconds < 0 ? -1 : left));
-        if (ready > 0 || (ready == -1 && errno != EINTR))
-            return ready;
-        left = deadline - clock_seconds();
-        if (seconds >= 0 && left <= 0)
-            return 0;
-    }
-}
-
 double client_patience(const struct client *client)
 {
     return client->timeout > 0 ? client->timeout : -1;
@@ -82,7 +67,7 @@ static int await_connection(const struct client *client, int descriptor)
 {
     struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
 
-    return connecting_result(descriptor, client_poll(&wait, 1, client_patience(client)));
+    return connecting_result(descriptor, clock_poll(&wait, 1, client_patience(client)));
 }
 
 /*
@@ -207,7 +192,7 @@ int client_print(const struct client *client, const char *bytes, size_t size)
             size -= (size_t)written;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             /* Whoever shares our standard output may have made it non-blocking. */
-            (void)client_poll(&wait, 1, -1);
+            (void)clock_poll(&wait, 1, -1);
         } else if (errno != EINTR) {
             client_say_output_failed(client, errno);
             return -1;

@@ -3,7 +3,7 @@
  *
  * This is what its three ways of working share: client/messages.h sends arguments,
  * client/copy.h copies standard input, client/parallel.h runs several clients at once.
- * The socket never blocks: whoever waits does so in client_poll, where a timeout and the
+ * The socket never blocks: whoever waits does so in clock_poll, where a timeout and the
  * other direction are seen too.
  *
  * Functions that return a status have said what went wrong, in one line on standard error.
@@ -13,7 +13,6 @@
 
 #include "base/address.h"
 
-#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,11 +43,7 @@ void client_say(const struct client *client, const char *format, ...)
 enum client_status client_connect(struct client *client, const struct address *addresses,
                                   size_t count);
 
-/* poll(2) for at most `seconds` (negative: without end), also through signals. Returns as
- * poll does: how many are ready, 0 when the time is over, -1 with errno. */
-int client_poll(struct pollfd *descriptors, nfds_t count, double seconds);
-
-/* What a wait for the server lasts, as client_poll takes it. */
+/* What a wait for the server lasts, as clock_poll takes it. */
 double client_patience(const struct client *client);
 
 /* Send and receive what can be moved now, and count it. As send(2) and recv(2), except

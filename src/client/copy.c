@@ -10,6 +10,8 @@
  */
 #include "client/copy.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -250,7 +252,7 @@ static bool await(struct copy *copy, struct pollfd *waits)
     int ready;
 
     set_waits(copy, waits);
-    ready = client_poll(waits, WAITS, server_is_due(copy) ? client_patience(copy->client) : -1);
+    ready = clock_poll(waits, WAITS, server_is_due(copy) ? client_patience(copy->client) : -1);
     if (ready > 0)
         return true;
     if (ready == 0)

@@ -1,6 +1,8 @@
 /* client/messages.c: see client/messages.h. */
 #include "client/messages.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,7 +150,7 @@ static enum client_status exchange_message(struct exchange *exchange)
             return status;
         sending = exchange->sent < exchange->size && !exchange->send_failed;
         wait.events = (short)(POLLIN | (sending ? POLLOUT : 0));
-        ready = client_poll(&wait, 1, patience(exchange));
+        ready = clock_poll(&wait, 1, patience(exchange));
         if (ready == 0 && may_be_short_reply(exchange))
             return CLIENT_ECHOED;
         if (ready == 0)
@@ -182,7 +184,7 @@ static enum client_status finish(struct client *client)
     char extra;
 
     (void)shutdown(client->descriptor, SHUT_WR);
-    if (!client->check || client_poll(&wait, 1, CLIENT_QUIET) <= 0 ||
+    if (!client->check || clock_poll(&wait, 1, CLIENT_QUIET) <= 0 ||
         client_receive(client, &extra, sizeof extra) <= 0)
         return CLIENT_ECHOED;
     client_say(client, "more came back than was sent");

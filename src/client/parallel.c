@@ -1,6 +1,8 @@
 /* client/parallel.c: see client/parallel.h. */
 #include "client/parallel.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -157,7 +159,7 @@ static int relay(struct crew *crew)
     while (open > 0) {
         for (size_t i = 0; i < crew->count; i++)
             crew->waits[i] = (struct pollfd){.fd = crew->workers[i].output, .events = POLLIN};
-        if (client_poll(crew->waits, (nfds_t)crew->count, -1) == -1)
+        if (clock_poll(crew->waits, (nfds_t)crew->count, -1) == -1)
             return -1;
         for (size_t i = 0; i < crew->count; i++) {
             if (crew->waits[i].revents == 0)

@@ -5,6 +5,8 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 
 /* Catches a clock that the wall clock moves, or whose fraction of a second is lost. */
 START_TEST(the_clock_never_goes_back_and_has_fractions)
@@ -123,7 +125,76 @@ START_TEST(sleeping_goes_on_through_signals)
 }
 END_TEST
 
+/* Catches a timeout that ends early, a wait of no time that waits, and one for what is there. */
+START_TEST(polling_lasts_as_long_as_it_says)
+{
+    struct pollfd wait = {.events = POLLIN};
+    double start = clock_seconds();
+    int ends[2];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    wait.fd = ends[0];
+    ck_assert_int_eq(clock_poll(&wait, 1, 0.05), 0);
+    ck_assert(clock_seconds() >= start + 0.05);
+    ck_assert_int_eq(clock_poll(&wait, 1, 0), 0);
+    ck_assert_int_eq(write(ends[1], "x", 1), 1);
+    ck_assert_int_eq(clock_poll(&wait, 1, SUITE_TIMEOUT), 1);
+    ck_assert_int_eq(clock_poll(&wait, 1, -1), 1);
+    ck_assert_int_ne(wait.revents & POLLIN, 0);
+}
+END_TEST
+
+static int late_writer; /* where the signal handler writes, the third time */
+
+static void count_alarm(int number)
+{
+    (void)number;
+    if (++interrupts == 3 && late_writer > 0)
+        (void)!write(late_writer, "x", 1);
+}
+
+/* Catches a wait that a signal ends, or that each signal begins anew; also one without end. */
+START_TEST(a_signal_neither_ends_nor_prolongs_a_poll)
+{
+    const struct itimerval often = {{0, 10000}, {0, 10000}};
+    struct sigaction action = {.sa_handler = count_alarm};
+    struct pollfd wait = {.events = POLLIN};
+    double start;
+    int ends[2];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    wait.fd = ends[0];
+    ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+    start = clock_seconds();
+    ck_assert_int_eq(clock_poll(&wait, 1, 0.2), 0);
+    ck_assert(clock_seconds() >= start + 0.2 && clock_seconds() < start + SUITE_TIMEOUT / 2);
+    ck_assert_int_gt(interrupts, 0);
+    late_writer = ends[1];
+    interrupts = 0;
+    ck_assert_int_eq(clock_poll(&wait, 1, -1), 1);
+    ck_assert_int_ge(interrupts, 3);
+}
+END_TEST
+
+/* Catches an error that is taken for a signal, and asked for again for ever. */
+START_TEST(a_poll_that_fails_says_why)
+{
+    struct pollfd wait = {.fd = STDIN_FILENO, .events = POLLIN};
+    struct rlimit before, none;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0; /* more descriptors than the limit are EINVAL (POSIX.1-2008, poll) */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ck_assert_int_eq(clock_poll(&wait, 1, SUITE_TIMEOUT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+END_TEST
+
 SUITE("clock", the_clock_never_goes_back_and_has_fractions, zero_and_less_give_zero,
       conversions_keep_the_time_and_the_ranges, a_tiny_timeout_does_not_become_never,
       milliseconds_are_rounded_up_and_bounded, none_is_never_the_earlier,
-      sleeping_goes_on_through_signals)
+      sleeping_goes_on_through_signals, polling_lasts_as_long_as_it_says,
+      a_signal_neither_ends_nor_prolongs_a_poll, a_poll_that_fails_says_why)

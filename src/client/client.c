@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/connecting.h"
+#include "base/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,14 +63,6 @@ static int connect_through_backlog(int descriptor, const struct address *address
     return 0;
 }
 
-/* Waits until the connection stands. Returns 0, or -1 with errno. */
-static int await_connection(const struct client *client, int descriptor)
-{
-    struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
-
-    return connecting_result(descriptor, clock_poll(&wait, 1, client_patience(client)));
-}
-
 /*
  * TCP has a connection of two simultaneous opens (RFC 9293, 3.5), and so of one: where nobody
  * listens on a port that the kernel then picks as our own, we are connected to ourselves and
@@ -93,7 +86,7 @@ static int open_connection(const struct client *client, int descriptor,
     if (fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
         return -1;
     if (connect_through_backlog(descriptor, address, client->timeout) == -1 &&
-        ((errno != EINPROGRESS && errno != EINTR) || await_connection(client, descriptor) == -1))
+        ((errno != EINPROGRESS && errno != EINTR) || connecting_wait(descriptor, client_patience(client)) == -1))
         return -1;
     if (connected_to_itself(descriptor, address)) {
         errno = ECONNREFUSED;
@@ -109,14 +102,10 @@ static int open_connection(const struct client *client, int descriptor,
 static int connect_to(const struct client *client, const struct address *address)
 {
     int descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
-    int error;
 
     if (descriptor == -1 || open_connection(client, descriptor, address) == 0)
         return descriptor;
-    error = errno;
-    close(descriptor);
-    errno = error;
-    return -1;
+    return descriptors_close_failed(descriptor);
 }
 
 static void say_connected(const struct client *client, const struct address *address)

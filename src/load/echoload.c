@@ -334,9 +334,9 @@ int main(int argc, char **argv)
         return arguments_shown(arguments.program) == 0 ? EXIT_WELL : EXIT_FAILURES;
     if (choose_processes(&command.settings) == -1)
         return EXIT_USAGE;
-    set_signals();
     if (find_server(&command, &target) == -1)
         return EXIT_NO_SERVER;
+    set_signals();
     status = run(&command, &target, &result);
     result_free(&result);
     return status;

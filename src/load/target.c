@@ -4,12 +4,12 @@
 
 #include "base/clock.h"
 #include "base/connecting.h"
+#include "base/descriptors.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,12 +80,8 @@ static int start_connect(struct target *target)
     if (target->no_delay && target->address.name.any.sa_family != AF_UNIX)
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(descriptor, &target->address.name.any, target->address.length) == -1 &&
-        errno != EINPROGRESS && errno != EINTR) {
-        int error = errno;
-        close(descriptor);
-        errno = error;
-        return -1;
-    }
+        errno != EINPROGRESS && errno != EINTR)
+        return descriptors_close_failed(descriptor);
     return descriptor;
 }
 
@@ -110,33 +106,20 @@ bool target_must_wait(int error)
     return error == EADDRNOTAVAIL || error == EADDRINUSE || error == EAGAIN;
 }
 
-/* Waits until the connection stands. Returns 0, or -1 with errno, which is EINTR where somebody
- * wants us to end. */
-static int await_connection(int descriptor, double until)
-{
-    struct pollfd poller = {.fd = descriptor, .events = POLLOUT};
-    double left = until - clock_seconds();
-
-    return connecting_result(descriptor, poll(&poller, 1, clock_milliseconds(left > 0 ? left : 0)));
-}
-
 /* Connects to one candidate. Returns 0 with `connected` set, or -1 with errno. */
 static int try_candidate(struct target *target, double seconds)
 {
-    double until = clock_seconds() + seconds;
-    int error;
+    double until = clock_seconds() + seconds, left = seconds;
 
     while ((target->connected = start_connect(target)) == -1) {
-        if (!target_must_wait(errno) || clock_seconds() >= until)
+        left = until - clock_seconds();
+        if (!target_must_wait(errno) || left <= 0)
             return -1;
         clock_sleep(RETRY_SECONDS);
     }
-    if (await_connection(target->connected, until) == 0)
+    if (connecting_wait(target->connected, left) == 0)
         return 0;
-    error = errno;
-    close(target->connected);
-    target->connected = -1;
-    errno = error;
+    target->connected = descriptors_close_failed(target->connected);
     return -1;
 }
 

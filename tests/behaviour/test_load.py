@@ -827,6 +827,29 @@ def test_too_few_descriptors_in_one_process_are_found_in_several(server):
     assert result.returncode == 0 and (report['processes'], report['held']) == ('3', '92')
 
 
+def test_an_interruption_while_the_server_is_looked_for_ends_it():
+    """Catches a client that tries for the whole timeout to reach a server that is stuck, whatever
+    the user sends it."""
+    with socket.create_server(('127.0.0.1', 0), backlog=0) as stuck, contextlib.ExitStack() as crowd:
+        for _ in range(4):  # more than its backlog holds
+            waits = crowd.enter_context(socket.socket())
+            waits.setblocking(False)
+            waits.connect_ex(stuck.getsockname())
+        running = subprocess.Popen([program('echoload'), 'ping', '-t', '1h',
+                                    f'127.0.0.1:{stuck.getsockname()[1]}'],
+                                   stderr=subprocess.PIPE, text=True)
+
+        def has_socket():
+            with contextlib.suppress(OSError):  # one may be closed meanwhile
+                return any(os.readlink(each).startswith('socket:')
+                           for each in Path(f'/proc/{running.pid}/fd').iterdir())
+
+        eventually(has_socket, 'it connects')
+        running.send_signal(signal.SIGINT)
+        assert running.communicate(timeout=DEADLINE)[1] == ''
+        assert running.returncode == -signal.SIGINT
+
+
 # ---- bad input ---------------------------------------------------------------------------
 
 BAD = [

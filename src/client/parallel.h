@@ -1,9 +1,9 @@
 /*
  * client/parallel.h: several clients at once, each a process of its own.
  *
- * Each writes its output to a pipe, and this process alone writes to standard output: whole
- * lines, however long, of which none has another's in the middle. Were they to share
- * standard output, that would hold for PIPE_BUF bytes at most (POSIX.1-2008, write).
+ * Each writes its output to a channel (worker_process.h), and this process alone writes to
+ * standard output: whole lines, however long, of which none has another's in the middle. Were
+ * they to share standard output, that would hold for PIPE_BUF bytes at most (POSIX.1-2008, write).
  */
 #ifndef CLIENT_PARALLEL_H
 #define CLIENT_PARALLEL_H

@@ -19,12 +19,6 @@ int workers_new(struct workers *workers, size_t count)
     return workers->list != NULL && workers->polls != NULL ? 0 : -1;
 }
 
-void workers_free(struct workers *workers)
-{
-    free(workers->list);
-    free(workers->polls);
-}
-
 int workers_start(struct workers *workers, worker_run *run, void *context)
 {
     int ends[2];
@@ -79,4 +73,17 @@ int workers_wait(struct workers *workers, size_t number)
         ;
     workers->list[number].pid = 0;
     return status;
+}
+
+void workers_free(struct workers *workers)
+{
+    workers_signal(workers, SIGKILL);
+    for (size_t i = 0; i < workers->count; i++) {
+        if (workers->list[i].channel != -1)
+            workers_close(workers, i);
+        if (workers->list[i].pid != 0)
+            workers_wait(workers, i);
+    }
+    free(workers->list);
+    free(workers->polls);
 }

@@ -35,9 +35,6 @@ typedef int worker_run(void *context, size_t number, int channel);
  * leave nobody to wait for (POSIX.1-2008, wait). Returns 0, or -1 with errno; then free it too. */
 int workers_new(struct workers *workers, size_t count);
 
-/* Frees the room, once all have been waited for. */
-void workers_free(struct workers *workers);
-
 /* Starts one more, for which there is room. Returns 0, or -1 with errno. */
 int workers_start(struct workers *workers, worker_run *run, void *context);
 
@@ -52,5 +49,8 @@ void workers_signal(const struct workers *workers, int signal);
 
 /* Waits for the end of one, for the first time. Returns its status, as waitpid(2) gives it. */
 int workers_wait(struct workers *workers, size_t number);
+
+/* Ends those that have not been waited for, by SIGKILL, and frees the room. */
+void workers_free(struct workers *workers);
 
 #endif

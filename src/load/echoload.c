@@ -3,7 +3,7 @@
  *
  * This file is the command line and the order of things. A reader goes on with load/run.c
  * (the phases of a run), load/loop.c (the event loop) and load/connection.c (one
- * connection); load/team.c has several processes do it together, and load/target.c says how
+ * connection); load/processes.c has several processes do it together, and load/target.c says how
  * they do not run out of ports.
  */
 #include "base/address.h"
@@ -13,7 +13,7 @@
 #include "load/report.h"
 #include "load/run.h"
 #include "load/target.h"
-#include "load/team.h"
+#include "load/processes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -276,9 +276,9 @@ static int find_server(struct command *command, struct target *target)
 static int work(const struct load_settings *settings, struct target *target,
                 struct load_result *result)
 {
-    char problem[TEAM_PROBLEM_MAX];
+    char problem[PROCESSES_PROBLEM_MAX];
 
-    if (settings->processes > 1 && team_run(settings, target, result, problem) == 0)
+    if (settings->processes > 1 && processes_run(settings, target, result, problem) == 0)
         return 0;
     if (settings->processes == 1 && load_run(settings, target, result) == 0)
         return 0;
@@ -321,7 +321,7 @@ int main(int argc, char **argv)
                                            .rounds = 1,
                                            .duration = DURATION_DEFAULT,
                                            .timeout = TIMEOUT_DEFAULT,
-                                           .line = -1,
+                                           .channel = -1,
                                            .interrupted = &interrupted},
                               .form = report_form("text")};
     struct target target = {.connected = -1};

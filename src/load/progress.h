@@ -4,7 +4,7 @@
  * One line on standard error, rewritten five times a second and erased at the end. There is none
  * where standard error is no terminal, and none from the background, where it would overwrite
  * what others write there. While the terminal takes nothing (Ctrl-S) the line is left out, for
- * progress is not worth a stall. A worker of several processes (load/team.h) writes none: it
+ * progress is not worth a stall. A worker of several processes (load/processes.h) writes none: it
  * reports its standing to its parent as often, and the parent shows the sum.
  *
  * Cost: five short system calls each time, and a comparison of times in each turn of the loop.

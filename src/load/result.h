@@ -2,9 +2,9 @@
  * load/result.h: what a run of the load generator found: its rounds, and what is before and
  * behind them.
  *
- * The results of several processes that ran in step (load/team.h) join to one: what was counted
- * adds up, and what took time took as long as it took the slowest of them. So does the
- * processor time: that of the busiest is what says whether one of them was the bottleneck.
+ * The results of several processes that ran in step (load/processes.h) join to one: what was
+ * counted adds up, and what took time took as long as it took the slowest of them. Of processor
+ * time it is that of the busiest: it says whether one of them was the bottleneck.
  */
 #ifndef LOAD_RESULT_H
 #define LOAD_RESULT_H

@@ -2,7 +2,7 @@
 #include "load/run.h"
 
 #include "base/clock.h"
-#include "load/line.h"
+#include "load/channel.h"
 #include "load/work.h"
 
 #include <stdbool.h>
@@ -68,8 +68,8 @@ static int show(struct run *run)
     };
 
     name_phase(run, standing.what, sizeof standing.what);
-    if (run->settings->line != -1)
-        return line_tell(run->settings->line, &standing);
+    if (run->settings->channel != -1)
+        return channel_report(run->settings->channel, &standing);
     progress_show(&run->progress, &standing);
     return 0;
 }
@@ -81,15 +81,15 @@ static int turn(struct run *run, double until)
     return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
 }
 
-/* Waits until the others of a team are as far, and for the moment at which all begin. Returns
- * whether to go on measuring: 1 or 0; or -1 with errno. */
-static int fall_in(struct run *run)
+/* Waits until the other processes are as far, and for the moment at which all go on. Returns
+ * whether to go on measuring, 1 or 0; or -1 with errno. */
+static int wait_for_others(struct run *run)
 {
     int goes_on;
 
-    if (run->settings->line == -1)
+    if (run->settings->channel == -1)
         return !is_interrupted(run);
-    goes_on = line_wait(run->settings->line, &run->start);
+    goes_on = channel_wait(run->settings->channel, &run->start);
     if (goes_on != -1)
         clock_sleep(run->start - clock_seconds());
     return goes_on;
@@ -159,7 +159,7 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* Of a team from the start that all have, which may have passed: then for what is left. */
+/* Several processes measure from one start, which may have passed: then for what is left. */
 static int measure(struct run *run, double duration)
 {
     struct load_loop *loop = &run->loop;
@@ -170,7 +170,7 @@ static int measure(struct run *run, double duration)
     loop->busy_end = run->settings->concurrency;
     loop->received = 0;
     loop->now = clock_seconds();
-    start = run->settings->line != -1 ? run->start : loop->now;
+    start = run->settings->channel != -1 ? run->start : loop->now;
     run->end = start + (is_interrupted(run) ? 0 : duration);
     if (run->settings->rate > 0)
         schedule_begin(&run->schedule, start + run->settings->rate_after,
@@ -250,7 +250,7 @@ static int run_rounds(struct run *run)
         if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
             return -1;
         result->round_count++;
-        goes_on = fall_in(run);
+        goes_on = wait_for_others(run);
     } while (goes_on == 1 && result->round_count < run->settings->rounds);
     return goes_on == -1 ? -1 : 0;
 }
@@ -268,10 +268,10 @@ static int run_phases(struct run *run)
     if (run->settings->mode->keeps &&
         open_range(run, 0, concurrency, &result->opening) == -1)
         return -1;
-    if (fall_in(run) == -1)
+    if (wait_for_others(run) == -1)
         return -1;
     if (run->settings->warm_up > 0 &&
-        (run_round(run, not_reported, run->settings->warm_up) == -1 || fall_in(run) == -1))
+        (run_round(run, not_reported, run->settings->warm_up) == -1 || wait_for_others(run) == -1))
         return -1;
     if (run_rounds(run) == -1)
         return -1;
@@ -296,7 +296,7 @@ int load_run(const struct load_settings *settings, struct target *target,
     run.loop.numbers = settings->numbers;
     if (settings->rate > 0)
         loop_be_exact(&run.loop);
-    progress_begin(&run.progress, settings->line != -1, run.loop.now);
+    progress_begin(&run.progress, settings->channel != -1, run.loop.now);
     outcome = run_phases(&run);
     progress_end(&run.progress);
     if (outcome == 0)

@@ -29,8 +29,8 @@ struct load_settings {
     double rate_after;  /* the first of them is due so many seconds after a round's start */
     double timeout;     /* seconds without progress after which a connection has failed */
     uint64_t size;      /* bytes of a message */
-    size_t processes;   /* that share all this (load/team.h) */
-    int line;           /* to the process that leads them (load/line.h), or -1 */
+    size_t processes;   /* that share all this */
+    int channel;        /* of a worker, to its parent (load/channel.h); or -1 */
     uint64_t numbers;   /* connections are numbered from here */
     const volatile sig_atomic_t *interrupted; /* not zero: measure no longer */
 };

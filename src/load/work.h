@@ -24,7 +24,7 @@ struct run {
     struct load_loop loop;
     struct load_progress progress;
     enum load_phase phase;
-    double start;        /* of the measured time, for all of a team */
+    double start;        /* of the measured time, the same for all workers */
     double end;          /* of the measured time */
     double last_success; /* when a kept connection last echoed, while opening and closing */
     uint64_t pauses;     /* those that are in a tally already ... */

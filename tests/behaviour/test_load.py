@@ -608,7 +608,7 @@ def test_every_mode_can_be_spread(server, mode):
     assert got['p50'] is not None
 
 
-def test_a_team_has_all_connections_and_no_more(peer):
+def test_several_processes_have_all_connections_and_no_more(peer):
     """Catches a share that is begun twice, the connection that found the server included."""
     own = peer(echo)
     assert load('ping', '-j', '3', '-c', '5', '-H', '3', '-d', '100ms', own.address).returncode == 0
@@ -668,8 +668,8 @@ def test_nobody_closes_before_all_have_measured(peer):
 
 
 @pytest.fixture
-def team():
-    """A function that starts echoload with a team, and returns it and them once all are there."""
+def spread():
+    """A function that starts echoload with workers, and returns it and their ids once all are there."""
     started = []
 
     def start(*arguments, **options):
@@ -688,20 +688,20 @@ def team():
             each.communicate()
 
 
-def all_gone(members):
+def all_gone(workers):
     """But for the dead that are waited for by nobody, where process 1 is no init."""
-    return all(map(dead, members))
+    return all(map(dead, workers))
 
 
 @forks_only
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('to_all', [False, True], ids=['leader', 'group'])
-def test_an_interruption_ends_a_team(server, team, number, to_all):
+@pytest.mark.parametrize('to_all', [False, True], ids=['parent', 'group'])
+def test_an_interruption_ends_all_workers(server, spread, number, to_all):
     """Catches processes that measure on, or die of the signal that a terminal sends to each; and
     rounds that not all of them have."""
     srv = server(verbose=None)
-    running, members = team('ping', '-j', '3', '-R', '100', '-d', '1h', '-o', 'json', srv.address,
-                            start_new_session=True)
+    running, workers = spread('ping', '-j', '3', '-R', '100', '-d', '1h', '-o', 'json', srv.address,
+                              start_new_session=True)
     eventually(lambda: srv.status().number('live') == 8, 'it is connected')
     if to_all:
         os.killpg(running.pid, number)
@@ -710,19 +710,19 @@ def test_an_interruption_ends_a_team(server, team, number, to_all):
     out, err = running.communicate(timeout=DEADLINE)
     whole = json.loads(out)
     assert (running.returncode, err) == (0, '') and len(whole['rounds']) == 1
-    assert whole['summary']['seconds'] < 3600 and all_gone(members)
+    assert whole['summary']['seconds'] < 3600 and all_gone(workers)
 
 
 @forks_only
-def test_a_second_interruption_does_not_wait(server, team):
+def test_a_second_interruption_does_not_wait(server, spread):
     """Catches one that is heeded only where it is of the same kind as the first."""
     srv = server('-w', '1h', verbose=None)  # nobody is answered
-    running, members = team('connect', '-j', '2', '-d', '1h', srv.address)
+    running, workers = spread('connect', '-j', '2', '-d', '1h', srv.address)
     eventually(lambda: srv.status().number('live') == 8, 'it is connected')
     running.send_signal(signal.SIGINT)
     eventually(lambda: running.poll() is not None or running.send_signal(signal.SIGTERM), 'its end')
     assert running.returncode == -signal.SIGTERM
-    eventually(lambda: all_gone(members), 'they are gone')
+    eventually(lambda: all_gone(workers), 'they are gone')
 
 
 @forks_only
@@ -736,15 +736,15 @@ def test_an_interruption_that_is_sent_twice_is_one(server):
 
 
 @forks_only
-def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
+def test_one_worker_is_not_interrupted_alone(server, spread):
     """Catches a report of a full round of which one process has measured a part, as somebody has
     sent a signal to it."""
     srv = server(verbose=None)
-    running, members = team('ping', '-j', '2', '-c', '2', '-r', '100', '-d', '2s', '-o', 'json',
-                            srv.address)
+    running, workers = spread('ping', '-j', '2', '-c', '2', '-r', '100', '-d', '2s', '-o', 'json',
+                              srv.address)
     eventually(lambda: srv.status().number('live') == 2, 'it is connected')
     for number in (signal.SIGTERM, signal.SIGINT):
-        os.kill(members[0], number)
+        os.kill(workers[0], number)
     out, _ = running.communicate(timeout=DEADLINE)
     got = json.loads(out)['summary']
     assert running.returncode == 0 and got['count'] + got['late'] == 200
@@ -752,30 +752,30 @@ def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
 
 @forks_only
 @pytest.mark.parametrize('place', [0, 2])
-def test_a_process_that_dies_ends_its_team(server, team, place):
-    """Catches a leader that waits for the dead, and a report of those that are left."""
+def test_a_worker_that_dies_ends_the_run(server, spread, place):
+    """Catches a parent that waits for the dead, and a report of those that are left."""
     srv = server(verbose=None)
-    running, members = team('ping', '-j', '3', '-d', '1h', srv.address)
-    os.kill(sorted(members)[place], signal.SIGKILL)
+    running, workers = spread('ping', '-j', '3', '-d', '1h', srv.address)
+    os.kill(sorted(workers)[place], signal.SIGKILL)
     out, err = running.communicate(timeout=DEADLINE)
     assert (running.returncode, out) == (1, '')
     assert re.fullmatch(r'echoload: cannot run: process [123] of 3 was ended by signal 9\n', err)
-    assert all_gone(members)
+    assert all_gone(workers)
 
 
 @forks_only
-def test_a_team_ends_with_its_leader(server, team):
+def test_workers_end_with_their_parent(server, spread):
     """Catches processes that put a server under load for nobody."""
-    running, members = team('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
+    running, workers = spread('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
     running.kill()
     running.communicate(timeout=DEADLINE)
-    eventually(lambda: all_gone(members), 'they are gone')
+    eventually(lambda: all_gone(workers), 'they are gone')
 
 
 @needs_root
-def test_a_team_that_cannot_be_started_says_so(peer, folder):
-    """Catches a report of those that could be started, and a leader that waits for the others. An
-    ordinary user may have two processes: the leader and the first."""
+def test_workers_that_cannot_be_started_are_told_of(peer, folder):
+    """Catches a report of those that could be started, and a parent that waits for the others. An
+    ordinary user may have two processes: the parent and the first."""
     result = subprocess.run(
         [shutil.copy(program('echoload'), folder), 'ping', '-j', '3', peer(echo).address],
         user=new_user(), group=0, extra_groups=[], text=True, capture_output=True, check=False,
@@ -802,7 +802,7 @@ def test_what_fails_in_one_process_is_a_failure(peer):
 
 
 @forks_only
-def test_a_team_has_one_line_of_progress(server):
+def test_several_processes_have_one_line_of_progress(server):
     """Catches a line for each process, or one that is of the first alone."""
     srv = server(verbose=None)
     _, shown = on_a_terminal('ping', '-j', '2', '-c', '3', '-H', '2', '-d', '1s', srv.address)

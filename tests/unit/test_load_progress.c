@@ -45,7 +45,7 @@ START_TEST(a_rate_is_since_the_last_time)
 }
 END_TEST
 
-/* Catches a rate of a team that is all of a round, as one process has begun the next one and the
+/* Catches a rate of several processes that is all of a round, as one process has begun the next one and the
  * others are still to tell of it. */
 START_TEST(rates_of_several_add_up_across_phases)
 {

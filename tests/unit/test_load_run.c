@@ -3,7 +3,7 @@
 #include "suite.h"
 
 #include "base/clock.h"
-#include "load/line.h"
+#include "load/channel.h"
 #include "load/run.h"
 
 #include <poll.h>
@@ -99,7 +99,7 @@ static void start(service *act)
                                       .concurrency = 3,
                                       .rounds = 1,
                                       .processes = 1,
-                                      .line = -1,
+                                      .channel = -1,
                                       .duration = 0.05,
                                       .timeout = 10,
                                       .size = 64,
@@ -182,7 +182,7 @@ START_TEST(a_schedule_is_done_whole)
 }
 END_TEST
 
-/* Runs as one of a team that is told to begin so many seconds from now. */
+/* Runs as a worker that is told to begin so many seconds from now. */
 static void run_as_told(const char *mode, double seconds)
 {
     double moment = clock_seconds() + seconds;
@@ -192,9 +192,9 @@ static void run_as_told(const char *mode, double seconds)
     result = (struct load_result){0};
     settings.mode = load_mode(mode);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    settings.line = ends[1];
+    settings.channel = ends[1];
     for (int answers = 0; answers < 2; answers++) /* before the round, and behind it */
-        ck_assert_int_eq(line_answer(ends[0], true, moment), 0);
+        ck_assert_int_eq(channel_answer(ends[0], true, moment), 0);
     run();
     ck_assert_double_ge(clock_seconds(), moment + settings.duration);
     ck_assert_double_eq_tol(result.sum.seconds, settings.duration, 1e-6);
@@ -202,7 +202,7 @@ static void run_as_told(const char *mode, double seconds)
     close(ends[1]);
 }
 
-/* Catches a process of a team that measures when the others have ended, or before they begin: what
+/* Catches a worker that measures when the others have ended, or before they begin: what
  * it counts would be counted as done in their time. */
 START_TEST(a_round_is_when_all_have_it)
 {

@@ -38,7 +38,7 @@ static void begin(const char *mode)
     ck_assert_int_eq(listen(listener, 64), 0);
     set_nonblocking(listener);
     settings = (struct load_settings){.mode = load_mode(mode), .concurrency = CONCURRENCY,
-                                      .held = HELD, .size = SIZE, .timeout = 30, .line = -1};
+                                      .held = HELD, .size = SIZE, .timeout = 30, .channel = -1};
     memset(&run, 0, sizeof run);
     memset(&result, 0, sizeof result);
     memset(&tally, 0, sizeof tally);

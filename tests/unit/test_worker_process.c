@@ -17,18 +17,6 @@ static void start(size_t count, worker_run *run, void *context)
         ck_assert_int_eq(workers_start(&workers, run, context), 0);
 }
 
-/* Waits for all, and closes what is open. */
-static void finish(void)
-{
-    for (size_t i = 0; i < workers.count; i++) {
-        if (workers.list[i].channel != -1)
-            workers_close(&workers, i);
-        if (workers.list[i].pid != 0)
-            workers_wait(&workers, i);
-    }
-    workers_free(&workers);
-}
-
 static int say_number(void *context, size_t number, int channel)
 {
     char byte = (char)number;
@@ -60,7 +48,7 @@ START_TEST(each_has_its_number_channel_and_status)
     ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
     ck_assert_int_eq(errno, ECHILD);
     ck_assert_int_eq(open_descriptors(), before);
-    finish();
+    workers_free(&workers);
 }
 END_TEST
 
@@ -85,7 +73,7 @@ START_TEST(a_worker_holds_no_channel_but_its_own)
         ck_assert_int_eq(workers_start(&workers, count_descriptors, NULL), 0);
         ck_assert_int_eq(WEXITSTATUS(workers_wait(&workers, i)), before + 1);
     }
-    finish();
+    workers_free(&workers);
 }
 END_TEST
 
@@ -119,7 +107,7 @@ START_TEST(a_poll_finds_who_has_something_to_say)
     ck_assert_int_eq(workers_poll(&workers, 0), 0);
     workers_signal(&workers, SIGKILL);
     ck_assert_int_gt(workers_poll(&workers, -1), 0); /* an end is something, too */
-    finish();
+    workers_free(&workers);
 }
 END_TEST
 
@@ -134,7 +122,20 @@ START_TEST(a_signal_is_for_all_that_are_left)
         int status = workers_wait(&workers, i);
         ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     }
-    finish();
+    workers_free(&workers);
+}
+END_TEST
+
+/* Catches workers that go on when nobody waits for them, and a wait for those that never end. */
+START_TEST(those_that_are_left_end)
+{
+    int before = open_descriptors();
+
+    start(3, echo_a_byte, NULL);
+    kill(workers.list[1].pid, SIGSTOP);
+    workers_free(&workers);
+    ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
+    ck_assert_int_eq(open_descriptors(), before);
 }
 END_TEST
 
@@ -146,7 +147,7 @@ START_TEST(an_ignored_sigchld_hides_no_status)
     signal(SIGCHLD, SIG_IGN);
     start(1, say_number, &base);
     ck_assert_int_eq(WEXITSTATUS(workers_wait(&workers, 0)), 5);
-    finish();
+    workers_free(&workers);
 }
 END_TEST
 
@@ -169,11 +170,11 @@ START_TEST(one_that_cannot_start_leaves_nothing)
     ck_assert_uint_eq(workers.count, 0);
     ck_assert_int_eq(workers_start(&workers, say_number, &base), 0);
     ck_assert_int_eq(WEXITSTATUS(workers_wait(&workers, 0)), 0);
-    finish();
+    workers_free(&workers);
 }
 END_TEST
 
 SUITE("worker_process", each_has_its_number_channel_and_status,
       a_worker_holds_no_channel_but_its_own, a_poll_finds_who_has_something_to_say,
-      a_signal_is_for_all_that_are_left, an_ignored_sigchld_hides_no_status,
-      one_that_cannot_start_leaves_nothing)
+      a_signal_is_for_all_that_are_left, those_that_are_left_end,
+      an_ignored_sigchld_hides_no_status, one_that_cannot_start_leaves_nothing)

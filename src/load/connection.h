@@ -13,6 +13,7 @@
 #ifndef LOAD_CONNECTION_H
 #define LOAD_CONNECTION_H
 
+#include "base/timers.h"
 #include "load/pattern.h"
 #include "load/target.h"
 
@@ -75,8 +76,7 @@ struct connection {
     uint64_t mark;     /* the byte count whose way there and back is timed */
     struct connection_times times;
     double progressed; /* when it last did anything */
-    double due;        /* in the loop's queue of those that wait: not before this ... */
-    struct connection *previous, *next; /* ... and its neighbours there */
+    struct timer timer; /* of the loop: when it goes on, where it waits for that */
 };
 
 /* What the steps of all connections work with. */

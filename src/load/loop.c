@@ -33,16 +33,19 @@ int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t
     *loop = (struct load_loop){.target = target, .timer = -1};
     loop->now = clock_seconds();
     loop->connections = calloc(count > 0 ? count : 1, sizeof *loop->connections);
+    loop->waiting = timers_new(count);
     loop->exchange = malloc(sizeof *loop->exchange);
     loop->readiness = readiness_new(descriptors);
-    if (loop->connections == NULL || loop->exchange == NULL || loop->readiness == NULL) {
+    if (loop->connections == NULL || loop->waiting == NULL || loop->exchange == NULL || loop->readiness == NULL) {
         int error = errno;
         loop_free(loop);
         errno = error;
         return -1;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         loop->connections[i].descriptor = -1;
+        loop->connections[i].timer.owner = &loop->connections[i];
+    }
     pattern_fill(&loop->exchange->pattern);
     loop->exchange->write_max = write_max < PATTERN_SLICE_MAX ? write_max : PATTERN_SLICE_MAX;
     return 0;
@@ -54,6 +57,7 @@ void loop_free(struct load_loop *loop)
     if (loop->timer != -1)
         close(loop->timer);
     free(loop->exchange);
+    timers_free(loop->waiting);
     free(loop->connections);
 }
 
@@ -73,46 +77,26 @@ static bool is_busy(const struct connection *connection)
     return connection->state != CONNECTION_CLOSED && connection->state != CONNECTION_RESTING;
 }
 
-/* ---- the queue of those that wait ---- */
-
-/* Puts one behind `place`; NULL is the front. */
-static void insert(struct load_loop *loop, struct connection *connection, struct connection *place)
+/* Has a connection wait until a time. It leaves the timers, when its state changes, by timers_stop. */
+static void wait_until(struct load_loop *loop, struct connection *connection, double time)
 {
-    struct connection *next = place != NULL ? place->next : loop->first;
-
     connection->state = CONNECTION_WAITING;
-    connection->previous = place;
-    connection->next = next;
-    *(place != NULL ? &place->next : &loop->first) = connection;
-    *(next != NULL ? &next->previous : &loop->last) = connection;
+    timers_set(loop->waiting, &connection->timer, time);
 }
 
-/* Puts one where its time has it, behind those of the same time. */
-static void enqueue(struct load_loop *loop, struct connection *connection, double due)
+/* The connection that goes on first of those that wait; NULL where none does. */
+static struct connection *first_waiting(const struct load_loop *loop)
 {
-    struct connection *place = loop->last;
+    const struct timer *first = timers_first(loop->waiting);
 
-    while (place != NULL && place->due > due)
-        place = place->previous;
-    connection->due = due;
-    insert(loop, connection, place);
-}
-
-/* Takes one out; its state is the caller's to set. */
-static void dequeue(struct load_loop *loop, struct connection *connection)
-{
-    struct connection *previous = connection->previous, *next = connection->next;
-
-    *(previous != NULL ? &previous->next : &loop->first) = next;
-    *(next != NULL ? &next->previous : &loop->last) = previous;
+    return first != NULL ? first->owner : NULL;
 }
 
 /* ---- steps ---- */
 
 void loop_close(struct load_loop *loop, struct connection *connection)
 {
-    if (connection->state == CONNECTION_WAITING)
-        dequeue(loop, connection);
+    timers_stop(loop->waiting, &connection->timer);
     if (is_busy(connection))
         loop->busy--;
     if (connection->descriptor != -1) {
@@ -170,15 +154,14 @@ static void step(struct load_loop *loop, struct connection *connection, unsigned
 }
 
 /* What is done when nothing could connect. While no port is free only one of all looks for one,
- * and then the gate is shut for a while; that one is first again. */
+ * and then the gate is shut for a while. */
 static void connect_later(struct load_loop *loop, struct connection *connection, int error)
 {
     if (target_must_wait(error)) {
         loop->gate = loop->now + (error == EAGAIN ? NO_ROOM_SECONDS : NO_PORT_SECONDS);
         loop->pauses++;
         if (loop->now - connection->times.started <= loop->timeout) {
-            connection->due = loop->gate;
-            insert(loop, connection, NULL);
+            wait_until(loop, connection, loop->gate);
             return;
         }
     }
@@ -192,7 +175,7 @@ static void connect_now(struct load_loop *loop, struct connection *connection)
     struct connection_times *times = &connection->times;
 
     if (loop->now < loop->gate) {
-        enqueue(loop, connection, loop->gate);
+        wait_until(loop, connection, loop->gate);
         return;
     }
     times->connecting = times->started > loop->now ? times->started : loop->now;
@@ -234,7 +217,7 @@ static void begin_when(struct load_loop *loop, struct connection *connection, do
         loop->busy++;
     connection->times = (struct connection_times){.intended = when > 0 ? when : now};
     if (when > now || may_be_immediate(connection))
-        enqueue(loop, connection, when > now ? when : now);
+        wait_until(loop, connection, when > now ? when : now);
     else
         begin(loop, connection, now);
 }
@@ -257,7 +240,7 @@ void loop_wait(struct load_loop *loop, struct connection *connection, enum conne
     connection->limit = connection->mark = limit;
     /* The pause is not the server's, unless there is a schedule. */
     connection->times = (struct connection_times){.intended = when > 0 ? when : pause};
-    enqueue(loop, connection, when > pause ? when : pause);
+    wait_until(loop, connection, when > pause ? when : pause);
 }
 
 void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more, double when)
@@ -303,39 +286,36 @@ void loop_rest(struct load_loop *loop, struct connection *connection)
 
 void loop_forget_waiting(struct load_loop *loop)
 {
-    while (loop->first != NULL) {
-        struct connection *connection = loop->first;
-        if (connection->descriptor == -1) {
-            loop_close(loop, connection);
-        } else {
-            dequeue(loop, connection);
-            loop_rest(loop, connection);
-        }
+    for (struct connection *each; (each = first_waiting(loop)) != NULL;) {
+        timers_stop(loop->waiting, &each->timer);
+        if (each->descriptor == -1)
+            loop_close(loop, each);
+        else
+            loop_rest(loop, each);
     }
 }
 
 /* ---- a turn ---- */
 
-/* The gate is for those that connect; those behind them in the queue wait as well. */
-static double next_wake(const struct load_loop *loop)
+/* When the first that waits goes on. The gate is for those that connect; others wait behind them. */
+static double wake_time(const struct load_loop *loop, const struct connection *first)
 {
-    double due = loop->first->due;
-
-    return loop->first->descriptor == -1 && loop->gate > due ? loop->gate : due;
+    return first->descriptor == -1 && loop->gate > first->timer.due ? loop->gate : first->timer.due;
 }
 
 /* Wakes those whose time has come. Ends when one has shut the gate again. */
 static void wake_waiting(struct load_loop *loop)
 {
-    while (loop->first != NULL && next_wake(loop) <= loop->now) {
-        struct connection *connection = loop->first;
-        dequeue(loop, connection);
-        if (connection->times.started > 0) { /* it waited for a port */
-            connect_now(loop, connection);
+    struct connection *first;
+
+    while ((first = first_waiting(loop)) != NULL && wake_time(loop, first) <= loop->now) {
+        double now = clock_seconds(), due = first->timer.due;
+        timers_stop(loop->waiting, &first->timer);
+        if (first->times.started > 0) { /* it waited for a port */
+            connect_now(loop, first);
         } else {
-            double now = clock_seconds();
-            loop->lag += now - connection->due;
-            begin(loop, connection, now);
+            loop->lag += now - due;
+            begin(loop, first, now);
         }
     }
 }
@@ -357,12 +337,13 @@ static void find_timeouts(struct load_loop *loop)
 
 static double turn_end(const struct load_loop *loop, double until)
 {
+    const struct connection *first = first_waiting(loop);
     double end = loop->now + TURN_SECONDS;
 
     if (until < end)
         end = until;
-    if (loop->first != NULL && next_wake(loop) < end)
-        end = next_wake(loop);
+    if (first != NULL && wake_time(loop, first) < end)
+        end = wake_time(loop, first);
     return loop->next_scan < end ? loop->next_scan : end;
 }
 

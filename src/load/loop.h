@@ -7,8 +7,7 @@
  *
  * Cost: a turn costs the connections that something happened to. One that rests costs
  * nothing. Timeouts are looked for at most four times a timeout, in the range of
- * connections that is busy. The queue of those that wait is in the order of their times: it is
- * looked at from its front, and entered from its end, which is where almost all belong.
+ * connections that is busy. To wait costs the logarithm of how many wait (timers.h).
  * Nothing is allocated after loop_new.
  *
  * `when` is the time at which a request is to begin, as clock_seconds has it; LOAD_NOW is
@@ -53,7 +52,7 @@ struct load_loop {
     struct target *target;
     struct readiness *readiness;
     struct exchange *exchange;
-    struct connection *first, *last; /* of those that wait */
+    struct timers *waiting; /* connections, by the time at which they go on */
     int timer;        /* a platform's timer for exact waits, or -1 */
     double gate;      /* nothing connects before */
     double next_scan; /* for timeouts */

@@ -98,7 +98,7 @@ static void begin_next(struct run *run, struct connection *connection)
     else if (is_kind(run, LOAD_STREAM))
         loop_stream(&run->loop, connection);
     else if (settings->mode->keeps)
-        loop_ask(&run->loop, connection, settings->size, next_time(run));
+        loop_request(&run->loop, connection, settings->size, next_time(run));
     else
         loop_open(&run->loop, connection, settings->mode->goal, settings->size, next_time(run));
 }
@@ -110,7 +110,7 @@ static void begin_again(struct run *run, struct connection *connection)
     const struct load_mode *mode = run->settings->mode;
 
     connection->measured = !mode->keeps;
-    loop_wait(&run->loop, connection, mode->goal, run->settings->size,
+    loop_open_again(&run->loop, connection, mode->goal, run->settings->size,
               mode->keeps ? LOAD_NOW : next_time(run));
 }
 
@@ -247,5 +247,5 @@ void work_echo_kept(struct run *run, struct connection *connection)
         loop_open(&run->loop, connection, is_held(run, connection) ? GOAL_ECHO : load_opening(mode),
                   run->settings->size, LOAD_NOW);
     else if (connection->state == CONNECTION_RESTING)
-        loop_ask(&run->loop, connection, run->settings->size, LOAD_NOW);
+        loop_request(&run->loop, connection, run->settings->size, LOAD_NOW);
 }

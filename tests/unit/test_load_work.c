@@ -287,7 +287,7 @@ START_TEST(the_end_itself_is_in_the_round)
     begin("ping");
     opened(&connections[0]);
     measure(0);
-    loop_ask(&run.loop, &connections[0], SIZE, LOAD_NOW);
+    loop_request(&run.loop, &connections[0], SIZE, LOAD_NOW);
     connections[0].measured = true;
     run.phase = PHASE_FINISH;
     run.loop.moment = run.end;

@@ -10,17 +10,16 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* How many kept connections are being opened at the same time, by all processes. Half of the
- * smallest usual backlog, 128; more would not be faster on any machine that shares its
- * processors. */
+/* How many connections all processes together open at the same time: half of the smallest usual
+ * backlog, 128. More would not be faster. */
 #define OPENING_MAX 64
 
 /* Whoever started us may have left descriptors open; numbers up to this far beyond those of the
  * connections can be watched, if the limit allows them. */
 #define INHERITED_MAX 1024
 
-/* At the end the last bytes may take this many timeouts. More than one, so that whatever has
- * stopped moving is found before. */
+/* How long the finish of a round may take, in timeouts: more than one, so that what has stopped
+ * moving has failed before. */
 #define FINISH_TIMEOUTS 2
 
 static bool is_interrupted(const struct run *run)
@@ -28,7 +27,7 @@ static bool is_interrupted(const struct run *run)
     return *run->settings->interrupted != 0;
 }
 
-/* ---- a turn of the loop, and the line that shows it ---- */
+/* ---- a turn of the loop, and its progress ---- */
 
 static void name_phase(const struct run *run, char *text, size_t size)
 {
@@ -44,7 +43,7 @@ static void name_phase(const struct run *run, char *text, size_t size)
         snprintf(text, size, "round %zu of %zu", result->round_count + 1, run->settings->rounds);
 }
 
-/* What the rate on the terminal is of: in the opening, connections. */
+/* What the rate on the terminal counts: while opening, connections. */
 static double done_so_far(const struct run *run)
 {
     const struct load_mode *mode = run->settings->mode;
@@ -81,14 +80,16 @@ static int turn(struct run *run, double until)
     return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
 }
 
-/* Waits until the other processes are as far, and for the moment at which all go on. Returns
- * whether to go on measuring, 1 or 0; or -1 with errno. */
+/* Waits until the other processes, if there are any, are as far, and for the moment at which all go
+ * on. Returns 1 to go on measuring, 0 to measure no more, or -1 with errno. */
 static int wait_for_others(struct run *run)
 {
     int goes_on;
 
-    if (run->settings->channel == -1)
+    if (run->settings->channel == -1) {
+        run->start = clock_seconds();
         return !is_interrupted(run);
+    }
     goes_on = channel_wait(run->settings->channel, &run->start);
     if (goes_on != -1)
         clock_sleep(run->start - clock_seconds());
@@ -97,7 +98,7 @@ static int wait_for_others(struct run *run)
 
 /* ---- the phases ---- */
 
-/* Those that are never tried because the server is dead have failed, too. */
+/* Those that are never tried, as the server does not answer, have failed too. */
 static void give_up(struct run *run, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++) {
@@ -107,13 +108,13 @@ static void give_up(struct run *run, size_t first, size_t end)
     }
 }
 
-/* How many kept connections this process opens at the same time. */
+/* How many connections this process opens at the same time. */
 static size_t opening_max(const struct load_settings *settings)
 {
     return settings->processes < OPENING_MAX ? OPENING_MAX / settings->processes : 1;
 }
 
-/* Lets each of a range of kept connections echo once, a few at the same time. */
+/* Lets each of a range of connections echo once, a few at the same time. */
 static int echo_range(struct run *run, size_t first, size_t end)
 {
     struct load_loop *loop = &run->loop;
@@ -138,7 +139,7 @@ static int echo_range(struct run *run, size_t first, size_t end)
     return 0;
 }
 
-/* Returns in `*seconds` how long it took. */
+/* Sets `*seconds` to how long it took. */
 static int open_range(struct run *run, size_t first, size_t end, double *seconds)
 {
     double start = clock_seconds();
@@ -150,7 +151,7 @@ static int open_range(struct run *run, size_t first, size_t end, double *seconds
     return result;
 }
 
-/* Seconds of a processor that this process has had. */
+/* The processor time that this process has used, in seconds. */
 static double processor_seconds(void)
 {
     struct timespec used;
@@ -159,37 +160,38 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* Several processes measure from one start, which may have passed: then for what is left. */
+/* Several processes measure from the same start; one that is late measures what is left. */
 static int measure(struct run *run, double duration)
 {
+    const struct load_settings *settings = run->settings;
     struct load_loop *loop = &run->loop;
-    double start, processor = processor_seconds();
+    double processor = processor_seconds();
 
     run->phase = PHASE_MEASURE;
     loop->busy_first = 0;
-    loop->busy_end = run->settings->concurrency;
+    loop->busy_end = settings->concurrency;
     loop->received = 0;
     loop->now = clock_seconds();
-    start = run->settings->channel != -1 ? run->start : loop->now;
-    run->end = start + (is_interrupted(run) ? 0 : duration);
-    if (run->settings->rate > 0)
-        schedule_begin(&run->schedule, start + run->settings->rate_after,
-                       run->end - start - run->settings->rate_after, run->settings->rate);
-    if (start < run->end)
+    if (is_interrupted(run))
+        duration = 0;
+    run->end = run->start + duration;
+    if (settings->rate > 0)
+        schedule_begin(&run->schedule, run->start + settings->rate_after,
+                       duration - settings->rate_after, settings->rate);
+    if (duration > 0)
         work_begin(run);
     while (loop->now < run->end && !is_interrupted(run))
         if (turn(run, run->end) == -1)
             return -1;
     if (loop->now < run->end)
         run->end = loop->now;
-    run->tally->seconds = run->end - start;
+    run->tally->seconds = run->end - run->start;
     run->tally->processor = processor_seconds() - processor;
     return 0;
 }
 
-/* What is on its way comes back, or fails by the timeout; what a schedule had in the round and
- * was not begun is begun, for as long as one timeout. The second bound is for what is so slow
- * that it still moves. */
+/* What is on its way comes back, or fails by the timeout. Scheduled requests that have not begun
+ * are begun, for as long as one timeout. The second bound ends what moves, but too slowly. */
 static int finish(struct run *run)
 {
     struct load_loop *loop = &run->loop;
@@ -233,14 +235,14 @@ static int run_round(struct run *run, struct load_tally *tally, double duration)
     run->tally = tally;
     if (measure(run, duration) == -1 || finish(run) == -1)
         return -1;
-    tally->pauses = run->loop.pauses - run->pauses;
-    tally->lag = run->loop.lag - run->lag;
-    run->pauses = run->loop.pauses;
-    run->lag = run->loop.lag;
+    tally->pauses = run->loop.pauses;
+    tally->lag = run->loop.lag;
+    run->loop.pauses = 0;
+    run->loop.lag = 0;
     return 0;
 }
 
-/* An interruption leaves out the rounds that are not begun, but there is always one. */
+/* There is always one round; an interruption leaves out those that have not begun. */
 static int run_rounds(struct run *run)
 {
     struct load_result *result = run->result;

@@ -17,20 +17,20 @@
 
 struct load_tally {
     double seconds;   /* measured */
-    double processor; /* seconds of a processor that this client's process used in them */
-    double lag;       /* seconds by which requests began too late though one was free */
+    double processor; /* seconds of a processor that this process used in them */
+    double lag;       /* seconds by which requests began too late though a connection was free */
     double rate;      /* in the mode's `rated` */
     double busy;      /* the share of a processor that it used, in percent */
     uint64_t count;   /* done in the measured time */
-    uint64_t late;    /* begun in it and done behind it */
+    uint64_t late;    /* begun in it and done after it */
     uint64_t pauses;  /* how often no local port was free, or a Unix socket's backlog full */
     uint64_t failures; /* the sum of those below */
     uint64_t failed[FAILURES];
-    struct histogram latency; /* of the whole: load/run.h says from when to when */
-    struct histogram connect; /* from the start of connecting until it stands */
+    struct histogram latency; /* of a request: from when it was to begin until it is done */
+    struct histogram connect; /* from the start of connecting until it is connected */
     struct histogram first;   /* from sending to the first byte back */
     struct histogram message; /* from sending to the last byte back */
-    struct histogram service; /* on a schedule: the whole, from when it really began */
+    struct histogram service; /* of a scheduled request, from when it really began */
 };
 
 void tally_failure(struct load_tally *tally, enum load_failure why);

@@ -25,14 +25,14 @@ static void record(struct histogram *times, double from, double until)
         histogram_record(times, until - from);
 }
 
-/* Enters the times of what is done at `done`. */
+/* Enters the times of a request that is done at `done`. */
 static void record_times(struct run *run, const struct connection_times *times, double done)
 {
     struct load_tally *tally = run->tally;
 
     record(&tally->latency, times->intended, done);
     if (is_kind(run, LOAD_STREAM))
-        return; /* its bytes are not apart */
+        return; /* it has no messages */
     record(&tally->connect, times->connecting, times->sending);
     if (times->first > 0) {
         record(&tally->first, times->sending, times->first);
@@ -42,7 +42,7 @@ static void record_times(struct run *run, const struct connection_times *times, 
         record(&tally->service, times->started, done);
 }
 
-/* Streamed bytes are counted by the loop. */
+/* Bytes of a stream are counted by the loop. */
 static void count_request(struct run *run, const struct connection *connection, double done)
 {
     record_times(run, &connection->times, done);
@@ -67,14 +67,14 @@ void work_count_failure(struct run *run, const struct connection *connection,
         tally_failure(run->tally, why);
     else if (run->phase == PHASE_OPEN && !echoed)
         result->held_failed++;
-    else /* it has been counted as held */
+    else /* it was counted as held */
         result->held_lost++;
 }
 
 /* ---- requests ---- */
 
-/* Whether there is a request to begin now. A stream goes on until it is finished, behind
- * which there is nothing to be late. */
+/* Whether there is a request to begin now. A stream goes on until it is finished: there is no
+ * request that could be late. */
 static bool has_next(const struct run *run, double now)
 {
     if (is_scheduled(run))
@@ -87,7 +87,7 @@ static double next_time(struct run *run)
     return is_scheduled(run) ? schedule_take(&run->schedule) : LOAD_NOW;
 }
 
-/* The next request of a connection that stands, or of one that opens for each. */
+/* Begins the next request, on a connection that is open or on one that is opened for it. */
 static void begin_next(struct run *run, struct connection *connection)
 {
     const struct load_settings *settings = run->settings;
@@ -103,8 +103,8 @@ static void begin_next(struct run *run, struct connection *connection)
         loop_open(&run->loop, connection, settings->mode->goal, settings->size, next_time(run));
 }
 
-/* Opens one that has failed again, after a pause. One that is kept first has to echo, which is no
- * request. */
+/* Opens a connection that has failed again, after a pause. Where connections are kept it has to
+ * echo first, which is no request. */
 static void begin_again(struct run *run, struct connection *connection)
 {
     const struct load_mode *mode = run->settings->mode;
@@ -114,8 +114,7 @@ static void begin_again(struct run *run, struct connection *connection)
               mode->keeps ? LOAD_NOW : next_time(run));
 }
 
-/* Whether connections have nothing to do while others are measured: those that hold, but not those
- * that flood the server. */
+/* Whether connections do nothing but stay open. */
 static bool is_idle(const struct run *run)
 {
     return is_kind(run, LOAD_HOLD) && run->settings->mode->goal != GOAL_NONE;
@@ -134,14 +133,14 @@ void work_begin(struct run *run)
     }
 }
 
-/* One that has no end of its own ends. */
+/* Ends a connection that would send for ever. */
 static void end_endless(struct run *run, struct connection *connection)
 {
     if (connection->goal == GOAL_NONE) { /* it has stayed, which was its work */
         run->tally->count++;
         loop_close(&run->loop, connection);
     } else {
-        connection->measured = false; /* its mark is moved, so its time is none */
+        connection->measured = false; /* its mark is moved: what it then takes is no latency */
         loop_finish(&run->loop, connection);
     }
 }
@@ -189,7 +188,7 @@ static void complete_request(struct run *run, struct connection *connection)
     bool keeps = run->settings->mode->keeps;
     double done = run->loop.moment;
 
-    /* One that was opened again after a failure has only echoed its first message. */
+    /* If not, it was opened again after a failure, and has echoed its first message. */
     if (connection->measured)
         count_request(run, connection, done);
     if (!keeps)
@@ -200,7 +199,7 @@ static void complete_request(struct run *run, struct connection *connection)
         loop_rest(&run->loop, connection);
 }
 
-/* A kept connection has echoed, the first time or the last. */
+/* A connection that stays open has echoed, the first time or the last. */
 static void complete_kept(struct run *run, struct connection *connection)
 {
     bool counts = is_kind(run, LOAD_HOLD) && !is_held(run, connection);
@@ -229,10 +228,10 @@ void work_failed(void *owner, struct connection *connection, enum load_failure w
 {
     struct run *run = owner;
     bool works = run->phase != PHASE_OPEN && run->phase != PHASE_CLOSE && !is_held(run, connection);
-    bool request = connection->measured || !is_scheduled(run);
+    /* On a schedule, to open a connection again is no request that could fail. */
+    bool counts = connection->measured || !is_scheduled(run);
 
-    /* On a schedule each request is known, and to open a kept connection again is none. */
-    if (request || !works)
+    if (counts || !works)
         work_count_failure(run, connection, why, error);
     if (works && !is_kind(run, LOAD_HOLD) && has_next(run, run->loop.now))
         begin_again(run, connection);

@@ -13,7 +13,7 @@ void tally_rate(struct load_tally *tally, double rate)
     tally->busy = tally->seconds > 0 ? tally->processor / tally->seconds * 100 : 0;
 }
 
-/* All but times of the whole, rate and share. */
+/* Adds all but measured time, processor time, rate and share. */
 static void add_counts(struct load_tally *sum, const struct load_tally *other)
 {
     sum->lag += other->lag;
@@ -46,7 +46,7 @@ void tally_join(struct load_tally *whole, const struct load_tally *part)
     add_counts(whole, part);
 }
 
-/* How many of the rates are below `rate`, and with `or_equal` those that equal it as well. */
+/* How many of the rates are below `rate`, or with `or_equal` equal to it. */
 static size_t below(const struct load_tally *tallies, size_t count, double rate, bool or_equal)
 {
     size_t found = 0;
@@ -56,8 +56,8 @@ static size_t below(const struct load_tally *tallies, size_t count, double rate,
     return found;
 }
 
-/* The rate that has this place, from 0, when the lowest comes first. Rounds are few: comparing
- * each with each needs no second list of them. */
+/* The rate at this place, from 0, when the lowest comes first. Rounds are few, so each is compared
+ * with each, and no sorted copy is needed. */
 static double rate_at(const struct load_tally *tallies, size_t count, size_t place)
 {
     for (size_t i = 0; i < count; i++)
@@ -69,8 +69,10 @@ static double rate_at(const struct load_tally *tallies, size_t count, size_t pla
 
 struct load_spread tally_spread(const struct load_tally *tallies, size_t count)
 {
+    double lower = rate_at(tallies, count, (count - 1) / 2);
+
     return (struct load_spread){
-        .median = (rate_at(tallies, count, (count - 1) / 2) + rate_at(tallies, count, count / 2)) / 2,
+        .median = (lower + rate_at(tallies, count, count / 2)) / 2,
         .lowest = rate_at(tallies, count, 0),
         .highest = rate_at(tallies, count, count - 1),
     };

@@ -1,10 +1,10 @@
 /*
  * load/tally.h: what was counted and timed in one stretch of work.
  *
- * Each measured round has a tally, and the tallies of rounds add up. Those of several processes
- * that measured one round together join: what was counted adds up, but they share the time.
- * Only a rate does not add up; tally_spread takes the median of them. A tally that is all zero is
- * an empty one. It is large (five histograms of 58 KiB), but only what is touched takes memory.
+ * Each round has a tally, and the tallies of rounds add up. Those of several processes that
+ * measured one round together join: what was counted adds up, the time is the same. Rates do not
+ * add up: tally_spread has their median. A tally that is all zero is empty. It is large (five
+ * histograms of 58 KiB), but only what is touched takes memory.
  */
 #ifndef LOAD_TALLY_H
 #define LOAD_TALLY_H
@@ -35,21 +35,22 @@ struct load_tally {
 
 void tally_failure(struct load_tally *tally, enum load_failure why);
 
-/* Enters the rate, and what follows from seconds and processor time. */
+/* Sets the rate, and the share that follows from seconds and processor time. */
 void tally_rate(struct load_tally *tally, double rate);
 
-/* Adds `other`, of another time, to `sum`, all but rate and share. */
+/* Adds `other`, of another time, to `sum`; not its rate and share. */
 void tally_add(struct load_tally *sum, const struct load_tally *other);
 
-/* Joins `part`, of another process in the same time, to `whole`: the processor time is then that
- * of the busiest. */
+/* Joins `part`, of another process in the same time, to `whole`. The processor time becomes that of
+ * the busiest. */
 void tally_join(struct load_tally *whole, const struct load_tally *part);
 
-/* The rates of `count` tallies, at least one, without what lies in between. */
+/* Of the rates of several tallies. */
 struct load_spread {
     double median, lowest, highest;
 };
 
+/* Of `count` tallies, at least one. */
 struct load_spread tally_spread(const struct load_tally *tallies, size_t count);
 
 #endif

@@ -1,10 +1,9 @@
 /*
  * echoload.c: a load generator for echo servers that checks every byte. See echoload(1).
  *
- * This file is the command line and the order of things. A reader goes on with load/run.c
- * (the phases of a run), load/loop.c (the event loop) and load/connection.c (one
- * connection); load/processes.c has several processes do it together, and load/target.c says how
- * they do not run out of ports.
+ * This file is the command line and the order of things. Read next load/run.h (the phases of a
+ * run), load/loop.h (the event loop) and load/connection.h (one connection). load/processes.h is
+ * how several processes do it together, and load/target.h why they do not run out of ports.
  */
 #include "base/address.h"
 #include "base/arguments.h"
@@ -23,6 +22,8 @@
 
 enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 
+static const char program[] = "echoload";
+
 #define CONCURRENCY_DEFAULT 8
 #define DURATION_DEFAULT 5.0
 #define TIMEOUT_DEFAULT 30.0
@@ -37,7 +38,7 @@ static const struct argument options[] = {
     {'j', "processes", "N", "spread all that over N processes (1)"},
     {'d', "duration", "TIME", "measure for so long (5s)"},
     {'r', "rate", "N", "begin N a second, answered or not"},
-    {'R', "rounds", "N", "measure N times, and tell the median rate (1)"},
+    {'R', "rounds", "N", "measure N times, and report the median rate (1)"},
     {'w', "warm-up", "TIME", "work for so long before, unmeasured (0)"},
     {'s', "size", "BYTES", "size of a message (64; stream: 65536)"},
     {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
@@ -52,10 +53,10 @@ static const char modes[] =
 
 static volatile sig_atomic_t interrupted;
 
-/* What comes within this time is still the first interruption: timeout(1) sends two at once. */
+/* Signals within this time are one interruption: timeout(1) sends two at once. */
 #define ONE_INTERRUPTION_SECONDS 0.1
 
-/* A second one, of either kind, does not wait for the report. */
+/* The first interruption ends the measuring. The second, by either signal, ends the process. */
 static void interrupt(int number)
 {
     static double first;
@@ -66,15 +67,15 @@ static void interrupt(int number)
     interrupted = 1;
     if (now - first > ONE_INTERRUPTION_SECONDS) {
         signal(number, SIG_DFL);
-        raise(number); /* it ends us when this returns */
+        raise(number); /* and is pending until this returns */
     }
 }
 
 struct command {
     struct load_settings settings;
     const struct report_form *form;
-    struct endpoint endpoint;
-    const char *operand; /* the same as it was typed */
+    const char *server;       /* as it was written ... */
+    struct endpoint endpoint; /* ... and in its parts */
     bool shows; /* --help or --version was asked for, and is shown */
 };
 
@@ -101,12 +102,11 @@ static int take_duration(const struct arguments *arguments, double *duration)
     return *duration > 0 ? 0 : arguments_reject(arguments, "a duration above 0");
 }
 
-/* Takes one option. Returns 0, or -1 (said). */
+/* Takes one option. Returns 0, or -1 (logged). */
 static int take_option(struct arguments *arguments, int letter, struct command *command)
 {
     struct load_settings *settings = &command->settings;
     size_t number = 0;
-    int result = 0;
 
     switch (letter) {
     case 'c': return take_count(arguments, 1, CONNECTIONS_MAX, &settings->concurrency);
@@ -116,28 +116,21 @@ static int take_option(struct arguments *arguments, int letter, struct command *
     case 'd': return take_duration(arguments, &settings->duration);
     case 'w': return arguments_duration(arguments, &settings->warm_up);
     case 't': return take_duration(arguments, &settings->timeout);
+    case 's': return take_count(arguments, 1, SIZE_MAX_BYTES, &settings->size);
     case 'o': return take_form(arguments, &command->form);
-    case 's':
-        result = take_count(arguments, 1, SIZE_MAX_BYTES, &number);
-        settings->size = number;
-        break;
     case 'r':
-        result = take_count(arguments, 1, RATE_MAX, &number);
+        if (take_count(arguments, 1, RATE_MAX, &number) == -1)
+            return -1;
         settings->rate = (double)number;
-        break;
-    case 'h':
-        arguments_help(arguments);
-        command->shows = true;
-        break;
-    case 'V':
-        printf("echoload %s\n", VERSION);
-        command->shows = true;
-        break;
+        return 0;
+    case 'h': arguments_help(arguments); break;
+    case 'V': printf("%s %s\n", program, VERSION); break;
     }
-    return result;
+    command->shows = true;
+    return 0;
 }
 
-/* Takes options up to the next operand. Returns 0, or -1 (said). */
+/* Takes options up to the next operand. Returns 0, or -1 (logged). */
 static int take_options(struct arguments *arguments, struct command *command)
 {
     int letter;
@@ -148,7 +141,7 @@ static int take_options(struct arguments *arguments, struct command *command)
     return 0;
 }
 
-static int take_target(struct arguments *arguments, struct command *command)
+static int take_server(struct arguments *arguments, struct command *command)
 {
     const char *problem, *text;
 
@@ -158,13 +151,13 @@ static int take_target(struct arguments *arguments, struct command *command)
     if (optind < arguments->argc)
         return arguments_misused(arguments, "'%s' is one operand too many",
                                  arguments->argv[optind]);
-    command->operand = text;
+    command->server = text;
     if (address_split(text, &command->endpoint, &problem) == -1)
         return arguments_misused(arguments, "'%s' is not host:port or /path: %s", text, problem);
     return 0;
 }
 
-/* Options that this mode can do nothing with. Returns 0, or -1 (said). */
+/* Options that this mode can do nothing with. Returns 0, or -1 (logged). */
 static int check_mode(struct arguments *arguments, const struct load_settings *settings)
 {
     const struct load_mode *mode = settings->mode;
@@ -186,63 +179,75 @@ static int check_mode(struct arguments *arguments, const struct load_settings *s
     return 0;
 }
 
-/* The mode comes first and options follow it; options before it are taken as well. */
-static int parse(struct arguments *arguments, struct command *command)
+static int take_mode(struct arguments *arguments, struct load_settings *settings)
 {
     const char *name;
 
-    if (take_options(arguments, command) == -1)
-        return -1;
-    if (command->shows)
-        return 0;
     if (optind == arguments->argc)
         return arguments_misused(arguments, "a mode is missing: %s", modes);
     name = arguments->argv[optind++];
-    command->settings.mode = load_mode(name);
-    if (command->settings.mode == NULL)
-        return arguments_misused(arguments, "'%s' is not a mode: %s", name, modes);
-    if (take_options(arguments, command) == -1)
+    settings->mode = load_mode(name);
+    return settings->mode != NULL
+               ? 0
+               : arguments_misused(arguments, "'%s' is not a mode: %s", name, modes);
+}
+
+/* Options may stand before the mode, or between it and the server. Returns 0, or -1 (logged). */
+static int read_command_line(struct command *command, int argc, char **argv)
+{
+    struct load_settings *settings = &command->settings;
+    struct arguments arguments = {
+        .program = program,
+        .synopsis = "MODE [options] host:port",
+        .about = "Puts an echo server under load, checks every byte, and reports figures.\n"
+                 "MODE is connect, ping, stream or hold; or it misbehaves: reset, halfclose,\n"
+                 "dribble, nonreading or storm.",
+        .list = options,
+        .argc = argc,
+        .argv = argv,
+    };
+
+    if (take_options(&arguments, command) == -1)
+        return -1;
+    if (!command->shows && (take_mode(&arguments, settings) == -1 ||
+                            take_options(&arguments, command) == -1))
         return -1;
     if (command->shows)
         return 0;
-    if (check_mode(arguments, &command->settings) == -1)
+    if (check_mode(&arguments, settings) == -1)
         return -1;
-    if (command->settings.size == 0)
-        command->settings.size = command->settings.mode->default_size;
-    return take_target(arguments, command);
+    if (settings->size == 0)
+        settings->size = settings->mode->default_size;
+    return take_server(&arguments, command);
 }
 
-/* Each process has a connection at least. */
-static void leave_out_idle(struct load_settings *settings)
-{
-    size_t connections = settings->concurrency + settings->held;
+/* ---- the run ---- */
 
-    if (settings->processes > connections)
-        settings->processes = connections;
-}
-
-/* Raises the limit of descriptors as far as we may, and where -j has not said how many processes
- * there are, takes as many as need no more each. Returns 0, or -1 (said). */
+/* Raises the limit of descriptors as far as we may. Where -j has not said how many processes there
+ * are, takes as many as none of them needs more. Returns 0, or -1 (logged). */
 static int choose_processes(struct load_settings *settings)
 {
     size_t limit = (size_t)descriptors_raise_limit();
+    size_t connections = settings->concurrency + settings->held;
 
-    leave_out_idle(settings);
     if (settings->processes == 0)
         settings->processes = settings_fewest_processes(settings, limit);
-    if (settings->processes > 0 && settings_descriptors(settings) <= limit)
-        return 0;
-    if (settings->processes > 0)
+    if (settings->processes == 0) {
         fprintf(stderr,
-                "echoload: -c %zu and -H %zu in %zu process%s need %zu descriptors in one; "
-                "the limit is %zu (ulimit -n)\n",
-                settings->concurrency, settings->held, settings->processes,
-                settings->processes == 1 ? "" : "es", settings_descriptors(settings), limit);
-    else
-        fprintf(stderr,
-                "echoload: -c %zu and -H %zu are too many for the descriptors of %d processes; "
+                "%s: -c %zu and -H %zu are too many for the descriptors of %d processes; "
                 "the limit is %zu in each (ulimit -n)\n",
-                settings->concurrency, settings->held, SETTINGS_PROCESSES_MAX, limit);
+                program, settings->concurrency, settings->held, SETTINGS_PROCESSES_MAX, limit);
+        return -1;
+    }
+    if (settings->processes > connections) /* each has at least one */
+        settings->processes = connections;
+    if (settings_descriptors(settings) <= limit)
+        return 0;
+    fprintf(stderr,
+            "%s: -c %zu and -H %zu in %zu process%s need %zu descriptors in one; "
+            "the limit is %zu (ulimit -n)\n",
+            program, settings->concurrency, settings->held, settings->processes,
+            settings->processes == 1 ? "" : "es", settings_descriptors(settings), limit);
     return -1;
 }
 
@@ -266,13 +271,13 @@ static int find_server(struct command *command, struct target *target)
     if (target_find(target, &command->endpoint, command->settings.timeout, text, &problem) == 0)
         return 0;
     if (text[0] == '\0')
-        fprintf(stderr, "echoload: cannot resolve %s: %s\n", command->operand, problem);
+        fprintf(stderr, "%s: cannot resolve %s: %s\n", program, command->server, problem);
     else
-        fprintf(stderr, "echoload: cannot connect to %s: %s\n", text, problem);
+        fprintf(stderr, "%s: cannot connect to %s: %s\n", program, text, problem);
     return -1;
 }
 
-/* Works, in as many processes as there are to be. Returns 0, or -1 (said). */
+/* Works, in as many processes as there are to be. Returns 0, or -1 (logged). */
 static int work(const struct load_settings *settings, struct target *target,
                 struct load_result *result)
 {
@@ -282,7 +287,7 @@ static int work(const struct load_settings *settings, struct target *target,
         return 0;
     if (settings->processes == 1 && load_run(settings, target, result) == 0)
         return 0;
-    fprintf(stderr, "echoload: cannot run: %s\n",
+    fprintf(stderr, "%s: cannot run: %s\n", program,
             settings->processes > 1 ? problem : strerror(errno));
     return -1;
 }
@@ -295,11 +300,11 @@ static int run(const struct command *command, struct target *target, struct load
 
     if (work(settings, target, result) == -1)
         return EXIT_FAILURES;
-    report_failures("echoload", result);
-    report_bottleneck("echoload", settings, result);
+    report_failures(program, result);
+    report_bottleneck(program, settings, result);
     address_text(&target->address.name.any, text);
     if (report_print(command->form, settings, text, result) == -1) {
-        fprintf(stderr, "echoload: cannot write the report: %s\n", strerror(errno));
+        fprintf(stderr, "%s: cannot write the report: %s\n", program, strerror(errno));
         return EXIT_FAILURES;
     }
     return result->failures == 0 ? EXIT_WELL : EXIT_FAILURES;
@@ -307,16 +312,7 @@ static int run(const struct command *command, struct target *target, struct load
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {
-        .program = "echoload",
-        .synopsis = "MODE [options] host:port",
-        .about = "Puts an echo server under load, checks every byte, and reports figures.\n"
-                 "MODE is connect, ping, stream or hold; or it misbehaves: reset, halfclose,\n"
-                 "dribble, nonreading or storm.",
-        .list = options,
-        .argc = argc,
-        .argv = argv,
-    };
+    static struct load_result result; /* too large for a stack */
     struct command command = {.settings = {.concurrency = CONCURRENCY_DEFAULT,
                                            .rounds = 1,
                                            .duration = DURATION_DEFAULT,
@@ -325,13 +321,12 @@ int main(int argc, char **argv)
                                            .interrupted = &interrupted},
                               .form = report_form("text")};
     struct target target = {.connected = -1};
-    static struct load_result result; /* too large for a stack */
     int status;
 
-    if (parse(&arguments, &command) == -1)
+    if (read_command_line(&command, argc, argv) == -1)
         return EXIT_USAGE;
     if (command.shows)
-        return arguments_shown(arguments.program) == 0 ? EXIT_WELL : EXIT_FAILURES;
+        return arguments_shown(program) == 0 ? EXIT_WELL : EXIT_FAILURES;
     if (choose_processes(&command.settings) == -1)
         return EXIT_USAGE;
     if (find_server(&command, &target) == -1)

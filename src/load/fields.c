@@ -61,7 +61,7 @@ static const struct field fields[] = {
     VIEW("mode", FIELD_SETTING, mode, KIND_TEXT),
     VIEW("target", FIELD_SETTING, target, KIND_TEXT),
     SETTING("concurrency", concurrency, KIND_SIZE, UNIT_NONE),
-    SETTING("size", size, KIND_COUNT, UNIT_BYTES),
+    SETTING("size", size, KIND_SIZE, UNIT_BYTES),
     SETTING("rate-asked", rate, KIND_ASKED, UNIT_RATED),
     SETTING("rounds", rounds, KIND_SIZE, UNIT_NONE),
     SETTING("duration", duration, KIND_SECONDS, UNIT_SECONDS),

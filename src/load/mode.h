@@ -27,7 +27,7 @@ struct load_mode {
     const char *counted;   /* what `count` counts */
     const char *rated;     /* what `rate` is measured in ... */
     double unit;           /* ... and how many of `counted` that is */
-    uint64_t default_size; /* bytes of a message, or of a write of load_is_endless */
+    size_t default_size;   /* bytes of a message, or of a write of load_is_endless */
 };
 
 /* The mode that has this name, or had it in the release before; NULL when there is none. */

@@ -288,7 +288,7 @@ int load_run(const struct load_settings *settings, struct target *target,
     int outcome;
 
     if (result_new(result, settings->rounds + 1) == -1 || /* 1: the warm-up */
-        loop_new(&run.loop, target, connections, (size_t)settings->size,
+        loop_new(&run.loop, target, connections, settings->size,
                  connections + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;

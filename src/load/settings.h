@@ -28,7 +28,7 @@ struct load_settings {
     double rate;        /* requests to begin a second; 0: as many as there can be */
     double rate_after;  /* the first of them is due so many seconds after a round's start */
     double timeout;     /* seconds without progress after which a connection has failed */
-    uint64_t size;      /* bytes of a message */
+    size_t size;        /* bytes of a message */
     size_t processes;   /* that share all this */
     int channel;        /* of a worker, to its parent (load/channel.h); or -1 */
     uint64_t numbers;   /* connections are numbered from here */

@@ -144,13 +144,10 @@ static int relay(struct parallel *all)
 static void collect(struct parallel *all, size_t number)
 {
     int status = workers_wait(&all->workers, number);
+    bool exited = WIFEXITED(status);
 
-    if (WIFEXITED(status)) {
-        note(all, (enum client_status)WEXITSTATUS(status));
-        return;
-    }
-    note(all, CLIENT_FAILED);
-    if (!all->output_failed)
+    note(all, exited ? (enum client_status)WEXITSTATUS(status) : CLIENT_FAILED);
+    if (!exited && !all->output_failed)
         client_say(all->client, "client %zu was ended by signal %d", number + 1, WTERMSIG(status));
 }
 

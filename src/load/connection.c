@@ -51,19 +51,12 @@ void connection_close(struct connection *connection)
 
 unsigned connection_wants(const struct connection *connection)
 {
-    switch (connection->state) {
-    case CONNECTION_CONNECTING:
+    if (connection->state == CONNECTION_CONNECTING)
         return READINESS_WRITE;
-    case CONNECTION_ECHOING:
+    if (connection->state == CONNECTION_ECHOING)
         return (reads(connection) ? (unsigned)READINESS_READ : 0U) |
                (has_more(connection) ? (unsigned)READINESS_WRITE : 0U);
-    case CONNECTION_WAITING:
-    case CONNECTION_RESTING:
-        return connection->descriptor != -1 ? READINESS_READ : READINESS_NONE;
-    case CONNECTION_CLOSED:
-        break;
-    }
-    return READINESS_NONE;
+    return connection->descriptor != -1 ? READINESS_READ : READINESS_NONE;
 }
 
 static enum connection_outcome fail(enum load_failure *why, enum load_failure reason, int error)

@@ -16,16 +16,16 @@
 /* A name with more addresses than this is not a server under test. */
 #define CANDIDATES_MAX 8
 
-/* Time between two tries while the server is not there to be asked. */
+/* How long to wait between two tries to connect, in seconds. */
 #define RETRY_SECONDS 0.01
 
-/* Sources: 127.x.y.1 to 127.x.y.254. That is seven million ports, enough for 100,000
- * connections a second, and few enough addresses for the kernel to keep in its caches. */
+/* From 127.x.y.1 to 127.x.y.254. They have seven million ports, enough for 100,000 connections a
+ * second, and are so few that the kernel keeps them in its caches. */
 #define SOURCES 254U
 
-/* x and y come from the process id, so that two generators do not share sources. Neither is
- * 0 or 255: 127.0/16 holds the names of the machine itself (127.0.0.1, 127.0.1.1, the
- * resolver at 127.0.0.53), and an all-ones part can be taken for a broadcast. */
+/* x and y come from the process id, so that no two processes share addresses. Neither is 0 or 255:
+ * 127.0/16 has the addresses of the machine itself (127.0.0.1, 127.0.1.1, the resolver at
+ * 127.0.0.53), and 255 may be taken for a broadcast. */
 static uint32_t choose_neighbourhood(pid_t process)
 {
     uint32_t number = (uint32_t)process;
@@ -53,7 +53,7 @@ static int open_socket(int family)
 #endif
 }
 
-/* Binds the next source. Where the system has only 127.0.0.1, spreading ends here. */
+/* Binds to the next address. Where the system has only 127.0.0.1, spreading ends here. */
 static void bind_source(struct target *target, int descriptor)
 {
     struct sockaddr_in source = {.sin_family = AF_INET};

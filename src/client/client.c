@@ -1,4 +1,4 @@
-/* client.c: see client.h. */
+/* client/client.c: see client/client.h. */
 #include "client/client.h"
 
 #include "base/clock.h"
@@ -16,10 +16,10 @@
 /* Room for a line that names the sixteen addresses of a server and why each failed. */
 #define LINE_MAX_BYTES 2048
 
-/* How often a full Unix socket is asked again: there is no event to wait for. */
+/* How often to try a full Unix socket again, in seconds: there is no event to wait for. */
 #define FULL_BACKLOG_PAUSE 0.01
 
-void client_say(const struct client *client, const char *format, ...)
+void client_log(const struct client *client, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
     int length = snprintf(line, sizeof line, "%s: ", client->name);
@@ -33,7 +33,7 @@ void client_say(const struct client *client, const char *format, ...)
     if (used > sizeof line - 1)
         used = sizeof line - 1;
     line[used++] = '\n';
-    /* Nobody is left to be told where standard error fails. */
+    /* If standard error fails, there is nobody to tell. */
     if (write(STDERR_FILENO, line, used) == -1)
         return;
 }
@@ -45,8 +45,8 @@ double client_patience(const struct client *client)
 
 /* ---- connecting ------------------------------------------------------------------------- */
 
-/* connect(2) to a Unix socket whose backlog is full fails at once on a socket that does not
- * block (Linux: EAGAIN), where one that blocks would wait. */
+/* As connect(2), but waits where the backlog of a Unix socket is full: on a socket that does not
+ * block, that fails at once (Linux: EAGAIN). */
 static int connect_through_backlog(int descriptor, const struct address *address, double timeout)
 {
     double deadline = clock_seconds() + timeout;
@@ -63,11 +63,8 @@ static int connect_through_backlog(int descriptor, const struct address *address
     return 0;
 }
 
-/*
- * TCP has a connection of two simultaneous opens (RFC 9293, 3.5), and so of one: where nobody
- * listens on a port that the kernel then picks as our own, we are connected to ourselves and
- * would find a perfect echo. Nobody is there, so it counts as refused.
- */
+/* Where nobody listens on a port, the kernel may pick just that as our own. TCP then connects us to
+ * ourselves (simultaneous open: RFC 9293, 3.5), with a perfect echo. It counts as refused. */
 static bool connected_to_itself(int descriptor, const struct address *address)
 {
     struct address own;
@@ -86,13 +83,14 @@ static int open_connection(const struct client *client, int descriptor,
     if (fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
         return -1;
     if (connect_through_backlog(descriptor, address, client->timeout) == -1 &&
-        ((errno != EINPROGRESS && errno != EINTR) || connecting_wait(descriptor, client_patience(client)) == -1))
+        ((errno != EINPROGRESS && errno != EINTR) ||
+         connecting_wait(descriptor, client_patience(client)) == -1))
         return -1;
     if (connected_to_itself(descriptor, address)) {
         errno = ECONNREFUSED;
         return -1;
     }
-    /* The end of a long message must not wait for the acknowledgement of its beginning. */
+    /* The end of a long message is not to wait for the acknowledgement of its beginning. */
     if (address->name.any.sa_family != AF_UNIX)
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return 0;
@@ -108,7 +106,7 @@ static int connect_to(const struct client *client, const struct address *address
     return descriptors_close_failed(descriptor);
 }
 
-static void say_connected(const struct client *client, const struct address *address)
+static void log_connected(const struct client *client, const struct address *address)
 {
     char there[ADDRESS_TEXT_MAX], here[ADDRESS_TEXT_MAX] = "local";
     struct address own;
@@ -117,7 +115,7 @@ static void say_connected(const struct client *client, const struct address *add
     if (address->name.any.sa_family != AF_UNIX &&
         getsockname(client->descriptor, &own.name.any, &own.length) == 0)
         address_text(&own.name.any, here);
-    client_say(client, "connected to %s from %s", address_text(&address->name.any, there), here);
+    client_log(client, "connected to %s from %s", address_text(&address->name.any, there), here);
 }
 
 enum client_status client_connect(struct client *client, const struct address *addresses,
@@ -130,7 +128,7 @@ enum client_status client_connect(struct client *client, const struct address *a
         client->descriptor = connect_to(client, &addresses[i]);
         if (client->descriptor != -1) {
             if (client->verbose)
-                say_connected(client, &addresses[i]);
+                log_connected(client, &addresses[i]);
             return CLIENT_ECHOED;
         }
         if (used < sizeof failures)
@@ -138,7 +136,7 @@ enum client_status client_connect(struct client *client, const struct address *a
                                      i > 0 ? ";" : "", address_text(&addresses[i].name.any, text),
                                      strerror(errno));
     }
-    client_say(client, "cannot connect%s", failures);
+    client_log(client, "cannot connect%s", failures);
     return CLIENT_UNREACHED;
 }
 
@@ -163,10 +161,10 @@ ssize_t client_receive(struct client *client, void *bytes, size_t room)
     return count_moved(recv(client->descriptor, bytes, room, 0), &client->received);
 }
 
-void client_say_output_failed(const struct client *client, int error)
+void client_log_output_failure(const struct client *client, int error)
 {
     if (error != EPIPE)
-        client_say(client, "cannot write to standard output: %s", strerror(error));
+        client_log(client, "cannot write to standard output: %s", strerror(error));
 }
 
 int client_print(const struct client *client, const char *bytes, size_t size)
@@ -180,10 +178,10 @@ int client_print(const struct client *client, const char *bytes, size_t size)
             bytes += written;
             size -= (size_t)written;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            /* Whoever shares our standard output may have made it non-blocking. */
+            /* Somebody who shares our standard output may have made it non-blocking. */
             (void)clock_poll(&wait, 1, -1);
         } else if (errno != EINTR) {
-            client_say_output_failed(client, errno);
+            client_log_output_failure(client, errno);
             return -1;
         }
     }

@@ -103,7 +103,7 @@ static void take_input(struct copy *copy)
     } else if (size == 0) {
         copy->input_ended = true;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        client_say(copy->client, "cannot read standard input: %s", strerror(errno));
+        client_log(copy->client, "cannot read standard input: %s", strerror(errno));
         give_up(copy);
     }
 }
@@ -132,7 +132,7 @@ static void send_more(struct copy *copy)
 }
 
 /* Half-closes once all of standard input is sent. */
-static void say_end(struct copy *copy)
+static void half_close(struct copy *copy)
 {
     if (!copy->input_ended || copy->half_closed || unsent(copy))
         return;
@@ -152,7 +152,7 @@ static void compare(struct copy *copy, const char *came, size_t size)
         if (piece > size)
             piece = size;
         if (piece == 0) {
-            client_say(copy->client, "more came back than was sent: byte %" PRIu64 " is extra",
+            client_log(copy->client, "more came back than was sent: byte %" PRIu64 " is extra",
                        outgoing->freed + 1);
             give_up(copy);
             return;
@@ -160,7 +160,7 @@ static void compare(struct copy *copy, const char *came, size_t size)
         if (memcmp(came, sent, piece) != 0) {
             while (*came++ == *sent++)
                 outgoing->freed++;
-            client_say(copy->client, "the echo differs at byte %" PRIu64, outgoing->freed + 1);
+            client_log(copy->client, "the echo differs at byte %" PRIu64, outgoing->freed + 1);
             give_up(copy);
             return;
         }
@@ -201,7 +201,7 @@ static void write_output(struct copy *copy)
         incoming->passed += (uint64_t)written;
         incoming->freed = incoming->passed;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        client_say_output_failed(copy->client, errno);
+        client_log_output_failure(copy->client, errno);
         give_up(copy);
     }
 }
@@ -246,7 +246,7 @@ static void set_waits(const struct copy *copy, struct pollfd *waits)
                                     .events = (short)(output_pending(copy) ? POLLOUT : 0)};
 }
 
-/* Waits until something can move. Returns false when the wait ended the copy (said). */
+/* Waits until something can move. Returns false when the wait ended the copy (logged). */
 static bool await(struct copy *copy, struct pollfd *waits)
 {
     int ready;
@@ -256,10 +256,10 @@ static bool await(struct copy *copy, struct pollfd *waits)
     if (ready > 0)
         return true;
     if (ready == 0)
-        client_say(copy->client, "timed out after %" PRIu64 " bytes, of %" PRIu64 " sent",
+        client_log(copy->client, "timed out after %" PRIu64 " bytes, of %" PRIu64 " sent",
                    copy->client->received, copy->client->sent);
     else
-        client_say(copy->client, "cannot wait: %s", strerror(errno));
+        client_log(copy->client, "cannot wait: %s", strerror(errno));
     give_up(copy);
     return false;
 }
@@ -284,7 +284,7 @@ static void move(struct copy *copy, const struct pollfd *waits)
     if ((waits[SERVER].revents & ~POLLOUT) != 0 && (waits[SERVER].events & POLLIN) != 0 &&
         !failed(copy))
         receive_more(copy);
-    say_end(copy);
+    half_close(copy);
     if (output_pending(copy) && waits[OUTPUT].revents != 0 && !failed(copy))
         write_output(copy);
     else if ((waits[OUTPUT].revents & (POLLERR | POLLHUP)) != 0)
@@ -301,7 +301,7 @@ static enum client_status judge(const struct copy *copy)
         why = strerror(copy->server_error);
     else if (copy->half_closed && !copy->send_failed && client->received >= client->sent)
         return CLIENT_ECHOED;
-    client_say(client, "%s after %" PRIu64 " bytes, of %" PRIu64 " sent%s", why, client->received,
+    client_log(client, "%s after %" PRIu64 " bytes, of %" PRIu64 " sent%s", why, client->received,
                client->sent, copy->half_closed ? "" : ", before the end of the input");
     return CLIENT_FAILED;
 }
@@ -329,7 +329,7 @@ enum client_status client_copy(struct client *client)
     if (copy.outgoing.bytes != NULL && copy.incoming.bytes != NULL)
         status = copy_until_end(&copy);
     else
-        client_say(client, "no memory for the buffers of a copy");
+        client_log(client, "no memory for the buffers of a copy");
     free(copy.outgoing.bytes);
     free(copy.incoming.bytes);
     return status;

@@ -109,7 +109,7 @@ static void take_output(struct parallel *all, size_t number)
     ssize_t size;
 
     if (make_room(output) == -1) {
-        client_say(all->client, "no memory for a line");
+        client_log(all->client, "no memory for a line");
         note(all, CLIENT_FAILED);
         close_output(all, number);
         return;
@@ -148,20 +148,20 @@ static void collect(struct parallel *all, size_t number)
 
     note(all, exited ? (enum client_status)WEXITSTATUS(status) : CLIENT_FAILED);
     if (!exited && !all->output_failed)
-        client_say(all->client, "client %zu was ended by signal %d", number + 1, WTERMSIG(status));
+        client_log(all->client, "client %zu was ended by signal %d", number + 1, WTERMSIG(status));
 }
 
 static void run_all(struct parallel *all, size_t count)
 {
     while (all->workers.count < count)
         if (workers_start(&all->workers, be_worker, all) == -1) {
-            client_say(all->client, "cannot start client %zu of %zu: %s", all->workers.count + 1,
+            client_log(all->client, "cannot start client %zu of %zu: %s", all->workers.count + 1,
                        count, strerror(errno));
             note(all, CLIENT_FAILED);
             break;
         }
     if (relay(all) == -1) {
-        client_say(all->client, "cannot wait: %s", strerror(errno));
+        client_log(all->client, "cannot wait: %s", strerror(errno));
         stop_all(all);
     }
     for (size_t i = 0; i < all->workers.count; i++)
@@ -177,7 +177,7 @@ enum client_status client_parallel(const struct client *client, size_t count, cl
     if (workers_new(&all.workers, count) == 0 && all.outputs != NULL) {
         run_all(&all, count);
     } else {
-        client_say(client, "no memory for %zu clients", count);
+        client_log(client, "no memory for %zu clients", count);
         note(&all, CLIENT_FAILED);
     }
     workers_free(&all.workers);

@@ -10,8 +10,8 @@
 
 #include "client/client.h"
 
-/* Each client costs this process a descriptor, and 1024 is what it may have by default.
- * Each wake-up costs a pass over all of them, which beside the work of a process is little. */
+/* Each client costs this process a descriptor, of which it may have 1024 by default. Each wake-up
+ * costs a pass over all of them, which is little beside the work of a process. */
 #define CLIENT_PARALLEL_MAX 1000
 
 /* What each client does, in its process; `work` is what client_parallel was given. */

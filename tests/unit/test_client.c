@@ -255,7 +255,7 @@ END_TEST
 START_TEST(a_line_is_said_with_the_name)
 {
     capture_begin(&capture, STDERR_FILENO);
-    client_say(&client, "%d of %s", 3, "four");
+    client_log(&client, "%d of %s", 3, "four");
     ck_assert_str_eq(capture_end(&capture), "echoclient 3: 3 of four\n");
 }
 END_TEST
@@ -266,11 +266,11 @@ START_TEST(failed_output_is_said_but_for_a_closed_pipe)
     int closed[2];
 
     capture_begin(&capture, STDERR_FILENO);
-    client_say_output_failed(&client, EPIPE);
+    client_log_output_failure(&client, EPIPE);
     ck_assert_str_eq(capture_end(&capture), "");
 
     capture_begin(&capture, STDERR_FILENO);
-    client_say_output_failed(&client, ENOSPC);
+    client_log_output_failure(&client, ENOSPC);
     ck_assert_int_eq(lines_of(capture_end(&capture)), 1);
     ck_assert_ptr_nonnull(strstr(capture.text, strerror(ENOSPC)));
 

@@ -14,15 +14,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What all begin together begins so many seconds after they were told, in which each of them wakes
- * up where there are processors for it. */
+/* How long after the parent's answer all begin, in seconds: in that time each of them wakes up, if
+ * there are processors for it. */
 #define START_AHEAD 0.002
 
 /* How often the parent looks for an interruption and shows the sum, in seconds. */
 #define LOOK_SECONDS 0.1
 
-/* How the parent tells workers to measure no longer. It is no signal that a terminal or timeout(1)
- * sends to them as well: while that was pending, the two would be one (POSIX.1-2008, 2.4.1). */
+/* How the parent tells workers to measure no longer: not by a signal that a terminal or timeout(1)
+ * sends to them as well, as two that are pending are one (POSIX.1-2008, 2.4.1). */
 #define END_SIGNAL SIGUSR1
 
 /* What the parent knows of a worker. */
@@ -67,7 +67,7 @@ static void listen_to_the_parent_alone(const sigset_t *mask)
     sigprocmask(SIG_SETMASK, &others, NULL);
 }
 
-/* Leaves the connection that found the server to another process. */
+/* Closes the connection that found the server, which another process uses. */
 static void leave_connected(struct target *target)
 {
     if (target->connected != -1)
@@ -75,7 +75,7 @@ static void leave_connected(struct target *target)
     target->connected = -1;
 }
 
-static int work(void *context, size_t number, int channel)
+static int be_worker(void *context, size_t number, int channel)
 {
     struct processes *all = context;
     struct load_settings share = settings_share(all->settings, number);
@@ -100,20 +100,17 @@ static int fail(struct processes *all, int error)
     return -1;
 }
 
-/* An interruption meanwhile waits until all are ready to hear of it. Returns 0, or -1 (noted). */
+/* Signals wait meanwhile, so that an interruption reaches all. Returns 0, or -1 (noted). */
 static int start_all(struct processes *all)
 {
     size_t count = all->settings->processes;
-    sigset_t interruptions;
+    sigset_t signals;
     int result = 0;
 
-    sigemptyset(&interruptions);
-    sigaddset(&interruptions, SIGINT);
-    sigaddset(&interruptions, SIGTERM);
-    sigaddset(&interruptions, END_SIGNAL);
-    sigprocmask(SIG_BLOCK, &interruptions, &all->mask);
+    sigfillset(&signals);
+    sigprocmask(SIG_BLOCK, &signals, &all->mask);
     while (result == 0 && all->workers.count < count)
-        result = workers_start(&all->workers, work, all);
+        result = workers_start(&all->workers, be_worker, all);
     if (result == -1)
         snprintf(all->problem, PROCESSES_PROBLEM_MAX, "process %zu of %zu: %s",
                  all->workers.count + 1, count, strerror(errno));
@@ -159,7 +156,7 @@ static int receive(struct processes *all, size_t number)
     return 0;
 }
 
-/* Lets all go on, as all wait. A channel that is broken is found when it is read. */
+/* Lets all go on, when all wait. That a channel is broken is found when it is read. */
 static void answer_all(struct processes *all)
 {
     double moment = clock_seconds() + START_AHEAD;
@@ -172,7 +169,7 @@ static void answer_all(struct processes *all)
     }
 }
 
-/* Shows what all do together; they are in one phase but for a moment. */
+/* Shows the sum of what all do. They are in one phase, but for a moment. */
 static void show(struct processes *all)
 {
     struct load_standing sum = all->states[0].standing;

@@ -168,7 +168,7 @@ START_TEST(a_signal_neither_ends_nor_prolongs_a_poll)
     ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
     start = clock_seconds();
     ck_assert_int_eq(clock_poll(&wait, 1, 0.2), 0);
-    ck_assert(clock_seconds() >= start + 0.2 && clock_seconds() < start + SUITE_TIMEOUT / 2);
+    ck_assert(clock_seconds() >= start + 0.2 && clock_seconds() < start + SUITE_TIMEOUT);
     ck_assert_int_gt(interrupts, 0);
     late_writer = ends[1];
     interrupts = 0;

@@ -229,9 +229,9 @@ SECTIONS = [
     ]),
     Section('misbehaviour', 'What some clients do to the others', f'{OTHERS} clients send messages'
             f' while {WRONGDOERS} others misbehave: reset their connections, close half of them,'
-            ' dribble byte by byte, never read (deaf), or connect and vanish (storm). In a crash,'
-            f' the process that serves one of {OTHERS + 1} clients dies by SIGSEGV. A server that'
-            ' serves fewer at once has as many as it serves: where it is one at a time, one client'
+            ' dribble byte by byte, never read (nonreading), or connect and vanish (storm). In a'
+            f' crash, the process that serves one of {OTHERS + 1} clients dies by SIGSEGV. A server'
+            ' that serves fewer at once has as many as it serves: where it is one at a time, one client'
             ' sends beside those that misbehave, and a crash has no others to take.', []),
     Section('figure-30.1', "Stevens' Figure 30.1, made again", 'Connections of 4,000 bytes each,'
             f' at most 10 at once. At least {CONNECTIONS:,} are made, for as long as that takes,'

@@ -337,7 +337,7 @@ def to_none(rows, model, kind):
 
 
 MISDEEDS = {'reset': 'Resetting connections', 'halfclose': 'Closing half of a connection',
-            'dribble': 'Dribbling byte by byte', 'deaf': 'Never reading the echo',
+            'dribble': 'Dribbling byte by byte', 'nonreading': 'Never reading the echo',
             'storm': 'A storm of connections', 'crash': 'A crash'}
 
 

@@ -296,7 +296,7 @@ def measure_stall(lab, model, loop):
         return [{'connections': connections, **{name: result.get(name) for name in names}}]
 
 
-MISCHIEF = ('none', 'reset', 'halfclose', 'dribble', 'deaf', 'storm', 'crash')
+MISCHIEF = ('none', 'reset', 'halfclose', 'dribble', 'nonreading', 'storm', 'crash')
 
 
 def measure_misbehaviour(lab, model, kind):

@@ -72,16 +72,16 @@ void clock_sleep(double seconds)
         ;
 }
 
-int clock_poll(struct pollfd *polls, nfds_t count, double deadline)
+int clock_poll(struct pollfd *polls, nfds_t count, double seconds)
 {
-    double left;
+    double deadline = clock_seconds() + seconds, left = seconds;
     int ready;
 
-    do {
-        left = deadline - clock_seconds();
-        ready = poll(polls, count, deadline <= 0 ? -1 : clock_milliseconds(left > 0 ? left : 0));
+    for (;;) {
+        ready = poll(polls, count, clock_milliseconds(left));
         if (ready > 0 || (ready == -1 && errno != EINTR))
             return ready;
-    } while (deadline <= 0 || clock_seconds() < deadline);
-    return 0;
+        if (seconds >= 0 && (left = deadline - clock_seconds()) <= 0)
+            return 0;
+    }
 }

@@ -33,9 +33,8 @@ int clock_milliseconds(double seconds);
 /* Sleeps for `seconds`, also through signals. */
 void clock_sleep(double seconds);
 
-/* poll(2) until `deadline`, a time of clock_seconds, also through signals; 0: without end. A
- * deadline that has passed looks once and does not wait. Returns as poll does: how many are ready,
- * 0 when the deadline has passed, -1 with errno, which is never EINTR. */
-int clock_poll(struct pollfd *polls, nfds_t count, double deadline);
+/* poll(2) for at most `seconds` (below 0: without end), also through signals. Returns what poll
+ * does: how many are ready, 0 when the time is over, -1 with errno. */
+int clock_poll(struct pollfd *polls, nfds_t count, double seconds);
 
 #endif

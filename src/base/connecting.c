@@ -1,6 +1,8 @@
 /* connecting.c: see connecting.h. */
 #include "base/connecting.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -14,13 +16,13 @@ int connecting_error(int descriptor)
     return error;
 }
 
-int connecting_result(int descriptor, int ready)
+int connecting_wait(int descriptor, double seconds)
 {
-    int error;
+    struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
+    int ready = clock_poll(&wait, 1, seconds);
 
     if (ready == -1)
         return -1;
-    error = ready == 0 ? ETIMEDOUT : connecting_error(descriptor);
-    errno = error;
-    return error == 0 ? 0 : -1;
+    errno = ready == 0 ? ETIMEDOUT : connecting_error(descriptor);
+    return errno == 0 ? 0 : -1;
 }

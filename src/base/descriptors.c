@@ -1,6 +1,7 @@
 /* descriptors.c: see descriptors.h. */
 #include "base/descriptors.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -32,4 +33,13 @@ int descriptors_option(int descriptor, int level, int option)
     socklen_t size = sizeof value;
 
     return getsockopt(descriptor, level, option, &value, &size) == 0 ? value : -1;
+}
+
+int descriptors_close_failed(int descriptor)
+{
+    int error = errno;
+
+    close(descriptor);
+    errno = error;
+    return -1;
 }

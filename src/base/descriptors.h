@@ -15,4 +15,7 @@ long descriptors_limit(void);
  * a program that needs one a connection. Returns how many it may have now. */
 long descriptors_raise_limit(void);
 
+/* Closes a descriptor that is of no use after a failure. Returns -1, with errno as it was. */
+int descriptors_close_failed(int descriptor);
+
 #endif

@@ -1,8 +1,9 @@
-/* client.c: see client.h. */
+/* client/client.c: see client/client.h. */
 #include "client/client.h"
 
 #include "base/clock.h"
 #include "base/connecting.h"
+#include "base/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +16,10 @@
 /* Room for a line that names the sixteen addresses of a server and why each failed. */
 #define LINE_MAX_BYTES 2048
 
-/* How often a full Unix socket is asked again: there is no event to wait for. */
+/* How often to try a full Unix socket again, in seconds: there is no event to wait for. */
 #define FULL_BACKLOG_PAUSE 0.01
 
-void client_say(const struct client *client, const char *format, ...)
+void client_log(const struct client *client, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
     int length = snprintf(line, sizeof line, "%s: ", client->name);
@@ -32,24 +33,9 @@ void client_say(const struct client *client, const char *format, ...)
     if (used > sizeof line - 1)
         used = sizeof line - 1;
     line[used++] = '\n';
-    /* Nobody is left to be told where standard error fails. */
+    /* If standard error fails, there is nobody to tell. */
     if (write(STDERR_FILENO, line, used) == -1)
         return;
-}
-
-int client_poll(struct pollfd *descriptors, nfds_t count, double seconds)
-{
-    double deadline = clock_seconds() + seconds, left = seconds;
-    int ready;
-
-    for (;;) {
-        ready = poll(descriptors, count, clock_milliseconds(seconds < 0 ? -1 : left));
-        if (ready > 0 || (ready == -1 && errno != EINTR))
-            return ready;
-        left = deadline - clock_seconds();
-        if (seconds >= 0 && left <= 0)
-            return 0;
-    }
 }
 
 double client_patience(const struct client *client)
@@ -59,8 +45,8 @@ double client_patience(const struct client *client)
 
 /* ---- connecting ------------------------------------------------------------------------- */
 
-/* connect(2) to a Unix socket whose backlog is full fails at once on a socket that does not
- * block (Linux: EAGAIN), where one that blocks would wait. */
+/* As connect(2), but waits where the backlog of a Unix socket is full: on a socket that does not
+ * block, that fails at once (Linux: EAGAIN). */
 static int connect_through_backlog(int descriptor, const struct address *address, double timeout)
 {
     double deadline = clock_seconds() + timeout;
@@ -77,19 +63,8 @@ static int connect_through_backlog(int descriptor, const struct address *address
     return 0;
 }
 
-/* Waits until the connection stands. Returns 0, or -1 with errno. */
-static int await_connection(const struct client *client, int descriptor)
-{
-    struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
-
-    return connecting_result(descriptor, client_poll(&wait, 1, client_patience(client)));
-}
-
-/*
- * TCP has a connection of two simultaneous opens (RFC 9293, 3.5), and so of one: where nobody
- * listens on a port that the kernel then picks as our own, we are connected to ourselves and
- * would find a perfect echo. Nobody is there, so it counts as refused.
- */
+/* Where nobody listens on a port, the kernel may pick just that as our own. TCP then connects us to
+ * ourselves (simultaneous open: RFC 9293, 3.5), with a perfect echo. It counts as refused. */
 static bool connected_to_itself(int descriptor, const struct address *address)
 {
     struct address own;
@@ -108,13 +83,14 @@ static int open_connection(const struct client *client, int descriptor,
     if (fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
         return -1;
     if (connect_through_backlog(descriptor, address, client->timeout) == -1 &&
-        ((errno != EINPROGRESS && errno != EINTR) || await_connection(client, descriptor) == -1))
+        ((errno != EINPROGRESS && errno != EINTR) ||
+         connecting_wait(descriptor, client_patience(client)) == -1))
         return -1;
     if (connected_to_itself(descriptor, address)) {
         errno = ECONNREFUSED;
         return -1;
     }
-    /* The end of a long message must not wait for the acknowledgement of its beginning. */
+    /* The end of a long message is not to wait for the acknowledgement of its beginning. */
     if (address->name.any.sa_family != AF_UNIX)
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return 0;
@@ -124,17 +100,13 @@ static int open_connection(const struct client *client, int descriptor,
 static int connect_to(const struct client *client, const struct address *address)
 {
     int descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
-    int error;
 
     if (descriptor == -1 || open_connection(client, descriptor, address) == 0)
         return descriptor;
-    error = errno;
-    close(descriptor);
-    errno = error;
-    return -1;
+    return descriptors_close_failed(descriptor);
 }
 
-static void say_connected(const struct client *client, const struct address *address)
+static void log_connected(const struct client *client, const struct address *address)
 {
     char there[ADDRESS_TEXT_MAX], here[ADDRESS_TEXT_MAX] = "local";
     struct address own;
@@ -143,7 +115,7 @@ static void say_connected(const struct client *client, const struct address *add
     if (address->name.any.sa_family != AF_UNIX &&
         getsockname(client->descriptor, &own.name.any, &own.length) == 0)
         address_text(&own.name.any, here);
-    client_say(client, "connected to %s from %s", address_text(&address->name.any, there), here);
+    client_log(client, "connected to %s from %s", address_text(&address->name.any, there), here);
 }
 
 enum client_status client_connect(struct client *client, const struct address *addresses,
@@ -156,7 +128,7 @@ enum client_status client_connect(struct client *client, const struct address *a
         client->descriptor = connect_to(client, &addresses[i]);
         if (client->descriptor != -1) {
             if (client->verbose)
-                say_connected(client, &addresses[i]);
+                log_connected(client, &addresses[i]);
             return CLIENT_ECHOED;
         }
         if (used < sizeof failures)
@@ -164,7 +136,7 @@ enum client_status client_connect(struct client *client, const struct address *a
                                      i > 0 ? ";" : "", address_text(&addresses[i].name.any, text),
                                      strerror(errno));
     }
-    client_say(client, "cannot connect%s", failures);
+    client_log(client, "cannot connect%s", failures);
     return CLIENT_UNREACHED;
 }
 
@@ -189,10 +161,10 @@ ssize_t client_receive(struct client *client, void *bytes, size_t room)
     return count_moved(recv(client->descriptor, bytes, room, 0), &client->received);
 }
 
-void client_say_output_failed(const struct client *client, int error)
+void client_log_output_failure(const struct client *client, int error)
 {
     if (error != EPIPE)
-        client_say(client, "cannot write to standard output: %s", strerror(error));
+        client_log(client, "cannot write to standard output: %s", strerror(error));
 }
 
 int client_print(const struct client *client, const char *bytes, size_t size)
@@ -206,10 +178,10 @@ int client_print(const struct client *client, const char *bytes, size_t size)
             bytes += written;
             size -= (size_t)written;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            /* Whoever shares our standard output may have made it non-blocking. */
-            (void)client_poll(&wait, 1, -1);
+            /* Somebody who shares our standard output may have made it non-blocking. */
+            (void)clock_poll(&wait, 1, -1);
         } else if (errno != EINTR) {
-            client_say_output_failed(client, errno);
+            client_log_output_failure(client, errno);
             return -1;
         }
     }

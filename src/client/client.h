@@ -1,19 +1,17 @@
 /*
- * client.h: one connection of echoclient(1), and how it says what happened.
+ * client/client.h: one connection of echoclient(1), and its messages to the user.
  *
- * This is what its three ways of working share: client/messages.h sends arguments,
- * client/copy.h copies standard input, client/parallel.h runs several clients at once.
- * The socket never blocks: whoever waits does so in client_poll, where a timeout and the
- * other direction are seen too.
+ * client/messages.h sends arguments with it, client/copy.h copies standard input, client/parallel.h
+ * runs several at once. The socket never blocks: who waits for it does so by clock_poll, with a
+ * timeout and together with the other direction.
  *
- * Functions that return a status have said what went wrong, in one line on standard error.
+ * A function whose status is a failure has logged why, in one line on standard error.
  */
 #ifndef CLIENT_H
 #define CLIENT_H
 
 #include "base/address.h"
 
-#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,36 +28,32 @@ enum client_status {
 struct client {
     char name[48];  /* for messages: "echoclient", or "echoclient 3" of several */
     double timeout; /* seconds without progress before it gives up; 0: it never does */
-    bool check;     /* hold what comes back against what was sent */
+    bool check;     /* compare what comes back with what was sent */
     bool verbose;
     int descriptor; /* the socket, while it is connected */
     uint64_t sent, received;
 };
 
-/* Says one line on standard error, in one write, so that clients side by side stay apart. */
-void client_say(const struct client *client, const char *format, ...)
+/* Writes one line to standard error, in one write, so that several clients do not mix theirs. */
+void client_log(const struct client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Connects to the first of the addresses that answers, each within the timeout. */
 enum client_status client_connect(struct client *client, const struct address *addresses,
                                   size_t count);
 
-/* poll(2) for at most `seconds` (negative: without end), also through signals. Returns as
- * poll does: how many are ready, 0 when the time is over, -1 with errno. */
-int client_poll(struct pollfd *descriptors, nfds_t count, double seconds);
-
-/* What a wait for the server lasts, as client_poll takes it. */
+/* How long to wait for the server, as clock_poll takes it. */
 double client_patience(const struct client *client);
 
-/* Send and receive what can be moved now, and count it. As send(2) and recv(2), except
- * that -1 with EAGAIN also stands for an interruption. */
+/* Send and receive what is possible now, and count it. As send(2) and recv(2), but an interruption
+ * is -1 with EAGAIN as well. */
 ssize_t client_send(struct client *client, const void *bytes, size_t size);
 ssize_t client_receive(struct client *client, void *bytes, size_t room);
 
-/* Writes all of `bytes` to standard output. Returns 0 or -1 (said). */
+/* Writes all of `bytes` to standard output. Returns 0 or -1 (logged). */
 int client_print(const struct client *client, const char *bytes, size_t size);
 
-/* Says that standard output failed with `error`; nothing for EPIPE, where nobody listens. */
-void client_say_output_failed(const struct client *client, int error);
+/* Logs that standard output failed with `error`; but for EPIPE, when nobody reads it any more. */
+void client_log_output_failure(const struct client *client, int error);
 
 #endif

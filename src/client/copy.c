@@ -3,12 +3,14 @@
  *
  *     standard input --> outgoing ring --> server --> incoming ring --> standard output
  *
- * Each arrow moves when poll(2) says that it can. A full ring stops the arrow into it, and
- * nothing else: where standard output is slow, the incoming ring fills, then the kernel's
- * buffers, then the server stops reading, then the outgoing ring fills and standard input
- * waits. With -c the outgoing ring keeps what was sent until it has come back.
+ * Each arrow moves when poll(2) says that it can. A full ring stops the arrow into it, and nothing
+ * else: where standard output is slow, the incoming ring fills, then the kernel's buffers; then the
+ * server stops reading, the outgoing ring fills, and standard input waits. With -c the outgoing
+ * ring keeps what was sent until it has come back.
  */
 #include "client/copy.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* So large that the price of a system call does not show beside the copying. */
+/* So large that a system call costs little beside the copying. */
 #define RING_SIZE ((size_t)256 << 10)
 
 /* Undefined where it depends on the file (POSIX.1-2008, limits.h): then its least value. */
@@ -27,17 +29,22 @@
 #define PIPE_BUF _POSIX_PIPE_BUF
 #endif
 
-/* A ring of bytes with three marks, each a count since the start of the stream:
+/* A ring of bytes, with three counts since the start of the stream:
  * freed <= passed <= filled <= freed + size. */
 struct ring {
     char *bytes;
     size_t size;
-    uint64_t filled; /* put in */
-    uint64_t passed; /* of these, passed on */
-    uint64_t freed;  /* of these, not needed any more */
+    uint64_t filled; /* bytes put in */
+    uint64_t passed; /* of them, passed on */
+    uint64_t freed;  /* of them, not needed any more */
 };
 
-/* Where the next bytes go, and how many fit there in one piece. */
+static bool ring_has_room(const struct ring *ring)
+{
+    return ring->filled - ring->freed < ring->size;
+}
+
+/* Sets `*place` to where the next bytes go. Returns how many fit there without a break. */
 static size_t ring_room(const struct ring *ring, char **place)
 {
     size_t start = (size_t)(ring->filled % ring->size);
@@ -47,11 +54,11 @@ static size_t ring_room(const struct ring *ring, char **place)
     return room < ring->size - start ? room : ring->size - start;
 }
 
-/* The bytes from `mark` on, and how many of them lie there in one piece. */
-static size_t ring_piece(const struct ring *ring, uint64_t mark, uint64_t end, const char **place)
+/* Sets `*place` to byte number `from`. Returns how many, up to `end`, lie there without a break. */
+static size_t ring_part(const struct ring *ring, uint64_t from, uint64_t end, const char **place)
 {
-    size_t start = (size_t)(mark % ring->size);
-    size_t size = (size_t)(end - mark);
+    size_t start = (size_t)(from % ring->size);
+    size_t size = (size_t)(end - from);
 
     *place = ring->bytes + start;
     return size < ring->size - start ? size : ring->size - start;
@@ -61,21 +68,20 @@ struct copy {
     struct client *client;
     struct ring outgoing, incoming;
     bool input_ended;   /* no more will come from standard input */
-    bool half_closed;   /* the server knows */
+    bool half_closed;   /* the server has been sent our end of file */
     bool send_failed;   /* the server takes no more; what it sent before may still come */
     bool server_ended;  /* its end of file, or its error */
     bool answered;      /* something has come since we last sent */
-    int server_error;   /* how it ended, when not by end of file */
-    size_t output_most; /* what one write to standard output takes at most */
-    enum client_status status;
+    int server_error;   /* why it ended, if not by end of file */
+    size_t output_most; /* the most that is written to standard output at once */
+    bool failed;        /* it ends, and why is logged */
 };
 
 enum { INPUT, SERVER, OUTPUT, WAITS };
 
-/* A file takes any write without waiting for anybody. Of all else, a descriptor that poll
- * calls writable takes PIPE_BUF bytes without blocking (POSIX.1-2008, write), and a blocked
- * write would stop the other direction too. Making it non-blocking is no way out: that
- * would be so for everybody with whom we share it, a shell's terminal for instance. */
+/* A write that blocked would stop the other direction too. To a file none does. To all else that
+ * poll calls writable, PIPE_BUF bytes do not block (POSIX.1-2008, write). To make it non-blocking
+ * would make it so for everybody who shares it, such as the shell on our terminal. */
 static size_t output_most(void)
 {
     struct stat status;
@@ -83,14 +89,9 @@ static size_t output_most(void)
     return fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode) ? RING_SIZE : PIPE_BUF;
 }
 
-static void give_up(struct copy *copy)
-{
-    copy->status = CLIENT_FAILED;
-}
-
 /* ---- the four arrows -------------------------------------------------------------------- */
 
-static void take_input(struct copy *copy)
+static void read_input(struct copy *copy)
 {
     char *place;
     size_t room = ring_room(&copy->outgoing, &place);
@@ -101,8 +102,8 @@ static void take_input(struct copy *copy)
     } else if (size == 0) {
         copy->input_ended = true;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        client_say(copy->client, "cannot read standard input: %s", strerror(errno));
-        give_up(copy);
+        client_log(copy->client, "cannot read standard input: %s", strerror(errno));
+        copy->failed = true;
     }
 }
 
@@ -115,7 +116,7 @@ static void send_more(struct copy *copy)
 {
     struct ring *outgoing = &copy->outgoing;
     const char *place;
-    size_t most = ring_piece(outgoing, outgoing->passed, outgoing->filled, &place);
+    size_t most = ring_part(outgoing, outgoing->passed, outgoing->filled, &place);
     ssize_t size = client_send(copy->client, place, most);
 
     if (size > 0) {
@@ -129,8 +130,8 @@ static void send_more(struct copy *copy)
     }
 }
 
-/* Half-closes once all of standard input is sent. */
-static void say_end(struct copy *copy)
+/* Sends our end of file, once all of standard input is sent. */
+static void half_close(struct copy *copy)
 {
     if (!copy->input_ended || copy->half_closed || unsent(copy))
         return;
@@ -138,33 +139,33 @@ static void say_end(struct copy *copy)
     copy->half_closed = true;
 }
 
-/* Holds what has come against what was sent, and lets go of that. */
+/* Compares what has come with what was sent, and frees that. */
 static void compare(struct copy *copy, const char *came, size_t size)
 {
     struct ring *outgoing = &copy->outgoing;
     const char *sent;
-    size_t piece;
+    size_t part;
 
     while (size > 0) {
-        piece = ring_piece(outgoing, outgoing->freed, outgoing->passed, &sent);
-        if (piece > size)
-            piece = size;
-        if (piece == 0) {
-            client_say(copy->client, "more came back than was sent: byte %" PRIu64 " is extra",
+        part = ring_part(outgoing, outgoing->freed, outgoing->passed, &sent);
+        if (part > size)
+            part = size;
+        if (part == 0) {
+            client_log(copy->client, "more came back than was sent: byte %" PRIu64 " is extra",
                        outgoing->freed + 1);
-            give_up(copy);
+            copy->failed = true;
             return;
         }
-        if (memcmp(came, sent, piece) != 0) {
+        if (memcmp(came, sent, part) != 0) {
             while (*came++ == *sent++)
                 outgoing->freed++;
-            client_say(copy->client, "the echo differs at byte %" PRIu64, outgoing->freed + 1);
-            give_up(copy);
+            client_log(copy->client, "the echo differs at byte %" PRIu64, outgoing->freed + 1);
+            copy->failed = true;
             return;
         }
-        outgoing->freed += piece;
-        came += piece;
-        size -= piece;
+        outgoing->freed += part;
+        came += part;
+        size -= part;
     }
 }
 
@@ -191,7 +192,7 @@ static void write_output(struct copy *copy)
 {
     struct ring *incoming = &copy->incoming;
     const char *place;
-    size_t size = ring_piece(incoming, incoming->passed, incoming->filled, &place);
+    size_t size = ring_part(incoming, incoming->passed, incoming->filled, &place);
     ssize_t written =
         write(STDOUT_FILENO, place, size < copy->output_most ? size : copy->output_most);
 
@@ -199,8 +200,8 @@ static void write_output(struct copy *copy)
         incoming->passed += (uint64_t)written;
         incoming->freed = incoming->passed;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        client_say_output_failed(copy->client, errno);
-        give_up(copy);
+        client_log_output_failure(copy->client, errno);
+        copy->failed = true;
     }
 }
 
@@ -211,13 +212,11 @@ static bool output_pending(const struct copy *copy)
     return copy->incoming.passed < copy->incoming.filled;
 }
 
-/* Is it the server that we wait for? Not where standard input is idle and all is answered,
- * and not where standard output is what stops us. */
+/* Whether we wait for the server, and not for standard input, when all is answered, or for standard
+ * output. */
 static bool server_is_due(const struct copy *copy)
 {
-    char *place;
-
-    if (copy->server_ended || ring_room(&copy->incoming, &place) == 0)
+    if (copy->server_ended || !ring_has_room(&copy->incoming))
         return false;
     if (unsent(copy) || copy->half_closed || copy->send_failed)
         return true;
@@ -226,70 +225,64 @@ static bool server_is_due(const struct copy *copy)
     return copy->outgoing.passed > 0 && !copy->answered;
 }
 
-/* What to wait for. A descriptor of which nothing is wanted is left out, for poll would
- * report its hangup again and again; but standard output stays, whose reader may go. */
+/* Sets what to wait for. A descriptor of which nothing is wanted is left out, as poll would report
+ * its hangup again and again; but not standard output, whose reader may go. */
 static void set_waits(const struct copy *copy, struct pollfd *waits)
 {
-    char *place;
     bool input = !copy->input_ended && !copy->send_failed && !copy->server_ended &&
-                 ring_room(&copy->outgoing, &place) > 0;
-    bool receive = !copy->server_ended && ring_room(&copy->incoming, &place) > 0;
-    bool server = receive || unsent(copy);
+                 ring_has_room(&copy->outgoing);
+    bool receive = ring_has_room(&copy->incoming);
+    bool server = !copy->server_ended && (receive || unsent(copy));
 
     waits[INPUT] = (struct pollfd){.fd = input ? STDIN_FILENO : -1, .events = POLLIN};
     waits[SERVER] = (struct pollfd){
-        .fd = server && !copy->server_ended ? copy->client->descriptor : -1,
+        .fd = server ? copy->client->descriptor : -1,
         .events = (short)((receive ? POLLIN : 0) | (unsent(copy) ? POLLOUT : 0))};
     waits[OUTPUT] = (struct pollfd){.fd = STDOUT_FILENO,
                                     .events = (short)(output_pending(copy) ? POLLOUT : 0)};
 }
 
-/* Waits until something can move. Returns false when the wait ended the copy (said). */
+/* Waits until something can move. Returns false when the wait ended the copy (logged). */
 static bool await(struct copy *copy, struct pollfd *waits)
 {
     int ready;
 
     set_waits(copy, waits);
-    ready = client_poll(waits, WAITS, server_is_due(copy) ? client_patience(copy->client) : -1);
+    ready = clock_poll(waits, WAITS, server_is_due(copy) ? client_patience(copy->client) : -1);
     if (ready > 0)
         return true;
     if (ready == 0)
-        client_say(copy->client, "timed out after %" PRIu64 " bytes, of %" PRIu64 " sent",
+        client_log(copy->client, "timed out after %" PRIu64 " bytes, of %" PRIu64 " sent",
                    copy->client->received, copy->client->sent);
     else
-        client_say(copy->client, "cannot wait: %s", strerror(errno));
-    give_up(copy);
+        client_log(copy->client, "cannot wait: %s", strerror(errno));
+    copy->failed = true;
     return false;
 }
 
 /* ---- the copy --------------------------------------------------------------------------- */
 
-static bool failed(const struct copy *copy)
-{
-    return copy->status != CLIENT_ECHOED;
-}
-
-/* Moves what can be moved. What was just read is offered to the socket at once, unless the
- * socket is known to be full. */
+/* Moves what can be moved. What was just read is sent at once, unless the socket is known to be
+ * full. */
 static void move(struct copy *copy, const struct pollfd *waits)
 {
     bool full = (waits[SERVER].events & POLLOUT) != 0 && waits[SERVER].revents == 0;
 
     if (waits[INPUT].revents != 0)
-        take_input(copy);
-    if (unsent(copy) && !full && !failed(copy))
+        read_input(copy);
+    if (unsent(copy) && !full && !copy->failed)
         send_more(copy);
     if ((waits[SERVER].revents & ~POLLOUT) != 0 && (waits[SERVER].events & POLLIN) != 0 &&
-        !failed(copy))
+        !copy->failed)
         receive_more(copy);
-    say_end(copy);
-    if (output_pending(copy) && waits[OUTPUT].revents != 0 && !failed(copy))
+    half_close(copy);
+    if (output_pending(copy) && waits[OUTPUT].revents != 0 && !copy->failed)
         write_output(copy);
     else if ((waits[OUTPUT].revents & (POLLERR | POLLHUP)) != 0)
-        give_up(copy); /* nobody reads standard output any more: end quietly, as for EPIPE */
+        copy->failed = true; /* nobody reads standard output any more: no message, as for EPIPE */
 }
 
-/* The server has ended, and all that came is written. Was that everything? */
+/* Whether all came back, when the server has ended and all that came is written. */
 static enum client_status judge(const struct copy *copy)
 {
     const struct client *client = copy->client;
@@ -299,7 +292,7 @@ static enum client_status judge(const struct copy *copy)
         why = strerror(copy->server_error);
     else if (copy->half_closed && !copy->send_failed && client->received >= client->sent)
         return CLIENT_ECHOED;
-    client_say(client, "%s after %" PRIu64 " bytes, of %" PRIu64 " sent%s", why, client->received,
+    client_log(client, "%s after %" PRIu64 " bytes, of %" PRIu64 " sent%s", why, client->received,
                client->sent, copy->half_closed ? "" : ", before the end of the input");
     return CLIENT_FAILED;
 }
@@ -308,26 +301,25 @@ static enum client_status copy_until_end(struct copy *copy)
 {
     struct pollfd waits[WAITS];
 
-    while (!failed(copy) && (!copy->server_ended || output_pending(copy)))
+    while (!copy->failed && (!copy->server_ended || output_pending(copy)))
         if (await(copy, waits))
             move(copy, waits);
-    return failed(copy) ? copy->status : judge(copy);
+    return copy->failed ? CLIENT_FAILED : judge(copy);
 }
 
 enum client_status client_copy(struct client *client)
 {
-    struct copy copy = {.client = client};
+    size_t ahead = client->check ? CLIENT_AHEAD_MAX : RING_SIZE;
+    struct copy copy = {.client = client,
+                        .outgoing = {.size = ahead, .bytes = malloc(ahead)},
+                        .incoming = {.size = RING_SIZE, .bytes = malloc(RING_SIZE)},
+                        .output_most = output_most()};
     enum client_status status = CLIENT_FAILED;
 
-    copy.output_most = output_most();
-    copy.outgoing.size = client->check ? CLIENT_AHEAD_MAX : RING_SIZE;
-    copy.outgoing.bytes = malloc(copy.outgoing.size);
-    copy.incoming.size = RING_SIZE;
-    copy.incoming.bytes = malloc(copy.incoming.size);
     if (copy.outgoing.bytes != NULL && copy.incoming.bytes != NULL)
         status = copy_until_end(&copy);
     else
-        client_say(client, "no memory for the buffers of a copy");
+        client_log(client, "no memory for the buffers of a copy");
     free(copy.outgoing.bytes);
     free(copy.incoming.bytes);
     return status;

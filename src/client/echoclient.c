@@ -1,10 +1,10 @@
 /*
  * echoclient.c: the client of an echo server, by hand and as a health check.
  *
- * It sends messages and prints the replies, or copies standard input to the server and the
- * echo to standard output. This file reads the command line and finds the server's
- * addresses; read next client.h (one connection), client/messages.c and client/copy.c (what
- * is done with it), client/parallel.c (several at once). The manual is echoclient(1).
+ * It sends messages and prints the replies, or copies standard input to the server and the echo to
+ * standard output. This file reads the command line and finds the server's addresses. Read next
+ * client/client.h (one connection), client/messages.h and client/copy.h (what is done with it) and
+ * client/parallel.h (several at once). The manual is echoclient(1).
  */
 #include "base/arguments.h"
 #include "base/clock.h"
@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* More than any one service has: the rest of a longer list is not tried. */
+/* More addresses than a service has; further ones are not tried. */
 #define ADDRESSES_MAX 16
 
 /* More than a day's work; a long has at least 32 bits (C11, 5.2.4.2.1). */
@@ -50,6 +50,7 @@ struct task {
     size_t message_count;
     struct address addresses[ADDRESSES_MAX];
     size_t address_count;
+    bool shows; /* --help or --version was asked for, and is shown */
 };
 
 /* ---- the command line ------------------------------------------------------------------- */
@@ -62,8 +63,11 @@ static int take_option(struct task *task, const struct arguments *arguments)
     case 'j': return arguments_number(arguments, 1, CLIENT_PARALLEL_MAX, &task->parallel);
     case 't': return arguments_duration(arguments, &task->client.timeout);
     case 'v': task->client.verbose = true; return 0;
-    default: return 0;
+    case 'V': printf("%s %s\n", program, VERSION); break;
+    case 'h': arguments_help(arguments); break;
     }
+    task->shows = true;
+    return 0;
 }
 
 static int take_messages(struct task *task, const struct arguments *arguments)
@@ -97,10 +101,8 @@ static int take_operands(struct task *task, const struct arguments *arguments)
     return take_messages(task, arguments);
 }
 
-/* What main does after the command line was read. */
-enum outcome { RUN, DONE, WRONG };
-
-static enum outcome read_arguments(struct task *task, int argc, char **argv)
+/* Returns 0, or -1 for a usage error (logged). */
+static int read_arguments(struct task *task, int argc, char **argv)
 {
     struct arguments arguments = {
         .program = program,
@@ -112,19 +114,10 @@ static enum outcome read_arguments(struct task *task, int argc, char **argv)
         .argv = argv};
     int letter;
 
-    while ((letter = arguments_next(&arguments)) > 0) {
-        if (letter == 'h') {
-            arguments_help(&arguments);
-            return DONE;
-        }
-        if (letter == 'V') {
-            printf("%s %s\n", program, VERSION);
-            return DONE;
-        }
-        if (take_option(task, &arguments) == -1)
-            return WRONG;
-    }
-    return letter == -1 || take_operands(task, &arguments) == -1 ? WRONG : RUN;
+    while (!task->shows && (letter = arguments_next(&arguments)) != 0)
+        if (letter == -1 || take_option(task, &arguments) == -1)
+            return -1;
+    return task->shows ? 0 : take_operands(task, &arguments);
 }
 
 /* ---- the work --------------------------------------------------------------------------- */
@@ -136,14 +129,14 @@ static int resolve(struct task *task)
         address_resolve(&task->endpoint, false, task->addresses, ADDRESSES_MAX, &problem);
 
     if (count == -1) {
-        client_say(&task->client, "cannot resolve %s: %s", task->server, problem);
+        client_log(&task->client, "cannot resolve %s: %s", task->server, problem);
         return -1;
     }
     task->address_count = (size_t)count;
     return 0;
 }
 
-/* One client's whole work: client_work of client/parallel.h. */
+/* All that a client does: client_work of client/parallel.h. */
 static enum client_status run_client(struct client *client, void *work)
 {
     const struct task *task = work;
@@ -158,14 +151,14 @@ static enum client_status run_client(struct client *client, void *work)
         status = client_copy(client);
     close(client->descriptor);
     if (client->verbose)
-        client_say(client, "sent %" PRIu64 " bytes, received %" PRIu64 " bytes in %.3f seconds",
+        client_log(client, "sent %" PRIu64 " bytes, received %" PRIu64 " bytes in %.3f seconds",
                    client->sent, client->received, clock_seconds() - start);
     return status;
 }
 
-/* The socket must not become standard output where that is closed. What is missing is opened
- * the wrong way round, so that its use still fails: `>&-` is no reason to lose the echo. */
-static void hold_standard_descriptors(void)
+/* Opens the standard descriptors that are closed, so that the socket does not become one of them.
+ * They are opened the wrong way round, so that to use them still fails. */
+static void fill_standard_descriptors(void)
 {
     for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++)
         if (fcntl(descriptor, F_GETFD) == -1)
@@ -176,14 +169,13 @@ int main(int argc, char **argv)
 {
     struct task task = {.client = {.timeout = 10}, .repeat = 1, .parallel = 1};
 
-    hold_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN); /* a write then fails with EPIPE, where it is dealt with */
+    fill_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* a write then fails with EPIPE, which is handled */
     memcpy(task.client.name, program, sizeof program);
-    switch (read_arguments(&task, argc, argv)) {
-    case DONE: return arguments_shown(program) == 0 ? CLIENT_ECHOED : CLIENT_FAILED;
-    case WRONG: return CLIENT_MISUSED;
-    case RUN: break;
-    }
+    if (read_arguments(&task, argc, argv) == -1)
+        return CLIENT_MISUSED;
+    if (task.shows)
+        return arguments_shown(program) == 0 ? CLIENT_ECHOED : CLIENT_FAILED;
     if (resolve(&task) == -1)
         return CLIENT_UNREACHED;
     if (task.parallel > 1)

@@ -1,16 +1,18 @@
 /* client/messages.c: see client/messages.h. */
 #include "client/messages.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-/* What one receive asks for, and so by how much a reply is made to grow at least. */
+/* The most that is received at once, and so the least by which room for a reply grows. */
 #define RECEIVE_SIZE 65536
 
-/* A server that never stops talking must not fill our memory: more than any reply to
- * arguments, which are some megabytes at most, with every byte written as \xNN. */
+/* The longest reply, so that a server which never stops does not fill our memory. More than any
+ * reply to arguments, which have some megabytes at most, with each byte written as \xNN. */
 #define REPLY_MAX ((size_t)64 << 20)
 
 /* One message on its way, and what has come back for it. */
@@ -19,11 +21,11 @@ struct exchange {
     const char *message;
     size_t size;
     size_t sent;
-    unsigned long number; /* of the message, from 1, for lines that say what went wrong */
+    unsigned long number; /* of the message, from 1, for what is logged */
     bool send_failed;     /* the server takes no more; what it sent before may still come */
-    char *reply;          /* kept from one message to the next ... */
-    size_t room;          /* ... with this much room */
-    size_t got;
+    char *reply;          /* its memory is used again for the next message ... */
+    size_t room;          /* ... and has so much room */
+    size_t got;           /* bytes of the reply */
 };
 
 static bool whole_reply(const struct exchange *exchange)
@@ -31,7 +33,7 @@ static bool whole_reply(const struct exchange *exchange)
     return exchange->sent == exchange->size && exchange->got >= exchange->size;
 }
 
-/* The reply has begun and could be all that the server has to say. */
+/* Whether the reply has begun and may be all that comes. */
 static bool may_be_short_reply(const struct exchange *exchange)
 {
     return !exchange->client->check && exchange->sent == exchange->size && exchange->got > 0;
@@ -45,14 +47,14 @@ static double patience(const struct exchange *exchange)
                                                                                : limit;
 }
 
-static enum client_status say_broken(const struct exchange *exchange, const char *what)
+static enum client_status fail(const struct exchange *exchange, const char *what)
 {
-    client_say(exchange->client, "%s after %zu of %zu bytes of the reply to message %lu", what,
+    client_log(exchange->client, "%s after %zu of %zu bytes of the reply to message %lu", what,
                exchange->got, exchange->size, exchange->number);
     return CLIENT_FAILED;
 }
 
-/* Has room for one more byte than is asked for: the end of the line. */
+/* Makes room for what is received at once, and one byte more: the end of the line. */
 static enum client_status make_room(struct exchange *exchange)
 {
     size_t room = 2 * exchange->room + RECEIVE_SIZE + 1;
@@ -62,7 +64,7 @@ static enum client_status make_room(struct exchange *exchange)
         return CLIENT_ECHOED;
     reply = room <= REPLY_MAX ? realloc(exchange->reply, room) : NULL;
     if (reply == NULL)
-        return say_broken(exchange, "no room for more");
+        return fail(exchange, "no room for more");
     exchange->reply = reply;
     exchange->room = room;
     return CLIENT_ECHOED;
@@ -72,12 +74,12 @@ static enum client_status compare(const struct exchange *exchange, size_t before
 {
     for (size_t i = before; i < exchange->got && i < exchange->size; i++)
         if (exchange->reply[i] != exchange->message[i]) {
-            client_say(exchange->client, "the echo of message %lu differs at byte %zu",
+            client_log(exchange->client, "the echo of message %lu differs at byte %zu",
                        exchange->number, i + 1);
             return CLIENT_FAILED;
         }
     if (exchange->got > exchange->size) {
-        client_say(exchange->client, "the echo of message %lu has more than its %zu bytes",
+        client_log(exchange->client, "the echo of message %lu has more than its %zu bytes",
                    exchange->number, exchange->size);
         return CLIENT_FAILED;
     }
@@ -95,12 +97,12 @@ static enum client_status send_more(struct exchange *exchange)
     else if (errno == EPIPE || errno == ECONNRESET)
         exchange->send_failed = true;
     else if (errno != EAGAIN)
-        return say_broken(exchange, strerror(errno));
+        return fail(exchange, strerror(errno));
     return CLIENT_ECHOED;
 }
 
-/* Takes what has arrived, in one receive. */
-static enum client_status take_reply(struct exchange *exchange)
+/* Receives once. */
+static enum client_status receive_reply(struct exchange *exchange)
 {
     enum client_status status = make_room(exchange);
     size_t before = exchange->got;
@@ -110,15 +112,16 @@ static enum client_status take_reply(struct exchange *exchange)
         return status;
     size = client_receive(exchange->client, exchange->reply + before, RECEIVE_SIZE);
     if (size == 0)
-        return say_broken(exchange, "the server closed the connection");
+        return fail(exchange, "the server closed the connection");
     if (size == -1)
-        return errno == EAGAIN ? CLIENT_ECHOED : say_broken(exchange, strerror(errno));
+        return errno == EAGAIN ? CLIENT_ECHOED : fail(exchange, strerror(errno));
     exchange->got += (size_t)size;
     return exchange->client->check ? compare(exchange, before) : CLIENT_ECHOED;
 }
 
-/* Takes along what arrived with a whole reply. An end of file here is the next message's. */
-static enum client_status take_rest(struct exchange *exchange)
+/* Receives what arrived together with a whole reply. An end of file is for the next message to
+ * find. */
+static enum client_status receive_rest(struct exchange *exchange)
 {
     enum client_status status;
     ssize_t size;
@@ -132,8 +135,8 @@ static enum client_status take_rest(struct exchange *exchange)
     return status;
 }
 
-/* Sends the message and takes its reply. Both at once: a server that echoes a long message
- * while we only send would at last wait for us to read, and we for it. */
+/* Sends the message and receives its reply, at the same time: if we only sent, a server that echoes
+ * a long message would at last wait for us to read, and we for it. */
 static enum client_status exchange_message(struct exchange *exchange)
 {
     struct pollfd wait = {.fd = exchange->client->descriptor};
@@ -148,22 +151,22 @@ static enum client_status exchange_message(struct exchange *exchange)
             return status;
         sending = exchange->sent < exchange->size && !exchange->send_failed;
         wait.events = (short)(POLLIN | (sending ? POLLOUT : 0));
-        ready = client_poll(&wait, 1, patience(exchange));
+        ready = clock_poll(&wait, 1, patience(exchange));
         if (ready == 0 && may_be_short_reply(exchange))
             return CLIENT_ECHOED;
         if (ready == 0)
-            return say_broken(exchange, "timed out");
+            return fail(exchange, "timed out");
         if (ready == -1)
-            return say_broken(exchange, strerror(errno));
+            return fail(exchange, strerror(errno));
         if ((wait.revents & ~POLLOUT) != 0)
-            status = take_reply(exchange);
+            status = receive_reply(exchange);
         if (status != CLIENT_ECHOED)
             return status;
     }
-    return exchange->client->check ? CLIENT_ECHOED : take_rest(exchange);
+    return exchange->client->check ? CLIENT_ECHOED : receive_rest(exchange);
 }
 
-/* Prints what has come, as one line and in one write. */
+/* Prints the reply, as one line. */
 static enum client_status print_reply(struct exchange *exchange)
 {
     if (exchange->got == 0)
@@ -174,18 +177,18 @@ static enum client_status print_reply(struct exchange *exchange)
                                                                                : CLIENT_FAILED;
 }
 
-/* All has been echoed. Half-closes, as the server waits for; and where the echo is checked,
- * sees that nothing more comes with the server's end of file, or within a short silence. */
+/* Ends the connection, when all has been echoed, by our end of file. With `check`, nothing more may
+ * come before the server's, or within a short silence. */
 static enum client_status finish(struct client *client)
 {
     struct pollfd wait = {.fd = client->descriptor, .events = POLLIN};
     char extra;
 
     (void)shutdown(client->descriptor, SHUT_WR);
-    if (!client->check || client_poll(&wait, 1, CLIENT_QUIET) <= 0 ||
+    if (!client->check || clock_poll(&wait, 1, CLIENT_QUIET) <= 0 ||
         client_receive(client, &extra, sizeof extra) <= 0)
         return CLIENT_ECHOED;
-    client_say(client, "more came back than was sent");
+    client_log(client, "more came back than was sent");
     return CLIENT_FAILED;
 }
 

@@ -1,6 +1,8 @@
 /* client/parallel.c: see client/parallel.h. */
 #include "client/parallel.h"
 
+#include "base/worker_process.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,218 +14,173 @@
 /* What one read of a worker's output takes: what a pipe holds on Linux. */
 #define READ_SIZE 65536
 
-struct worker {
-    pid_t pid;
-    int output;  /* the pipe's end that we read; -1 once it has ended */
-    char *held;  /* what has come since the last whole line ... */
-    size_t size; /* ... this much ... */
-    size_t room; /* ... with this much room */
+/* What a worker has written since its last whole line. */
+struct output {
+    char *held;
+    size_t size; /* so much ... */
+    size_t room; /* ... of so much room */
 };
 
-struct crew {
+struct parallel {
     const struct client *client; /* what all are copies of; its name is for our own lines */
-    struct worker *workers;
-    struct pollfd *waits; /* one for each worker */
-    size_t count;         /* workers started */
-    bool output_failed;   /* nobody reads what they say: they are to end */
+    client_work *run;
+    void *work;
+    struct workers workers;
+    struct output *outputs; /* one for each */
+    bool output_failed;     /* nobody reads what they write: they are to end */
     enum client_status worst;
 };
 
-static void note(struct crew *crew, enum client_status status)
+static void note(struct parallel *all, enum client_status status)
 {
-    if (status > crew->worst)
-        crew->worst = status;
+    if (status > all->worst)
+        all->worst = status;
 }
 
-/* ---- starting --------------------------------------------------------------------------- */
-
-/* In the new process: works with standard output on the pipe, and ends. It keeps nobody
- * else's pipe, so that each pipe breaks when its one reader is gone. */
-static void be_worker(const struct crew *crew, const int *ends, client_work *run, void *work)
+/* In the new process: works with standard output on the channel. */
+static int be_worker(void *context, size_t number, int channel)
 {
-    struct client client = *crew->client;
+    const struct parallel *all = context;
+    struct client client = *all->client;
 
-    for (size_t i = 0; i < crew->count; i++)
-        close(crew->workers[i].output);
-    close(ends[0]);
-    if (dup2(ends[1], STDOUT_FILENO) == -1)
-        _exit(CLIENT_FAILED);
-    close(ends[1]);
-    snprintf(client.name, sizeof client.name, "%.20s %zu", crew->client->name, crew->count + 1);
-    _exit((int)run(&client, work));
-}
-
-static int start_worker(struct crew *crew, client_work *run, void *work)
-{
-    int ends[2], error;
-    pid_t pid;
-
-    if (pipe(ends) == -1)
-        return -1;
-    pid = fork();
-    if (pid == 0)
-        be_worker(crew, ends, run, work);
-    error = errno;
-    close(ends[1]);
-    if (pid == -1) {
-        close(ends[0]);
-        errno = error;
-        return -1;
-    }
-    crew->workers[crew->count++] = (struct worker){.pid = pid, .output = ends[0]};
-    return 0;
+    if (dup2(channel, STDOUT_FILENO) == -1)
+        return CLIENT_FAILED;
+    close(channel);
+    snprintf(client.name, sizeof client.name, "%.20s %zu", all->client->name, number + 1);
+    return (int)all->run(&client, all->work);
 }
 
 /* ---- their output ----------------------------------------------------------------------- */
 
-static void stop_all(struct crew *crew)
+static void stop_all(struct parallel *all)
 {
-    crew->output_failed = true;
-    note(crew, CLIENT_FAILED);
-    for (size_t i = 0; i < crew->count; i++)
-        kill(crew->workers[i].pid, SIGTERM);
+    all->output_failed = true;
+    note(all, CLIENT_FAILED);
+    workers_signal(&all->workers, SIGTERM);
 }
 
 /* Prints the first `size` bytes that a worker's output holds, and keeps the rest. */
-static void print_held(struct crew *crew, struct worker *worker, size_t size)
+static void print_held(struct parallel *all, struct output *output, size_t size)
 {
-    if (size == 0 || crew->output_failed)
+    if (size == 0 || all->output_failed)
         return;
-    if (client_print(crew->client, worker->held, size) == -1)
-        stop_all(crew);
-    worker->size -= size;
-    memmove(worker->held, worker->held + size, worker->size);
+    if (client_print(all->client, output->held, size) == -1)
+        stop_all(all);
+    output->size -= size;
+    memmove(output->held, output->held + size, output->size);
 }
 
-static void close_output(struct crew *crew, struct worker *worker)
+static void close_output(struct parallel *all, size_t number)
 {
-    print_held(crew, worker, worker->size); /* it ended within a line */
-    close(worker->output);
-    worker->output = -1;
-    free(worker->held);
-    worker->held = NULL;
+    struct output *output = &all->outputs[number];
+
+    print_held(all, output, output->size); /* it ended within a line */
+    free(output->held);
+    workers_close(&all->workers, number);
 }
 
-static int make_room(struct worker *worker)
+static int make_room(struct output *output)
 {
-    size_t room = 2 * worker->room + READ_SIZE;
+    size_t room = 2 * output->room + READ_SIZE;
     char *held;
 
-    if (worker->room - worker->size >= READ_SIZE)
+    if (output->room - output->size >= READ_SIZE)
         return 0;
-    held = realloc(worker->held, room);
+    held = realloc(output->held, room);
     if (held == NULL)
         return -1;
-    worker->held = held;
-    worker->room = room;
+    output->held = held;
+    output->room = room;
     return 0;
 }
 
 /* How much of what is held are whole lines; only the last `fresh` bytes can hold an end. */
-static size_t whole_lines(const struct worker *worker, size_t fresh)
+static size_t whole_lines(const struct output *output, size_t fresh)
 {
-    for (size_t end = worker->size; end > worker->size - fresh; end--)
-        if (worker->held[end - 1] == '\n')
+    for (size_t end = output->size; end > output->size - fresh; end--)
+        if (output->held[end - 1] == '\n')
             return end;
     return 0;
 }
 
-static void take_output(struct crew *crew, struct worker *worker)
+static void take_output(struct parallel *all, size_t number)
 {
+    struct output *output = &all->outputs[number];
     ssize_t size;
 
-    if (make_room(worker) == -1) {
-        client_say(crew->client, "no memory for a line");
-        note(crew, CLIENT_FAILED);
-        close_output(crew, worker);
+    if (make_room(output) == -1) {
+        client_log(all->client, "no memory for a line");
+        note(all, CLIENT_FAILED);
+        close_output(all, number);
         return;
     }
-    size = read(worker->output, worker->held + worker->size, worker->room - worker->size);
+    size = read(all->workers.list[number].channel, output->held + output->size,
+                output->room - output->size);
     if (size == -1 && errno == EINTR)
         return;
     if (size <= 0) {
-        close_output(crew, worker);
+        close_output(all, number);
         return;
     }
-    worker->size += (size_t)size;
-    print_held(crew, worker, whole_lines(worker, (size_t)size));
+    output->size += (size_t)size;
+    print_held(all, output, whole_lines(output, (size_t)size));
 }
 
 /* Passes their lines on until all have ended. Returns 0, or -1 with errno. */
-static int relay(struct crew *crew)
+static int relay(struct parallel *all)
 {
-    size_t open = crew->count;
-
-    while (open > 0) {
-        for (size_t i = 0; i < crew->count; i++)
-            crew->waits[i] = (struct pollfd){.fd = crew->workers[i].output, .events = POLLIN};
-        if (client_poll(crew->waits, (nfds_t)crew->count, -1) == -1)
+    while (all->workers.open > 0) {
+        if (workers_poll(&all->workers, -1) == -1)
             return -1;
-        for (size_t i = 0; i < crew->count; i++) {
-            if (crew->waits[i].revents == 0)
-                continue;
-            take_output(crew, &crew->workers[i]);
-            if (crew->workers[i].output == -1)
-                open--;
-        }
+        for (size_t i = 0; i < all->workers.count; i++)
+            if (all->workers.polls[i].revents != 0)
+                take_output(all, i);
     }
     return 0;
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */
 
-static void collect(struct crew *crew, size_t number)
+static void collect(struct parallel *all, size_t number)
 {
-    int status;
+    int status = workers_wait(&all->workers, number);
+    bool exited = WIFEXITED(status);
 
-    while (waitpid(crew->workers[number].pid, &status, 0) == -1)
-        if (errno != EINTR) {
-            note(crew, CLIENT_FAILED);
-            return;
-        }
-    if (WIFEXITED(status)) {
-        note(crew, (enum client_status)WEXITSTATUS(status));
-        return;
-    }
-    note(crew, CLIENT_FAILED);
-    if (!crew->output_failed)
-        client_say(crew->client, "client %zu was ended by signal %d", number + 1,
-                   WTERMSIG(status));
+    note(all, exited ? (enum client_status)WEXITSTATUS(status) : CLIENT_FAILED);
+    if (!exited && !all->output_failed)
+        client_log(all->client, "client %zu was ended by signal %d", number + 1, WTERMSIG(status));
 }
 
-static void run_crew(struct crew *crew, size_t count, client_work *run, void *work)
+static void run_all(struct parallel *all, size_t count)
 {
-    while (crew->count < count)
-        if (start_worker(crew, run, work) == -1) {
-            client_say(crew->client, "cannot start client %zu of %zu: %s", crew->count + 1, count,
-                       strerror(errno));
-            note(crew, CLIENT_FAILED);
+    while (all->workers.count < count)
+        if (workers_start(&all->workers, be_worker, all) == -1) {
+            client_log(all->client, "cannot start client %zu of %zu: %s", all->workers.count + 1,
+                       count, strerror(errno));
+            note(all, CLIENT_FAILED);
             break;
         }
-    if (relay(crew) == -1) {
-        client_say(crew->client, "cannot wait: %s", strerror(errno));
-        stop_all(crew);
+    if (relay(all) == -1) {
+        client_log(all->client, "cannot wait: %s", strerror(errno));
+        stop_all(all);
     }
-    for (size_t i = 0; i < crew->count; i++)
-        collect(crew, i);
+    for (size_t i = 0; i < all->workers.count; i++)
+        collect(all, i);
 }
 
 enum client_status client_parallel(const struct client *client, size_t count, client_work *run,
                                    void *work)
 {
-    struct crew crew = {.client = client};
+    struct parallel all = {.client = client, .run = run, .work = work};
 
-    /* Inherited as ignored, it would leave nothing for waitpid to find. */
-    signal(SIGCHLD, SIG_DFL);
-    crew.workers = calloc(count, sizeof *crew.workers);
-    crew.waits = calloc(count, sizeof *crew.waits);
-    if (crew.workers != NULL && crew.waits != NULL) {
-        run_crew(&crew, count, run, work);
+    all.outputs = calloc(count, sizeof *all.outputs);
+    if (workers_new(&all.workers, count) == 0 && all.outputs != NULL) {
+        run_all(&all, count);
     } else {
-        client_say(client, "no memory for %zu clients", count);
-        note(&crew, CLIENT_FAILED);
+        client_log(client, "no memory for %zu clients", count);
+        note(&all, CLIENT_FAILED);
     }
-    free(crew.workers);
-    free(crew.waits);
-    return crew.worst;
+    workers_free(&all.workers);
+    free(all.outputs);
+    return all.worst;
 }

@@ -162,10 +162,12 @@ char *session_only_buffer(const struct service *service)
 static void pause_session(const struct session *session, double deadline)
 {
     struct pollfd gone = {.fd = session->descriptor, .events = 0};
-    double end = clock_earlier(clock_seconds() + session->unsent.pause, deadline);
+    double pause = session->unsent.pause, left = deadline - clock_seconds();
 
-    if (clock_poll(&gone, 1, end) == -1)
-        clock_sleep(end - clock_seconds());
+    if (deadline > 0 && left < pause)
+        pause = left > 0 ? left : 0;
+    if (clock_poll(&gone, 1, pause) == -1)
+        clock_sleep(pause);
 }
 
 void session_set_timeouts(int descriptor, double idle)

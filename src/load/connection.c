@@ -31,7 +31,7 @@ static bool reads(const struct connection *connection)
     return connection->goal != GOAL_SEND && connection->goal != GOAL_NONE;
 }
 
-/* Has the close that follows send a reset, in the place of an end (SO_LINGER with a time of 0). */
+/* Has the close that follows send a reset in place of an end of file (SO_LINGER, time 0). */
 static void prepare_reset(int descriptor)
 {
     struct linger at_once = {.l_onoff = 1};
@@ -51,19 +51,12 @@ void connection_close(struct connection *connection)
 
 unsigned connection_wants(const struct connection *connection)
 {
-    switch (connection->state) {
-    case CONNECTION_CONNECTING:
+    if (connection->state == CONNECTION_CONNECTING)
         return READINESS_WRITE;
-    case CONNECTION_ECHOING:
+    if (connection->state == CONNECTION_ECHOING)
         return (reads(connection) ? (unsigned)READINESS_READ : 0U) |
                (has_more(connection) ? (unsigned)READINESS_WRITE : 0U);
-    case CONNECTION_WAITING:
-    case CONNECTION_RESTING:
-        return connection->descriptor != -1 ? READINESS_READ : READINESS_NONE;
-    case CONNECTION_CLOSED:
-        break;
-    }
-    return READINESS_NONE;
+    return connection->descriptor != -1 ? READINESS_READ : READINESS_NONE;
 }
 
 static enum connection_outcome fail(enum load_failure *why, enum load_failure reason, int error)
@@ -73,8 +66,8 @@ static enum connection_outcome fail(enum load_failure *why, enum load_failure re
     return CONNECTION_FAILED;
 }
 
-/* A reset can only come from a server that had answered; what else goes wrong while
- * connecting is a connection that was never made. */
+/* Only a server that has accepted resets. All else that goes wrong while connecting is a
+ * connection that was never made. */
 static enum connection_outcome fail_by_error(const struct connection *connection,
                                              enum load_failure *why, int error)
 {
@@ -92,23 +85,23 @@ static bool is_temporary(const struct connection *connection, int error)
            (connection->state == CONNECTION_CONNECTING && error == ENOTCONN);
 }
 
-/* How much the next write may take. */
-static size_t write_size(const struct connection *connection, const struct exchange *exchange)
+/* The size of the next write. */
+static size_t write_size(const struct connection *connection, const struct load_buffers *buffers)
 {
     uint64_t left = connection->limit - connection->sent;
 
     if (connection->goal == GOAL_DRIBBLE)
         return 1;
-    return left < exchange->write_max ? (size_t)left : exchange->write_max;
+    return left < buffers->write_max ? (size_t)left : buffers->write_max;
 }
 
 static enum connection_outcome send_more(struct connection *connection,
-                                         const struct exchange *exchange,
+                                         const struct load_buffers *buffers,
                                          enum load_failure *why)
 {
     const unsigned char *bytes =
-        pattern_slice(&exchange->pattern, connection->origin, connection->sent);
-    ssize_t count = write(connection->descriptor, bytes, write_size(connection, exchange));
+        pattern_slice(&buffers->pattern, connection->origin, connection->sent);
+    ssize_t count = write(connection->descriptor, bytes, write_size(connection, buffers));
 
     if (count == -1)
         return is_temporary(connection, errno) ? CONNECTION_GOES_ON
@@ -117,17 +110,17 @@ static enum connection_outcome send_more(struct connection *connection,
     connection->sent += (uint64_t)count;
     if (connection->goal == GOAL_END && connection->sent == connection->limit) {
         connection->finished = true;
-        shutdown(connection->descriptor, SHUT_WR); /* where it fails, reading tells why */
+        shutdown(connection->descriptor, SHUT_WR); /* if this fails, reading says why */
     }
     return CONNECTION_GOES_ON;
 }
 
-/* Reads as much as there is room for, not only what is expected: too much is wrong, too. */
+/* Reads as much as there is room for, more than is expected: more would be wrong. */
 static enum connection_outcome receive_more(struct connection *connection,
-                                            struct exchange *exchange, enum load_failure *why)
+                                            struct load_buffers *buffers, enum load_failure *why)
 {
     ssize_t count =
-        read(connection->descriptor, exchange->received, sizeof exchange->received);
+        read(connection->descriptor, buffers->received, sizeof buffers->received);
     const unsigned char *expected;
 
     if (count == -1)
@@ -139,21 +132,21 @@ static enum connection_outcome receive_more(struct connection *connection,
     }
     if ((uint64_t)count > connection->sent - connection->received)
         return fail(why, FAILED_WRONG, 0);
-    expected = pattern_slice(&exchange->pattern, connection->origin, connection->received);
-    if (memcmp(exchange->received, expected, (size_t)count) != 0)
+    expected = pattern_slice(&buffers->pattern, connection->origin, connection->received);
+    if (memcmp(buffers->received, expected, (size_t)count) != 0)
         return fail(why, FAILED_WRONG, 0);
     connection->received += (uint64_t)count;
     return CONNECTION_GOES_ON;
 }
 
-/* Whether it stands shows with the first write. One that has nothing to write asks for the peer,
- * which it has not before (POSIX.1-2008, getpeername). */
+/* That it is connected shows when the first write succeeds. One that writes nothing asks for its
+ * peer, which it does not have before (POSIX.1-2008, getpeername). */
 static enum connection_outcome establish(struct connection *connection, unsigned ready,
                                          enum load_failure *why)
 {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    /* It is watched for writing only, so ready for both is an error. */
+    /* It is watched for writing only: that it is ready to read as well means an error. */
     int error = (ready & READINESS_READ) != 0 ? connecting_error(connection->descriptor) : 0;
 
     if (error != 0)
@@ -184,7 +177,7 @@ static bool is_complete(const struct connection *connection)
     return false;
 }
 
-enum connection_outcome connection_step(struct connection *connection, struct exchange *exchange,
+enum connection_outcome connection_step(struct connection *connection, struct load_buffers *buffers,
                                         unsigned ready, enum load_failure *why)
 {
     enum connection_outcome outcome = CONNECTION_GOES_ON;
@@ -192,9 +185,9 @@ enum connection_outcome connection_step(struct connection *connection, struct ex
     if (connection->state == CONNECTION_CONNECTING)
         outcome = establish(connection, ready, why);
     else if ((ready & READINESS_READ) != 0 && reads(connection))
-        outcome = receive_more(connection, exchange, why);
+        outcome = receive_more(connection, buffers, why);
     if (outcome == CONNECTION_GOES_ON && (ready & READINESS_WRITE) != 0 && has_more(connection))
-        outcome = send_more(connection, exchange, why);
+        outcome = send_more(connection, buffers, why);
     if (outcome == CONNECTION_GOES_ON && is_complete(connection))
         outcome = CONNECTION_COMPLETE;
     return outcome;

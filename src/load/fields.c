@@ -6,7 +6,7 @@
 
 #define MICROSECONDS 1e6
 
-/* Longest figure: a double near its end has 309 digits. Texts are not copied. */
+/* Longest value: the largest double has 309 digits. Texts are not copied. */
 #define FIGURE_MAX 400
 
 enum kind {
@@ -15,11 +15,19 @@ enum kind {
     KIND_COUNT,   /* uint64_t */
     KIND_SECONDS, /* double, to the millisecond */
     KIND_TENTHS,  /* double */
-    KIND_ASKED,   /* the same, 0 for none */
+    KIND_ASKED,   /* the same; 0 is none */
     KIND_TIME     /* struct histogram, one of its percentiles */
 };
 
-enum unit { UNIT_NONE, UNIT_BYTES, UNIT_SECONDS, UNIT_PERCENT, UNIT_TIME, UNIT_COUNTED, UNIT_RATED };
+enum unit {
+    UNIT_NONE,
+    UNIT_BYTES,
+    UNIT_SECONDS,
+    UNIT_PERCENT,
+    UNIT_MICROSECONDS,
+    UNIT_COUNTED, /* what the mode counts ... */
+    UNIT_RATED    /* ... and what its rate is measured in */
+};
 
 enum base { OF_VIEW, OF_SETTINGS, OF_TALLY, OF_RESULT };
 
@@ -41,8 +49,9 @@ struct field {
     {name, FIELD_MEASURED, OF_TALLY, offsetof(struct load_tally, member), kind, unit, 0}
 #define OF_ALL(name, scope, member, kind, unit) \
     {name, scope, OF_RESULT, offsetof(struct load_result, member), kind, unit, 0}
-#define PERCENTILE(name, member, percent) \
-    {name, FIELD_MEASURED, OF_TALLY, offsetof(struct load_tally, member), KIND_TIME, UNIT_TIME, percent}
+#define PERCENTILE(name, member, percent)                                            \
+    {name, FIELD_MEASURED, OF_TALLY, offsetof(struct load_tally, member), KIND_TIME, \
+     UNIT_MICROSECONDS, percent}
 #define PERCENTILES(prefix, member)                                                     \
     PERCENTILE(prefix "p50", member, 50), PERCENTILE(prefix "p90", member, 90),         \
         PERCENTILE(prefix "p99", member, 99), PERCENTILE(prefix "p99.9", member, 99.9), \
@@ -52,7 +61,7 @@ static const struct field fields[] = {
     VIEW("mode", FIELD_SETTING, mode, KIND_TEXT),
     VIEW("target", FIELD_SETTING, target, KIND_TEXT),
     SETTING("concurrency", concurrency, KIND_SIZE, UNIT_NONE),
-    SETTING("size", size, KIND_COUNT, UNIT_BYTES),
+    SETTING("size", size, KIND_SIZE, UNIT_BYTES),
     SETTING("rate-asked", rate, KIND_ASKED, UNIT_RATED),
     SETTING("rounds", rounds, KIND_SIZE, UNIT_NONE),
     SETTING("duration", duration, KIND_SECONDS, UNIT_SECONDS),
@@ -101,17 +110,17 @@ static const void *place_of(const struct field *field, const struct load_view *v
 static const char *unit_of(const struct field *field, const struct load_mode *mode)
 {
     const char *const units[] = {
-        [UNIT_NONE] = "",         [UNIT_BYTES] = "bytes",
-        [UNIT_SECONDS] = "s",     [UNIT_PERCENT] = "%",
-        [UNIT_TIME] = "us",       [UNIT_COUNTED] = mode->counted,
+        [UNIT_NONE] = "",           [UNIT_BYTES] = "bytes",
+        [UNIT_SECONDS] = "s",       [UNIT_PERCENT] = "%",
+        [UNIT_MICROSECONDS] = "us", [UNIT_COUNTED] = mode->counted,
         [UNIT_RATED] = mode->rated,
     };
 
     return units[field->unit];
 }
 
-/* Writes a figure into `text`, of FIGURE_MAX, and returns what stands there: NULL for none. */
-static const char *figure(const struct field *field, const void *place, char *text)
+/* The value at `place` as text, which may be written into `text`, of FIGURE_MAX; NULL for none. */
+static const char *value_of(const struct field *field, const void *place, char *text)
 {
     const struct histogram *times = place;
 
@@ -141,14 +150,18 @@ static const char *figure(const struct field *field, const void *place, char *te
     return NULL;
 }
 
-void fields_each(const struct load_view *view, unsigned scopes, field_taker *take, void *taker)
+void fields_each(const struct load_view *view, unsigned scopes, figure_printer *print,
+                 void *context)
 {
     char text[FIGURE_MAX];
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const struct field *field = &fields[i];
-        if ((field->scope & scopes) != 0)
-            take(taker, field->name, figure(field, place_of(field, view), text),
-                 field->kind != KIND_TEXT, unit_of(field, view->settings->mode));
+        struct figure figure = {.name = field->name, .is_number = field->kind != KIND_TEXT};
+        if ((field->scope & scopes) == 0)
+            continue;
+        figure.value = value_of(field, place_of(field, view), text);
+        figure.unit = unit_of(field, view->settings->mode);
+        print(context, &figure);
     }
 }

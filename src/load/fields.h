@@ -1,14 +1,14 @@
 /*
  * load/fields.h: every figure of a report, once: its name, where it comes from, its unit.
  *
- * Text, CSV and JSON print this one table; they differ only in which parts of it they take,
- * and in the marks around a value. Names and their order are stable. echoload(1) says what
- * each is.
+ * Text, CSV and JSON print this one table; they differ only in which parts of it they take, and in
+ * the marks around a value. Names and their order are stable. echoload(1) says what each is.
  */
 #ifndef LOAD_FIELDS_H
 #define LOAD_FIELDS_H
 
-#include "load/run.h"
+#include "load/result.h"
+#include "load/settings.h"
 
 #include <stdbool.h>
 
@@ -18,7 +18,7 @@ enum {
     FIELD_ROUND = 2,    /* which round it is */
     FIELD_MEASURED = 4, /* a round, or the sum of all */
     FIELD_SPREAD = 8,   /* all rounds together */
-    FIELD_RUN = 16      /* before and behind the rounds */
+    FIELD_RUN = 16      /* before and after the rounds */
 };
 
 /* What the figures are taken from. */
@@ -30,11 +30,18 @@ struct load_view {
     uint64_t round;                 /* counted from 1 */
 };
 
-/* Is given a figure: its value as text, NULL when there is none, and its unit, perhaps empty. */
-typedef void field_taker(void *taker, const char *name, const char *value, bool is_number,
-                         const char *unit);
+struct figure {
+    const char *name;
+    const char *value; /* as text; NULL when there is none */
+    bool is_number;
+    const char *unit;  /* perhaps empty */
+};
+
+/* What fields_each calls with each figure, which lasts for the call. */
+typedef void figure_printer(void *context, const struct figure *figure);
 
 /* Gives the figures of these scopes, in order. */
-void fields_each(const struct load_view *view, unsigned scopes, field_taker *take, void *taker);
+void fields_each(const struct load_view *view, unsigned scopes, figure_printer *print,
+                 void *context);
 
 #endif

@@ -1,4 +1,4 @@
-/* histogram.c: see histogram.h. */
+/* load/histogram.c: see load/histogram.h. */
 #include "load/histogram.h"
 
 #include <stddef.h>
@@ -21,10 +21,8 @@ static unsigned highest_bit(uint64_t value)
     return bit;
 }
 
-/*
- * Values below two powers' worth of buckets have one each. Above, a value keeps its first
- * HISTOGRAM_BITS + 1 binary digits; how many digits it lost says which group it is in.
- */
+/* Values below 2 * BUCKETS_PER_POWER have a bucket each. Above, a value keeps its first
+ * HISTOGRAM_BITS + 1 binary digits; how many digits it lost says which group it is in. */
 static size_t bucket_of(uint64_t value)
 {
     unsigned lost;
@@ -35,7 +33,7 @@ static size_t bucket_of(uint64_t value)
     return ((size_t)lost << HISTOGRAM_BITS) + (size_t)(value >> lost);
 }
 
-/* The middle of a bucket: half the error of either edge. */
+/* The middle of a bucket, which halves the error. */
 static double bucket_middle(size_t bucket)
 {
     size_t lost = bucket < 2 * BUCKETS_PER_POWER ? 0 : (bucket >> HISTOGRAM_BITS) - 1;

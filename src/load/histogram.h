@@ -1,14 +1,13 @@
 /*
- * histogram.h: durations counted in buckets that grow with the value.
+ * load/histogram.h: durations counted in buckets that grow with the value.
  *
- * Log-linear: each power of two of nanoseconds is cut into 128 buckets of equal width, so
- * a value is known to better than 1 % whether it is a microsecond or an hour. Memory is
- * fixed (58 KiB), recording is constant and allocates nothing: it can stand in the hot path
- * of a load generator. A percentile costs one walk over the buckets.
- * The layout is that of HdrHistogram (Gil Tene).
+ * Log-linear, as HdrHistogram (Gil Tene): each power of two of nanoseconds is cut into 128 buckets
+ * of equal width, so a value is known to better than 1 %, be it a microsecond or an hour. Memory is
+ * fixed (58 KiB). Recording takes constant time and allocates nothing, so it can be done for each
+ * request. A percentile costs one walk over the buckets.
  */
-#ifndef HISTOGRAM_H
-#define HISTOGRAM_H
+#ifndef LOAD_HISTOGRAM_H
+#define LOAD_HISTOGRAM_H
 
 #include <stdint.h>
 

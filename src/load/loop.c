@@ -15,16 +15,16 @@
 /* How long a connection that failed waits before it is opened again. */
 #define FAILED_SECONDS 0.02
 
-/* How long nothing connects after a search for a free port: one that finds none walks all of
- * them, about a millisecond, so this leaves it a small share of the time. To find a Unix
- * socket's backlog full is cheap, and it empties fast. */
+/* How long nothing connects when no port is free: a search that finds none walks all of them, for
+ * about a millisecond, and is to take a small share of the time. That a Unix socket's backlog is
+ * full is found cheaply, and soon over. */
 #define NO_PORT_SECONDS 0.02
 #define NO_ROOM_SECONDS 0.001
 
-/* The longest wait. A signal that comes just before a wait is seen after it. */
+/* The longest wait, so that a signal that comes just before it is seen soon. */
 #define TURN_SECONDS 0.1
 
-/* Timeouts are looked for this often in a timeout, and need not be more exact. */
+/* How often timeouts are looked for, in a timeout: they need not be more exact. */
 #define SCANS 4
 
 int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t write_max,
@@ -33,18 +33,22 @@ int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t
     *loop = (struct load_loop){.target = target, .timer = -1};
     loop->now = clock_seconds();
     loop->connections = calloc(count > 0 ? count : 1, sizeof *loop->connections);
-    loop->exchange = malloc(sizeof *loop->exchange);
+    loop->waiting = timers_new(count);
+    loop->buffers = malloc(sizeof *loop->buffers);
     loop->readiness = readiness_new(descriptors);
-    if (loop->connections == NULL || loop->exchange == NULL || loop->readiness == NULL) {
+    if (loop->connections == NULL || loop->waiting == NULL || loop->buffers == NULL ||
+        loop->readiness == NULL) {
         int error = errno;
         loop_free(loop);
         errno = error;
         return -1;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         loop->connections[i].descriptor = -1;
-    pattern_fill(&loop->exchange->pattern);
-    loop->exchange->write_max = write_max < PATTERN_SLICE_MAX ? write_max : PATTERN_SLICE_MAX;
+        loop->connections[i].timer.owner = &loop->connections[i];
+    }
+    pattern_fill(&loop->buffers->pattern);
+    loop->buffers->write_max = write_max < PATTERN_SLICE_MAX ? write_max : PATTERN_SLICE_MAX;
     return 0;
 }
 
@@ -53,7 +57,8 @@ void loop_free(struct load_loop *loop)
     readiness_free(loop->readiness);
     if (loop->timer != -1)
         close(loop->timer);
-    free(loop->exchange);
+    free(loop->buffers);
+    timers_free(loop->waiting);
     free(loop->connections);
 }
 
@@ -73,46 +78,38 @@ static bool is_busy(const struct connection *connection)
     return connection->state != CONNECTION_CLOSED && connection->state != CONNECTION_RESTING;
 }
 
-/* ---- the queue of those that wait ---- */
-
-/* Puts one behind `place`; NULL is the front. */
-static void insert(struct load_loop *loop, struct connection *connection, struct connection *place)
+/* Watches a connection for what it wants now. Returns 0, or -1 with errno. */
+static int watch(struct load_loop *loop, struct connection *connection, unsigned wanted)
 {
-    struct connection *next = place != NULL ? place->next : loop->first;
+    if (wanted == connection->wanted)
+        return 0;
+    if (readiness_watch(loop->readiness, connection->descriptor, connection->wanted, wanted,
+                        connection) == -1)
+        return -1;
+    connection->wanted = wanted;
+    return 0;
+}
 
+/* Has a connection wait until a time. Whoever ends that calls timers_stop. */
+static void wait_until(struct load_loop *loop, struct connection *connection, double time)
+{
     connection->state = CONNECTION_WAITING;
-    connection->previous = place;
-    connection->next = next;
-    *(place != NULL ? &place->next : &loop->first) = connection;
-    *(next != NULL ? &next->previous : &loop->last) = connection;
+    timers_set(loop->waiting, &connection->timer, time);
 }
 
-/* Puts one where its time has it, behind those of the same time. */
-static void enqueue(struct load_loop *loop, struct connection *connection, double due)
+/* Of those that wait, the connection that goes on first; NULL when none waits. */
+static struct connection *first_waiting(const struct load_loop *loop)
 {
-    struct connection *place = loop->last;
+    const struct timer *first = timers_first(loop->waiting);
 
-    while (place != NULL && place->due > due)
-        place = place->previous;
-    connection->due = due;
-    insert(loop, connection, place);
-}
-
-/* Takes one out; its state is the caller's to set. */
-static void dequeue(struct load_loop *loop, struct connection *connection)
-{
-    struct connection *previous = connection->previous, *next = connection->next;
-
-    *(previous != NULL ? &previous->next : &loop->first) = next;
-    *(next != NULL ? &next->previous : &loop->last) = previous;
+    return first != NULL ? first->owner : NULL;
 }
 
 /* ---- steps ---- */
 
 void loop_close(struct load_loop *loop, struct connection *connection)
 {
-    if (connection->state == CONNECTION_WAITING)
-        dequeue(loop, connection);
+    timers_stop(loop->waiting, &connection->timer);
     if (is_busy(connection))
         loop->busy--;
     if (connection->descriptor != -1) {
@@ -129,7 +126,8 @@ static void fail(struct load_loop *loop, struct connection *connection, enum loa
     loop->failed(loop->owner, connection, why, error);
 }
 
-/* Notes when the step moved something; `before` is when it began, asked while connecting only. */
+/* Enters the times of a step that has moved something. `before` is when it began, if the connection
+ * was connecting then, else 0. */
 static void note_times(struct load_loop *loop, struct connection *connection, uint64_t received,
                        double before)
 {
@@ -141,44 +139,35 @@ static void note_times(struct load_loop *loop, struct connection *connection, ui
     loop->received += connection->received - received;
 }
 
-/* Takes a step and watches for what it then wants. */
+/* Takes a step, and watches for what it then wants. */
 static void step(struct load_loop *loop, struct connection *connection, unsigned ready)
 {
     enum load_failure why = FAILED_RESET;
     uint64_t received = connection->received;
     double before = connection->state == CONNECTION_CONNECTING ? clock_seconds() : 0;
-    enum connection_outcome outcome = connection_step(connection, loop->exchange, ready, &why);
-    unsigned wanted;
+    enum connection_outcome outcome = connection_step(connection, loop->buffers, ready, &why);
 
-    if (outcome == CONNECTION_FAILED) {
-        fail(loop, connection, why, errno);
-        return;
-    }
-    if (connection->received > received || outcome == CONNECTION_COMPLETE || before > 0)
+    if (outcome != CONNECTION_FAILED && (connection->received > received ||
+                                         outcome == CONNECTION_COMPLETE || before > 0))
         note_times(loop, connection, received, before);
-    wanted = connection_wants(connection);
-    if (wanted != connection->wanted && outcome == CONNECTION_GOES_ON) {
-        if (readiness_watch(loop->readiness, connection->descriptor, connection->wanted, wanted,
-                            connection) == -1) {
-            fail(loop, connection, FAILED_CONNECT, errno);
-            return;
-        }
-        connection->wanted = wanted;
-    }
-    if (outcome == CONNECTION_COMPLETE)
+    if (outcome == CONNECTION_COMPLETE) {
         loop->complete(loop->owner, connection);
+    } else if (outcome == CONNECTION_FAILED) {
+        fail(loop, connection, why, errno);
+    } else if (watch(loop, connection, connection_wants(connection)) == -1) {
+        fail(loop, connection, FAILED_CONNECT, errno);
+    }
 }
 
-/* What is done when nothing could connect. While no port is free only one of all looks for one,
- * and then the gate is shut for a while; that one is first again. */
-static void connect_later(struct load_loop *loop, struct connection *connection, int error)
+/* Handles a failure to connect. While no port is free, one connection looks for one, and then none
+ * does for a while. */
+static void fail_to_connect(struct load_loop *loop, struct connection *connection, int error)
 {
     if (target_must_wait(error)) {
-        loop->gate = loop->now + (error == EAGAIN ? NO_ROOM_SECONDS : NO_PORT_SECONDS);
+        loop->no_connect_before = loop->now + (error == EAGAIN ? NO_ROOM_SECONDS : NO_PORT_SECONDS);
         loop->pauses++;
         if (loop->now - connection->times.started <= loop->timeout) {
-            connection->due = loop->gate;
-            insert(loop, connection, NULL);
+            wait_until(loop, connection, loop->no_connect_before);
             return;
         }
     }
@@ -186,18 +175,18 @@ static void connect_later(struct load_loop *loop, struct connection *connection,
     loop->failed(loop->owner, connection, FAILED_CONNECT, error);
 }
 
-/* Connects one that counts as busy already and has begun. */
+/* Connects one whose request has begun. */
 static void connect_now(struct load_loop *loop, struct connection *connection)
 {
     struct connection_times *times = &connection->times;
 
-    if (loop->now < loop->gate) {
-        enqueue(loop, connection, loop->gate);
+    if (loop->now < loop->no_connect_before) {
+        wait_until(loop, connection, loop->no_connect_before);
         return;
     }
     times->connecting = times->started > loop->now ? times->started : loop->now;
     if (connection_open(connection, loop->target, loop->numbers + loop->opened) == -1) {
-        connect_later(loop, connection, errno);
+        fail_to_connect(loop, connection, errno);
         return;
     }
     loop->opened++;
@@ -205,7 +194,7 @@ static void connect_now(struct load_loop *loop, struct connection *connection)
     step(loop, connection, READINESS_WRITE);
 }
 
-/* Begins a piece of work of one that counts as busy already. */
+/* Begins a request of a connection that counts as busy. */
 static void begin(struct load_loop *loop, struct connection *connection, double now)
 {
     connection->times.started = connection->progressed = now;
@@ -218,14 +207,14 @@ static void begin(struct load_loop *loop, struct connection *connection, double 
     }
 }
 
-/* A goal that needs no answer may be reached before connecting returns. Then the next piece begins
- * with the next turn: all at once they would go ever deeper. */
+/* Whether the goal needs no answer, and so may be reached before connecting returns. The next
+ * request then begins with the next turn: at once, they would nest ever deeper. */
 static bool may_be_immediate(const struct connection *connection)
 {
     return connection->goal == GOAL_CONNECT || connection->goal == GOAL_SEND;
 }
 
-/* Begins a piece of work at its time. */
+/* Begins a request at its time. */
 static void begin_when(struct load_loop *loop, struct connection *connection, double when)
 {
     double now = clock_seconds();
@@ -234,7 +223,7 @@ static void begin_when(struct load_loop *loop, struct connection *connection, do
         loop->busy++;
     connection->times = (struct connection_times){.intended = when > 0 ? when : now};
     if (when > now || may_be_immediate(connection))
-        enqueue(loop, connection, when > now ? when : now);
+        wait_until(loop, connection, when > now ? when : now);
     else
         begin(loop, connection, now);
 }
@@ -247,27 +236,25 @@ void loop_open(struct load_loop *loop, struct connection *connection, enum conne
     begin_when(loop, connection, when);
 }
 
-void loop_wait(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
-               uint64_t limit, double when)
+void loop_open_again(struct load_loop *loop, struct connection *connection,
+                     enum connection_goal goal, uint64_t limit, double when)
 {
     double pause = clock_seconds() + FAILED_SECONDS;
 
-    loop->busy++;
-    connection->goal = goal;
-    connection->limit = connection->mark = limit;
-    /* The pause is not the server's, unless there is a schedule. */
-    connection->times = (struct connection_times){.intended = when > 0 ? when : pause};
-    enqueue(loop, connection, when > pause ? when : pause);
+    loop_open(loop, connection, goal, limit, when > pause ? when : pause);
+    if (when > 0) /* without a schedule the pause is ours, and no latency */
+        connection->times.intended = when;
 }
 
-void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more, double when)
+void loop_request(struct load_loop *loop, struct connection *connection, uint64_t size,
+                  double when)
 {
-    connection->limit += more;
+    connection->limit += size;
     connection->mark = connection->limit;
     begin_when(loop, connection, when);
 }
 
-void loop_pour(struct load_loop *loop, struct connection *connection)
+void loop_flood(struct load_loop *loop, struct connection *connection)
 {
     connection->goal = GOAL_NONE;
     connection->limit = UINT64_MAX;
@@ -295,52 +282,50 @@ void loop_rest(struct load_loop *loop, struct connection *connection)
 {
     loop->busy--;
     connection->state = CONNECTION_RESTING;
-    if (connection->wanted != READINESS_READ &&
-        readiness_watch(loop->readiness, connection->descriptor, connection->wanted,
-                        READINESS_READ, connection) == 0)
-        connection->wanted = READINESS_READ;
+    (void)watch(loop, connection, READINESS_READ);
 }
 
 void loop_forget_waiting(struct load_loop *loop)
 {
-    while (loop->first != NULL) {
-        struct connection *connection = loop->first;
-        if (connection->descriptor == -1) {
-            loop_close(loop, connection);
-        } else {
-            dequeue(loop, connection);
-            loop_rest(loop, connection);
-        }
+    for (struct connection *each; (each = first_waiting(loop)) != NULL;) {
+        timers_stop(loop->waiting, &each->timer);
+        if (each->descriptor == -1)
+            loop_close(loop, each);
+        else
+            loop_rest(loop, each);
     }
 }
 
 /* ---- a turn ---- */
 
-/* The gate is for those that connect; those behind them in the queue wait as well. */
-static double next_wake(const struct load_loop *loop)
+/* When the first of those that wait goes on. */
+static double wake_time(const struct load_loop *loop, const struct connection *first)
 {
-    double due = loop->first->due;
+    bool connects = first->descriptor == -1;
 
-    return loop->first->descriptor == -1 && loop->gate > due ? loop->gate : due;
+    return connects && loop->no_connect_before > first->timer.due ? loop->no_connect_before
+                                                                  : first->timer.due;
 }
 
-/* Wakes those whose time has come. Ends when one has shut the gate again. */
+/* Wakes those whose time has come; while no port is free, one of them. */
 static void wake_waiting(struct load_loop *loop)
 {
-    while (loop->first != NULL && next_wake(loop) <= loop->now) {
-        struct connection *connection = loop->first;
-        dequeue(loop, connection);
-        if (connection->times.started > 0) { /* it waited for a port */
-            connect_now(loop, connection);
+    struct connection *first;
+
+    while ((first = first_waiting(loop)) != NULL && wake_time(loop, first) <= loop->now) {
+        double due = first->timer.due;
+        timers_stop(loop->waiting, &first->timer);
+        if (first->times.started > 0) { /* it waited for a port */
+            connect_now(loop, first);
         } else {
             double now = clock_seconds();
-            loop->lag += now - connection->due;
-            begin(loop, connection, now);
+            loop->lag += now - due;
+            begin(loop, first, now);
         }
     }
 }
 
-/* The deaf are not expected to move. */
+/* Whether it should have moved; a nonreading one need not. */
 static bool is_overdue(const struct load_loop *loop, const struct connection *connection)
 {
     return is_busy(connection) && connection->state != CONNECTION_WAITING &&
@@ -357,17 +342,18 @@ static void find_timeouts(struct load_loop *loop)
 
 static double turn_end(const struct load_loop *loop, double until)
 {
+    const struct connection *first = first_waiting(loop);
     double end = loop->now + TURN_SECONDS;
 
     if (until < end)
         end = until;
-    if (loop->first != NULL && next_wake(loop) < end)
-        end = next_wake(loop);
+    if (first != NULL && wake_time(loop, first) < end)
+        end = wake_time(loop, first);
     return loop->next_scan < end ? loop->next_scan : end;
 }
 
-/* Waits until `end` at most. The turn may have taken a while since loop->now: what it has queued at
- * once is due, and the rest of a microsecond would be rounded up to a millisecond of sleep. */
+/* Waits until `end` at most, by the time that it is now: loop->now may be a while ago, and a
+ * microsecond that is left by it would be rounded up to a millisecond of sleep. */
 static int await_events(struct load_loop *loop, struct readiness_event *events, double end)
 {
     double pause = end - clock_seconds();

@@ -1,18 +1,16 @@
 /*
  * load/loop.h: the event loop under a load generator's connections.
  *
- * It opens, watches, times out and closes; what a connection is for is decided by the two
- * functions that are called when it is complete or has failed (load/run.c). Read
+ * It opens, watches, times out and closes connections. What one is for is decided by two functions
+ * of its owner, which it calls when a connection is complete or has failed (load/work.h). Read
  * load/connection.h first.
  *
- * Cost: a turn costs the connections that something happened to. One that rests costs
- * nothing. Timeouts are looked for at most four times a timeout, in the range of
- * connections that is busy. The queue of those that wait is in the order of their times: it is
- * looked at from its front, and entered from its end, which is where almost all belong.
- * Nothing is allocated after loop_new.
+ * Cost: a turn costs the connections to which something happens, and one that rests costs nothing.
+ * Timeouts are looked for at most four times in a timeout, among the connections that are busy.
+ * To wait costs the logarithm of how many wait (timers.h). Nothing is allocated after loop_new.
  *
- * `when` is the time at which a piece of work is to begin, as clock_seconds has it; LOAD_NOW is
- * at once. One whose time has passed begins at once as well, and is timed from then.
+ * `when` is the time at which a request is to begin, as clock_seconds has it; LOAD_NOW is at once.
+ * A request whose time has passed begins at once as well, and is timed from then.
  */
 #ifndef LOAD_LOOP_H
 #define LOAD_LOOP_H
@@ -23,13 +21,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct load_loop;
-
 #define LOAD_NOW 0.0
 
-/* What became of a connection; `owner` is the loop's. A complete one has reached its goal, at
- * the loop's `moment`; a failed one is closed already, and `error` is the errno behind it, or
- * 0. Either function may use those below on that connection. */
+/* What became of a connection; `owner` is the loop's. A complete one has reached its goal, at the
+ * loop's `moment`. A failed one is closed already; `error` is the errno behind that, or 0. Either
+ * function may call those below for that connection. */
 typedef void load_complete(void *owner, struct connection *connection);
 typedef void load_failed(void *owner, struct connection *connection, enum load_failure why,
                          int error);
@@ -37,54 +33,62 @@ typedef void load_failed(void *owner, struct connection *connection, enum load_f
 struct load_loop {
     double now;          /* when the last turn woke */
     double moment;       /* when the last step had moved something */
-    double lag;          /* seconds by which those that waited for their time began too late */
+    double lag;          /* seconds by which requests that waited for their time began too late */
     size_t busy;         /* connections that wait, connect or echo */
-    size_t live;         /* connections that stand or are under way */
+    size_t live;         /* connections that are open or connect */
     uint64_t received;   /* bytes that came back, of all connections */
     uint64_t pauses;     /* how often no port was free, or a Unix socket's backlog was full */
     struct connection *connections;
-    size_t busy_first, busy_end; /* the range in which timeouts are looked for */
+
+    /* The owner's to set: */
+    size_t busy_first, busy_end; /* the range of connections in which timeouts are looked for */
     double timeout;      /* seconds without progress */
+    uint64_t numbers;    /* connections are numbered from here, as they are opened */
     load_complete *complete;
     load_failed *failed;
     void *owner;
 
     /* Its own: */
+    uint64_t opened;            /* how many connections have been opened */
     struct target *target;
     struct readiness *readiness;
-    struct exchange *exchange;
-    struct connection *first, *last; /* of those that wait */
-    int timer;        /* a platform's timer for exact waits, or -1 */
-    double gate;      /* nothing connects before */
-    double next_scan; /* for timeouts */
-    uint64_t numbers; /* connections are numbered from here, which is the owner's to set ... */
-    uint64_t opened;  /* ... and so many of them have been opened */
+    struct load_buffers *buffers;
+    struct timers *waiting;     /* connections, by the time at which they go on */
+    int timer;                  /* a platform's timer for exact waits, or -1 */
+    double no_connect_before;
+    double next_scan;           /* for timeouts */
 };
 
-/* `count` closed connections, which write at most `write_max` bytes at once; descriptors stay
- * below `descriptors`. 0, or -1 with errno. */
+/* Makes `count` closed connections, which write at most `write_max` bytes at once; their
+ * descriptors stay below `descriptors`. Returns 0, or -1 with errno. */
 int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t write_max,
              size_t descriptors);
 void loop_free(struct load_loop *loop);
 
-/* Has waits end when they should and not up to a millisecond later, where the system can. */
+/* Has waits end when they should, and not up to a millisecond later, where the system can. */
 void loop_be_exact(struct load_loop *loop);
 
-/* Opens a closed connection with a goal that may send `limit` bytes. When it has to wait for a
- * port it is opened as soon as there is one, for at most the timeout. */
+/* Opens a closed connection with a goal, which may send `limit` bytes. Where no port is free, it
+ * waits for one, for at most the timeout. */
 void loop_open(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
                uint64_t limit, double when);
 
-/* Lets an open connection send `more` bytes. */
-void loop_ask(struct load_loop *loop, struct connection *connection, uint64_t more, double when);
+/* The same after a pause, for one that has failed: a server that refuses must not make us spin.
+ * LOAD_NOW is then behind the pause. */
+void loop_open_again(struct load_loop *loop, struct connection *connection,
+                     enum connection_goal goal, uint64_t limit, double when);
 
-/* Lets an open connection send without end and be deaf to what comes back. */
-void loop_pour(struct load_loop *loop, struct connection *connection);
+/* Lets an open connection send a message of `size` bytes. */
+void loop_request(struct load_loop *loop, struct connection *connection, uint64_t size,
+                  double when);
 
-/* Lets an open connection send without end, and times the next byte; again, only times. */
+/* Lets an open connection send without end, and read nothing. */
+void loop_flood(struct load_loop *loop, struct connection *connection);
+
+/* Lets an open connection send without end, if it does not yet, and times its next byte. */
 void loop_stream(struct load_loop *loop, struct connection *connection);
 
-/* Lets a connection that streams send no more; it is then complete once all has come back. */
+/* Stops a stream: the connection is complete once all that it sent has come back. */
 void loop_finish(struct load_loop *loop, struct connection *connection);
 
 /* Leaves a complete connection open. */
@@ -92,15 +96,12 @@ void loop_rest(struct load_loop *loop, struct connection *connection);
 
 void loop_close(struct load_loop *loop, struct connection *connection);
 
-/* Opens a closed connection like loop_open, after a pause: a server that refuses must not make us
- * spin. At once, LOAD_NOW, is then behind the pause. */
-void loop_wait(struct load_loop *loop, struct connection *connection, enum connection_goal goal,
-               uint64_t limit, double when);
-
-/* Closes those that wait, and leaves those open that are: nothing of theirs is on its way. */
+/* Ends all waits. A connection that waits to be opened is closed; an open one, of which nothing is
+ * on its way, rests. */
 void loop_forget_waiting(struct load_loop *loop);
 
-/* Waits for something to happen, at most until `until`, and deals with it. 0, or -1 with errno. */
+/* Waits for something to happen, at most until `until`, and handles it. Returns 0, or -1 with
+ * errno. */
 int loop_turn(struct load_loop *loop, double until);
 
 #endif

@@ -3,12 +3,11 @@
 
 #include <string.h>
 
-/* Neighbours start this far apart: about the golden section of the period, so that no two
- * that run at the same time are near each other. */
+/* How far apart two numbers in a row start: about the golden section of the period, so that no two
+ * connections at the same time start near each other. */
 #define ORIGIN_STEP 162011
 
-/* Marsaglia's xorshift64 ("Xorshift RNGs", 2003): all that is asked of it is that no
- * stretch of bytes looks like another. */
+/* Marsaglia's xorshift64 ("Xorshift RNGs", 2003), which need only make no two stretches alike. */
 void pattern_fill(struct pattern *pattern)
 {
     uint64_t state = 88172645463325252U;

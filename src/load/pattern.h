@@ -1,11 +1,10 @@
 /*
- * load/pattern.h: the bytes that a load generator sends, and knows again.
+ * load/pattern.h: the bytes that a load generator sends, and checks.
  *
- * All connections send from one table of pseudo-random bytes, each from a place of its
- * own, going round. So a byte depends on the connection and on its position, and bytes
- * that are changed, lost, doubled, shifted or crossed with another connection's do not
- * compare. Nothing is generated or copied while measuring: sending is a slice of the
- * table, checking is one memcmp.
+ * All connections send from one table of pseudo-random bytes, each from a place of its own, going
+ * round. So a byte depends on the connection and on its position, and bytes that are changed, lost,
+ * doubled, shifted or another connection's are found. Nothing is generated or copied while
+ * measuring: sending is a slice of the table, checking is one memcmp.
  */
 #ifndef LOAD_PATTERN_H
 #define LOAD_PATTERN_H
@@ -14,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The table goes round after this many bytes. A prime: no size of message or buffer divides
- * it, so no shift by whole messages goes unseen; near 256 KiB, which caches hold. */
+/* The table goes round after this many bytes. A prime, which no size of message or buffer divides,
+ * so that a shift by whole messages is found; near 256 KiB, which caches hold. */
 #define PATTERN_PERIOD 262139
 
 /* Longest slice: the most that one read or write moves. */
@@ -27,7 +26,8 @@ struct pattern {
 
 void pattern_fill(struct pattern *pattern);
 
-/* Where connection `number` starts in the table: PATTERN_PERIOD in a row have different places. */
+/* Where connection `number` starts in the table. PATTERN_PERIOD numbers in a row start at different
+ * places. */
 uint32_t pattern_origin(uint64_t number);
 
 /* The bytes at `position` of a connection that started at `origin`: PATTERN_SLICE_MAX of them. */

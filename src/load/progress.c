@@ -1,8 +1,6 @@
 /* load/progress.c: see load/progress.h. */
 #include "load/progress.h"
 
-#include "load/line.h"
-
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,24 +16,28 @@
 /* A narrower terminal would have a line wrapped, and only its last part erased. */
 #define COLUMNS 79
 
-void progress_begin(struct load_progress *progress, int line, double now)
+void progress_begin(struct load_progress *progress, bool is_reported, double now)
 {
-    *progress = (struct load_progress){.line = line, .last = now};
-    progress->is_wanted = line != -1 || isatty(STDERR_FILENO) == 1;
+    *progress = (struct load_progress){.last = now};
+    progress->is_wanted = is_reported || isatty(STDERR_FILENO) == 1;
 }
 
-bool progress_is_due(const struct load_progress *progress, double now)
+bool progress_is_due(struct load_progress *progress, double now)
 {
-    return progress->is_wanted && now - progress->last >= INTERVAL;
+    if (!progress->is_wanted || now - progress->last < INTERVAL)
+        return false;
+    progress->seconds = now - progress->last;
+    progress->last = now;
+    return true;
 }
 
-/* What has been begun anew since counts from 0. */
-double progress_rate(struct load_progress *progress, double now, double done)
+double progress_rate(struct load_progress *progress, double done)
 {
-    double more = done >= progress->done ? done - progress->done : done;
+    bool is_new_phase = done < progress->done;
+    double more = is_new_phase ? done : done - progress->done;
 
     progress->done = done;
-    return more / (now - progress->last);
+    return more / progress->seconds;
 }
 
 void standing_add(struct load_standing *sum, const struct load_standing *other)
@@ -54,7 +56,7 @@ static bool can_write(void)
            (terminal.revents & POLLOUT) != 0;
 }
 
-static void write_line(struct load_progress *progress, const struct load_standing *standing)
+void progress_show(struct load_progress *progress, const struct load_standing *standing)
 {
     char text[2 * COLUMNS], line[sizeof ERASE + COLUMNS];
     char left[32] = "";
@@ -66,18 +68,6 @@ static void write_line(struct load_progress *progress, const struct load_standin
     snprintf(line, sizeof line, ERASE "%.*s", COLUMNS, text);
     if (can_write() && write(STDERR_FILENO, line, strlen(line)) > 0)
         progress->is_shown = true;
-}
-
-int progress_show(struct load_progress *progress, double now, const struct load_standing *standing)
-{
-    int result = 0;
-
-    if (progress->line != -1)
-        result = line_tell(progress->line, standing);
-    else
-        write_line(progress, standing);
-    progress->last = now;
-    return result;
 }
 
 void progress_end(struct load_progress *progress)

@@ -2,16 +2,15 @@
 #include "load/report.h"
 
 #include "load/fields.h"
-#include "load/team.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-/* From this share of a processor on, in percent, the loop hardly ever waited for the server. */
+/* Above this share of a processor, in percent, the loop hardly ever waited for the server. */
 #define BUSY_MAX 90
 
-/* Waking up takes a system that is not overloaded less than this. */
+/* A system that is not overloaded wakes a process up in less than this, in seconds. */
 #define LAG_MIN 0.0002
 
 /* How the error line says what failed. */
@@ -25,15 +24,14 @@ static const char *const phrases[FAILURES] = {
 
 /* ---- text ---- */
 
-static void text_line(void *unused, const char *name, const char *value, bool is_number,
-                      const char *unit)
+static void text_line(void *unused, const struct figure *figure)
 {
     (void)unused;
-    (void)is_number;
-    if (value == NULL)
-        printf("%-15s -\n", name);
+    if (figure->value == NULL)
+        printf("%-15s -\n", figure->name);
     else
-        printf("%-15s %s%s%s\n", name, value, *unit != '\0' ? " " : "", unit);
+        printf("%-15s %s%s%s\n", figure->name, figure->value, *figure->unit != '\0' ? " " : "",
+               figure->unit);
 }
 
 static void print_text(struct load_view *view)
@@ -43,7 +41,7 @@ static void print_text(struct load_view *view)
 
 /* ---- CSV ---- */
 
-/* What a value or a member stands behind: nothing where it is the first. */
+/* Puts a comma before all but the first. */
 static void separate(bool *first)
 {
     if (!*first)
@@ -51,25 +49,19 @@ static void separate(bool *first)
     *first = false;
 }
 
-static void csv_name(void *first, const char *name, const char *value, bool is_number,
-                     const char *unit)
+static void csv_name(void *first, const struct figure *figure)
 {
-    (void)value;
-    (void)is_number;
-    (void)unit;
     separate(first);
-    printf("%s", name);
+    printf("%s", figure->name);
 }
 
-static void csv_value(void *first, const char *name, const char *value, bool is_number,
-                      const char *unit)
+static void csv_value(void *first, const struct figure *figure)
 {
-    (void)name;
-    (void)is_number;
-    (void)unit;
+    const char *value = figure->value != NULL ? figure->value : "";
+
     separate(first);
-    if (value == NULL || strpbrk(value, ",\"\r\n") == NULL) {
-        printf("%s", value != NULL ? value : "");
+    if (strpbrk(value, ",\"\r\n") == NULL) {
+        printf("%s", value);
         return;
     }
     putchar('"'); /* the path of a Unix socket can be anything */
@@ -81,15 +73,15 @@ static void csv_value(void *first, const char *name, const char *value, bool is_
     putchar('"');
 }
 
-static void csv_line(const struct load_view *view, field_taker *take)
+static void csv_line(const struct load_view *view, figure_printer *print)
 {
     bool first = true;
 
-    fields_each(view, FIELD_SETTING | FIELD_ROUND | FIELD_MEASURED | FIELD_RUN, take, &first);
+    fields_each(view, FIELD_SETTING | FIELD_ROUND | FIELD_MEASURED | FIELD_RUN, print, &first);
     putchar('\n');
 }
 
-/* Has the view show round `number`, from 1. */
+/* Sets the view to round `number`, from 1. */
 static const struct load_view *at_round(struct load_view *view, size_t number)
 {
     view->round = number;
@@ -106,8 +98,8 @@ static void print_csv(struct load_view *view)
 
 /* ---- JSON ---- */
 
-/* Bytes that are not ASCII become the characters of the same number: so it is UTF-8, whatever
- * the path of a Unix socket is. */
+/* Bytes that are not ASCII become the characters of the same number, so that the output is UTF-8
+ * whatever the path of a Unix socket is. */
 static void json_text(const char *text)
 {
     putchar('"');
@@ -121,19 +113,17 @@ static void json_text(const char *text)
     putchar('"');
 }
 
-static void json_member(void *first, const char *name, const char *value, bool is_number,
-                        const char *unit)
+static void json_member(void *first, const struct figure *figure)
 {
-    (void)unit;
     separate(first);
-    json_text(name);
+    json_text(figure->name);
     putchar(':');
-    if (value == NULL)
+    if (figure->value == NULL)
         printf("null");
-    else if (is_number)
-        printf("%s", value);
+    else if (figure->is_number)
+        printf("%s", figure->value);
     else
-        json_text(value);
+        json_text(figure->value);
 }
 
 static void json_object(const struct load_view *view, unsigned scopes)
@@ -200,18 +190,19 @@ void report_failures(const char *program, const struct load_result *result)
             result->first_error != 0 ? strerror(result->first_error) : "");
 }
 
-/* By how much a piece of work began too late, in seconds, on average. */
+/* How much too late requests began, in seconds, on average. */
 static double mean_lag(const struct load_tally *tally)
 {
-    uint64_t pieces = tally->count + tally->late;
+    uint64_t requests = tally->count + tally->late;
 
-    return pieces > 0 ? tally->lag / (double)pieces : 0;
+    return requests > 0 ? tally->lag / (double)requests : 0;
 }
 
-/* Twice as many processes, or as many as there can be that work. */
+/* Twice as many processes, or as many as can have work. */
 static size_t more_processes(const struct load_settings *settings)
 {
-    size_t most = settings->concurrency < TEAM_MAX ? settings->concurrency : TEAM_MAX;
+    size_t most = settings->concurrency < SETTINGS_PROCESSES_MAX ? settings->concurrency
+                                                                 : SETTINGS_PROCESSES_MAX;
 
     return 2 * settings->processes < most ? 2 * settings->processes : most;
 }
@@ -240,7 +231,8 @@ void report_bottleneck(const char *program, const struct load_settings *settings
     else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
              lag > histogram_percentile(&sum->latency, 50) / 2)
         fprintf(stderr,
-                "%s: work began %.1f ms late on average though a connection was free, which is most "
-                "of the latency: ask for a lower rate, or measure on a machine with more time\n",
+                "%s: work began %.1f ms late on average though a connection was free, which is "
+                "most of the latency: ask for a lower rate, or measure on a machine with more "
+                "time\n",
                 program, lag * 1e3);
 }

@@ -1,16 +1,17 @@
 /*
  * load/report.h: what a run of the load generator found, for people and for programs.
  *
- * As text, one figure a line: a name, blanks, a value, and where it has one its unit. Every
- * line is always there; a figure of which there is none is "-". So
- * `awk '$1 == "rate" { print $2 }'` takes one out. As CSV, a line of names and then a row a
- * round (RFC 4180; no figure has a comma, so `awk -F,` does). As JSON, one object: settings,
- * rounds and summary (RFC 8259). The figures are those of load/fields.h.
+ * As text, each figure is a line: name, blanks, value, and the unit if there is one. Every line is
+ * always there, with "-" for a value that there is not; `awk '$1 == "rate" { print $2 }'` takes one
+ * out. As CSV, there is a line of names and then a row for each round (RFC 4180; no figure has a
+ * comma, so `awk -F,` does). As JSON, there is one object: settings, rounds and summary (RFC 8259).
+ * The figures are those of load/fields.h.
  */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
-#include "load/run.h"
+#include "load/result.h"
+#include "load/settings.h"
 
 struct report_form; /* text, CSV or JSON */
 
@@ -22,14 +23,12 @@ const struct report_form *report_form(const char *name);
 int report_print(const struct report_form *form, const struct load_settings *settings,
                  const char *target, const struct load_result *result);
 
-/* One line on standard error about the failures, if there were any. */
+/* Writes one line on standard error about the failures, if there were any. */
 void report_failures(const char *program, const struct load_result *result);
 
-/*
- * One line on standard error when the figures are rather this client's than the server's: one
- * process of it used nearly all of a processor, which is all that its loop can; or on a schedule
- * it was its own lateness that made most of the latency.
- */
+/* Writes one line on standard error when the figures may be this client's and not the server's: a
+ * process of it used nearly all of a processor, or on a schedule its own lateness made most of
+ * the latency. */
 void report_bottleneck(const char *program, const struct load_settings *settings,
                        const struct load_result *result);
 

@@ -2,7 +2,7 @@
 #include "load/run.h"
 
 #include "base/clock.h"
-#include "load/line.h"
+#include "load/channel.h"
 #include "load/work.h"
 
 #include <stdbool.h>
@@ -10,44 +10,24 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* How many kept connections are being opened at the same time, by all processes. Half of the
- * smallest usual backlog, 128; more would not be faster on any machine that shares its
- * processors. */
+/* How many connections all processes together open at the same time: half of the smallest usual
+ * backlog, 128. More would not be faster. */
 #define OPENING_MAX 64
 
-/* Descriptors that are not connections: the three standard ones, the readiness mechanism's,
- * and a few that whoever started us left open. */
-#define OTHER_DESCRIPTORS 16
-
-/* Whoever started us may have left more open than that; numbers up to this far beyond can be
- * watched, if the limit allows them. */
+/* Whoever started us may have left descriptors open; numbers up to this far beyond those of the
+ * connections can be watched, if the limit allows them. */
 #define INHERITED_MAX 1024
 
-/* What surely goes in one segment (RFC 9293 section 3.7.1). */
-#define SEGMENT 536
-
-/* At the end the last bytes may take this many timeouts. More than one, so that whatever has
- * stopped moving is found before. */
+/* How long the finish of a round may take, in timeouts: more than one, so that what has stopped
+ * moving has failed before. */
 #define FINISH_TIMEOUTS 2
-
-bool load_is_immediate(const struct load_settings *settings)
-{
-    bool follows = settings->mode->kind == LOAD_PIECES && settings->mode->keeps;
-
-    return follows || (settings->mode->kind != LOAD_STREAM && settings->size > SEGMENT);
-}
-
-size_t load_descriptors(const struct load_settings *settings)
-{
-    return settings->concurrency + settings->held + OTHER_DESCRIPTORS;
-}
 
 static bool is_interrupted(const struct run *run)
 {
     return *run->settings->interrupted != 0;
 }
 
-/* ---- a turn of the loop, and the line that shows it ---- */
+/* ---- a turn of the loop, and its progress ---- */
 
 static void name_phase(const struct run *run, char *text, size_t size)
 {
@@ -63,7 +43,7 @@ static void name_phase(const struct run *run, char *text, size_t size)
         snprintf(text, size, "round %zu of %zu", result->round_count + 1, run->settings->rounds);
 }
 
-/* What the rate on the terminal is of: in the opening, connections. */
+/* What the rate on the terminal counts: while opening, connections. */
 static double done_so_far(const struct run *run)
 {
     const struct load_mode *mode = run->settings->mode;
@@ -75,10 +55,11 @@ static double done_so_far(const struct run *run)
     return (double)(run->tally->count + run->tally->late);
 }
 
+/* Returns 0, or -1 with errno. */
 static int show(struct run *run)
 {
     struct load_standing standing = {
-        .rate = progress_rate(&run->progress, run->loop.now, done_so_far(run)),
+        .rate = progress_rate(&run->progress, done_so_far(run)),
         .rated = run->phase == PHASE_OPEN ? "connections/s" : run->settings->mode->rated,
         .live = run->loop.live,
         .failures = run->result->failures,
@@ -86,7 +67,10 @@ static int show(struct run *run)
     };
 
     name_phase(run, standing.what, sizeof standing.what);
-    return progress_show(&run->progress, run->loop.now, &standing);
+    if (run->settings->channel != -1)
+        return channel_report(run->settings->channel, &standing);
+    progress_show(&run->progress, &standing);
+    return 0;
 }
 
 static int turn(struct run *run, double until)
@@ -96,15 +80,17 @@ static int turn(struct run *run, double until)
     return progress_is_due(&run->progress, run->loop.now) ? show(run) : 0;
 }
 
-/* Waits until the others of a team are as far, and for the moment at which all begin. Returns
- * whether to go on measuring: 1 or 0; or -1 with errno. */
-static int fall_in(struct run *run)
+/* Waits until the other processes, if there are any, are as far, and for the moment at which all go
+ * on. Returns 1 to go on measuring, 0 to measure no more, or -1 with errno. */
+static int wait_for_others(struct run *run)
 {
     int goes_on;
 
-    if (run->settings->line == -1)
+    if (run->settings->channel == -1) {
+        run->start = clock_seconds();
         return !is_interrupted(run);
-    goes_on = line_wait(run->settings->line, &run->start);
+    }
+    goes_on = channel_wait(run->settings->channel, &run->start);
     if (goes_on != -1)
         clock_sleep(run->start - clock_seconds());
     return goes_on;
@@ -112,7 +98,7 @@ static int fall_in(struct run *run)
 
 /* ---- the phases ---- */
 
-/* Those that are never tried because the server is dead have failed, too. */
+/* Those that are never tried, as the server does not answer, have failed too. */
 static void give_up(struct run *run, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++) {
@@ -122,13 +108,13 @@ static void give_up(struct run *run, size_t first, size_t end)
     }
 }
 
-/* How many kept connections this process opens at the same time. */
+/* How many connections this process opens at the same time. */
 static size_t opening_max(const struct load_settings *settings)
 {
     return settings->processes < OPENING_MAX ? OPENING_MAX / settings->processes : 1;
 }
 
-/* Lets each of a range of kept connections echo once, a few at the same time. */
+/* Lets each of a range of connections echo once, a few at the same time. */
 static int echo_range(struct run *run, size_t first, size_t end)
 {
     struct load_loop *loop = &run->loop;
@@ -153,7 +139,7 @@ static int echo_range(struct run *run, size_t first, size_t end)
     return 0;
 }
 
-/* Returns in `*seconds` how long it took. */
+/* Sets `*seconds` to how long it took. */
 static int open_range(struct run *run, size_t first, size_t end, double *seconds)
 {
     double start = clock_seconds();
@@ -165,7 +151,7 @@ static int open_range(struct run *run, size_t first, size_t end, double *seconds
     return result;
 }
 
-/* Seconds of a processor that this process has had. */
+/* The processor time that this process has used, in seconds. */
 static double processor_seconds(void)
 {
     struct timespec used;
@@ -174,37 +160,38 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* Of a team from the start that all have, which may have passed: then for what is left. */
+/* Several processes measure from the same start; one that is late measures what is left. */
 static int measure(struct run *run, double duration)
 {
+    const struct load_settings *settings = run->settings;
     struct load_loop *loop = &run->loop;
-    double start, processor = processor_seconds();
+    double processor = processor_seconds();
 
     run->phase = PHASE_MEASURE;
     loop->busy_first = 0;
-    loop->busy_end = run->settings->concurrency;
+    loop->busy_end = settings->concurrency;
     loop->received = 0;
     loop->now = clock_seconds();
-    start = run->settings->line != -1 ? run->start : loop->now;
-    run->end = start + (is_interrupted(run) ? 0 : duration);
-    if (run->settings->rate > 0)
-        schedule_begin(&run->schedule, start + run->settings->rate_after,
-                       run->end - start - run->settings->rate_after, run->settings->rate);
-    if (start < run->end)
+    if (is_interrupted(run))
+        duration = 0;
+    run->end = run->start + duration;
+    if (settings->rate > 0)
+        schedule_begin(&run->schedule, run->start + settings->rate_after,
+                       duration - settings->rate_after, settings->rate);
+    if (duration > 0)
         work_begin(run);
     while (loop->now < run->end && !is_interrupted(run))
         if (turn(run, run->end) == -1)
             return -1;
     if (loop->now < run->end)
         run->end = loop->now;
-    run->tally->seconds = run->end - start;
+    run->tally->seconds = run->end - run->start;
     run->tally->processor = processor_seconds() - processor;
     return 0;
 }
 
-/* What is on its way comes back, or fails by the timeout; what a schedule had in the round and
- * was not begun is begun, for as long as one timeout. The second bound is for what is so slow
- * that it still moves. */
+/* What is on its way comes back, or fails by the timeout. Scheduled requests that have not begun
+ * are begun, for as long as one timeout. The second bound ends what moves, but too slowly. */
 static int finish(struct run *run)
 {
     struct load_loop *loop = &run->loop;
@@ -248,14 +235,14 @@ static int run_round(struct run *run, struct load_tally *tally, double duration)
     run->tally = tally;
     if (measure(run, duration) == -1 || finish(run) == -1)
         return -1;
-    tally->pauses = run->loop.pauses - run->pauses;
-    tally->lag = run->loop.lag - run->lag;
-    run->pauses = run->loop.pauses;
-    run->lag = run->loop.lag;
+    tally->pauses = run->loop.pauses;
+    tally->lag = run->loop.lag;
+    run->loop.pauses = 0;
+    run->loop.lag = 0;
     return 0;
 }
 
-/* An interruption leaves out the rounds that are not begun, but there is always one. */
+/* There is always one round; an interruption leaves out those that have not begun. */
 static int run_rounds(struct run *run)
 {
     struct load_result *result = run->result;
@@ -265,7 +252,7 @@ static int run_rounds(struct run *run)
         if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
             return -1;
         result->round_count++;
-        goes_on = fall_in(run);
+        goes_on = wait_for_others(run);
     } while (goes_on == 1 && result->round_count < run->settings->rounds);
     return goes_on == -1 ? -1 : 0;
 }
@@ -283,10 +270,10 @@ static int run_phases(struct run *run)
     if (run->settings->mode->keeps &&
         open_range(run, 0, concurrency, &result->opening) == -1)
         return -1;
-    if (fall_in(run) == -1)
+    if (wait_for_others(run) == -1)
         return -1;
     if (run->settings->warm_up > 0 &&
-        (run_round(run, not_reported, run->settings->warm_up) == -1 || fall_in(run) == -1))
+        (run_round(run, not_reported, run->settings->warm_up) == -1 || wait_for_others(run) == -1))
         return -1;
     if (run_rounds(run) == -1)
         return -1;
@@ -297,11 +284,12 @@ int load_run(const struct load_settings *settings, struct target *target,
              struct load_result *result)
 {
     struct run run = {.settings = settings, .result = result};
+    size_t connections = settings->concurrency + settings->held;
     int outcome;
 
     if (result_new(result, settings->rounds + 1) == -1 || /* 1: the warm-up */
-        loop_new(&run.loop, target, settings->concurrency + settings->held,
-                 (size_t)settings->size, load_descriptors(settings) + INHERITED_MAX) == -1)
+        loop_new(&run.loop, target, connections, settings->size,
+                 connections + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
     run.loop.complete = work_complete;
@@ -310,7 +298,7 @@ int load_run(const struct load_settings *settings, struct target *target,
     run.loop.numbers = settings->numbers;
     if (settings->rate > 0)
         loop_be_exact(&run.loop);
-    progress_begin(&run.progress, settings->line, run.loop.now);
+    progress_begin(&run.progress, settings->channel != -1, run.loop.now);
     outcome = run_phases(&run);
     progress_end(&run.progress);
     if (outcome == 0)

@@ -1,10 +1,10 @@
 /* load/schedule.c: see load/schedule.h. */
 #include "load/schedule.h"
 
-/* What rounding can add to the number of pieces that a time has room for, in pieces. */
+/* What rounding can add to the number of requests that a time has room for. */
 #define ROUNDING 1e-6
 
-/* By multiplication, not by adding up: no error grows with the number. */
+/* By multiplication, so that no error adds up. */
 static double time_of(const struct load_schedule *schedule, uint64_t number)
 {
     return schedule->start + (double)number / schedule->rate;

@@ -1,14 +1,14 @@
 /*
- * load/schedule.h: when each piece of work is to begin, whatever the server does meanwhile.
+ * load/schedule.h: when each request is to begin, whatever the server does meanwhile.
  *
- * A closed loop asks only when it has been answered: while the server stalls, nothing is
- * asked, and the stall is one slow answer among thousands of fast ones (Gil Tene's
- * "coordinated omission"). On a schedule the pieces are at equal distances from the start of
- * a round. One that finds no connection free is begun as soon as there is one, and is timed
- * from when it was to begin. None is left out.
+ * A closed loop asks again only when it was answered: while the server stalls nothing is asked, and
+ * the stall is one slow answer among thousands of fast ones (Gil Tene's "coordinated omission").
+ * On a schedule, requests are at equal distances from the start of a round. One that finds no
+ * connection free begins as soon as there is one, and is timed from when it was to begin. None is
+ * left out.
  *
- * A connection that is free takes the next piece at once and waits for its time (load/loop.h),
- * so what waits is one number: how many have been taken.
+ * A connection that is free takes the next request at once and waits for its time (load/loop.h). So
+ * a schedule need only know how many have been taken.
  */
 #ifndef LOAD_SCHEDULE_H
 #define LOAD_SCHEDULE_H
@@ -17,21 +17,21 @@
 
 /* All zero is a schedule without any work. */
 struct load_schedule {
-    double start; /* seconds, as clock_seconds has them */
-    double rate;  /* pieces a second */
+    double start; /* as clock_seconds has it */
+    double rate;  /* requests a second */
     uint64_t total, taken;
 };
 
-/* All pieces whose time is from `start` to less than `seconds` behind it, the first at once. */
+/* Schedules all requests from `start`, when the first is due, to less than `seconds` later. */
 void schedule_begin(struct load_schedule *schedule, double start, double seconds, double rate);
 
-/* How many are not taken. */
+/* How many have not been taken. */
 uint64_t schedule_left(const struct load_schedule *schedule);
 
-/* Takes the next, of which there must be one. Returns its time, which may have passed. */
+/* Takes the next; there must be one. Returns its time, which may have passed. */
 double schedule_take(struct load_schedule *schedule);
 
-/* Forgets those that are not taken. */
+/* Forgets those that have not been taken. */
 void schedule_cut(struct load_schedule *schedule);
 
 #endif

@@ -4,28 +4,28 @@
 
 #include "base/clock.h"
 #include "base/connecting.h"
+#include "base/descriptors.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 /* A name with more addresses than this is not a server under test. */
 #define CANDIDATES_MAX 8
 
-/* Time between two tries while the server is not there to be asked. */
+/* How long to wait between two tries to connect, in seconds. */
 #define RETRY_SECONDS 0.01
 
-/* Sources: 127.x.y.1 to 127.x.y.254. That is seven million ports, enough for 100,000
- * connections a second, and few enough addresses for the kernel to keep in its caches. */
+/* From 127.x.y.1 to 127.x.y.254. They have seven million ports, enough for 100,000 connections a
+ * second, and are so few that the kernel keeps them in its caches. */
 #define SOURCES 254U
 
-/* x and y come from the process id, so that two generators do not share sources. Neither is
- * 0 or 255: 127.0/16 holds the names of the machine itself (127.0.0.1, 127.0.1.1, the
- * resolver at 127.0.0.53), and an all-ones part can be taken for a broadcast. */
+/* x and y come from the process id, so that no two processes share addresses. Neither is 0 or 255:
+ * 127.0/16 has the addresses of the machine itself (127.0.0.1, 127.0.1.1, the resolver at
+ * 127.0.0.53), and 255 may be taken for a broadcast. */
 static uint32_t choose_neighbourhood(pid_t process)
 {
     uint32_t number = (uint32_t)process;
@@ -53,7 +53,7 @@ static int open_socket(int family)
 #endif
 }
 
-/* Binds the next source. Where the system has only 127.0.0.1, spreading ends here. */
+/* Binds to the next address. Where the system has only 127.0.0.1, spreading ends here. */
 static void bind_source(struct target *target, int descriptor)
 {
     struct sockaddr_in source = {.sin_family = AF_INET};
@@ -77,15 +77,11 @@ static int start_connect(struct target *target)
         return -1;
     if (target->spread)
         bind_source(target, descriptor);
-    if (target->immediate && target->address.name.any.sa_family != AF_UNIX)
+    if (target->no_delay && target->address.name.any.sa_family != AF_UNIX)
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(descriptor, &target->address.name.any, target->address.length) == -1 &&
-        errno != EINPROGRESS && errno != EINTR) {
-        int error = errno;
-        close(descriptor);
-        errno = error;
-        return -1;
-    }
+        errno != EINPROGRESS && errno != EINTR)
+        return descriptors_close_failed(descriptor);
     return descriptor;
 }
 
@@ -110,33 +106,20 @@ bool target_must_wait(int error)
     return error == EADDRNOTAVAIL || error == EADDRINUSE || error == EAGAIN;
 }
 
-/* Waits until the connection stands. Returns 0, or -1 with errno, which is EINTR where somebody
- * wants us to end. */
-static int await_connection(int descriptor, double until)
-{
-    struct pollfd poller = {.fd = descriptor, .events = POLLOUT};
-    double left = until - clock_seconds();
-
-    return connecting_result(descriptor, poll(&poller, 1, clock_milliseconds(left > 0 ? left : 0)));
-}
-
 /* Connects to one candidate. Returns 0 with `connected` set, or -1 with errno. */
 static int try_candidate(struct target *target, double seconds)
 {
-    double until = clock_seconds() + seconds;
-    int error;
+    double until = clock_seconds() + seconds, left = seconds;
 
     while ((target->connected = start_connect(target)) == -1) {
-        if (!target_must_wait(errno) || clock_seconds() >= until)
+        left = until - clock_seconds();
+        if (!target_must_wait(errno) || left <= 0)
             return -1;
         clock_sleep(RETRY_SECONDS);
     }
-    if (await_connection(target->connected, until) == 0)
+    if (connecting_wait(target->connected, left) == 0)
         return 0;
-    error = errno;
-    close(target->connected);
-    target->connected = -1;
-    errno = error;
+    target->connected = descriptors_close_failed(target->connected);
     return -1;
 }
 

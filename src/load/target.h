@@ -1,11 +1,11 @@
 /*
  * load/target.h: the server under load, and sockets that connect to it.
  *
- * A client that closes first keeps each local port for a minute (TIME_WAIT, RFC 9293
- * section 3.6.1), and one address has some 28,000 ports: at 15,000 connections a second
- * they are gone in two. Towards loopback IPv4 every connection therefore comes from
- * another address of 127/8, all of which are ours. Elsewhere there is one address, and
- * running out of ports is an error that passes (EADDRNOTAVAIL): see target_must_wait.
+ * A client that closes first keeps each local port for a minute (TIME_WAIT, RFC 9293 section
+ * 3.6.1). One address has some 28,000 ports: at 15,000 connections a second they are gone in two
+ * seconds. To an address of IPv4 loopback each connection therefore comes from another address of
+ * 127/8, all of which are ours. Elsewhere we have one address, and no free port is an error that
+ * passes (EADDRNOTAVAIL): see target_must_wait.
  */
 #ifndef LOAD_TARGET_H
 #define LOAD_TARGET_H
@@ -17,27 +17,27 @@
 
 struct target {
     struct address address;
-    bool spread;            /* give each connection a source of its own */
-    bool immediate;         /* TCP_NODELAY: no segment waits for an acknowledgement */
-    uint32_t neighbourhood; /* 127.x.y.0, of which this process takes the sources */
+    bool spread;            /* each connection comes from another address */
+    bool no_delay;          /* TCP_NODELAY: no segment waits for an acknowledgement */
+    uint32_t neighbourhood; /* 127.x.y.0, whose addresses this process uses */
     uint32_t turn;          /* which of them is next */
     int connected;          /* the socket that target_find connected, until it is used; or -1 */
 };
 
 /*
- * Finds the server: resolves `endpoint` and connects to the first of its addresses that
- * answers within `seconds`, IPv4 loopback before IPv6. The connection is not wasted: it
- * is the first that target_connect returns. Returns 0, or -1 with a phrase in `*problem`
- * and in `text` (ADDRESS_TEXT_MAX) the address that it is about, empty for the name.
+ * Finds the server: resolves `endpoint` and connects to the first of its addresses that answers
+ * within `seconds`, IPv4 loopback before IPv6. That connection is the first that target_connect
+ * returns. Returns 0, or -1 with what is wrong in `*problem`, and in `text` (ADDRESS_TEXT_MAX) the
+ * address that cannot be connected to; empty if the name cannot be resolved.
  */
 int target_find(struct target *target, const struct endpoint *endpoint, double seconds,
                 char *text, const char **problem);
 
-/* Has this process take sources of its own: after a fork, those of the other are not. */
+/* Has this process use addresses of its own, after a fork. */
 void target_move(struct target *target);
 
-/* A new non-blocking socket on its way to the server, perhaps not connected yet. The caller
- * closes it. Returns it, or -1 with errno. */
+/* Returns a new non-blocking socket that connects to the server, for the caller to close, or -1
+ * with errno. */
 int target_connect(struct target *target);
 
 /* Whether an error of target_connect passes by itself: no port is free just now, or a Unix

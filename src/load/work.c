@@ -25,14 +25,14 @@ static void record(struct histogram *times, double from, double until)
         histogram_record(times, until - from);
 }
 
-/* Enters the times of what is done at `done`. */
+/* Enters the times of a request that is done at `done`. */
 static void record_times(struct run *run, const struct connection_times *times, double done)
 {
     struct load_tally *tally = run->tally;
 
     record(&tally->latency, times->intended, done);
     if (is_kind(run, LOAD_STREAM))
-        return; /* its bytes are not apart */
+        return; /* it has no messages */
     record(&tally->connect, times->connecting, times->sending);
     if (times->first > 0) {
         record(&tally->first, times->sending, times->first);
@@ -42,8 +42,8 @@ static void record_times(struct run *run, const struct connection_times *times, 
         record(&tally->service, times->started, done);
 }
 
-/* Streamed bytes are counted by the loop. */
-static void count_piece(struct run *run, const struct connection *connection, double done)
+/* Bytes of a stream are counted by the loop. */
+static void count_request(struct run *run, const struct connection *connection, double done)
 {
     record_times(run, &connection->times, done);
     if (!is_kind(run, LOAD_STREAM) && done <= run->end)
@@ -67,14 +67,14 @@ void work_count_failure(struct run *run, const struct connection *connection,
         tally_failure(run->tally, why);
     else if (run->phase == PHASE_OPEN && !echoed)
         result->held_failed++;
-    else /* it has been counted as held */
+    else /* it was counted as held */
         result->held_lost++;
 }
 
-/* ---- pieces of work ---- */
+/* ---- requests ---- */
 
-/* Whether there is a piece of work to begin now. A stream goes on until it is finished, behind
- * which there is nothing to be late. */
+/* Whether there is a request to begin now. A stream goes on until it is finished: there is no
+ * request that could be late. */
 static bool has_next(const struct run *run, double now)
 {
     if (is_scheduled(run))
@@ -87,34 +87,34 @@ static double next_time(struct run *run)
     return is_scheduled(run) ? schedule_take(&run->schedule) : LOAD_NOW;
 }
 
-/* The next piece of work of a connection that stands, or of one that opens for each. */
+/* Begins the next request, on a connection that is open or on one that is opened for it. */
 static void begin_next(struct run *run, struct connection *connection)
 {
     const struct load_settings *settings = run->settings;
 
     connection->measured = true;
     if (is_kind(run, LOAD_HOLD))
-        loop_pour(&run->loop, connection);
+        loop_flood(&run->loop, connection);
     else if (is_kind(run, LOAD_STREAM))
         loop_stream(&run->loop, connection);
     else if (settings->mode->keeps)
-        loop_ask(&run->loop, connection, settings->size, next_time(run));
+        loop_request(&run->loop, connection, settings->size, next_time(run));
     else
         loop_open(&run->loop, connection, settings->mode->goal, settings->size, next_time(run));
 }
 
-/* Opens one that has failed again, after a pause. One that is kept first has to echo, which is no
- * piece of work. */
+/* Opens a connection that has failed again, after a pause. Where connections are kept it has to
+ * echo first, which is no request. */
 static void begin_again(struct run *run, struct connection *connection)
 {
     const struct load_mode *mode = run->settings->mode;
 
     connection->measured = !mode->keeps;
-    loop_wait(&run->loop, connection, mode->goal, run->settings->size,
+    loop_open_again(&run->loop, connection, mode->goal, run->settings->size,
               mode->keeps ? LOAD_NOW : next_time(run));
 }
 
-/* Those that hold do so by themselves, but the deaf have to be filled. */
+/* Whether connections do nothing but stay open. */
 static bool is_idle(const struct run *run)
 {
     return is_kind(run, LOAD_HOLD) && run->settings->mode->goal != GOAL_NONE;
@@ -133,14 +133,14 @@ void work_begin(struct run *run)
     }
 }
 
-/* One that has no end of its own ends. */
+/* Ends a connection that would send for ever. */
 static void end_endless(struct run *run, struct connection *connection)
 {
     if (connection->goal == GOAL_NONE) { /* it has stayed, which was its work */
         run->tally->count++;
         loop_close(&run->loop, connection);
     } else {
-        connection->measured = false; /* its mark is moved, so its time is none */
+        connection->measured = false; /* its mark is moved: what it then takes is no latency */
         loop_finish(&run->loop, connection);
     }
 }
@@ -151,7 +151,7 @@ void work_end(struct run *run, bool interrupted)
         schedule_cut(&run->schedule);
     if (interrupted || !is_scheduled(run))
         loop_forget_waiting(&run->loop);
-    for (size_t i = 0; !is_kind(run, LOAD_PIECES) && i < run->settings->concurrency; i++)
+    for (size_t i = 0; !is_kind(run, LOAD_REQUESTS) && i < run->settings->concurrency; i++)
         if (run->loop.connections[i].state == CONNECTION_ECHOING)
             end_endless(run, &run->loop.connections[i]);
 }
@@ -175,7 +175,7 @@ void work_give_up(struct run *run)
         struct connection *connection = &run->loop.connections[i];
         if (connection->state == CONNECTION_RESTING || connection->state == CONNECTION_CLOSED)
             continue;
-        if (is_kind(run, LOAD_PIECES) && connection->measured)
+        if (is_kind(run, LOAD_REQUESTS) && connection->measured)
             work_count_failure(run, connection, FAILED_TIMEOUT, 0);
         loop_close(&run->loop, connection);
     }
@@ -183,14 +183,14 @@ void work_give_up(struct run *run)
 
 /* ---- what the loop calls ---- */
 
-static void complete_piece(struct run *run, struct connection *connection)
+static void complete_request(struct run *run, struct connection *connection)
 {
     bool keeps = run->settings->mode->keeps;
     double done = run->loop.moment;
 
-    /* One that was opened again after a failure has only echoed its first message. */
+    /* If not, it was opened again after a failure, and has echoed its first message. */
     if (connection->measured)
-        count_piece(run, connection, done);
+        count_request(run, connection, done);
     if (!keeps)
         loop_close(&run->loop, connection);
     if (has_next(run, done))
@@ -199,7 +199,7 @@ static void complete_piece(struct run *run, struct connection *connection)
         loop_rest(&run->loop, connection);
 }
 
-/* A kept connection has echoed, the first time or the last. */
+/* A connection that stays open has echoed, the first time or the last. */
 static void complete_kept(struct run *run, struct connection *connection)
 {
     bool counts = is_kind(run, LOAD_HOLD) && !is_held(run, connection);
@@ -221,17 +221,17 @@ void work_complete(void *owner, struct connection *connection)
     if (run->phase == PHASE_OPEN || run->phase == PHASE_CLOSE)
         complete_kept(run, connection);
     else
-        complete_piece(run, connection);
+        complete_request(run, connection);
 }
 
 void work_failed(void *owner, struct connection *connection, enum load_failure why, int error)
 {
     struct run *run = owner;
     bool works = run->phase != PHASE_OPEN && run->phase != PHASE_CLOSE && !is_held(run, connection);
-    bool piece = connection->measured || !is_scheduled(run);
+    /* On a schedule, to open a connection again is no request that could fail. */
+    bool counts = connection->measured || !is_scheduled(run);
 
-    /* On a schedule each piece of work is known, and to open a kept connection again is none. */
-    if (piece || !works)
+    if (counts || !works)
         work_count_failure(run, connection, why, error);
     if (works && !is_kind(run, LOAD_HOLD) && has_next(run, run->loop.now))
         begin_again(run, connection);
@@ -246,5 +246,5 @@ void work_echo_kept(struct run *run, struct connection *connection)
         loop_open(&run->loop, connection, is_held(run, connection) ? GOAL_ECHO : load_opening(mode),
                   run->settings->size, LOAD_NOW);
     else if (connection->state == CONNECTION_RESTING)
-        loop_ask(&run->loop, connection, run->settings->size, LOAD_NOW);
+        loop_request(&run->loop, connection, run->settings->size, LOAD_NOW);
 }

@@ -1,52 +1,51 @@
 /*
- * load/work.h: the workload's side of a run: what a connection does next, and what is counted.
+ * load/work.h: what a connection does next in a run, and what is counted.
  *
- * load/run.c says which phase it is; these are called for each connection in it, and by the
- * loop when one has reached its goal or has failed. A piece of work is counted once: in the
- * round, late, or failed.
+ * load/run.c says which phase it is and calls these for the connections in it; the loop calls them
+ * when a connection has reached its goal or has failed. A request is counted once: as done in the
+ * round, as late, or as failed.
  */
 #ifndef LOAD_WORK_H
 #define LOAD_WORK_H
 
 #include "load/loop.h"
 #include "load/progress.h"
-#include "load/run.h"
+#include "load/result.h"
 #include "load/schedule.h"
+#include "load/settings.h"
 
 enum load_phase { PHASE_OPEN, PHASE_MEASURE, PHASE_FINISH, PHASE_CLOSE };
 
 struct run {
     const struct load_settings *settings;
     struct load_result *result;
-    struct load_tally *tally; /* of the round, or of the warm-up */
+    struct load_tally *tally;      /* of the round, or of the warm-up */
     struct load_schedule schedule; /* of the round, if there is one */
     struct load_loop loop;
     struct load_progress progress;
     enum load_phase phase;
-    double start;        /* of the measured time, for all of a team */
-    double end;          /* of the measured time */
-    double last_success; /* when a kept connection last echoed, while opening and closing */
-    uint64_t pauses;     /* those that are in a tally already ... */
-    double lag;          /* ... and the lag */
+    double start;        /* when measuring starts for all processes */
+    double end;          /* when it ends */
+    double last_success; /* when a connection last echoed, while opening and closing */
 };
 
-/* Sets all of the workload to work. */
+/* Begins the work of all connections. */
 void work_begin(struct run *run);
 
-/* Has what has no end of its own come to one, and forgets what only waits for its turn: it is no
- * work of the round, unless a schedule had it there and was not interrupted. */
+/* Ends what would not end by itself, and forgets what waits to begin. What a schedule had in the
+ * round is still begun, unless `interrupted`. */
 void work_end(struct run *run, bool interrupted);
 
-/* What a schedule had in the round and is not begun has failed. */
+/* Counts as failed what a schedule had in the round and has not begun. */
 void work_give_up_waiting(struct run *run);
 
-/* Closes what is still under way; a piece of work that it was has failed. */
+/* Closes what is still under way, and counts it as failed. */
 void work_give_up(struct run *run);
 
-/* Has one kept connection echo, the first time or the last. */
+/* Has one connection that stays open echo, the first time or the last. */
 void work_echo_kept(struct run *run, struct connection *connection);
 
-/* Counts a failure, for which the connection is closed or never was opened. */
+/* Counts a failure of a connection that is closed, or was never opened. */
 void work_count_failure(struct run *run, const struct connection *connection,
                         enum load_failure why, int error);
 

@@ -311,9 +311,9 @@ def test_a_load_waits_for_a_free_port(server):
 def test_a_load_gives_up_a_server_that_does_not_answer():
     """Catches thousands of connections that are opened one after the other, each with a timeout of
     its own, although nobody answers: those that were not tried have failed as well."""
-    with socket.create_server(('127.0.0.1', 0), backlog=1000) as mute:
-        found = load('127.0.0.1:%d' % mute.getsockname()[1], '-H', '500', '-t', '300ms', '-d', '100ms',
-                     'connect')
+    with socket.create_server(('127.0.0.1', 0), backlog=1000) as silent:
+        found = load('127.0.0.1:%d' % silent.getsockname()[1], '-H', '500', '-t', '300ms',
+                     '-d', '100ms', 'connect')
     assert found['held-failed'] == '500', found
 
 

@@ -510,7 +510,7 @@ def test_a_server_of_one_client_is_no_hang(folder):
     assert [(row['clients'], bool(row['rate']), row['note']) for row in own] == \
         [('1', True, ''), ('8', False, 'serves 1 at a time'), ('12', False, 'serves 1 at a time')]
     words = fates(output)
-    assert words['slowecho']['deaf'] == 'starved'
+    assert words['slowecho']['nonreading'] == 'starved'
     assert words['forkecho']['crash'] == 'served'
 
     def is_served(seconds):  # a twentieth of a second may go by on a busy machine
@@ -518,9 +518,9 @@ def test_a_server_of_one_client_is_no_hang(folder):
         command = ['--models', 'forkecho', '--workloads', 'misbehaviour', '--clients', '12',
                    '--rounds', '1', '--seconds', seconds]
         assert Run('-o', again, *command).finish()[0] == 0
-        return fates(again)['forkecho']['deaf'] == 'served'
+        return fates(again)['forkecho']['nonreading'] == 'served'
 
-    assert words['forkecho']['deaf'] == 'served' or in_time(is_served, 0.5, 2, 5)
+    assert words['forkecho']['nonreading'] == 'served' or in_time(is_served, 0.5, 2, 5)
 
 
 # ---- what is measured --------------------------------------------------------------------
@@ -570,8 +570,8 @@ signal.pause()
 def test_who_is_shut_out_by_a_full_backlog_has_starved(folder):
     """Catches a server whose misbehaving clients leave no room for others, shown as one that was
     not measured."""
-    row, = workloads.measure_misbehaviour(lab_of(), scripted(folder, CROWDED), 'deaf')
-    assert verdicts.fate({'kind': 'deaf', **row}) == 'starved'
+    row, = workloads.measure_misbehaviour(lab_of(), scripted(folder, CROWDED), 'nonreading')
+    assert verdicts.fate({'kind': 'nonreading', **row}) == 'starved'
 
 
 def test_the_crowd_is_counted_at_a_server_that_had_no_other():
@@ -755,13 +755,13 @@ def misbehaving(kind, rates, failed=0, model='forkecho'):
 def test_others_are_slowed_only_where_that_is_clear():
     """Catches a claim of what one round says, and a slow service that is shown as a full one."""
     rows = [*misbehaving('none', [50, 90, 60]), *misbehaving('reset', [45, 45, 12]),
-            *misbehaving('deaf', [10, 9, 12]), *misbehaving('dribble', [0, 70, 80], 2)]
+            *misbehaving('nonreading', [10, 9, 12]), *misbehaving('dribble', [0, 70, 80], 2)]
     assert verdicts.to_none(rows, 'forkecho', 'reset') == (Spread(0.5, 0.2, 0.9), False)
-    assert verdicts.to_none(rows, 'forkecho', 'deaf')[1]
+    assert verdicts.to_none(rows, 'forkecho', 'nonreading')[1]
     assert verdicts.to_none(rows, 'forkecho', 'storm') == (None, False)
     assert set(verdicts.fates(rows[:9])['forkecho'].values()) == {'served'}
     assert 'It rests on that alone' in verdicts.of_misbehaviour(rows[:9])[0].note
-    assert '– slowed' in tables.misbehaviour_cell(rows, 'deaf', 'served')
+    assert '– slowed' in tables.misbehaviour_cell(rows, 'nonreading', 'served')
     assert 'in 2 of 3 rounds' in tables.misbehaviour_cell(rows, 'dribble', 'cut')
 
 
@@ -1113,7 +1113,7 @@ def block_with(command, folder):
     [block] = [block for block in blocks if command in block]
     for port in set(re.findall(r'\b70\d\d\b', block)):
         block = block.replace(port, str(free_port()))
-    return re.sub(r'build/(?=log|deaf)', f'{folder}/', block).replace(' build/', f' {BUILD}/')
+    return re.sub(r'build/(?=log|nonreading)', f'{folder}/', block).replace(' build/', f' {BUILD}/')
 
 
 def paste(block):
@@ -1150,11 +1150,11 @@ def test_the_leak_of_the_sheet_is_found(folder):
 
 @pytest.mark.parametrize('name, starves', [('iterecho', True), ('forkecho', False)])
 def test_the_starving_of_the_sheet_is_seen(folder, name, starves):
-    """Catches an honest client that is there before the deaf one, or before the server."""
+    """Catches an honest client that is there before the one that never reads, or before the server."""
     if not (BUILD / 'iterecho').exists():
         pytest.skip('the variants are not built here')
-    out = paste(block_with('echoload deaf', folder).replace('iterecho', name))
-    assert 'refused' not in out and 'deaf' not in out
+    out = paste(block_with('echoload nonreading', folder).replace('iterecho', name))
+    assert 'refused' not in out and 'nonreading' not in out
     assert (re.search(r'^count +0 messages$', out, re.M) is not None) == starves, out
 
 

@@ -27,9 +27,10 @@ import pytest
 from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, children, dead, eventually,
                      forks_only, in_time, needs_root, new_user, program, run)
 
-PIECES = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
-KEEPS = ['ping', 'stream', 'hold', 'dribble', 'deaf']
-MODES = ['connect', 'ping', 'stream', 'hold', 'reset', 'halfclose', 'dribble', 'deaf', 'storm']
+REQUESTS = ['connect', 'ping', 'reset', 'halfclose', 'dribble', 'storm']
+KEEPS = ['ping', 'stream', 'hold', 'dribble', 'nonreading']
+MODES = ['connect', 'ping', 'stream', 'hold', 'reset', 'halfclose', 'dribble', 'nonreading',
+         'storm']
 TIMES = ['p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max']
 KINDS = ['', 'connect-', 'first-', 'message-', 'service-']
 FAILURES = ['connect', 'reset', 'early', 'wrong', 'timeout']
@@ -253,7 +254,7 @@ def test_times_are_where_the_mode_has_them(server):
                 'ping': ['', 'first-', 'message-'], 'stream': [''],
                 'hold': ['', 'connect-', 'first-', 'message-'], 'reset': ['', 'connect-'],
                 'halfclose': ['', 'connect-', 'first-', 'message-'],
-                'dribble': ['', 'first-', 'message-'], 'deaf': ['', 'connect-'],
+                'dribble': ['', 'first-', 'message-'], 'nonreading': ['', 'connect-'],
                 'storm': ['', 'connect-']}
     for mode in MODES:
         took = summary(mode, '-d', '50ms', srv.address)
@@ -267,7 +268,7 @@ def test_times_are_where_the_mode_has_them(server):
 @forks_only
 @pytest.mark.parametrize('mode', ['storm', 'reset'])
 def test_what_begins_at_once_is_not_slept_over(server, mode):
-    """Catches a sleep of the client, a millisecond before each piece, that is told as latency."""
+    """Catches a sleep of the client, a millisecond before each request, that is told as latency."""
     srv = server(verbose=None)
 
     def connecting_is_nearly_all(seconds):
@@ -280,9 +281,9 @@ def test_what_begins_at_once_is_not_slept_over(server, mode):
 # ---- the schedule ------------------------------------------------------------------------
 
 @forks_only
-@pytest.mark.parametrize('mode', PIECES)
+@pytest.mark.parametrize('mode', REQUESTS)
 def test_a_schedule_begins_all_that_it_has(server, mode):
-    """Catches a piece of work that is skipped, or begun twice."""
+    """Catches a request that is skipped, or begun twice."""
     srv = server(verbose=None)
     got = summary(mode, '-r', '400', '-d', '250ms', '-R', '2', '-c', '4', '-s', '8', srv.address) \
         if mode != 'storm' else summary(mode, '-r', '400', '-d', '250ms', '-R', '2', srv.address)
@@ -348,8 +349,8 @@ def test_what_was_never_begun_has_failed(peer):
     assert number(report, 'count') == number(report, 'late') == 0
 
 
-def test_a_refused_schedule_fails_piece_by_piece():
-    """Catches a spin, or a piece that is lost, when nobody listens any more."""
+def test_a_refused_schedule_fails_one_by_one():
+    """Catches a spin, or a request that is lost, when nobody listens any more."""
     with socket.socket() as reserved:  # or another test's server could have the port next
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(('127.0.0.1', 0))
@@ -434,7 +435,7 @@ def test_dribble_sends_byte_by_byte(peer):
     assert came >= 0.5 * bytes_sent  # a busy machine joins some on their way
 
 
-def test_deaf_never_reads_and_stays(peer):
+def test_nonreading_never_reads_and_stays(peer):
     """Catches one that reads, so that the server never notices; and one that leaves early."""
     filled = []
 
@@ -456,18 +457,28 @@ def test_deaf_never_reads_and_stays(peer):
             return type(error).__name__
 
     own = peer(fill)
-    got = summary('deaf', '-c', '3', '-d', '1s', own.address)
+    got = summary('nonreading', '-c', '3', '-d', '1s', own.address)
     assert (got['count'], got['failed']) == (3, 0)
     assert len(filled) == 3 and min(filled) > 65536
     assert eventually(lambda: len(own.served) == 3 and own.served, 'all have ended') \
         == ['ConnectionResetError'] * 3
 
 
-def test_a_server_that_cuts_the_deaf_is_noticed(peer):
+def test_a_server_that_cuts_one_that_never_reads_is_noticed(peer):
     """Catches one that counts as having stayed although the server has thrown it out."""
-    result = load('deaf', '-c', '2', '-d', '300ms', peer(lambda client: client.recv(10)).address)
+    cuts = peer(lambda client: client.recv(10))
+    result = load('nonreading', '-c', '2', '-d', '300ms', cuts.address)
     assert result.returncode == 1
     assert text(result)['failed-reset'] == '2' and number(text(result), 'count') == 0
+
+
+def test_the_earlier_name_of_a_mode_is_taken_and_never_shown(peer):
+    """Catches a script that a new name breaks, and an old name that somebody could still learn."""
+    got = text(load('deaf', '-c', '1', '-d', '50ms', peer(echo).address))
+    assert (got['mode'], got['count']) == ('nonreading', '1 connections')
+    for arguments in ['--help'], [], ['pour'], ['deaf', '-R', '2', 'localhost:1']:
+        shown = load(*arguments)
+        assert 'deaf' not in shown.stdout + shown.stderr
 
 
 def test_storm_sends_nothing_and_vanishes(peer):
@@ -585,19 +596,19 @@ def test_client_busy_is_the_processor_that_it_used(peer):
 def test_every_mode_can_be_spread(server, mode):
     """Catches a mode that lacks what another process has of it: connections, counts, rounds."""
     srv = server(verbose=None)
-    rounds = ['-R', '2'] if mode not in ['hold', 'deaf'] else []
+    rounds = ['-R', '2'] if mode not in ['hold', 'nonreading'] else []
     whole = json.loads(load(mode, '-j', '3', '-c', '7', '-H', '5', '-d', '100ms', '-o', 'json',
                             *rounds, srv.address).stdout)
     got = whole['summary']
     assert whole['settings']['processes'] == 3 and whole['settings']['concurrency'] == 7
     assert len(whole['rounds']) == (2 if rounds else 1)
     assert (got['held'], got['held-failed'], got['held-lost'], got['failed']) == (5, 0, 0, 0)
-    assert got['count'] == 7 if mode in ['hold', 'deaf'] else got['count'] > 0
+    assert got['count'] == 7 if mode in ['hold', 'nonreading'] else got['count'] > 0
     assert got['seconds'] == pytest.approx(0.1 * len(whole['rounds']), rel=0.8)  # once, not thrice
     assert got['p50'] is not None
 
 
-def test_a_team_has_all_connections_and_no_more(peer):
+def test_several_processes_have_all_connections_and_no_more(peer):
     """Catches a share that is begun twice, the connection that found the server included."""
     own = peer(echo)
     assert load('ping', '-j', '3', '-c', '5', '-H', '3', '-d', '100ms', own.address).returncode == 0
@@ -609,7 +620,7 @@ def test_a_team_has_all_connections_and_no_more(peer):
 
 @forks_only
 def test_a_schedule_is_spread_without_a_rest(server):
-    """Catches a piece of work that no process begins, or two."""
+    """Catches a request that no process begins, or two."""
     got = summary('ping', '-j', '3', '-c', '5', '-r', '399', '-d', '500ms', server().address)
     assert got['count'] + got['late'] == 200 and got['failed'] == 0
 
@@ -657,8 +668,8 @@ def test_nobody_closes_before_all_have_measured(peer):
 
 
 @pytest.fixture
-def team():
-    """A function that starts echoload with a team, and returns it and them once all are there."""
+def spread():
+    """A function that starts echoload with workers, and returns it and their ids once all are there."""
     started = []
 
     def start(*arguments, **options):
@@ -677,20 +688,20 @@ def team():
             each.communicate()
 
 
-def all_gone(members):
+def all_gone(workers):
     """But for the dead that are waited for by nobody, where process 1 is no init."""
-    return all(map(dead, members))
+    return all(map(dead, workers))
 
 
 @forks_only
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('to_all', [False, True], ids=['leader', 'group'])
-def test_an_interruption_ends_a_team(server, team, number, to_all):
+@pytest.mark.parametrize('to_all', [False, True], ids=['parent', 'group'])
+def test_an_interruption_ends_all_workers(server, spread, number, to_all):
     """Catches processes that measure on, or die of the signal that a terminal sends to each; and
     rounds that not all of them have."""
     srv = server(verbose=None)
-    running, members = team('ping', '-j', '3', '-R', '100', '-d', '1h', '-o', 'json', srv.address,
-                            start_new_session=True)
+    running, workers = spread('ping', '-j', '3', '-R', '100', '-d', '1h', '-o', 'json', srv.address,
+                              start_new_session=True)
     eventually(lambda: srv.status().number('live') == 8, 'it is connected')
     if to_all:
         os.killpg(running.pid, number)
@@ -699,19 +710,19 @@ def test_an_interruption_ends_a_team(server, team, number, to_all):
     out, err = running.communicate(timeout=DEADLINE)
     whole = json.loads(out)
     assert (running.returncode, err) == (0, '') and len(whole['rounds']) == 1
-    assert whole['summary']['seconds'] < 3600 and all_gone(members)
+    assert whole['summary']['seconds'] < 3600 and all_gone(workers)
 
 
 @forks_only
-def test_a_second_interruption_does_not_wait(server, team):
+def test_a_second_interruption_does_not_wait(server, spread):
     """Catches one that is heeded only where it is of the same kind as the first."""
     srv = server('-w', '1h', verbose=None)  # nobody is answered
-    running, members = team('connect', '-j', '2', '-d', '1h', srv.address)
+    running, workers = spread('connect', '-j', '2', '-d', '1h', srv.address)
     eventually(lambda: srv.status().number('live') == 8, 'it is connected')
     running.send_signal(signal.SIGINT)
     eventually(lambda: running.poll() is not None or running.send_signal(signal.SIGTERM), 'its end')
     assert running.returncode == -signal.SIGTERM
-    eventually(lambda: all_gone(members), 'they are gone')
+    eventually(lambda: all_gone(workers), 'they are gone')
 
 
 @forks_only
@@ -725,15 +736,15 @@ def test_an_interruption_that_is_sent_twice_is_one(server):
 
 
 @forks_only
-def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
+def test_one_worker_is_not_interrupted_alone(server, spread):
     """Catches a report of a full round of which one process has measured a part, as somebody has
     sent a signal to it."""
     srv = server(verbose=None)
-    running, members = team('ping', '-j', '2', '-c', '2', '-r', '100', '-d', '2s', '-o', 'json',
-                            srv.address)
+    running, workers = spread('ping', '-j', '2', '-c', '2', '-r', '100', '-d', '2s', '-o', 'json',
+                              srv.address)
     eventually(lambda: srv.status().number('live') == 2, 'it is connected')
     for number in (signal.SIGTERM, signal.SIGINT):
-        os.kill(members[0], number)
+        os.kill(workers[0], number)
     out, _ = running.communicate(timeout=DEADLINE)
     got = json.loads(out)['summary']
     assert running.returncode == 0 and got['count'] + got['late'] == 200
@@ -741,30 +752,30 @@ def test_one_process_of_a_team_is_not_interrupted_alone(server, team):
 
 @forks_only
 @pytest.mark.parametrize('place', [0, 2])
-def test_a_process_that_dies_ends_its_team(server, team, place):
-    """Catches a leader that waits for the dead, and a report of those that are left."""
+def test_a_worker_that_dies_ends_the_run(server, spread, place):
+    """Catches a parent that waits for the dead, and a report of those that are left."""
     srv = server(verbose=None)
-    running, members = team('ping', '-j', '3', '-d', '1h', srv.address)
-    os.kill(sorted(members)[place], signal.SIGKILL)
+    running, workers = spread('ping', '-j', '3', '-d', '1h', srv.address)
+    os.kill(sorted(workers)[place], signal.SIGKILL)
     out, err = running.communicate(timeout=DEADLINE)
     assert (running.returncode, out) == (1, '')
     assert re.fullmatch(r'echoload: cannot run: process [123] of 3 was ended by signal 9\n', err)
-    assert all_gone(members)
+    assert all_gone(workers)
 
 
 @forks_only
-def test_a_team_ends_with_its_leader(server, team):
+def test_workers_end_with_their_parent(server, spread):
     """Catches processes that put a server under load for nobody."""
-    running, members = team('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
+    running, workers = spread('ping', '-j', '3', '-d', '1h', server(verbose=None).address)
     running.kill()
     running.communicate(timeout=DEADLINE)
-    eventually(lambda: all_gone(members), 'they are gone')
+    eventually(lambda: all_gone(workers), 'they are gone')
 
 
 @needs_root
-def test_a_team_that_cannot_be_started_says_so(peer, folder):
-    """Catches a report of those that could be started, and a leader that waits for the others. An
-    ordinary user may have two processes: the leader and the first."""
+def test_workers_that_cannot_be_started_are_told_of(peer, folder):
+    """Catches a report of those that could be started, and a parent that waits for the others. An
+    ordinary user may have two processes: the parent and the first."""
     result = subprocess.run(
         [shutil.copy(program('echoload'), folder), 'ping', '-j', '3', peer(echo).address],
         user=new_user(), group=0, extra_groups=[], text=True, capture_output=True, check=False,
@@ -791,7 +802,7 @@ def test_what_fails_in_one_process_is_a_failure(peer):
 
 
 @forks_only
-def test_a_team_has_one_line_of_progress(server):
+def test_several_processes_have_one_line_of_progress(server):
     """Catches a line for each process, or one that is of the first alone."""
     srv = server(verbose=None)
     _, shown = on_a_terminal('ping', '-j', '2', '-c', '3', '-H', '2', '-d', '1s', srv.address)
@@ -816,6 +827,29 @@ def test_too_few_descriptors_in_one_process_are_found_in_several(server):
     assert result.returncode == 0 and (report['processes'], report['held']) == ('3', '92')
 
 
+def test_an_interruption_while_the_server_is_looked_for_ends_it():
+    """Catches a client that tries for the whole timeout to reach a server that is stuck, whatever
+    the user sends it."""
+    with socket.create_server(('127.0.0.1', 0), backlog=0) as stuck, contextlib.ExitStack() as crowd:
+        for _ in range(4):  # more than its backlog holds
+            waits = crowd.enter_context(socket.socket())
+            waits.setblocking(False)
+            waits.connect_ex(stuck.getsockname())
+        running = subprocess.Popen([program('echoload'), 'ping', '-t', '1h',
+                                    f'127.0.0.1:{stuck.getsockname()[1]}'],
+                                   stderr=subprocess.PIPE, text=True)
+
+        def has_socket():
+            with contextlib.suppress(OSError):  # one may be closed meanwhile
+                return any(os.readlink(each).startswith('socket:')
+                           for each in Path(f'/proc/{running.pid}/fd').iterdir())
+
+        eventually(has_socket, 'it connects')
+        running.send_signal(signal.SIGINT)
+        assert running.communicate(timeout=DEADLINE)[1] == ''
+        assert running.returncode == -signal.SIGINT
+
+
 # ---- bad input ---------------------------------------------------------------------------
 
 BAD = [
@@ -828,18 +862,20 @@ BAD = [
     (['-o', 'xml', 'ping', 'HERE'],
      r"option -o, --output: 'xml' is not a form of report: text, csv or json"),
     (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
-    (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no pieces of work'),
-    (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no pieces of work'),
-    (['deaf', '-r', '5', 'HERE'], r'option -r, --rate: deaf has no pieces of work'),
+    (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no requests'),
+    (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no requests'),
+    (['nonreading', '-r', '5', 'HERE'], r'option -r, --rate: nonreading has no requests'),
     (['hold', '-R', '2', 'HERE'], r'option -R, --rounds: hold opens its connections once'),
-    (['deaf', '-R', '2', 'HERE'], r'option -R, --rounds: deaf opens its connections once'),
+    (['nonreading', '-R', '2', 'HERE'],
+     r'option -R, --rounds: nonreading opens its connections once'),
     (['hold', '-w', '1s', 'HERE'], r'option -w, --warm-up: hold has no work to warm up with'),
     (['storm', '-s', '5', 'HERE'], r'option -s, --size: storm sends nothing'),
     (['stream', '-s', '65537', 'HERE'],
      r'option -s, --size: stream writes at most 65536 bytes at once'),
-    (['deaf', '-s', '65537', 'HERE'], r'option -s, --size: deaf writes at most 65536 bytes at once'),
+    (['nonreading', '-s', '65537', 'HERE'],
+     r'option -s, --size: nonreading writes at most 65536 bytes at once'),
     (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
-     r'halfclose, dribble, deaf or storm'),
+     r'halfclose, dribble, nonreading or storm'),
     ([], r'a mode is missing: connect, ping'),
     (['ping'], r"the server's address is missing: host:port or /path"),
     (['ping', 'HERE', 'HERE'], r"'\S+' is one operand too many"),

@@ -4,8 +4,8 @@ A load is one run of echoload. Which loads there are, and in which order, depend
 alone; when each of them begins depends on the machine. Lanes run them: as many loads at once.
 
 What the clients count is held against what the server counts (tests/soak/run), so for each report
-it is told here between which bounds the number of its connections lies: one for each piece of
-work where a piece is a connection; and where connections are kept, each of those, and at most
+it is told here between which bounds the number of its connections lies: one for each request
+where a request is a connection; and where connections are kept, each of those, and at most
 one more for each that failed, as that is opened again.
 """
 import json
@@ -47,15 +47,15 @@ DECK = [
     Card('hold', 'hold', TCP, (1, MOST // 2), (0.1, IDLE / 2), MESSAGES),
     Card('hold, beyond -t', 'hold', TCP, (1, MOST // 2), BEYOND_IDLE, MESSAGES),
     Card('dribble', 'dribble', TCP, (1, 8), SHORT, (1, 200)),
-    Card('deaf', 'deaf', TCP, (2, 8), BEYOND_IDLE),
+    Card('nonreading', 'nonreading', TCP, (2, 8), BEYOND_IDLE),
 ]
-# Of the loads that open a connection for each piece of work, and whom nobody refuses, this share
+# Of the loads that open a connection for each request, and whom nobody refuses, this share
 # does so on a schedule: so many a second, which a slow machine can do as well.
 ON_SCHEDULE = 0.2
 RATES = (10, 300)
 # The server's limits end whatever hangs long before; this is for a machine that does all slowly.
 PATIENCE = '2m'
-KEEPS = {'ping', 'stream', 'dribble', 'hold', 'deaf'}
+KEEPS = {'ping', 'stream', 'dribble', 'hold', 'nonreading'}
 REOPENS = {'ping', 'stream', 'dribble'}
 
 FAILURES = ['connect', 'reset', 'early', 'wrong', 'timeout']

@@ -5,7 +5,6 @@
 #include "client/client.h"
 
 #include <signal.h>
-#include <sys/time.h>
 
 /* Enough for a busy machine; a test that waits for it has failed. */
 #define LONG 30.0
@@ -196,53 +195,13 @@ END_TEST
 
 /* ---- waiting ---- */
 
-/* Catches a timeout that ends early, or of which 0 means no wait at all. */
-START_TEST(a_wait_lasts_as_long_as_it_says)
+/* Catches a timeout of 0 that means no wait at all. */
+START_TEST(no_timeout_is_a_wait_without_end)
 {
-    struct pollfd wait = {.events = POLLIN};
-    double begun, took;
-
-    wait.fd = connected();
-    begun = clock_seconds();
-    ck_assert_int_eq(client_poll(&wait, 1, SHORT), 0);
-    took = clock_seconds() - begun;
-    ck_assert(took >= SHORT && took < LONG);
-    ck_assert_int_eq(client_poll(&wait, 1, 0), 0);
     client.timeout = 0;
     ck_assert(client_patience(&client) < 0);
     client.timeout = 2.5;
     ck_assert(client_patience(&client) == 2.5);
-}
-END_TEST
-
-static volatile sig_atomic_t alarms;
-
-static void count_alarm(int number)
-{
-    (void)number;
-    alarms++;
-}
-
-/* Catches a wait that a signal ends, or that each signal begins anew. */
-START_TEST(a_signal_neither_ends_nor_prolongs_a_wait)
-{
-    const struct itimerval often = {{0, 10000}, {0, 10000}};
-    struct sigaction action = {.sa_handler = count_alarm};
-    struct pollfd wait = {.events = POLLIN};
-    double begun;
-
-    wait.fd = connected();
-    ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
-    ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
-    begun = clock_seconds();
-    ck_assert_int_eq(client_poll(&wait, 1, 0.2), 0);
-    begun = clock_seconds() - begun;
-    ck_assert(begun >= 0.2 && begun < LONG);
-    ck_assert_int_gt(alarms, 0);
-    /* Without end: until something comes. */
-    ck_assert_int_eq(client_send(&client, "x", 1), 1);
-    ck_assert_int_eq(client_poll(&wait, 1, -1), 1);
-    ck_assert_int_ne(wait.revents & POLLIN, 0);
 }
 END_TEST
 
@@ -262,12 +221,12 @@ START_TEST(what_is_moved_is_counted)
     ck_assert_uint_eq(client.sent, 8);
     ck_assert_uint_eq(client.received, 0);
     ck_assert_int_eq(send(server, "hello", 5, 0), 5);
-    ck_assert_int_eq(client_poll(&wait, 1, LONG), 1);
+    ck_assert_int_eq(clock_poll(&wait, 1, LONG), 1);
     ck_assert_int_eq(client_receive(&client, bytes, 3), 3);
     ck_assert_int_eq(client_receive(&client, bytes, sizeof bytes), 2);
     ck_assert_uint_eq(client.received, 5);
     ck_assert_int_eq(shutdown(server, SHUT_WR), 0);
-    ck_assert_int_eq(client_poll(&wait, 1, LONG), 1);
+    ck_assert_int_eq(clock_poll(&wait, 1, LONG), 1);
     ck_assert_int_eq(client_receive(&client, bytes, sizeof bytes), 0);
     ck_assert_uint_eq(client.received, 5);
     ck_assert_uint_eq(client.sent, 8);
@@ -296,7 +255,7 @@ END_TEST
 START_TEST(a_line_is_said_with_the_name)
 {
     capture_begin(&capture, STDERR_FILENO);
-    client_say(&client, "%d of %s", 3, "four");
+    client_log(&client, "%d of %s", 3, "four");
     ck_assert_str_eq(capture_end(&capture), "echoclient 3: 3 of four\n");
 }
 END_TEST
@@ -307,11 +266,11 @@ START_TEST(failed_output_is_said_but_for_a_closed_pipe)
     int closed[2];
 
     capture_begin(&capture, STDERR_FILENO);
-    client_say_output_failed(&client, EPIPE);
+    client_log_output_failure(&client, EPIPE);
     ck_assert_str_eq(capture_end(&capture), "");
 
     capture_begin(&capture, STDERR_FILENO);
-    client_say_output_failed(&client, ENOSPC);
+    client_log_output_failure(&client, ENOSPC);
     ck_assert_int_eq(lines_of(capture_end(&capture)), 1);
     ck_assert_ptr_nonnull(strstr(capture.text, strerror(ENOSPC)));
 
@@ -372,6 +331,6 @@ SUITE("client", a_connection_leads_to_the_listener_and_never_blocks,
       a_verbose_client_names_both_ends, the_first_address_that_answers_is_taken,
       no_connection_names_each_address_and_why, a_long_line_is_cut,
       a_full_unix_backlog_is_waited_for_within_the_timeout,
-      a_wait_lasts_as_long_as_it_says, a_signal_neither_ends_nor_prolongs_a_wait,
+      no_timeout_is_a_wait_without_end,
       what_is_moved_is_counted, a_full_socket_is_no_error, a_line_is_said_with_the_name,
       failed_output_is_said_but_for_a_closed_pipe, all_is_printed_to_a_slow_reader)

@@ -1,12 +1,12 @@
-/* test_descriptors.c: how many descriptors a process may have (descriptors.h). Each case runs in a
- * child, whose limit nobody else has. */
+/* test_descriptors.c: how many descriptors a process may have, and how one is given up
+ * (descriptors.h). */
 #include "suite.h"
 
 #include "base/descriptors.h"
 
 #include <sys/resource.h>
 
-/* Lowers the limit first to 64 of at most 80. */
+/* In a child, whose limit nobody else has: lowers it first to 64 of at most 80. */
 static int raise_from_64(void *data)
 {
     struct rlimit limit = {64, 80};
@@ -28,4 +28,18 @@ START_TEST(the_limit_is_raised_to_the_hard_one)
 }
 END_TEST
 
-SUITE("descriptors", the_limit_is_raised_to_the_hard_one)
+/* Catches one that stays open, and an error of closing in the place of the one that matters. */
+START_TEST(what_failed_is_closed_and_says_why)
+{
+    int descriptor = dup(STDIN_FILENO);
+
+    errno = ENOSPC;
+    ck_assert_int_eq(descriptors_close_failed(descriptor), -1);
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_int_eq(descriptors_close_failed(descriptor), -1); /* EBADF does not show */
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_int_eq(fcntl(descriptor, F_GETFD), -1);
+}
+END_TEST
+
+SUITE("descriptors", the_limit_is_raised_to_the_hard_one, what_failed_is_closed_and_says_why)

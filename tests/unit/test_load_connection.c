@@ -11,7 +11,7 @@
 
 #define NUMBER 3 /* of the connection: it has an origin of its own */
 
-static struct exchange exchange = {.write_max = PATTERN_SLICE_MAX};
+static struct load_buffers buffers = {.write_max = PATTERN_SLICE_MAX};
 static struct connection connection;
 static int server; /* the other end */
 
@@ -22,7 +22,7 @@ static void open_for(enum connection_goal goal, uint64_t limit)
     int ends[2];
 
     signal(SIGPIPE, SIG_IGN);
-    pattern_fill(&exchange.pattern);
+    pattern_fill(&buffers.pattern);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     set_nonblocking(ends[0]);
     target.connected = ends[0];
@@ -40,14 +40,14 @@ static void open_connection(uint64_t limit)
 
 static const unsigned char *expected(uint64_t position)
 {
-    return pattern_slice(&exchange.pattern, pattern_origin(NUMBER), position);
+    return pattern_slice(&buffers.pattern, pattern_origin(NUMBER), position);
 }
 
 /* A step that has to end well, or not to end yet. */
 static enum connection_outcome step(unsigned ready)
 {
     enum load_failure why = FAILURES;
-    enum connection_outcome outcome = connection_step(&connection, &exchange, ready, &why);
+    enum connection_outcome outcome = connection_step(&connection, &buffers, ready, &why);
 
     ck_assert_msg(outcome != CONNECTION_FAILED, "failed: %d, %s", (int)why, strerror(errno));
     return outcome;
@@ -59,7 +59,7 @@ static enum load_failure failure(unsigned ready, int error)
     enum load_failure why = FAILURES;
 
     errno = -1;
-    ck_assert_int_eq(connection_step(&connection, &exchange, ready, &why), CONNECTION_FAILED);
+    ck_assert_int_eq(connection_step(&connection, &buffers, ready, &why), CONNECTION_FAILED);
     ck_assert_int_eq(errno, error);
     return why;
 }
@@ -103,7 +103,7 @@ START_TEST(a_long_message_goes_on_where_it_was)
 {
     unsigned char bytes[16];
 
-    exchange.write_max = 6;
+    buffers.write_max = 6;
     open_connection(10);
     ck_assert_int_eq(step(READINESS_WRITE), CONNECTION_GOES_ON);
     ck_assert_uint_eq(connection.sent, 6);
@@ -199,7 +199,7 @@ START_TEST(a_refusal_is_a_failed_connect)
     struct target target = nobody();
     struct pollfd wait = {.events = POLLOUT};
 
-    pattern_fill(&exchange.pattern);
+    pattern_fill(&buffers.pattern);
     ck_assert_int_eq(connection_open(&connection, &target, NUMBER), 0);
     ck_assert_int_eq(connection.state, CONNECTION_CONNECTING);
     connection.goal = GOAL_ECHO;
@@ -289,7 +289,7 @@ static int connect_for(enum connection_goal goal)
     ck_assert_int_eq(bind(listener, &target.address.name.any, target.address.length), 0);
     ck_assert_int_eq(getsockname(listener, &target.address.name.any, &target.address.length), 0);
     ck_assert_int_eq(listen(listener, 1), 0);
-    pattern_fill(&exchange.pattern);
+    pattern_fill(&buffers.pattern);
     ck_assert_int_eq(connection_open(&connection, &target, NUMBER), 0);
     connection.goal = goal;
     connection.limit = connection.mark = 5;
@@ -319,8 +319,8 @@ START_TEST(only_one_that_does_not_read_resets)
 }
 END_TEST
 
-/* Catches a deaf one that reads, or that is done at some point. */
-START_TEST(a_deaf_one_sends_until_nothing_is_taken)
+/* Catches one that never reads and does, or that is done at some point. */
+START_TEST(a_nonreading_one_sends_until_nothing_is_taken)
 {
     char byte;
     uint64_t sent;
@@ -370,4 +370,5 @@ SUITE("load_connection", it_sends_its_own_bytes_and_then_waits_for_them,
       an_early_end_is_told_from_a_reset, a_refusal_is_a_failed_connect,
       a_dribbler_writes_byte_by_byte, one_that_vanishes_is_complete_when_it_stands,
       one_that_half_closes_waits_for_the_end, one_that_half_closes_checks_every_byte,
-      only_one_that_does_not_read_resets, a_deaf_one_sends_until_nothing_is_taken, a_closed_one_has_no_descriptor)
+      only_one_that_does_not_read_resets, a_nonreading_one_sends_until_nothing_is_taken,
+      a_closed_one_has_no_descriptor)

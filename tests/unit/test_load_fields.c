@@ -24,16 +24,16 @@ static struct {
 } taken[128];
 static size_t taken_count;
 
-static void take(void *taker, const char *name, const char *value, bool is_number, const char *unit)
+static void take(void *context, const struct figure *figure)
 {
-    ck_assert_ptr_eq(taker, taken);
+    ck_assert_ptr_eq(context, taken);
     ck_assert_uint_lt(taken_count, SUITE_LENGTH(taken));
-    ck_assert_ptr_nonnull(unit);
-    taken[taken_count].name = name;
-    taken[taken_count].unit = unit;
-    taken[taken_count].is_number = is_number;
-    taken[taken_count].is_there = value != NULL;
-    snprintf(taken[taken_count++].value, VALUE_MAX, "%s", value != NULL ? value : "");
+    ck_assert_ptr_nonnull(figure->unit);
+    taken[taken_count].name = figure->name;
+    taken[taken_count].unit = figure->unit;
+    taken[taken_count].is_number = figure->is_number;
+    taken[taken_count].is_there = figure->value != NULL;
+    snprintf(taken[taken_count++].value, VALUE_MAX, "%s", figure->value != NULL ? figure->value : "");
 }
 
 static void take_all(unsigned scopes)

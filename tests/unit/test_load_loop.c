@@ -134,7 +134,7 @@ START_TEST(each_message_has_times_of_its_own)
     begin();
     server = opened(&connections[0]);
     before = connections[0].times;
-    loop_ask(&loop, &connections[0], SIZE, LOAD_NOW);
+    loop_request(&loop, &connections[0], SIZE, LOAD_NOW);
     ck_assert_uint_eq(loop.busy, 1);
     echo(server);
     TURN_UNTIL(completed == 2);
@@ -176,7 +176,7 @@ START_TEST(work_whose_time_has_passed_is_timed_from_then)
     begin();
     opened(&connections[0]);
     when = clock_seconds() - 10;
-    loop_ask(&loop, &connections[0], SIZE, when);
+    loop_request(&loop, &connections[0], SIZE, when);
     ck_assert_uint_eq(connections[0].sent, 2 * SIZE);
     ck_assert(connections[0].times.intended <= when);
     ck_assert(connections[0].times.started > when + 9);
@@ -197,7 +197,7 @@ START_TEST(waits_can_be_exact)
     opened(&connections[0]);
     for (int i = 0; i < 100 && best > 0.0005; i++) {
         double before = loop.lag;
-        loop_ask(&loop, &connections[0], SIZE, clock_seconds() + 0.0003);
+        loop_request(&loop, &connections[0], SIZE, clock_seconds() + 0.0003);
         TURN_UNTIL(connections[0].times.started > 0);
         if (loop.lag - before < best)
             best = loop.lag - before;
@@ -231,16 +231,16 @@ START_TEST(each_begins_once_a_turn)
 }
 END_TEST
 
-/* Catches a server that says nothing and is waited for without end, and a deaf client, of which
- * nothing is expected, that is taken for one. */
+/* Catches a server that says nothing and is waited for without end, and a client that never reads,
+ * of which nothing is expected, that is taken for one. */
 START_TEST(only_what_should_move_times_out)
 {
     begin();
     loop.timeout = 0.05;
-    loop.exchange->write_max = PATTERN_SLICE_MAX; /* so the deaf one soon cannot move */
+    loop.buffers->write_max = PATTERN_SLICE_MAX; /* so the one that floods soon cannot move */
     opened(&connections[2]); /* rests: nothing is expected of it either */
     opened(&connections[1]);
-    loop_pour(&loop, &connections[1]);
+    loop_flood(&loop, &connections[1]);
     loop_open(&loop, &connections[0], GOAL_ECHO, SIZE, LOAD_NOW);
     TURN_UNTIL(failures > 0);
     ck_assert_ptr_eq(last, &connections[0]);
@@ -259,8 +259,8 @@ START_TEST(one_that_failed_is_opened_after_a_pause)
 
     begin();
     start = clock_seconds();
-    loop_wait(&loop, &connections[0], GOAL_ECHO, SIZE, LOAD_NOW);
-    loop_wait(&loop, &connections[1], GOAL_ECHO, SIZE, start - 1);
+    loop_open_again(&loop, &connections[0], GOAL_ECHO, SIZE, LOAD_NOW);
+    loop_open_again(&loop, &connections[1], GOAL_ECHO, SIZE, start - 1);
     ck_assert_uint_eq(loop.opened, 0);
     TURN_UNTIL(loop.opened == 2);
     ck_assert(connections[0].times.started - start >= 0.02);
@@ -279,8 +279,8 @@ START_TEST(a_server_that_ends_one_which_waits_is_a_failure)
     begin();
     server = opened(&connections[0]);
     opened(&connections[1]);
-    loop_ask(&loop, &connections[0], SIZE, clock_seconds() + 0.1);
-    loop_ask(&loop, &connections[1], SIZE, clock_seconds() + 0.1);
+    loop_request(&loop, &connections[0], SIZE, clock_seconds() + 0.1);
+    loop_request(&loop, &connections[1], SIZE, clock_seconds() + 0.1);
     close(server);
     TURN_UNTIL(failures > 0);
     ck_assert_ptr_eq(last, &connections[0]);
@@ -304,7 +304,7 @@ START_TEST(one_fails_once_in_a_turn)
     begin();
     server = opened(&connections[0]);
     when = clock_seconds() + 0.01;
-    loop_ask(&loop, &connections[0], SIZE, when);
+    loop_request(&loop, &connections[0], SIZE, when);
     setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(server);
     while (clock_seconds() <= when)
@@ -322,7 +322,7 @@ START_TEST(those_that_wait_can_be_forgotten)
 {
     begin();
     opened(&connections[0]);
-    loop_ask(&loop, &connections[0], SIZE, clock_seconds() + 0.01);
+    loop_request(&loop, &connections[0], SIZE, clock_seconds() + 0.01);
     loop_open(&loop, &connections[1], GOAL_ECHO, SIZE, clock_seconds() + 0.02);
     loop_forget_waiting(&loop);
     ck_assert_uint_eq(loop.busy, 0);

@@ -4,7 +4,7 @@
 #include "load/mode.h"
 
 static const char *const names[] = {"connect", "ping",      "stream",  "hold", "reset",
-                                    "halfclose", "dribble", "deaf", "storm"};
+                                    "halfclose", "dribble", "nonreading", "storm"};
 
 /* Catches a mode that is not found by its name, and one that is found by another's. */
 START_TEST(each_mode_has_its_name)
@@ -15,6 +15,14 @@ START_TEST(each_mode_has_its_name)
         ck_assert_str_eq(mode->name, names[i]);
         ck_assert_ptr_eq(load_mode(mode->name), mode);
     }
+}
+END_TEST
+
+/* Catches an earlier name that is not taken any more, or that a report would show. */
+START_TEST(an_earlier_name_is_still_taken)
+{
+    ck_assert_ptr_nonnull(load_mode("deaf"));
+    ck_assert_str_eq(load_mode("deaf")->name, "nonreading");
 }
 END_TEST
 
@@ -37,15 +45,15 @@ START_TEST(each_mode_does_its_own_work)
         bool keeps;
         const char *counted;
     } expected[] = {
-        {LOAD_PIECES, GOAL_ECHO, false, "connections"},
-        {LOAD_PIECES, GOAL_ECHO, true, "messages"},
+        {LOAD_REQUESTS, GOAL_ECHO, false, "connections"},
+        {LOAD_REQUESTS, GOAL_ECHO, true, "messages"},
         {LOAD_STREAM, GOAL_ECHO, true, "bytes"},
         {LOAD_HOLD, GOAL_ECHO, true, "connections"},
-        {LOAD_PIECES, GOAL_SEND, false, "connections"},
-        {LOAD_PIECES, GOAL_END, false, "connections"},
-        {LOAD_PIECES, GOAL_DRIBBLE, true, "messages"},
+        {LOAD_REQUESTS, GOAL_SEND, false, "connections"},
+        {LOAD_REQUESTS, GOAL_END, false, "connections"},
+        {LOAD_REQUESTS, GOAL_DRIBBLE, true, "messages"},
         {LOAD_HOLD, GOAL_NONE, true, "connections"},
-        {LOAD_PIECES, GOAL_CONNECT, false, "connections"},
+        {LOAD_REQUESTS, GOAL_CONNECT, false, "connections"},
     };
 
     for (size_t i = 0; i < SUITE_LENGTH(names); i++) {
@@ -95,11 +103,11 @@ START_TEST(who_reads_is_opened_with_an_echo)
         ck_assert_msg(opening == GOAL_ECHO || opening == GOAL_DRIBBLE ||
                           (opening == GOAL_CONNECT && mode->goal == GOAL_NONE), "%s", names[i]);
     }
-    ck_assert_int_eq(load_opening(load_mode("deaf")), GOAL_CONNECT);
+    ck_assert_int_eq(load_opening(load_mode("nonreading")), GOAL_CONNECT);
     ck_assert_int_eq(load_opening(load_mode("dribble")), GOAL_DRIBBLE);
 }
 END_TEST
 
-SUITE("load_mode", each_mode_has_its_name, other_names_are_no_modes, each_mode_does_its_own_work,
-      a_rate_is_of_what_is_counted, a_default_message_is_one_write,
-      who_reads_is_opened_with_an_echo)
+SUITE("load_mode", each_mode_has_its_name, an_earlier_name_is_still_taken,
+      other_names_are_no_modes, each_mode_does_its_own_work, a_rate_is_of_what_is_counted,
+      a_default_message_is_one_write, who_reads_is_opened_with_an_echo)

@@ -340,7 +340,7 @@ START_TEST(the_first_failure_is_told_with_its_reason)
 }
 END_TEST
 
-/* The warning about the client itself, for a run of a hundred pieces of a millisecond each. */
+/* The warning about the client itself, for a run of a hundred requests of a millisecond each. */
 static const char *bottleneck(double busy, double lag, double rate)
 {
     memset(&result.sum, 0, sizeof result.sum);
@@ -386,7 +386,7 @@ START_TEST(a_client_that_was_the_bottleneck_says_so)
 }
 END_TEST
 
-/* Catches a division by the pieces of a run that had none. */
+/* Catches a division by the requests of a run that had none. */
 START_TEST(a_run_of_nothing_is_no_bottleneck)
 {
     memset(&result.sum, 0, sizeof result.sum);

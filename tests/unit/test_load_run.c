@@ -3,7 +3,7 @@
 #include "suite.h"
 
 #include "base/clock.h"
-#include "load/line.h"
+#include "load/channel.h"
 #include "load/run.h"
 
 #include <poll.h>
@@ -99,7 +99,7 @@ static void start(service *act)
                                       .concurrency = 3,
                                       .rounds = 1,
                                       .processes = 1,
-                                      .line = -1,
+                                      .channel = -1,
                                       .duration = 0.05,
                                       .timeout = 10,
                                       .size = 64,
@@ -158,7 +158,7 @@ START_TEST(a_warm_up_is_in_no_tally)
 }
 END_TEST
 
-/* Catches a piece of a schedule that is skipped or done twice, in any mode that can have one. */
+/* Catches a request of a schedule that is skipped or done twice, in any mode that can have one. */
 START_TEST(a_schedule_is_done_whole)
 {
     static const char *const modes[] = {"connect", "ping", "halfclose", "dribble", "storm", "reset"};
@@ -182,7 +182,7 @@ START_TEST(a_schedule_is_done_whole)
 }
 END_TEST
 
-/* Runs as one of a team that is told to begin so many seconds from now. */
+/* Runs as a worker that is told to begin so many seconds from now. */
 static void run_as_told(const char *mode, double seconds)
 {
     double moment = clock_seconds() + seconds;
@@ -192,9 +192,9 @@ static void run_as_told(const char *mode, double seconds)
     result = (struct load_result){0};
     settings.mode = load_mode(mode);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    settings.line = ends[1];
+    settings.channel = ends[1];
     for (int answers = 0; answers < 2; answers++) /* before the round, and behind it */
-        ck_assert_int_eq(line_answer(ends[0], true, moment), 0);
+        ck_assert_int_eq(channel_answer(ends[0], true, moment), 0);
     run();
     ck_assert_double_ge(clock_seconds(), moment + settings.duration);
     ck_assert_double_eq_tol(result.sum.seconds, settings.duration, 1e-6);
@@ -202,7 +202,7 @@ static void run_as_told(const char *mode, double seconds)
     close(ends[1]);
 }
 
-/* Catches a process of a team that measures when the others have ended, or before they begin: what
+/* Catches a worker that measures when the others have ended, or before they begin: what
  * it counts would be counted as done in their time. */
 START_TEST(a_round_is_when_all_have_it)
 {
@@ -218,7 +218,7 @@ START_TEST(a_round_is_when_all_have_it)
     ck_assert_uint_eq(result.sum.count, 0);
     run_as_told("stream", -1);
     ck_assert_uint_eq(result.sum.count, 0);
-    run_as_told("deaf", -1); /* they have stayed, however late */
+    run_as_told("nonreading", -1); /* they have stayed, however late */
     ck_assert_uint_eq(result.sum.count, settings.concurrency);
     settings.rate = 200;
     run_as_told("ping", -1); /* a schedule waits for nobody */
@@ -308,7 +308,7 @@ START_TEST(those_that_hold_are_counted_in_the_end)
 
     start(keep_silent);
     result = (struct load_result){0};
-    settings.mode = load_mode("deaf");
+    settings.mode = load_mode("nonreading");
     settings.size = 65536;
     run();
     ck_assert_uint_eq(result.sum.count, 3);
@@ -349,30 +349,7 @@ START_TEST(a_run_leaves_no_descriptor)
 }
 END_TEST
 
-/* Catches Nagle's algorithm where it would be measured: in all that a small segment may follow. */
-START_TEST(small_segments_do_not_wait)
-{
-    static const struct {
-        const char *mode;
-        uint64_t size;
-        bool immediate;
-    } cases[] = {{"ping", 1, true},          {"dribble", 64, true},  {"connect", 64, false},
-                 {"connect", 537, true},     {"stream", 64, false},  {"hold", 64, false},
-                 {"halfclose", 1000, true}, {"reset", 64, false}};
-
-    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
-        settings.mode = load_mode(cases[i].mode);
-        settings.size = cases[i].size;
-        ck_assert_msg(load_is_immediate(&settings) == cases[i].immediate, "%s", cases[i].mode);
-    }
-    settings.concurrency = 100;
-    settings.held = 1000;
-    ck_assert_uint_ge(load_descriptors(&settings), 1100 + 3);
-}
-END_TEST
-
 SUITE("load_run", each_round_has_its_own_tally, a_warm_up_is_in_no_tally, a_schedule_is_done_whole,
-      a_round_is_when_all_have_it, what_was_never_begun_has_failed,
-      every_mode_sees_what_goes_wrong,
+      a_round_is_when_all_have_it, what_was_never_begun_has_failed, every_mode_sees_what_goes_wrong,
       held_connections_are_counted_apart, those_that_hold_are_counted_in_the_end,
-      an_interruption_leaves_one_round, a_run_leaves_no_descriptor, small_segments_do_not_wait)
+      an_interruption_leaves_one_round, a_run_leaves_no_descriptor)

@@ -1,12 +1,12 @@
-/* test_load_schedule.c: when each piece of work is to begin (load/schedule.h). */
+/* test_load_schedule.c: when each request is to begin (load/schedule.h). */
 #include "suite.h"
 
 #include "load/schedule.h"
 
 static struct load_schedule schedule;
 
-/* Catches a piece too many or too few at the end of a round, or a first that waits. */
-START_TEST(pieces_are_at_equal_distances_from_the_start)
+/* Catches a request too many or too few at the end of a round, or a first that waits. */
+START_TEST(requests_are_at_equal_distances_from_the_start)
 {
     schedule_begin(&schedule, 100, 2, 4);
     ck_assert_uint_eq(schedule_left(&schedule), 8);
@@ -16,9 +16,9 @@ START_TEST(pieces_are_at_equal_distances_from_the_start)
 }
 END_TEST
 
-/* Catches a fraction of a piece that is lost: it is to begin before the end; and a piece that only
- * rounding has brought in. */
-START_TEST(a_piece_just_before_the_end_is_in_the_round)
+/* Catches a fraction of a request that is lost: it is to begin before the end; and a request that
+ * only rounding has brought in. */
+START_TEST(a_request_just_before_the_end_is_in_the_round)
 {
     schedule_begin(&schedule, 0, 1.1, 10);
     ck_assert_uint_eq(schedule_left(&schedule), 11);
@@ -60,6 +60,6 @@ START_TEST(a_cut_forgets_what_is_not_taken)
 }
 END_TEST
 
-SUITE("load_schedule", pieces_are_at_equal_distances_from_the_start,
-      a_piece_just_before_the_end_is_in_the_round, a_round_of_no_time_has_no_work,
+SUITE("load_schedule", requests_are_at_equal_distances_from_the_start,
+      a_request_just_before_the_end_is_in_the_round, a_round_of_no_time_has_no_work,
       no_error_grows_with_the_number, a_cut_forgets_what_is_not_taken)

@@ -147,14 +147,14 @@ static int delays(int descriptor)
 }
 
 /* Catches small segments that wait although they were not to, and the other way round. */
-START_TEST(segments_wait_unless_they_are_immediate)
+START_TEST(segments_wait_unless_told_not_to)
 {
     int listener, descriptor;
 
     listener = found();
     served(listener, &descriptor);
     ck_assert_int_eq(delays(descriptor), 1);
-    target.immediate = true;
+    target.no_delay = true;
     listener = found(); /* asked for before the search, the first connection has it too */
     for (int i = 0; i < 2; i++) {
         served(listener, &descriptor);
@@ -192,7 +192,7 @@ START_TEST(a_unix_socket_is_found_or_named)
 
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&name, sizeof name), 0);
     ck_assert_int_eq(listen(listener, 8), 0);
-    target.immediate = true;
+    target.no_delay = true;
     status = find(name.sun_path, SECONDS);
     descriptor = target_connect(&target);
     unlink(name.sun_path);
@@ -224,5 +224,5 @@ END_TEST
 
 SUITE("load_target", ONLY_HERE the_connection_that_found_it_is_the_first,
       no_socket_blocks_or_is_inherited, the_neighbourhood_is_no_special_one,
-      segments_wait_unless_they_are_immediate, a_refusal_is_told_with_its_address,
+      segments_wait_unless_told_not_to, a_refusal_is_told_with_its_address,
       a_unix_socket_is_found_or_named, only_what_passes_is_waited_for)

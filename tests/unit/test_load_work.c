@@ -38,7 +38,7 @@ static void begin(const char *mode)
     ck_assert_int_eq(listen(listener, 64), 0);
     set_nonblocking(listener);
     settings = (struct load_settings){.mode = load_mode(mode), .concurrency = CONCURRENCY,
-                                      .held = HELD, .size = SIZE, .timeout = 30, .line = -1};
+                                      .held = HELD, .size = SIZE, .timeout = 30, .channel = -1};
     memset(&run, 0, sizeof run);
     memset(&result, 0, sizeof result);
     memset(&tally, 0, sizeof tally);
@@ -107,13 +107,14 @@ static void measure(double seconds)
     run.end = run.loop.now + seconds;
 }
 
-/* The same on a schedule of `pieces` pieces that all are due by now. */
-static void measure_pieces(uint64_t pieces)
+/* The same on a schedule of `requests` requests that all are due by now. */
+static void measure_requests(uint64_t requests)
 {
     settings.rate = 1e6;
     measure(LATER);
-    schedule_begin(&run.schedule, run.loop.now - 1, (double)pieces / settings.rate, settings.rate);
-    ck_assert_uint_eq(schedule_left(&run.schedule), pieces);
+    schedule_begin(&run.schedule, run.loop.now - 1, (double)requests / settings.rate,
+                   settings.rate);
+    ck_assert_uint_eq(schedule_left(&run.schedule), requests);
 }
 
 static void expect_counted(uint64_t count, uint64_t late, uint64_t failures)
@@ -136,7 +137,7 @@ static void cut(int server)
 /* ---- opening and closing ---- */
 
 /* Catches the first message of a kept connection among those that are measured. */
-START_TEST(to_open_is_no_piece_of_work)
+START_TEST(to_open_is_no_request)
 {
     begin("ping");
     opened(&connections[0]);
@@ -227,11 +228,11 @@ START_TEST(only_those_that_stand_are_asked_a_last_time)
 }
 END_TEST
 
-/* Catches the deaf opened by an echo that they do not read, and the held ones beside them that are
- * not seen to be served. */
+/* Catches nonreading ones opened by an echo that they do not read, and the held ones beside them
+ * that are not seen to be served. */
 START_TEST(each_is_opened_with_a_goal_that_it_can_reach)
 {
-    begin("deaf");
+    begin("nonreading");
     run.phase = PHASE_OPEN;
     work_echo_kept(&run, &connections[0]);
     work_echo_kept(&run, &connections[CONCURRENCY]);
@@ -242,7 +243,7 @@ START_TEST(each_is_opened_with_a_goal_that_it_can_reach)
 }
 END_TEST
 
-/* ---- pieces of work ---- */
+/* ---- requests ---- */
 
 /* Begins with one connection that is kept, and at work in a round without end. Returns the server's
  * end of it. */
@@ -260,7 +261,7 @@ static int begin_alone(const char *mode)
 
 /* Catches what is done behind the end counted as done in the time, the reverse, and a connection
  * that asks on behind it. */
-START_TEST(a_piece_is_done_in_the_round_or_late)
+START_TEST(a_request_is_done_in_the_round_or_late)
 {
     int server;
 
@@ -280,13 +281,13 @@ START_TEST(a_piece_is_done_in_the_round_or_late)
 }
 END_TEST
 
-/* Catches a piece that ends with the time and is in neither part, or is called late. */
+/* Catches a request that ends with the time and is in neither part, or is called late. */
 START_TEST(the_end_itself_is_in_the_round)
 {
     begin("ping");
     opened(&connections[0]);
     measure(0);
-    loop_ask(&run.loop, &connections[0], SIZE, LOAD_NOW);
+    loop_request(&run.loop, &connections[0], SIZE, LOAD_NOW);
     connections[0].measured = true;
     run.phase = PHASE_FINISH;
     run.loop.moment = run.end;
@@ -295,8 +296,8 @@ START_TEST(the_end_itself_is_in_the_round)
 }
 END_TEST
 
-/* Catches a connection of a mode that opens one for each piece that is kept, or not followed. */
-START_TEST(where_each_piece_is_a_connection_the_next_is_opened)
+/* Catches a connection of a mode that opens one for each request that is kept, or not followed. */
+START_TEST(where_each_request_is_a_connection_the_next_is_opened)
 {
     int server;
 
@@ -318,7 +319,7 @@ START_TEST(where_each_piece_is_a_connection_the_next_is_opened)
 }
 END_TEST
 
-/* Catches a piece that is done and failed, one that is in neither, and a connection that is not
+/* Catches a request that is done and failed, one that is in neither, and a connection that is not
  * opened again, whose first message then counts as work. */
 START_TEST(a_kept_connection_that_fails_is_opened_again)
 {
@@ -381,8 +382,9 @@ END_TEST
 
 /* ---- on a schedule ---- */
 
-/* Catches a piece that is skipped, or begun twice, and one that is timed from when it was begun. */
-START_TEST(a_schedule_is_done_piece_by_piece)
+/* Catches a request that is skipped, or begun twice, and one that is timed from when it really
+ * began. */
+START_TEST(a_schedule_is_done_one_by_one)
 {
     int servers[2];
 
@@ -390,7 +392,7 @@ START_TEST(a_schedule_is_done_piece_by_piece)
     servers[0] = opened(&connections[0]);
     servers[1] = opened(&connections[1]);
     settings.concurrency = 2;
-    measure_pieces(5);
+    measure_requests(5);
     work_begin(&run);
     ck_assert_uint_eq(schedule_left(&run.schedule), 3);
     echo(servers[1]);
@@ -411,13 +413,13 @@ START_TEST(a_schedule_is_done_piece_by_piece)
 }
 END_TEST
 
-/* Catches more connections that begin than the schedule has pieces. */
+/* Catches more connections that begin than the schedule has requests. */
 START_TEST(a_short_schedule_leaves_connections_alone)
 {
     begin("ping");
     for (size_t i = 0; i < CONCURRENCY; i++)
         opened(&connections[i]);
-    measure_pieces(2);
+    measure_requests(2);
     work_begin(&run);
     ck_assert_uint_eq(run.loop.busy, 2);
     ck_assert_int_eq(connections[2].state, CONNECTION_RESTING);
@@ -425,8 +427,8 @@ START_TEST(a_short_schedule_leaves_connections_alone)
 }
 END_TEST
 
-/* Catches a piece that two failures are counted for: as what was asked, and as the connection that
- * is opened again, which is no piece of the schedule. */
+/* Catches a request that two failures are counted for: as what was asked, and as the connection
+ * that is opened again, which is no request of the schedule. */
 START_TEST(on_a_schedule_to_open_again_is_no_failure)
 {
     int server;
@@ -434,7 +436,7 @@ START_TEST(on_a_schedule_to_open_again_is_no_failure)
     begin("ping");
     server = opened(&connections[0]);
     settings.concurrency = 1;
-    measure_pieces(2);
+    measure_requests(2);
     work_begin(&run);
     cut(server);
     expect_counted(0, 0, 1);
@@ -468,7 +470,7 @@ START_TEST(who_waits_at_the_end_is_forgotten)
 }
 END_TEST
 
-/* Catches an interruption that leaves pieces to be begun, or counts them as failed, and an end
+/* Catches an interruption that leaves requests to be begun, or counts them as failed, and an end
  * without one that does not wait for them. */
 START_TEST(only_an_interruption_cuts_a_schedule)
 {
@@ -500,8 +502,8 @@ START_TEST(only_an_interruption_cuts_a_schedule)
 }
 END_TEST
 
-/* Catches one that only waits to be opened again, as its piece has failed, and is counted as a
- * piece that was never begun. */
+/* Catches one that only waits to be opened again, as its request has failed, and is counted as a
+ * request that was never begun. */
 START_TEST(to_open_again_is_given_up_without_a_count)
 {
     int server;
@@ -509,7 +511,7 @@ START_TEST(to_open_again_is_given_up_without_a_count)
     begin("ping");
     server = opened(&connections[0]);
     settings.concurrency = 1;
-    measure_pieces(2);
+    measure_requests(2);
     work_begin(&run);
     cut(server);
     ck_assert_int_eq(connections[0].state, CONNECTION_WAITING);
@@ -596,13 +598,13 @@ START_TEST(a_stream_that_is_given_up_is_no_failure)
 }
 END_TEST
 
-/* Catches the deaf that have stayed and are not counted, those that were cut counted as well, and
- * any that is left open. */
-START_TEST(the_deaf_are_counted_if_they_have_stayed)
+/* Catches nonreading ones that have stayed and are not counted, those that were cut counted as
+ * well, and any that is left open. */
+START_TEST(nonreading_ones_are_counted_if_they_have_stayed)
 {
     int servers[2];
 
-    begin("deaf");
+    begin("nonreading");
     settings.concurrency = 2;
     run.phase = PHASE_OPEN;
     for (size_t i = 0; i < 2; i++) {
@@ -623,15 +625,15 @@ START_TEST(the_deaf_are_counted_if_they_have_stayed)
 }
 END_TEST
 
-SUITE("load_work", to_open_is_no_piece_of_work, held_connections_are_counted_apart,
+SUITE("load_work", to_open_is_no_request, held_connections_are_counted_apart,
       a_held_one_is_lost_once_it_has_echoed, those_that_hold_are_timed_first_and_counted_last,
       only_those_that_stand_are_asked_a_last_time, each_is_opened_with_a_goal_that_it_can_reach,
-      a_piece_is_done_in_the_round_or_late, the_end_itself_is_in_the_round,
-      where_each_piece_is_a_connection_the_next_is_opened,
+      a_request_is_done_in_the_round_or_late, the_end_itself_is_in_the_round,
+      where_each_request_is_a_connection_the_next_is_opened,
       a_kept_connection_that_fails_is_opened_again, behind_the_end_none_is_opened_again,
-      the_first_failure_is_kept, a_schedule_is_done_piece_by_piece,
+      the_first_failure_is_kept, a_schedule_is_done_one_by_one,
       a_short_schedule_leaves_connections_alone, on_a_schedule_to_open_again_is_no_failure,
       who_waits_at_the_end_is_forgotten, only_an_interruption_cuts_a_schedule,
       to_open_again_is_given_up_without_a_count, what_is_given_up_has_failed,
       a_stream_goes_on_and_ends_at_its_end, a_stream_that_is_given_up_is_no_failure,
-      the_deaf_are_counted_if_they_have_stayed)
+      nonreading_ones_are_counted_if_they_have_stayed)

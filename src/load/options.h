@@ -1,0 +1,24 @@
+/*
+ * load/options.h: the command line of echoload(1).
+ */
+#ifndef LOAD_OPTIONS_H
+#define LOAD_OPTIONS_H
+
+#include "base/address.h"
+#include "load/report.h"
+#include "load/settings.h"
+
+#include <stdbool.h>
+
+struct load_options {
+    struct load_settings settings; /* no processes: -j was not given */
+    const struct report_form *form;
+    const char *server;       /* as it was written ... */
+    struct endpoint endpoint; /* ... and in its parts */
+    bool shows;               /* --help or --version was asked for, and is shown */
+};
+
+/* Returns 0, or -1 for a usage error (logged). */
+int load_options_read(struct load_options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,115 @@
+/* test_load_settings.c: what is asked of a run, and how several processes share it
+ * (load/settings.h); what they do together is in tests/behaviour/test_load.py. */
+#include "suite.h"
+
+#include "load/pattern.h"
+#include "load/schedule.h"
+#include "load/settings.h"
+
+#define DESCRIPTORS_BESIDE (settings_descriptors(&(struct load_settings){.processes = 1}))
+
+/* Catches a connection that nobody has or that two have, and one process with much more to do. */
+START_TEST(shares_add_up_to_the_whole)
+{
+    struct load_settings settings = {0};
+
+    for (settings.concurrency = 1; settings.concurrency < 12; settings.concurrency++)
+        for (settings.held = 0; settings.held < 12; settings.held++)
+            for (settings.processes = 1; settings.processes <= settings.concurrency + settings.held;
+                 settings.processes++) {
+                size_t work = 0, held = 0, most = 0, least = 100;
+                for (size_t i = 0; i < settings.processes; i++) {
+                    struct load_settings share = settings_share(&settings, i);
+                    size_t all = share.concurrency + share.held;
+                    work += share.concurrency;
+                    held += share.held;
+                    most = all > most ? all : most;
+                    least = all < least ? all : least;
+                }
+                ck_assert_uint_eq(work, settings.concurrency);
+                ck_assert_uint_eq(held, settings.held);
+                ck_assert_uint_le(most, least + 2);
+                ck_assert_uint_ge(least + (settings.held == 0), 1);
+            }
+}
+END_TEST
+
+/* Catches a request of a schedule that two processes begin, or none, and one that has no connection
+ * for it. */
+START_TEST(a_schedule_is_dealt_out)
+{
+    struct load_settings settings = {.concurrency = 3, .held = 5, .processes = 4, .rate = 100};
+    bool begun[25] = {false};
+
+    for (size_t i = 0; i < 4; i++) {
+        struct load_settings share = settings_share(&settings, i);
+        struct load_schedule schedule;
+        schedule_begin(&schedule, share.rate_after, 0.25 - share.rate_after, share.rate);
+        ck_assert((share.rate > 0) == (share.concurrency > 0));
+        while (share.rate > 0 && schedule_left(&schedule) > 0) {
+            size_t request = (size_t)(schedule_take(&schedule) * 100 + 0.5);
+            ck_assert_uint_lt(request, SUITE_LENGTH(begun));
+            ck_assert(!begun[request]);
+            begun[request] = true;
+        }
+    }
+    for (size_t i = 0; i < SUITE_LENGTH(begun); i++)
+        ck_assert_msg(begun[i], "%zu", i);
+}
+END_TEST
+
+/* Catches connections of two processes that send the same bytes, which then could be crossed. */
+START_TEST(connections_have_numbers_of_their_own)
+{
+    struct load_settings settings = {.concurrency = 300, .processes = 3}, shares[3];
+
+    for (size_t i = 0; i < 3; i++)
+        shares[i] = settings_share(&settings, i);
+    ck_assert_uint_ge(shares[1].numbers, shares[0].numbers + 10000);
+    ck_assert_uint_ge(shares[2].numbers, shares[1].numbers + 10000);
+    ck_assert_uint_lt(shares[2].numbers, PATTERN_PERIOD);
+}
+END_TEST
+
+/* Catches more processes than descriptors ask for, too few of them, and a parent that lacks
+ * descriptors. */
+START_TEST(there_are_as_many_processes_as_descriptors_ask_for)
+{
+    struct load_settings settings = {.concurrency = 100, .held = 29900, .processes = 1};
+
+    ck_assert_uint_eq(settings_descriptors(&settings), 30000 + DESCRIPTORS_BESIDE);
+    ck_assert_uint_eq(settings_fewest_processes(&settings, 30000 + DESCRIPTORS_BESIDE), 1);
+    ck_assert_uint_eq(settings_fewest_processes(&settings, 29999 + DESCRIPTORS_BESIDE), 2);
+    ck_assert_uint_eq(settings_fewest_processes(&settings, 20000), 2);
+    settings.held = 2;
+    ck_assert_uint_eq(settings_fewest_processes(&settings, DESCRIPTORS_BESIDE + 34), 3);
+    /* The parent would need 21. */
+    ck_assert_uint_eq(settings_fewest_processes(&settings, DESCRIPTORS_BESIDE + 5), 0);
+    ck_assert_uint_eq(settings_fewest_processes(&settings, 3), 0);
+    ck_assert_uint_ge(DESCRIPTORS_BESIDE, 3);
+}
+END_TEST
+
+/* Catches Nagle's algorithm where it would be measured: in all that a small segment may follow. */
+START_TEST(small_segments_do_not_wait)
+{
+    struct load_settings settings = {0};
+    static const struct {
+        const char *mode;
+        uint64_t size;
+        bool no_delay;
+    } cases[] = {{"ping", 1, true},          {"dribble", 64, true},  {"connect", 64, false},
+                 {"connect", 537, true},     {"stream", 64, false},  {"hold", 64, false},
+                 {"halfclose", 1000, true}, {"reset", 64, false}};
+
+    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
+        settings.mode = load_mode(cases[i].mode);
+        settings.size = cases[i].size;
+        ck_assert_msg(settings_want_no_delay(&settings) == cases[i].no_delay, "%s", cases[i].mode);
+    }
+}
+END_TEST
+
+SUITE("load_settings", shares_add_up_to_the_whole, a_schedule_is_dealt_out,
+      connections_have_numbers_of_their_own, there_are_as_many_processes_as_descriptors_ask_for,
+      small_segments_do_not_wait)

@@ -61,7 +61,8 @@ struct child_args {
     int ledger;                    /* the write end */
     bool counts_sources;           /* the clients of a source are limited (-C) */
     bool logs;                     /* it writes what its client sends to the log (-vv) */
-    char title[TITLE_MAX];         /* where the parent's title lies, and then the child's own (title.h) */
+    char from[ADDRESS_TEXT_MAX];   /* its client as text, for its title */
+    char title[TITLE_MAX];         /* where the parent's title lies, and then its own (title.h) */
 };
 
 /* ---- the child ---- */
@@ -85,11 +86,10 @@ static int keep_descriptors(const struct child_args *args, struct client *client
  * not take the record. */
 static _Noreturn void run_child(const struct child_args *args, struct client client)
 {
-    char from[ADDRESS_TEXT_MAX];
     struct session session;
     int ledger = keep_descriptors(args, &client);
 
-    title_set(peer_text(&client.peer, from));
+    title_set(args->from);
     confine_child(args->logs, 0);
     session_open(&session, args->service, client.descriptor, &client.peer, args->buffer);
     session_run(&session);
@@ -103,11 +103,12 @@ static _Noreturn void run_child(const struct child_args *args, struct client cli
 
 /* ---- the parent ---- */
 
-static void start_child(struct server *server, const struct child_args *args,
-                        const struct client *client)
+static void start_child(struct server *server, struct child_args *args, const struct client *client)
 {
-    pid_t pid = platform_fork();
+    pid_t pid;
 
+    peer_text(&client->peer, args->from); /* here: the code for it costs a child page faults */
+    pid = platform_fork();
     if (pid == 0)
         run_child(args, *client);
     if (pid == -1) {
@@ -119,7 +120,7 @@ static void start_child(struct server *server, const struct child_args *args,
 }
 
 /* One turn of the loop, after a wait. */
-static void turn(struct server *server, const struct child_args *args)
+static void turn(struct server *server, struct child_args *args)
 {
     struct client client;
 

@@ -24,9 +24,9 @@ static void end_session(struct server *server, struct child *child, int signal)
 {
     struct nonblocking *nonblocking = child->own;
 
-    single_process_record_exit(server, child, &nonblocking->session);
     nonblocking_close(nonblocking);
-    server_ended(server, child, signal);
+    server_session_ended(server, child, &nonblocking->session, signal);
+    nonblocking_free(nonblocking);
 }
 
 /* Waits until the client can go on, is due, or a signal has come. Returns whether it can. */

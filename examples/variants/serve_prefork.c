@@ -19,9 +19,9 @@
  *
  * What it cannot keep: clients that find all workers busy wait in the backlog, but nobody sees
  * them there, so `deferred` stays 0. Where the parent is stopped, workers go on for as long
- * as they need no reply. A client accepted by a worker that is killed before its report
- * has no line. And a worker is not its client's alone: it may not open, fork or write files
- * either, but it keeps the listeners, and what one client has done to it can harm the next.
+ * as they need no reply. A client whose worker is killed before its report has no line. And a
+ * worker is not its client's alone: it keeps the listeners, and what one client has done to it
+ * can harm the next.
  */
 #include "parts/pool_worker.h"
 #include "platform/platform.h"
@@ -92,7 +92,6 @@ static int serve(struct server *server)
         server_wait_beside(server, pool_due(pool), pool_listens_to(pool));
         turn(server);
     }
-    pool_close(pool);
     return 0;
 }
 

@@ -25,12 +25,11 @@ bool accept_is_open(const struct server *server, double now)
 
 void server_start_failed(struct server *server, const char *what)
 {
-    char limits[160];
     int error = errno;
+    char limits[160];
 
     platform_process_limits(limits, sizeof limits);
-    errno = error;
-    gate_pause(&server->gate, what, limits);
+    gate_pause(&server->gate, error, what, limits);
 }
 
 void server_hold(struct server *server, const struct client *client, const char *what)
@@ -63,9 +62,8 @@ void server_accept_failed(struct server *server)
 
     if (error == EMFILE && own)
         snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
-    errno = error;
     if (!is_hopeless(server, error)) {
-        gate_pause(&server->gate, what, limit);
+        gate_pause(&server->gate, error, what, limit);
     } else if (server->stop.phase == SERVER_SERVING) {
         log_error("%s failed: %s; stopping", what, strerror(error));
         requests_stop_for_failure(server);
@@ -82,8 +80,8 @@ static void refuse(struct server *server, const struct client *client, const cha
     lines_log_refusal(&client->peer, why);
 }
 
-/* Whether as many clients of that source are live as may be. One of them may have ended, and its
- * exit record be still unread: who comes again at once is not to be refused for that. */
+/* Whether as many clients of that source are live as may be. One of them may have ended, with its
+ * exit record still unread. */
 static bool source_is_full(struct server *server, const struct peer *peer)
 {
     size_t most = server->options->max_per_source;
@@ -109,9 +107,8 @@ bool server_admit(struct server *server, const struct client *client)
 
 /* ---- accepting ---- */
 
-/* The next connection of any listener that is ready, each of them once a turn. The listener behind
- * that of the last client is asked first: where there is room for one client at a time, no listener
- * starves the others. */
+/* The next connection of any listener that is ready. They are asked in turn: where there is room
+ * for one client at a time, no listener starves the others. */
 static bool accept_next(struct server *server, struct client *client)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "platform/platform.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* The count of one source, while it has live children. */

@@ -6,8 +6,8 @@
  * as many as it was made for, and makes no system call.
  *
  * A client's source is whom its connection is counted against: an IPv4 address, an IPv6 network
- * (/64), or all clients of Unix sockets (address.h). A child whose session has ended is still live,
- * but counted for its source no more: its client may come again.
+ * (/64), or all clients of Unix sockets (address.h). A child whose session has ended leaves its
+ * source, though it is still live: its client may come again.
  *
  * Invariants: children_live is the number of entries; the counts of all sources add up to
  * it, less those that have left their source; an id is there once.
@@ -61,7 +61,7 @@ struct child *children_add(struct children *children, int64_t id, const struct p
 struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 
-/* Counts it no more for its source, as its session has ended. */
+/* Counts it no more for its source. */
 void children_leave_source(struct children *children, struct child *child);
 
 size_t children_live(const struct children *children);

@@ -22,12 +22,9 @@ enum failure_action {
 
 enum failure_action failure_action(int error);
 
-/*
- * Whether `error` of accept is one to wait or to stop for, and not to try again at once. Errors
- * with FAILURE_RETRY are that only when they have come many times in a row; `*retries` counts them,
- * and the caller sets it to 0 when accept succeeds. That nobody is waiting (EAGAIN) or a signal
- * came (EINTR) is no failure, however often it comes.
- */
+/* Whether accept is to be waited or stopped for after `error`, and not tried again at once. With
+ * FAILURE_RETRY that is so only after many such errors in a row, which `*retries` counts; the caller
+ * sets it to 0 when accept succeeds. EAGAIN and EINTR are no failures, however often they come. */
 bool failure_persists(int error, unsigned *retries);
 
 #endif

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "process/log.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Soon enough for who waits, and no load. Seconds. */
@@ -13,10 +12,8 @@
 /* Failures less than this apart belong to one episode. Seconds. */
 #define EPISODE_GAP 1.0
 
-void gate_pause(struct gate *gate, const char *what, const char *limits)
+void gate_pause(struct gate *gate, int error, const char *what, const char *limits)
 {
-    int error = errno;
-
     gate->failed_last = clock_seconds();
     if (gate->failures++ == 0) {
         gate->failing_since = gate->failed_last;

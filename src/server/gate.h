@@ -6,9 +6,8 @@
  * are deferred: they wait in the kernel's backlog, and nothing is lost. A client that was accepted
  * already when starting its child failed is held, and is the first to be started after that.
  *
- * Failures that follow closely on each other are one episode, logged at its start and its end. A
- * server at a limit, where each child that ends lets one more begin, so has one episode and not
- * thousands.
+ * Failures that follow closely on each other are one episode, logged at its start and its end: a
+ * server at a limit, where each child that ends lets one more begin, has one and not thousands.
  */
 #ifndef GATE_H
 #define GATE_H
@@ -16,13 +15,12 @@
 #include "server/listeners.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /* The first pause of an episode. Each further one is twice as long, up to a second. Seconds. */
 #define GATE_PAUSE_FIRST 0.05
 
 struct gate {
-    bool holding;       /* there is a client that was accepted and could not be started yet: */
+    bool holding;           /* there is a client that was accepted and could not be started yet: */
     struct client held;
     double closed_until;    /* a failure is waited out until then: clock.h; 0: none is */
     double pause;           /* how long the next one is waited out */
@@ -32,9 +30,9 @@ struct gate {
     unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY (failures.h) */
 };
 
-/* `what` has failed with errno: closes the gate for a pause. Logs the first failure of an episode,
- * with `limits` that may be the reason; "": none. */
-void gate_pause(struct gate *gate, const char *what, const char *limits);
+/* `what` has failed with `error`, an errno: closes the gate for a pause. Logs the first failure of
+ * an episode, with `limits` that may be the reason; "": none. */
+void gate_pause(struct gate *gate, int error, const char *what, const char *limits);
 
 /* Ends the episode, and logs that, when it is over at `now`. */
 void gate_end_episode(struct gate *gate, double now);

@@ -76,19 +76,17 @@ static bool name_peer(struct client *client)
 static void serve_client(struct server *server, const struct client *client, char *buffer)
 {
     struct session session;
-    struct record record;
     struct child *child = server_began(server, getpid(), client);
     char from[ADDRESS_TEXT_MAX];
 
     title_set(peer_text(&client->peer, from));
-    listener_prepare(client->descriptor, &client->peer, server->options->service.idle);
+    listener_set_options(client->descriptor, client->peer.name.any.sa_family == AF_UNIX,
+                         server->options->service.idle);
     confine_child(true, 0);
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);
     close(client->descriptor);
-    record = ledger_exit_record(getpid(), &session);
-    if (server_exit_recorded(server, &record) != NULL)
-        server_ended(server, child, 0);
+    server_session_ended(server, child, &session, 0);
 }
 
 int inetd_serve(const struct options *options)

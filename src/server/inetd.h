@@ -5,8 +5,8 @@
  * connection, count and reap. So there is no listener, no fork and no ledger; the session, the
  * lists of who may come in, the limits and the log lines are those of the server.
  *
- * The client's connection may be standard error as well. Then only -s logs: any other line would be
- * sent to the client.
+ * Where the connection is standard error as well, only -s logs: any other line would be sent to the
+ * client.
  */
 #ifndef INETD_H
 #define INETD_H

@@ -1,23 +1,21 @@
 /*
  * ledger.h: the pipe on which children report to their parent.
  *
- * waitpid(-1) walks the kernel's list of children from the oldest, so with ten thousand
- * live children it is slow just when there is nothing to reap; waitpid(pid) is constant
- * (Linux 5.13). So the parent has to know who ended: a child's last act is to write one
- * record, its exit record, to this pipe. The parent reads the ledger when SIGCHLD comes and
- * reaps those it names.
+ * waitpid(-1) walks the kernel's list of children from the oldest: with ten thousand live children
+ * it is slow just when there is nothing to reap, while waitpid(pid) is constant (Linux 5.13). So a
+ * child's last act is to write its exit record to this pipe, and when SIGCHLD comes the parent
+ * reaps those that the ledger names.
  *
  * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The read end is
- * non-blocking: the parent never waits for a child. A forked child waits for room on a full
- * ledger (of a stopped parent) for a second at most, then exits without a record, and the parent's
- * sweep finds it. A thread is found by no sweep, nor is a child of a pool, which goes on: these
- * wait in write(2), where the system wakes one writer for each record that is read. If thousands
- * of them looked for room again and again, their reader would get no processor.
+ * non-blocking: the parent never waits for a child. A forked child tries to write to a full ledger
+ * (of a stopped parent) for a second at most, then exits without a record, and the parent's sweep
+ * finds it. No sweep finds a thread, nor the worker of a pool, which goes on: these wait in
+ * write(2), where the system wakes one writer for each record that is read.
  *
  * The parent trusts nothing that it reads here: a child may have been compromised. A record
- * begins with a magic number and ends with a checksum; bytes that are no record are skipped and
- * counted, so a torn record costs itself and not those behind it. Neither keeps a child from
- * forging one: the reader checks whether the id is that of a live child, and each other member.
+ * begins with a magic number and ends with a checksum: bytes that are no record are skipped and
+ * counted, so a torn record costs itself and not those behind it. A child can forge one: the reader
+ * checks whether the id is that of a live child, and each other member.
  *
  * Cost: one write a child; one read for up to LEDGER_BATCH records.
  */
@@ -81,8 +79,7 @@ void ledger_adopt(struct ledger *ledger, int read_end, int write_end);
 
 void ledger_close(struct ledger *ledger);
 
-/* The exit record of `id`'s session, but for magic and checksum. The client is named where a
- * PROXY header has named it. */
+/* The exit record of `id`'s session, but for magic and checksum. */
 struct record ledger_exit_record(int64_t id, const struct session *session);
 
 /* Puts a client's address into a record, for ledger_client. */
@@ -95,9 +92,8 @@ bool ledger_client(const struct record *record, struct peer *client);
  * the ledger stays full, EPIPE where nobody is left who would read it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 
-/* A child's last act before _exit: writes the exit record of `id`'s session. Returns 0, or -1 as
- * ledger_write does. A process can exit all the same; a thread has to try again, or nobody joins
- * it. */
+/* A child's last act: writes the exit record of `id`'s session. Returns 0, or -1 as ledger_write
+ * does: a process can exit all the same, a thread has to try again, or nobody joins it. */
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 
 /* Reads the next record. Returns false when there is none now, or when `junk` has reached

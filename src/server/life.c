@@ -114,6 +114,8 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
         children_add(server->children, id, &client->peer, clock_seconds());
     size_t live = children_live(server->children);
 
+    if (child != NULL)
+        child->ending = SESSION_ERROR; /* until its exit record says how */
     if (live > server->statistics.peak)
         server->statistics.peak = live;
     if (log_shows(LOG_CLIENTS))
@@ -159,6 +161,15 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
                          : PROXY_RIGHT;
     note_client(server, child, record);
     return child;
+}
+
+void server_session_ended(struct server *server, struct child *child,
+                          const struct session *session, int signal)
+{
+    struct record record = ledger_exit_record(child->id, session);
+
+    (void)server_exit_recorded(server, &record);
+    server_ended(server, child, signal);
 }
 
 void server_ended(struct server *server, struct child *child, int signal)

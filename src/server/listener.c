@@ -21,7 +21,7 @@ static bool is_local(const struct listener *listener)
 
 /* What fails is left alone: a connection without its options still echoes. An idle limit of 0 is
  * set as well: a socket that was handed over may still have the limit of an earlier server. */
-static void set_client_options(int descriptor, bool local, double idle)
+void listener_set_options(int descriptor, bool local, double idle)
 {
     int on = 1;
 
@@ -39,20 +39,14 @@ static bool has_flag(int descriptor, int level, int option)
     return descriptors_option(descriptor, level, option) > 0;
 }
 
-/* As the kernel has it, which rounds: so it is compared with another of the kernel's. */
-static struct timeval timeout_of(int descriptor, int option)
-{
-    struct timeval value = {0, 0};
-    socklen_t size = sizeof value;
-
-    (void)getsockopt(descriptor, SOL_SOCKET, option, &value, &size);
-    return value;
-}
-
+/* As the kernel has them, which rounds. */
 static bool same_timeout(int one, int other, int option)
 {
-    struct timeval first = timeout_of(one, option), second = timeout_of(other, option);
+    struct timeval first = {0, 0}, second = {0, 0};
+    socklen_t size = sizeof first;
 
+    (void)getsockopt(one, SOL_SOCKET, option, &first, &size);
+    (void)getsockopt(other, SOL_SOCKET, option, &second, &size);
     return first.tv_sec == second.tv_sec && first.tv_usec == second.tv_usec;
 }
 
@@ -66,11 +60,6 @@ static bool has_client_options(int descriptor, const struct listener *listener)
            has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE) &&
            same_timeout(descriptor, listener->descriptor, SO_RCVTIMEO) &&
            same_timeout(descriptor, listener->descriptor, SO_SNDTIMEO);
-}
-
-void listener_prepare(int descriptor, const struct peer *peer, double idle)
-{
-    set_client_options(descriptor, peer->name.any.sa_family == AF_UNIX, idle);
 }
 
 int listener_accept(struct listener *listener, double idle, struct peer *peer)
@@ -87,30 +76,29 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
         listener->inherits = has_client_options(descriptor, listener);
     if (!listener->inherits) {
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
-        set_client_options(descriptor, is_local(listener), idle);
+        listener_set_options(descriptor, is_local(listener), idle);
     }
     return descriptor;
 }
 
 /* ---- opening and closing ---- */
 
-/* Whether nobody listens on a Unix socket whose file is in the way. */
+/* Whether nobody listens on a Unix socket whose file is in the way. False with EADDRINUSE. */
 static bool is_stale(const struct sockaddr_un *path)
 {
     struct stat status;
-    int probe;
-    bool stale;
+    bool is_socket = lstat(path->sun_path, &status) == 0 && S_ISSOCK(status.st_mode);
+    int probe = is_socket ? socket(AF_UNIX, SOCK_STREAM, 0) : -1;
+    bool stale = false;
 
-    if (lstat(path->sun_path, &status) == -1 || !S_ISSOCK(status.st_mode))
-        return false;
-    probe = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (probe == -1)
-        return false;
-    /* A live server whose backlog is full must not hold us: EAGAIN is an answer, too. */
-    (void)fcntl(probe, F_SETFL, O_NONBLOCK);
-    stale = connect(probe, (const struct sockaddr *)path, sizeof *path) == -1 &&
-            errno == ECONNREFUSED;
-    close(probe);
+    if (probe != -1) {
+        /* A live server whose backlog is full must not hold us: EAGAIN is an answer, too. */
+        (void)fcntl(probe, F_SETFL, O_NONBLOCK);
+        stale = connect(probe, (const struct sockaddr *)path, sizeof *path) == -1 &&
+                errno == ECONNREFUSED;
+        close(probe);
+    }
+    errno = EADDRINUSE;
     return stale;
 }
 
@@ -120,13 +108,8 @@ static int bind_address(const struct listener *listener)
 
     if (bind(listener->descriptor, &address->name.any, address->length) == 0)
         return 0;
-    if (errno != EADDRINUSE || !is_local(listener))
-        return -1;
-    if (!is_stale(&address->name.local)) {
-        errno = EADDRINUSE;
-        return -1;
-    }
-    if (unlink(address->name.local.sun_path) == -1)
+    if (errno != EADDRINUSE || !is_local(listener) || !is_stale(&address->name.local) ||
+        unlink(address->name.local.sun_path) == -1)
         return -1;
     return bind(listener->descriptor, &address->name.any, address->length);
 }
@@ -149,7 +132,7 @@ static int set_up(struct listener *listener, const struct options *options)
     if (family == AF_INET6 &&
         setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1)
         return -1;
-    set_client_options(listener->descriptor, family == AF_UNIX, options->service.idle);
+    listener_set_options(listener->descriptor, family == AF_UNIX, options->service.idle);
     if (bind_address(listener) == -1)
         return -1;
     if (family == AF_UNIX && lstat(listener->address.name.local.sun_path, &status) == 0) {
@@ -202,7 +185,7 @@ void listener_adopt(struct listener *listener, int descriptor, double idle)
     *listener = (struct listener){.descriptor = descriptor,
                                   .address.length = sizeof listener->address.name};
     (void)getsockname(descriptor, &listener->address.name.any, &listener->address.length);
-    set_client_options(descriptor, is_local(listener), idle);
+    listener_set_options(descriptor, is_local(listener), idle);
 }
 
 void listener_close(struct listener *listener)

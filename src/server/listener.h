@@ -9,9 +9,9 @@
  *
  * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, the idle limit as
  * session_set_timeouts has it) are set once, on the listener: on Linux the socket of a TCP client
- * inherits them. POSIX does not say so: each accepted socket is asked until one has them all, and
- * those that lack them are given them. One that waited in the queue of a listener before it was
- * handed over to us may lack them where others do not.
+ * inherits them. POSIX does not say so, and a client in the queue of a listener that was handed
+ * over may be older than they are: each accepted socket is asked until one has them all, and those
+ * that lack them are given them.
  *
  * Cost: constant a connection.
  */
@@ -29,10 +29,10 @@ struct listener {
     struct address address; /* as bound */
     dev_t device;           /* the file of a Unix socket: ... */
     ino_t file;             /* ... no other is removed; 0: it is not ours */
-    bool inherits;  /* accepted sockets have its options */
-    bool ready;     /* a connection may be waiting: set by each wait, cleared by an accept */
-    bool late;      /* it has waited while the gate was closed */
-    bool watched;   /* in the readiness of an event loop: its own to note */
+    bool inherits;          /* accepted sockets have its options */
+    bool ready;   /* a connection may be waiting: set by each wait, cleared by an accept */
+    bool late;    /* it has waited while the gate was closed */
+    bool watched; /* in the readiness of an event loop: its own to note */
 };
 
 /* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
@@ -59,7 +59,8 @@ void listener_close(struct listener *listener);
  * close; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);
 
-/* Sets those options on the one connection of a server that has no listener. */
-void listener_prepare(int descriptor, const struct peer *peer, double idle);
+/* Sets those options: on a listener, on what it accepts, and on the one connection of a server that
+ * has no listener. `local`: it is a Unix socket. */
+void listener_set_options(int descriptor, bool local, double idle);
 
 #endif

@@ -51,8 +51,7 @@ enum options_outcome { OPTIONS_SERVE, OPTIONS_DONE, OPTIONS_WRONG };
 enum options_outcome options_read(struct options *options, const char *program,
                                   const char *about, int argc, char **argv);
 
-/* Writes a usage error about the option with this letter, found after the reading: "-c, --max...: "
- * and `why`. */
+/* Writes a usage error that was found after the reading: "-c, --max-connections: " and `why`. */
 void options_reject(const struct options *options, int letter, const char *why);
 
 #endif

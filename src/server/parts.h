@@ -18,11 +18,8 @@ bool accept_is_open(const struct server *server, double now);
 /* Drains because the server cannot go on. */
 void requests_stop_for_failure(struct server *server);
 
-/* Enters the next phase of a stop where that is due at `now`. */
-void requests_advance_stop(struct server *server, double now);
-
-/* Begins, or hastens, the stop that signals ask for which have come since the last time. */
-void requests_handle_stops(struct server *server);
+/* Enters the next phase of a stop where a signal has asked for it, or it is due at `now`. */
+void requests_handle_stop(struct server *server, double now);
 
 /* A client has been refused; `why` is one word. */
 void lines_log_refusal(const struct peer *peer, const char *why);

@@ -27,12 +27,6 @@ static void enter_phase(struct stop *stop, enum server_phase phase, double now, 
         stop->signal = SIGKILL;
 }
 
-void requests_advance_stop(struct server *server, double now)
-{
-    if (server->stop.phase_ends > 0 && now >= server->stop.phase_ends)
-        enter_phase(&server->stop, server->stop.phase + 1, now, 0);
-}
-
 static void stop(struct server *server, enum server_phase phase, const char *why)
 {
     bool serving = server->stop.phase == SERVER_SERVING;
@@ -63,7 +57,7 @@ static void stop_gracefully(struct server *server, const char *why)
         stop(server, SERVER_TERMINATING, why);
 }
 
-void requests_handle_stops(struct server *server)
+void requests_handle_stop(struct server *server, double now)
 {
     if (signals_take(SIGTERM))
         stop_gracefully(server, "SIGTERM");
@@ -71,22 +65,24 @@ void requests_handle_stops(struct server *server)
         stop_gracefully(server, "SIGINT");
     if (signals_take(SIGQUIT) && server->stop.phase != SERVER_KILLING)
         stop(server, SERVER_KILLING, "SIGQUIT");
+    if (server->stop.phase_ends > 0 && now >= server->stop.phase_ends)
+        enter_phase(&server->stop, server->stop.phase + 1, now, 0);
 }
 
-static void stop_child(struct server *server, struct child *child, int signal)
+/* Passes a stop on to the children, where it has come to that. */
+static void stop_children(struct server *server)
 {
-    child->stop_signal = signal;
-    if (server->model->stop_child != NULL)
-        server->model->stop_child(server, child, signal);
-    else
-        kill((pid_t)child->id, signal == SIGTERM ? SIGNALS_STOP : signal);
-}
+    int signal = server->stop.signal;
 
-static void stop_children(struct server *server, int signal)
-{
-    for (struct child *each = children_oldest(server->children), *next; each != NULL; each = next) {
-        next = each->younger; /* `each` may be gone behind this */
-        stop_child(server, each, signal);
+    server->stop.signal = 0;
+    for (struct child *each = signal != 0 ? children_oldest(server->children) : NULL, *next;
+         each != NULL; each = next) {
+        next = each->younger; /* `each` may be removed by this */
+        each->stop_signal = signal;
+        if (server->model->stop_child != NULL)
+            server->model->stop_child(server, each, signal);
+        else
+            kill((pid_t)each->id, signal == SIGTERM ? SIGNALS_STOP : signal);
     }
 }
 
@@ -107,14 +103,10 @@ static void handle_hangup(struct server *server)
 void server_handle_requests(struct server *server)
 {
     const struct serve_model *model = server->model;
-    int signal;
 
     if (signals_take(SIGUSR1))
         lines_log_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
     if (signals_take(SIGHUP))
         handle_hangup(server);
-    if ((signal = server->stop.signal) != 0) {
-        server->stop.signal = 0;
-        stop_children(server, signal);
-    }
+    stop_children(server);
 }

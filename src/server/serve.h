@@ -1,11 +1,10 @@
 /*
  * serve.h: the one contract that every server of the family implements.
  *
- * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model: its
- * concurrency model, which is how it serves many clients at once: by a child process each, by a
- * thread each, by one loop ... Options, sockets, sessions, caps, signals and log lines are the
- * same in all of them, and only the model differs. Read serve_fork.c first; the others stand in
- * examples/variants/ and say what they do differently.
+ * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model. A model is
+ * how a server serves many clients at once: by a child process each, by a thread each, by one loop.
+ * Options, sockets, sessions, caps, signals and log lines are the same in all of them. Read
+ * serve_fork.c first; the others stand in examples/variants/ and say what they do differently.
  */
 #ifndef SERVE_H
 #define SERVE_H
@@ -30,22 +29,12 @@ struct serve_model {
     int (*serve)(struct server *server);
 
     /* What the rest of the server asks of a model. Each of these may be NULL. */
+    void (*read_records)(struct server *server); /* reads the exit records that wait to be read */
+    size_t (*reap_all)(struct server *server);   /* reaps all that have died; returns how many */
+    void (*upgrade)(struct server *server);      /* SIGHUP: begins to replace the program */
+    void (*before_close)(struct server *server); /* the listeners are closed next */
 
-    /* Reads the exit records that wait to be read. Asked before a client is refused because its
-     * source has too many: one of them may have ended. */
-    void (*read_records)(struct server *server);
-
-    /* Reaps all children that have died. Returns how many they were, for the status line. */
-    size_t (*reap_all)(struct server *server);
-
-    /* SIGHUP: begins to replace the running program with the one on disk. */
-    void (*upgrade)(struct server *server);
-
-    /* The listeners are closed next. */
-    void (*before_close)(struct server *server);
-
-    /* Passes a stop on to one child, which it may end and remove at once. NULL: `signal` is sent
-     * to the process that is the child's id. */
+    /* Passes a stop on to one child, which it may remove at once. NULL: by kill(2), to its id. */
     void (*stop_child)(struct server *server, struct child *child, int signal);
 };
 

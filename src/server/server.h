@@ -190,6 +190,11 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
  * child, or NULL where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
+/* A session of this process has ended, and its descriptor is closed: what its exit record would say
+ * is taken in, and then as below. */
+void server_session_ended(struct server *server, struct child *child,
+                          const struct session *session, int signal);
+
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
 

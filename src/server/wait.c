@@ -75,8 +75,7 @@ static void note_ready(struct server *server, const fd_set *readable)
     }
 }
 
-/* Clients that wait when the gate has just opened have been deferred, and so is everybody who waits
- * with them until their listener is found empty. */
+/* Who waits when the gate has just opened was deferred, and so are all until nobody waits. */
 static void note_late(struct server *server, bool just_opened)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {
@@ -108,7 +107,7 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
     double now;
 
     if (found == -1) {
-        gate_pause(&server->gate, "the wait", "");
+        gate_pause(&server->gate, errno, "the wait", "");
         clock_sleep(GATE_PAUSE_FIRST);
     }
     /* A wait that has slept to its end has let signals in; any other may not have (signals.h). */
@@ -119,9 +118,8 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
     }
     note_late(server, waiting->just_opened);
     now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
-    requests_handle_stops(server);
+    requests_handle_stop(server, now);
     gate_end_episode(&server->gate, now);
-    requests_advance_stop(server, now);
     return now;
 }
 

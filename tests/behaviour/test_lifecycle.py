@@ -29,6 +29,27 @@ def test_a_drain_lets_clients_finish(server, number):
     assert srv.end_of(client)['how'] == 'eof'
 
 
+@with_processes
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+                         ids=['TERM', 'INT', 'HUP'])
+def test_a_signal_to_all_processes_cuts_off_nobody(server, number):
+    """Catches children that a stop ends which is sent to all processes of the server: by timeout(1), a
+    shell's kill of a job, a manager with KillMode=control-group (helm-charts#11680, coreutils#4176)."""
+    srv = server('-g', '1h')
+    clients = [srv.connect() for _ in range(5)]
+    for client in clients:
+        client.echo(b'x')
+    for child in children(srv.pid):
+        os.kill(child.pid, number)
+    srv.send_signal(number)
+    srv.wait_line('^drain ' if number != signal.SIGHUP else '^takeover |cannot upgrade')
+    for client in clients:
+        assert client.echo(b'still served') == b'still served'
+        client.half_close()
+        assert client.receive_all() == b''
+        assert srv.end_of(client)['how'] == 'eof'
+
+
 @concurrent
 def test_a_drain_loses_no_byte_in_flight(server):
     """Catches a stop that drops what a child has read and not yet written."""

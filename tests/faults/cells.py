@@ -14,8 +14,8 @@ Two outcomes in one rule: there the servers differ by their kind. A session that
 EAGAIN for the end of its time (SO_RCVTIMEO), one in an event loop for "not now".
 """
 import errno
-import re
-from pathlib import Path
+
+from harness import source_number
 
 # The clauses of POSIX.1-2008 (System Interfaces) and Linux's manual pages (man-pages 6.03). What
 # Linux adds is behind the bar. Left out are errors of options that nobody here gives (O_DIRECT),
@@ -233,8 +233,7 @@ def has_to_be_reached(server, phase, point, when):
 
 
 # Idle children that preforkecho has at least.
-POOL = Path(__file__).parents[2] / 'examples/variants/parts/pool.c'
-SPARE = int(re.search(r'^#define SPARE_LEAST (\d+)', POOL.read_text(), re.M)[1])
+SPARE = source_number('examples/variants/parts/pool.h', 'POOL_SPARE_LEAST')
 
 
 def is_right(server, live, status, before, now, point):

@@ -30,12 +30,18 @@ static void open_session(void)
     open_session_of("local");
 }
 
+static void close_session(void)
+{
+    nonblocking_close(nonblocking);
+    nonblocking_free(nonblocking);
+}
+
 static enum session_ending ending(void)
 {
     enum session_ending how = nonblocking->session.ending;
 
     ck_assert_int_eq(nonblocking->session.wants, SESSION_DONE);
-    nonblocking_close(nonblocking);
+    close_session();
     return how;
 }
 
@@ -62,7 +68,7 @@ START_TEST(the_descriptor_is_made_nonblocking)
     open_session();
     ck_assert_int_ne(fcntl(ours, F_GETFL) & O_NONBLOCK, 0);
     ck_assert(nonblocking_step(nonblocking, true, 1000)); /* ready in word only */
-    nonblocking_close(nonblocking);
+    close_session();
 }
 END_TEST
 
@@ -75,7 +81,7 @@ START_TEST(nothing_moves_unless_it_is_ready)
     ck_assert_uint_eq(nonblocking->session.in, 0);
     ck_assert(nonblocking_step(nonblocking, true, 1001));
     ck_assert_uint_eq(nonblocking->session.in, 1);
-    nonblocking_close(nonblocking);
+    close_session();
 }
 END_TEST
 
@@ -96,7 +102,7 @@ START_TEST(without_limits_it_is_never_due)
     open_session();
     ck_assert(nonblocking_due(nonblocking) <= 0);
     ck_assert(nonblocking_step(nonblocking, false, 1e9));
-    nonblocking_close(nonblocking);
+    close_session();
 }
 END_TEST
 
@@ -189,7 +195,7 @@ START_TEST(the_delay_is_neither_read_in_nor_idle)
     ck_assert_double_eq(nonblocking_due(nonblocking), 1110);
     ck_assert(nonblocking_step(nonblocking, true, 1101));
     ck_assert_uint_eq(nonblocking->session.in, 1);
-    nonblocking_close(nonblocking);
+    close_session();
 }
 END_TEST
 

@@ -140,7 +140,6 @@ static void close_pool(void)
     pool_reap(server);
     ck_assert_uint_eq(pool_workers(pool), 0);
     ck_assert(adds_up());
-    pool_close(pool);
 }
 
 /* ---- how many ---- */

@@ -294,6 +294,26 @@ START_TEST(only_a_proxy_names_a_client)
 }
 END_TEST
 
+/* Catches a session of this process whose bytes or ending are lost, or another's. */
+START_TEST(a_session_that_ends_is_counted_as_its_own)
+{
+    struct server *server = new_server(2);
+    struct child *one = served(server, 1, "192.0.2.1"), *other = served(server, 2, "192.0.2.2");
+    struct session session = {.peer = one->peer, .ending = SESSION_IDLE, .in = 5, .out = 3};
+
+    server_session_ended(server, one, &session, 0);
+    ck_assert(!other->exit_recorded);
+    session = (struct session){.peer = other->peer, .ending = SESSION_EOF, .in = 70, .out = 70};
+    server_session_ended(server, other, &session, SIGTERM);
+    expect_logged_once("end pid=1 from=192.0.2.1:4242 in=5 out=3 secs=");
+    expect_logged_once("how=idle live=1");
+    expect_logged_once("how=signal-15 live=0");
+    ck_assert_uint_eq(server->statistics.in, 75);
+    ck_assert_uint_eq(server->statistics.out, 73);
+    ck_assert_uint_eq(server->statistics.ended, 2);
+}
+END_TEST
+
 /* Catches a child that a signal has ended, logged as one that finished, with bytes that no record
  * said. */
 START_TEST(a_killed_child_is_logged_as_such)
@@ -752,19 +772,19 @@ START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
     signalled(server, SIGTERM);
     due = server->stop.phase_ends;
     ck_assert(due > clock_seconds() && due <= clock_seconds() + options.grace);
-    requests_advance_stop(server, due - 0.001);
+    requests_handle_stop(server, due - 0.001);
     ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
-    requests_advance_stop(server, due);
+    requests_handle_stop(server, due);
     ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
     ck_assert_int_eq(server->stop.signal, SIGTERM);
     ck_assert_double_eq_tol(server->stop.phase_ends, due + 1, 1e-6);
     due = server->stop.phase_ends;
-    requests_advance_stop(server, due - 0.001);
+    requests_handle_stop(server, due - 0.001);
     ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
-    requests_advance_stop(server, due);
+    requests_handle_stop(server, due);
     ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert_int_eq(server->stop.signal, SIGKILL);
-    requests_advance_stop(server, due + LATER);
+    requests_handle_stop(server, due + LATER);
     ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert(server_running(server)); /* until the child is reaped */
     server_ended(server, children_oldest(server->children), SIGKILL);
@@ -992,7 +1012,7 @@ END_TEST
 SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_and_logged,
       a_second_record_is_ignored_and_logged, a_record_of_another_kind_is_no_exit,
       endings_that_there_are_not_are_errors,
-      only_a_proxy_names_a_client, a_killed_child_is_logged_as_such,
+      only_a_proxy_names_a_client, a_session_that_ends_is_counted_as_its_own, a_killed_child_is_logged_as_such,
       a_stop_is_logged_where_a_start_was, a_denied_client_is_refused_and_closed,
       a_source_has_no_more_than_its_share, without_a_limit_a_source_has_all_it_wants,
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,

@@ -109,49 +109,9 @@ START_TEST(a_held_client_keeps_its_number)
 }
 END_TEST
 
-static struct child *begin_client(struct server *server)
-{
-    struct client client;
-
-    connect_client(server);
-    client = accept_client(server);
-    return server_began(server, single_process_number(server), &client);
-}
-
-/* Catches a session that is told of another client, or whose bytes or ending are lost. */
-START_TEST(what_signs_off_is_counted_once_and_as_its_own)
-{
-    struct server *server = open_server();
-    struct child *one = begin_client(server), *other = begin_client(server);
-    struct session session = {.peer = one->peer, .ending = SESSION_IDLE, .in = 5, .out = 3};
-
-    single_process_record_exit(server, one, &session);
-    ck_assert(one->exit_recorded);
-    ck_assert_uint_eq(one->in, 5);
-    ck_assert_uint_eq(one->out, 3);
-    ck_assert_int_eq(one->ending, SESSION_IDLE);
-    ck_assert(!other->exit_recorded);
-
-    session.in = 70;
-    session.out = 70;
-    single_process_record_exit(server, one, &session); /* a second time: it stays as it was */
-    ck_assert_uint_eq(one->in, 5);
-    session.ending = SESSION_EOF;
-    single_process_record_exit(server, other, &session);
-    ck_assert_int_eq(other->ending, SESSION_EOF);
-
-    server_ended(server, one, 0);
-    server_ended(server, other, 0);
-    ck_assert_uint_eq(server->statistics.in, 75);
-    ck_assert_uint_eq(server->statistics.out, 73);
-    ck_assert_uint_eq(server->statistics.ended, 2);
-    ck_assert_uint_eq(server->statistics.accepted, 2);
-}
-END_TEST
-
 /* Catches a server that stays at the soft limit of descriptors, of which each client needs one,
  * that keeps zombies, or that is not announced. */
-START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
+START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_logged)
 {
     struct rlimit limit;
     struct server *server;
@@ -182,5 +142,4 @@ START_TEST(a_start_raises_the_limit_leaves_no_zombie_and_is_told)
 END_TEST
 
 SUITE("single_process", no_number_is_given_twice, a_held_client_keeps_its_number,
-      what_signs_off_is_counted_once_and_as_its_own,
-      a_start_raises_the_limit_leaves_no_zombie_and_is_told)
+      a_start_raises_the_limit_leaves_no_zombie_and_is_logged)

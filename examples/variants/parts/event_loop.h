@@ -5,12 +5,10 @@
  * The servers over select, poll and epoll are this loop over another file behind
  * readiness.h, and differ in what a wait costs and in how many clients it can have.
  *
- * A turn is one wait; then each session that is ready takes a step (a read, and the write of
- * what it has read: there nearly always is room for it), each session whose time has come takes
- * one, and each listener that is ready accepts one client. A new client takes its first step at
- * once: its bytes are often there already. So a session has one step a turn, or two where its time
- * has come as well, and one client's step keeps all others waiting, for as long as 64 KiB take to
- * copy.
+ * A turn is one wait; then each session that is ready or due takes a step (a read, and the write of
+ * what it has read: there nearly always is room for it), and each listener that is ready accepts
+ * one client, whose first step follows at once: its bytes are often there already. One client's
+ * step keeps all others waiting, for as long as 64 KiB take to copy.
  *
  * The listeners are watched while the gate is open (server.h), and not while it is closed.
  * Times such as a session's idle limit are kept in timers.h: nothing here walks the live clients,

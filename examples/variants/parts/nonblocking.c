@@ -11,18 +11,8 @@
  * give it back costs more than all else that is done here for a connection. */
 #define SPARES_MAX 64
 
-static struct nonblocking *spares[SPARES_MAX];
+static struct nonblocking *spares[SPARES_MAX]; /* of one size: a process has one service */
 static size_t spare_count;
-static size_t spare_size; /* of each: a process has one service */
-
-static struct nonblocking *allocate(size_t size)
-{
-    if (size != spare_size)
-        while (spare_count > 0)
-            free(spares[--spare_count]);
-    spare_size = size;
-    return spare_count > 0 ? spares[--spare_count] : malloc(size);
-}
 
 void nonblocking_free(struct nonblocking *nonblocking)
 {
@@ -35,7 +25,9 @@ void nonblocking_free(struct nonblocking *nonblocking)
 struct nonblocking *nonblocking_open(const struct service *service, const struct client *client,
                                      double now)
 {
-    struct nonblocking *nonblocking = allocate(sizeof *nonblocking + session_buffer_size(service));
+    struct nonblocking *nonblocking =
+        spare_count > 0 ? spares[--spare_count]
+                        : malloc(sizeof *nonblocking + session_buffer_size(service));
 
     if (nonblocking == NULL)
         return NULL;
@@ -114,5 +106,4 @@ void nonblocking_close(struct nonblocking *nonblocking)
 {
     session_finish(&nonblocking->session);
     close(nonblocking->session.descriptor);
-    nonblocking_free(nonblocking);
 }

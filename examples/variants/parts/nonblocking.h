@@ -44,10 +44,10 @@ bool nonblocking_step(struct nonblocking *nonblocking, bool ready, double now);
 /* When it is due although its descriptor is not ready; 0: never. */
 double nonblocking_due(const struct nonblocking *nonblocking);
 
-/* Closes the descriptor and frees it. */
+/* Ends the connection and closes the descriptor. */
 void nonblocking_close(struct nonblocking *nonblocking);
 
-/* Frees it alone: what becomes of the descriptor is the caller's business. */
+/* Frees the memory alone. */
 void nonblocking_free(struct nonblocking *nonblocking);
 
 #endif

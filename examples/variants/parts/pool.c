@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,8 +30,7 @@
  * a line of the log may come as much late. Seconds. */
 #define NAP 0.002
 
-/* Until workers are reaped again where that has failed: no SIGCHLD tells of them once more.
- * Seconds. */
+/* Until reaping is tried again where it has failed: no SIGCHLD comes for that. Seconds. */
 #define REAP_PAUSE 0.2
 
 /* ---- its life ---- */
@@ -47,11 +45,7 @@ static int open_pipes(struct pool *pool)
     pool->hold_write = ends[1];
     (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    if (ledger_open(&pool->ledger, LEDGER_WAITS) == 0)
-        return 0;
-    close(ends[0]);
-    close(ends[1]);
-    return -1;
+    return ledger_open(&pool->ledger, LEDGER_WAITS);
 }
 
 bool pool_blocks(const struct listeners *listeners)
@@ -75,14 +69,6 @@ struct pool *pool_open(struct server *server)
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
     }
     return pool;
-}
-
-void pool_close(struct pool *pool)
-{
-    ledger_close(&pool->ledger);
-    close(pool->hold_read);
-    if (pool->hold_write != -1)
-        close(pool->hold_write);
 }
 
 size_t pool_workers(const struct pool *pool)
@@ -165,10 +151,10 @@ static void shrink(struct pool *pool, const struct server *server)
         pool->shrinks_at = 0;
         return;
     }
-    if (pool->shrinks_at > 0 && now >= pool->shrinks_at)
-        let_go(pool, server, (idle - POOL_SPARE_MOST + SHRINK_SHARE - 1) / SHRINK_SHARE);
-    else if (pool->shrinks_at > 0)
+    if (now < pool->shrinks_at)
         return;
+    if (pool->shrinks_at > 0)
+        let_go(pool, server, (idle - POOL_SPARE_MOST + SHRINK_SHARE - 1) / SHRINK_SHARE);
     pool->shrinks_at = now + SHRINK_PERIOD;
 }
 
@@ -199,37 +185,20 @@ static void plan_nap(struct pool *pool, const struct server *server, bool has_re
 
 /* ---- how they end ---- */
 
-/* A client whose worker is gone has no other end. */
-static void end_client(struct server *server, pid_t pid, int status)
-{
-    struct child *child = children_find(server->children, pid);
-
-    if (child == NULL)
-        return;
-    child->ending = SESSION_ERROR;
-    server_ended(server, child, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-}
-
-/* Nobody asked it to leave, and no client can have ended it: others may end the same way. */
-static void log_idle_death(struct pool *pool, pid_t pid, int status)
-{
-    if (WIFSIGNALED(status))
-        log_error("child %ld was ended by signal %d while it was idle; another takes its place",
-                  (long)pid, WTERMSIG(status));
-    else
-        log_error("child %ld has ended with status %d while it was idle; another takes its place",
-                  (long)pid, WEXITSTATUS(status));
-    pool->starts_at = clock_seconds() + START_PAUSE;
-}
-
 static void reap_worker(struct pool *pool, struct server *server, struct child *worker, int status)
 {
-    pid_t pid = (pid_t)worker->id;
+    struct child *child = children_find(server->children, worker->id);
+    int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-    if (worker->stop_signal == 0 && server->stop.phase == SERVER_SERVING &&
-        !is_busy(server, worker))
-        log_idle_death(pool, pid, status);
-    end_client(server, pid, status);
+    if (child != NULL) {
+        server_ended(server, child, signal); /* its client has no other end */
+    } else if (worker->stop_signal == 0 && server->stop.phase == SERVER_SERVING) {
+        /* Nobody asked it to leave, and no client can have ended it: others may end that way. */
+        log_error("child %ld %s %d while it was idle; another takes its place", (long)worker->id,
+                  signal != 0 ? "was ended by signal" : "has ended with status",
+                  signal != 0 ? signal : WEXITSTATUS(status));
+        pool->starts_at = clock_seconds() + START_PAUSE;
+    }
     pool->leaving -= worker->stop_signal != 0;
     children_remove(pool->workers, worker);
 }
@@ -276,7 +245,6 @@ void pool_recall(struct server *server)
 
     (void)read_reports(pool, server);
     close(pool->hold_write);
-    pool->hold_write = -1;
     for (struct child *each = children_oldest(pool->workers); each != NULL; each = each->younger)
         tell_to_leave(pool, each);
     if (!await_end(pool->hold_read, RECALL_TIME))

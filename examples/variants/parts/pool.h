@@ -80,7 +80,4 @@ void pool_recall(struct server *server);
 
 size_t pool_workers(const struct pool *pool);
 
-/* Once no worker is left. */
-void pool_close(struct pool *pool);
-
 #endif

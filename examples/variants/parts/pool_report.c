@@ -24,11 +24,9 @@ static void handle_arrival(const struct record *record, struct server *server)
                   (long long)record->id);
         return;
     }
-    /* A worker has one client at a time: the earlier one is gone, though its end was not reported. */
-    if (earlier != NULL) {
-        earlier->ending = SESSION_ERROR;
+    /* A worker has one client at a time: the earlier one is gone, without a report. */
+    if (earlier != NULL)
         server_ended(server, earlier, 0);
-    }
     may_come = server_admit(server, &client);
     if (may_come)
         server_began(server, record->id, &client);

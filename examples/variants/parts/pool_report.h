@@ -17,11 +17,9 @@
  *   POOL_ADMIT, POOL_REFUSE  The admission reply to an arrival. A worker waits for it only where
  *                            the parent alone can know it: with a cap for each source.
  *
- * A report is only as true as the worker. One that was compromised can, beyond what a child of
- * forkecho can (ledger.h), accept clients without a report, and, as it has the listeners, keep them
- * from all others. That no worker can accept any more, the parent believes its own copies only.
- *
- * Cost: a report is constant.
+ * A report is only as true as the worker. One that was compromised can accept clients without a
+ * report, and, as it has the listeners, keep them from all others. That no worker can accept any
+ * more, the parent believes its own copies only.
  */
 #ifndef POOL_REPORT_H
 #define POOL_REPORT_H
@@ -31,11 +29,9 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* None of them is sent by a terminal, or by a person to a server. A stray POOL_LEAVE costs a
- * worker, which is replaced. A reply is believed from the parent only, as far as the system tells
- * who has sent it (pool_worker.c), and is queued: with a signal that is only pending or not
- * (POSIX.1-2008, 2.4.1) a stray one that is pending already would swallow the parent's, and the
- * worker would wait for ever. */
+/* None of them is sent by a terminal, or by people to a server. A stray POOL_LEAVE costs a worker,
+ * which is replaced. Replies are queued signals: a stray one that is pending cannot swallow the
+ * parent's (POSIX.1-2008, 2.4.1), for which the worker would wait for ever. */
 #define POOL_LEAVE SIGVTALRM
 #ifdef SIGRTMIN
 #define POOL_ADMIT SIGRTMIN

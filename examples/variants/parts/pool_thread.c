@@ -38,23 +38,10 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* pthread_create with a small stack. Returns 0, or an error number. */
-static int create(struct pool_thread *thread)
-{
-    pthread_attr_t small;
-    int error = pthread_attr_init(&small);
-
-    if (error != 0)
-        return error;
-    pthread_attr_setstacksize(&small, STACK_SIZE);
-    error = pthread_create(&thread->id, &small, run_thread, thread);
-    pthread_attr_destroy(&small);
-    return error;
-}
-
 struct pool_thread *pool_thread_start(const struct service *service, int ledger)
 {
     struct pool_thread *thread = malloc(sizeof *thread + session_buffer_size(service));
+    pthread_attr_t small_stack;
     int error;
 
     if (thread == NULL)
@@ -62,7 +49,10 @@ struct pool_thread *pool_thread_start(const struct service *service, int ledger)
     *thread = (struct pool_thread){.service = service, .ledger = ledger};
     pthread_mutex_init(&thread->mutex, NULL);
     pthread_cond_init(&thread->tasked, NULL);
-    error = create(thread);
+    pthread_attr_init(&small_stack);
+    pthread_attr_setstacksize(&small_stack, STACK_SIZE);
+    error = pthread_create(&thread->id, &small_stack, run_thread, thread);
+    pthread_attr_destroy(&small_stack);
     if (error == 0)
         return thread;
     free(thread);

@@ -3,14 +3,12 @@
  *
  * The main thread accepts a client and gives it to the thread, which serves it, writes its exit
  * record to the ledger (ledger.h) and waits for the next. Between the two is room for one client
- * under a mutex, and a condition that a client is there (POSIX.1-2008, pthread_cond_wait: the look
- * and the sleep are one, so no wakeup is lost). Each thread has its own condition: the main thread
- * chooses who serves, and wakes that one alone.
+ * under a mutex, and a condition that it is there (POSIX.1-2008, pthread_cond_wait: the look and
+ * the sleep are one, so no wakeup is lost). Each thread has its own: the main thread chooses who
+ * serves.
  *
  * Invariants: a client that was given is served exactly once. A thread is given one only while it
- * is idle: from its start on, or from its last exit record on. The session is the thread's own;
- * only the client is shared, under the mutex, so a thread may be given the next one before it
- * waits.
+ * is idle: from its start, or from its last exit record on, even before it waits.
  *
  * Cost: giving is constant, and a system call for each of the two threads. A thread keeps its
  * stack and a buffer until it is ended.

@@ -6,28 +6,25 @@
  *                  +-----------------------------------------------------------------+
  *
  * With one listener of its own a worker waits in accept itself: Linux wakes one of many that wait
- * there. With several listeners, or one that the service manager shares and whose flags are not
- * ours to change, it waits in select, which wakes all idle workers for each client, of whom one
- * finds it. Idle workers are few (pool.h); and a client costs a call more.
+ * there. With several, or one that the service manager shares and whose flags are not ours, it
+ * waits in select, which wakes all idle workers for each client: they are few (pool.h).
  *
  * Handlers elsewhere only record (signals.h). The one for POOL_LEAVE closes the listeners and the
- * hold pipe, for two reasons: a busy worker may not look at a record for hours, while somebody
- * waits to bind the address anew; and where the signal comes just before accept, that then fails
- * with EBADF, while a record would be looked at only after the next client. close(2) is
- * async-signal-safe (POSIX.1-2008, 2.4.3). The descriptors' numbers are not used again meanwhile: a
- * worker that was told to leave opens nothing more.
+ * hold pipe: a busy worker may not look at a record for hours, while somebody waits to bind the
+ * address anew; and a signal that comes just before accept makes that fail with EBADF. close(2) is
+ * async-signal-safe (POSIX.1-2008, 2.4.3). The numbers are not used again meanwhile: a worker that
+ * was told to leave opens nothing more.
  *
  * A worker whose parent has ended is told by the system (platform.h), finishes its client, and
  * leaves. Where the system cannot tell (platform/null.c), it learns that from its report about the
  * next client, which it still serves; one that waits for a reply then waits for SIGKILL.
  *
- * What it gives up (confine.h) is less than a child of forkecho does: it has to keep the listeners
- * and the right to one more descriptor. It serves many clients, one after the other: what one of
- * them has done to it can harm the next.
+ * It gives up less (confine.h) than a child of forkecho: it has to keep the listeners and the right
+ * to one more descriptor. And what one of its clients has done to it can harm the next.
  *
  * Cost: a client takes two writes to the ledger, and with a cap for each source five calls more
- * and the parent's reply. A full ledger (of a stopped parent) makes a worker wait until there is
- * room; the parent waits for no worker, so that ends.
+ * and the parent's reply. A full ledger makes a worker wait: the parent, which waits for no worker,
+ * will read it.
  */
 #ifndef POOL_WORKER_H
 #define POOL_WORKER_H

@@ -20,11 +20,3 @@ int64_t single_process_number(const struct server *server)
 {
     return (int64_t)server->statistics.accepted;
 }
-
-void single_process_record_exit(struct server *server, const struct child *child,
-                                const struct session *session)
-{
-    struct record record = ledger_exit_record(child->id, session);
-
-    server_exit_recorded(server, &record);
-}

@@ -14,15 +14,11 @@
     "serves its clients in this process, and they would end with the program"
 
 /* Once the model is set up: raises the limit of descriptors, has the system reap children that this
- * process is handed, lets signals in every hundredth of a second while the server is busy, and not
- * at each wait, and announces the server. Returns 0, or -1 (logged). */
+ * process is handed, and a busy server let signals in every hundredth of a second and not at each
+ * wait, and announces the server. Returns 0, or -1 (logged). */
 int single_process_start(struct server *server);
 
 /* The number of the client that server_accept has let in last: no other has the same. */
 int64_t single_process_number(const struct server *server);
-
-/* A session is done: its exit record, which a child would write to the ledger. */
-void single_process_record_exit(struct server *server, const struct child *child,
-                                const struct session *session);
 
 #endif

@@ -147,6 +147,12 @@ size_t session_buffer_size(const struct service *service)
     return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
 }
 
+bool session_only_calls(const struct service *service)
+{
+    return service->answers.reply == NULL && service->answers.greeting == NULL &&
+           service->answers.delay <= 0 && service->lifetime <= 0 && service->proxies.count == 0;
+}
+
 char *session_only_buffer(const struct service *service)
 {
     static char buffer[MESSAGE_SIZE_MAX];

@@ -79,6 +79,10 @@ struct session {
 /* The size of the buffer that a session of this service needs. */
 size_t session_buffer_size(const struct service *service);
 
+/* Whether a session of this service only makes system calls: no template, no PROXY header, no look
+ * at the clock (platform_withhold_memory). */
+bool session_only_calls(const struct service *service);
+
 /* A buffer for a process that serves one session at a time, never to be freed. For plain echo it
  * lies in the program, where only children touch it. Returns NULL with errno on failure. */
 char *session_only_buffer(const struct service *service);

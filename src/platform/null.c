@@ -28,6 +28,10 @@ void *platform_private_memory(size_t size)
     return calloc(1, size);
 }
 
+void platform_withhold_memory(void)
+{
+}
+
 int platform_show_title(char *area, size_t size)
 {
     (void)area;

@@ -25,7 +25,7 @@
  *
  * A blocked write moves when the kernel takes more: on Linux, once about a third of the send buffer
  * is free. A client that reads less than that within the idle limit counts as idle: at the default
- * limit, less than some 2 KiB/s.
+ * limit, less than some 240 bytes a second.
  *
  * Cost: one buffer a session and no allocation; two system calls a message. With a lifetime, two
  * more a step. A PROXY header: two calls (recv) and four for its time (setsockopt), more where it

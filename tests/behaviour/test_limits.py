@@ -213,6 +213,26 @@ def test_a_lifetime_ends_a_client_that_never_reads(server):
     assert srv.end_of(client)['how'] == 'lifetime'
 
 
+# What LIMITS says that a connection may occupy in the kernel on the server's side.
+CONNECTION_MEMORY = 1000 * 1024
+
+
+def test_a_client_that_never_reads_costs_a_bounded_memory(server):
+    """Catches buffers that the kernel lets grow for a client that sends and does not read, to 6.6 MB
+    on the server's side alone, of which 1024 clients are more than most machines have. They grow
+    while the client still reads: the server then has to be faster than the network."""
+    srv = server('-t', '0')
+    client = srv.connect()
+    block = bytes(1 << 20)
+    for _ in range(32):
+        sender = threading.Thread(target=client.sendall, args=(block,))
+        sender.start()
+        assert client.receive(len(block)) == block
+        sender.join()
+    client.fill()
+    assert 100 * 1024 < client.server_end().memory <= CONNECTION_MEMORY
+
+
 def test_an_idle_time_of_zero_is_none(server):
     """Catches 0 taken for "at once" rather than for "never"."""
     srv = server('-t', '0', '-T', '700ms')

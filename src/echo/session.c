@@ -2,6 +2,7 @@
 #include "echo/session.h"
 
 #include "base/clock.h"
+#include "platform/platform.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +13,9 @@
 /* How many bytes session_finish discards at most: more than a receive buffer holds by default. A
  * client that sends more gets a reset. */
 #define DISCARD_MAX (8 * 1024 * 1024)
+
+/* A client that takes nothing for so long after its session does not get the rest. Seconds. */
+#define CLOSING_TIME 10.0
 
 /* What comes next: writing what is unsent, then the pause after it, then the next read. */
 static void choose_next(struct session *session)
@@ -124,6 +128,14 @@ bool session_step(struct session *session)
     return false;
 }
 
+/* Makes the close that follows a reset, which frees at once what the kernel holds. */
+static void reset_at_close(int descriptor)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void session_finish(struct session *session)
 {
     size_t room = session_buffer_size(session->service), discarded = 0;
@@ -131,6 +143,11 @@ void session_finish(struct session *session)
 
     if (session->ending != SESSION_IDLE && session->ending != SESSION_LIFETIME)
         return;
+    if (session->ending == SESSION_IDLE && session->unsent.size > 0) {
+        reset_at_close(session->descriptor);
+        return;
+    }
+    platform_give_up_after(session->descriptor, CLOSING_TIME);
     (void)shutdown(session->descriptor, SHUT_WR);
     do {
         size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);

@@ -22,10 +22,14 @@
  * Input may be unread then, and to close would send a reset, which can destroy what the client has
  * yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So session_finish first discards what has
  * arrived. It does not wait for more: a client that goes on sending may still get a reset.
+ * Nor does it leave to the kernel for long what a client does not read: that occupies memory which
+ * no limit of the server counts any more. A client that is idle while something is unsent has read
+ * nothing for all of the idle limit: it is reset. For any other the kernel goes on as long as
+ * something is read now and then (platform_give_up_after).
  *
  * A blocked write moves when the kernel takes more: on Linux, once about a third of the send buffer
  * is free. A client that reads less than that within the idle limit counts as idle: at the default
- * limit, less than some 2 KiB/s.
+ * limit, less than some 240 bytes a second.
  *
  * Cost: one buffer a session and no allocation; two system calls a message. With a lifetime, two
  * more a step. A PROXY header: two calls (recv) and four for its time (setsockopt), more where it
@@ -100,8 +104,8 @@ bool session_step(struct session *session);
  * idle within its PROXY header ends as SESSION_PROXY: the header is late. */
 void session_end(struct session *session, enum session_ending ending);
 
-/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed, so that no input
- * that has arrived turns the close into a reset. Does not wait. */
+/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed: see "Limits" above.
+ * Does not wait. */
 void session_finish(struct session *session);
 
 /* A blocking write waits for the idle limit in so many parts. A write that moves some bytes and

@@ -56,6 +56,13 @@ int platform_anonymous_file(void);
  * from filling the disk. */
 int platform_sealed_file(size_t size);
 
+/*
+ * Before a TCP connection is closed: has the system give up what its client does not take once
+ * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.
+ * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes.
+ */
+void platform_give_up_after(int descriptor, double seconds);
+
 /* Closes the descriptors from `lowest` to `highest` that are open, in one system call
  * (close_range(2), Linux 5.9) or one for each number. Elsewhere in one for each number, and those
  * above 4096 stay open: POSIX has no way to ask for the highest. */

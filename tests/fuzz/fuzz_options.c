@@ -94,8 +94,8 @@ static void free_options(struct options *options)
 {
     access_free(&options->access);
     access_free(&options->service.proxies);
-    reply_free((struct reply *)options->service.answers.reply);
-    reply_free((struct reply *)options->service.answers.greeting);
+    free((struct reply *)options->service.answers.reply);
+    free((struct reply *)options->service.answers.greeting);
 }
 
 /* ---- a command line ---- */

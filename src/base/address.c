@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Both return what is wrong, or NULL. The endpoint is all zeros so far. */
@@ -165,8 +164,7 @@ static void add_path(struct text *text, const struct sockaddr_un *address)
     char path[sizeof address->sun_path + 1] = "";
 
     memcpy(path, address->sun_path, sizeof address->sun_path);
-    if (path[0] == '\0')
-        text_add(text, "@");
+    text_add(text, path[0] == '\0' ? "@" : "");
     text_add(text, path + (path[0] == '\0'));
 }
 

@@ -18,7 +18,7 @@
 /* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
 #define ADDRESS_TEXT_MAX 128
 
-/* A client's address. It has no room for a Unix path, since clients have none: so a table of many
+/* A client's address. Without room for a Unix path, which clients do not have, a table of many
  * thousands stays small. */
 struct peer {
     union {
@@ -59,13 +59,12 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
  * takes. Returns `text`, which has room for ADDRESS_TEXT_MAX. */
 char *address_text(const struct sockaddr *address, char *text);
 
-/* The same client, a v4-mapped address (RFC 4291 section 2.5.5.2), as a client of a listener for
- * both families has, as its IPv4 address. */
-struct peer peer_unmapped(const struct peer *peer);
-
-/* The text of a client that is not v4-mapped any more. One of a Unix socket has no name and is
- * "local". */
+/* The same for a client, unmapped. One of a Unix socket has no name and is "local". */
 char *peer_text(const struct peer *peer, char *text);
+
+/* The client by its IPv4 address where that is v4-mapped (RFC 4291 section 2.5.5.2), as it is at a
+ * listener for both families. */
+struct peer peer_unmapped(const struct peer *peer);
 
 /* The port of an IPv4 or IPv6 address in host order; 0 for others. */
 unsigned address_port(const struct sockaddr *address);

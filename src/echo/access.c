@@ -30,7 +30,7 @@ static uint8_t mask_of(size_t index, size_t length)
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
 
-/* ---- reading ---- */
+/* ---- blocks ---- */
 
 /* Reads an address of `size` characters. Returns where a length behind it begins to count, 0 or
  * MAPPED_BITS; or -1. */
@@ -53,26 +53,13 @@ static int read_length(const char *text, int longest, long *length)
     return text[0] == '0' && text[1] != '\0' ? -1 : parse_number(text, 0, longest, length);
 }
 
-/* Clears all bits beyond the length. Returns whether there were any. */
-static bool clear_host_bits(struct block *block)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < sizeof block->address; i++) {
-        uint8_t mask = mask_of(i, block->length);
-        found = found || (block->address[i] & ~mask) != 0;
-        block->address[i] &= mask;
-    }
-    return found;
-}
-
 int block_parse(const char *text, struct block *block, char *problem)
 {
     size_t size = strcspn(text, "/");
-    struct block found;
+    struct block found, network;
     int first = read_address(text, size, found.address);
     long length = 128 - first;
-    char network[BLOCK_TEXT_MAX];
+    char meant[BLOCK_TEXT_MAX];
 
     if (first == -1) {
         snprintf(problem, BLOCK_PROBLEM_MAX, "it is neither an IPv4 nor an IPv6 address");
@@ -83,9 +70,12 @@ int block_parse(const char *text, struct block *block, char *problem)
         return -1;
     }
     found.length = (uint8_t)(first + length);
-    if (clear_host_bits(&found)) {
+    network = found;
+    for (size_t i = 0; i < sizeof network.address; i++)
+        network.address[i] &= mask_of(i, network.length);
+    if (memcmp(network.address, found.address, sizeof network.address) != 0) {
         snprintf(problem, BLOCK_PROBLEM_MAX, "it has bits beyond its length; the network is %s",
-                 block_text(&found, network));
+                 block_text(&network, meant));
         return -1;
     }
     *block = found;
@@ -103,7 +93,7 @@ char *block_text(const struct block *block, char *text)
     return text;
 }
 
-/* ---- comparing ---- */
+/* ---- lists ---- */
 
 /* A client's address, of 16 bytes. Returns false for a Unix client, which has none. */
 static bool read_peer(const struct peer *peer, uint8_t *address)
@@ -127,13 +117,6 @@ static bool holds(const struct block *block, const uint8_t *address)
         return false;
     return block->length % 8 == 0 ||
            (address[whole] & mask_of(whole, block->length)) == block->address[whole];
-}
-
-bool block_holds(const struct block *block, const struct peer *peer)
-{
-    uint8_t address[16];
-
-    return read_peer(peer, address) && holds(block, address);
 }
 
 /* Whether the first of two rules that hold the same client decides. */
@@ -184,10 +167,4 @@ bool access_permits(const struct access *access, const struct peer *peer)
 bool access_names(const struct access *access, const struct peer *peer)
 {
     return find_rule(access, peer) != NULL;
-}
-
-void access_free(struct access *access)
-{
-    free(access->entries);
-    *access = (struct access){.entries = NULL};
 }

@@ -43,15 +43,11 @@ int block_parse(const char *text, struct block *block, char *problem);
  * which has room for BLOCK_TEXT_MAX. */
 char *block_text(const struct block *block, char *text);
 
-/* Whether the client's address is in the block, whatever its port and zone. A client of a Unix
- * socket is in no block. */
-bool block_holds(const struct block *block, const struct peer *peer);
-
 enum access_rule { ACCESS_ALLOW, ACCESS_DENY };
 
-/* A list of rules; all zeros is one without rules. Its owner calls access_free. */
+/* A list of rules; all zeros is one without rules. */
 struct access {
-    struct access_entry *entries;
+    struct access_entry *entries; /* the owner's to free */
     size_t count;
     bool allows; /* some rule is an allow */
 };
@@ -62,11 +58,8 @@ int access_add(struct access *access, enum access_rule rule, const struct block 
 /* Whether the client may be served. */
 bool access_permits(const struct access *access, const struct peer *peer);
 
-/* Whether any block of the list holds the client, whatever the rule: for a list that says who is
- * a proxy, not who is served. */
+/* Whether any block of the list holds the client, whatever the rule, its port and zone: for a list
+ * that says who is a proxy, not who is served. A client of a Unix socket is in no block. */
 bool access_names(const struct access *access, const struct peer *peer);
-
-/* Frees the rules. The list is then one without rules. */
-void access_free(struct access *access);
 
 #endif

@@ -38,17 +38,16 @@ static void log_message(const struct session *session, size_t size)
 static void answer(struct session *session, size_t size)
 {
     const struct answers *answers = &session->service->answers;
-    char *behind = session->buffer + answers->message_size; /* a reply may quote the message */
+    char *bytes = session->buffer;
 
     if (log_shows(LOG_MESSAGES))
         log_message(session, size);
-    session->unsent.bytes = session->buffer;
-    session->unsent.size = size;
     if (answers->reply != NULL) {
-        session->unsent.bytes = behind;
-        session->unsent.size =
-            reply_make(answers->reply, session->buffer, size, &session->peer, behind);
+        bytes += answers->message_size; /* behind the message, which a reply may quote */
+        size = reply_make(answers->reply, session->buffer, size, &session->peer, bytes);
     }
+    session->unsent.bytes = bytes;
+    session->unsent.size = size;
     choose_next(session);
 }
 
@@ -195,20 +194,17 @@ void session_finish(struct session *session)
 
 /* ---- what a session needs ---- */
 
-static size_t larger(size_t one, size_t other)
-{
-    return one > other ? one : other;
-}
-
 size_t session_buffer_size(const struct service *service)
 {
     const struct answers *answers = &service->answers;
     size_t size = message_size(service);
     size_t greeting = answers->greeting != NULL ? reply_size_max(answers->greeting, 0) : 0;
+    size_t header = service->proxies.count > 0 ? PROXY_HEADER_MAX : 0;
+    size_t first = greeting > header ? greeting : header;
 
     if (answers->reply != NULL)
         size += reply_size_max(answers->reply, size);
-    return larger(larger(size, greeting), service->proxies.count > 0 ? PROXY_HEADER_MAX : 0);
+    return size > first ? size : first;
 }
 
 char *session_only_buffer(const struct service *service)
@@ -248,16 +244,13 @@ static int waits_allowed(const struct session *session)
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
-/*
- * With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
+/* With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
  * signal would cost none, but could come just before the read that it is to interrupt. Returns
  * false when the lifetime is over. `*idle_first` says which ends the next wait: the idle limit (or
- * a part of it), or else the lifetime.
- */
+ * a part of it), or else the lifetime. */
 static bool limit_wait(const struct session *session, double deadline, bool *idle_first)
 {
-    double left = deadline - clock_seconds();
-    double idle = session->service->idle;
+    double left = deadline - clock_seconds(), idle = session->service->idle;
 
     if (left <= 0)
         return false;

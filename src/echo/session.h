@@ -18,11 +18,10 @@
  * Before the first read a client may get a greeting, and have to wait (PAUSE); its messages may be
  * answered by replies (reply.h) in place of echo.
  *
- * A proxy is a client whose address is in one of the service's blocks. It has to send a PROXY
- * header first, and is believed. From anybody else none is looked for: guessing would let any
- * client say who it is. Nothing is sent before the header is complete, and it counts neither as
- * input nor as a message. A header that is malformed, cut off or late ends the session, perhaps by
- * a reset, so that the proxy notices.
+ * A client in one of the service's blocks is a proxy: it has to send a PROXY header first, and is
+ * believed. From others none is looked for: guessing would let any client say who it is. Nothing is
+ * sent before the header is complete, and it does not count as input. A header that is malformed,
+ * cut off or late ends the session, perhaps by a reset, so that the proxy notices.
  *
  * Limits: a session ends when nothing has moved for the idle limit, and when its lifetime is over.
  * Input may be unread then, and to close would send a reset, which can destroy what the client has
@@ -33,9 +32,8 @@
  * is free. A client that reads less than that within the idle limit counts as idle: at the default
  * limit, less than some 2 KiB/s.
  *
- * Cost: one buffer a session and no allocation; two system calls a message. With a lifetime, two
- * more a step. A PROXY header: two calls (recv) and four for its time (setsockopt), more where it
- * comes in pieces; and, where there are proxies, a comparison with each block (access.h).
+ * Cost: one buffer a session and no allocation; two system calls a message, with a lifetime two
+ * more a step. A PROXY header: six calls, more where it comes in pieces.
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -141,8 +139,7 @@ void session_set_timeouts(int descriptor, double idle);
 /* The longest that a PROXY header may take, in seconds, also where there is no idle limit. */
 #define SESSION_HEADER_TIME 60.0
 
-/* How long a header may take, where the idle limit is `idle` (0: none). While the header is due,
- * this one limit holds for all of it, from the start. */
+/* How long a header may take in all, from the start, where the idle limit is `idle` (0: none). */
 double session_header_time(double idle);
 
 /* Serves a session on a blocking descriptor to its end, within the limits of its service, and

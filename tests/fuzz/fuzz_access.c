@@ -68,6 +68,16 @@ static bool permits(const struct peer *peer)
     return longest >= 0 ? answer : !allows;
 }
 
+/* Whether a list with this block alone names the client. */
+static bool block_holds(const struct block *block, const struct peer *peer)
+{
+    struct access access = {.entries = NULL};
+    bool named = access_add(&access, ACCESS_DENY, block) == 0 && access_names(&access, peer);
+
+    free(access.entries);
+    return named;
+}
+
 /* A client that differs from the block's first address in bit `at`; in none behind the last. */
 static struct peer client_beside(const struct block *block, size_t at)
 {
@@ -181,6 +191,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             ask(&access, line);
         free(line);
     }
-    access_free(&access);
+    free(access.entries);
     return 0;
 }

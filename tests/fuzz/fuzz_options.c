@@ -92,8 +92,8 @@ static void check_options(const struct options *options)
 
 static void free_options(struct options *options)
 {
-    access_free(&options->access);
-    access_free(&options->service.proxies);
+    free(options->access.entries);
+    free(options->service.proxies.entries);
     free((struct reply *)options->service.answers.reply);
     free((struct reply *)options->service.answers.greeting);
 }

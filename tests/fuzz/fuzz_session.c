@@ -393,7 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     close(run.session.descriptor);
     free((struct reply *)service.answers.reply);
     free((struct reply *)service.answers.greeting);
-    access_free(&service.proxies);
+    free(service.proxies.entries);
     free(run.data);
     bytes_free(&run.expected);
     bytes_free(&run.received);

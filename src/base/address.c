@@ -64,9 +64,12 @@ int address_split(const char *text, struct endpoint *endpoint, const char **prob
     return *problem == NULL ? 0 : -1;
 }
 
-/* Adds one address unless it is there already: /etc/hosts may name one twice. */
+/* Adds one address, unless it is of another kind, or there already: /etc/hosts may name one twice. */
 static size_t add_address(struct address *found, size_t count, const struct addrinfo *info)
 {
+    if ((info->ai_family != AF_INET && info->ai_family != AF_INET6) ||
+        info->ai_addrlen > sizeof found->name)
+        return count;
     for (size_t i = 0; i < count; i++)
         if (found[i].length == info->ai_addrlen &&
             memcmp(&found[i].name, info->ai_addr, info->ai_addrlen) == 0)
@@ -107,8 +110,7 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
         return -1;
     }
     for (struct addrinfo *each = list; each != NULL && count < limit; each = each->ai_next)
-        if (each->ai_family == AF_INET || each->ai_family == AF_INET6)
-            count = add_address(found, count, each);
+        count = add_address(found, count, each);
     freeaddrinfo(list);
     return count > 0 ? (int)count : -1;
 }

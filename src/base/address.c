@@ -64,7 +64,7 @@ int address_split(const char *text, struct endpoint *endpoint, const char **prob
     return *problem == NULL ? 0 : -1;
 }
 
-/* Adds one address, unless it is of another kind, or there already: /etc/hosts may name one twice. */
+/* Adds one address, unless it is of another kind or there already: /etc/hosts may have it twice. */
 static size_t add_address(struct address *found, size_t count, const struct addrinfo *info)
 {
     if ((info->ai_family != AF_INET && info->ai_family != AF_INET6) ||

@@ -157,8 +157,9 @@ static enum proxy_problem parse_line(const char *bytes, size_t size, struct prox
     if (end + 2 > seen)
         return PROXY_RIGHT;
     header->size = end + 2;
-    return line->family == AF_UNSPEC ? PROXY_RIGHT
-                                     : decode_line(bytes + start, end - start, line->family, header);
+    if (line->family == AF_UNSPEC)
+        return PROXY_RIGHT;
+    return decode_line(bytes + start, end - start, line->family, header);
 }
 
 /* ---- version 2: binary ---- */

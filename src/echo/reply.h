@@ -2,8 +2,8 @@
  * reply.h: templates of replies and greetings.
  *
  * `%m` the message, `%q` the message quoted (escaped as between the quotes of a C or Python bytes
- * literal), `%t` the time as ctime(3) without its newline, `%a` the client's address, `%%` a percent
- * sign; backslash escapes as in C. A template is compiled at the start, where errors are found.
+ * literal), `%t` the time as ctime(3) without its newline, `%a` the client's address, `%%` a
+ * percent sign; backslash escapes as in C. A template is compiled at the start, where errors show.
  */
 #ifndef REPLY_H
 #define REPLY_H

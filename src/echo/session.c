@@ -2,7 +2,6 @@
 #include "echo/session.h"
 
 #include "base/clock.h"
-#include "process/log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,50 +16,19 @@
 /* What comes next: writing what is unsent, then the pause after it, then the next read. */
 static void choose_next(struct session *session)
 {
-    session->wants = session->unsent.size > 0    ? SESSION_WRITE
-                     : session->unsent.pause > 0 ? SESSION_PAUSE
-                                                 : SESSION_READ;
+    const struct answer *unsent = &session->unsent;
+
+    session->wants = unsent->size > 0    ? SESSION_WRITE
+                     : unsent->pause > 0 ? SESSION_PAUSE
+                                         : SESSION_READ;
 }
 
-/* -vv: what a client sent, escaped, and cut to what a log line holds. */
-static void log_message(const struct session *session, size_t size)
-{
-    enum { SHOWN = 60 };
-    char client[ADDRESS_TEXT_MAX], text[SHOWN * 4 + 1];
-    size_t shown = size < SHOWN ? size : SHOWN;
-
-    text[reply_escape(session->buffer, shown, text)] = '\0';
-    log_event(LOG_MESSAGES, "message from=%s bytes=%zu text='%s'%s",
-              peer_text(&session->peer, client), size, text, shown < size ? "..." : "");
-}
-
-/* The client gets back the `size` bytes that it has sent, which are in the buffer, or a reply. */
+/* The echo: the client gets back the `size` bytes that it has sent, which are in the buffer, unless
+ * this server has another answer. Before the first read, with 0 bytes, that may be a greeting. */
 static void answer(struct session *session, size_t size)
 {
-    const struct answers *answers = &session->service->answers;
-    char *bytes = session->buffer;
-
-    if (log_shows(LOG_MESSAGES))
-        log_message(session, size);
-    if (answers->reply != NULL) {
-        bytes += answers->message_size; /* behind the message, which a reply may quote */
-        size = reply_make(answers->reply, session->buffer, size, &session->peer, bytes);
-    }
-    session->unsent.bytes = bytes;
-    session->unsent.size = size;
-    choose_next(session);
-}
-
-/* What comes before the first message: a greeting and a delay, where there are any. */
-static void greet(struct session *session)
-{
-    const struct answers *answers = &session->service->answers;
-
-    session->unsent.bytes = session->buffer;
-    if (answers->greeting != NULL)
-        session->unsent.size =
-            reply_make(answers->greeting, NULL, 0, &session->peer, session->buffer);
-    session->unsent.pause = answers->delay;
+    session->unsent = (struct answer){.bytes = session->buffer, .size = size};
+    answers_apply(&session->service->answers, &session->peer, &session->unsent);
     choose_next(session);
 }
 
@@ -69,9 +37,11 @@ void session_open(struct session *session, const struct service *service, int de
 {
     *session = (struct session){
         .service = service, .peer = *peer, .descriptor = descriptor, .buffer = buffer};
-    session->header.due = access_names(&service->proxies, peer);
-    if (!session->header.due)
-        greet(session);
+    session->header.due = service->proxies.count > 0 && access_names(&service->proxies, peer);
+    if (session->header.due)
+        session->wants = SESSION_READ;
+    else
+        answer(session, 0);
 }
 
 void session_end(struct session *session, enum session_ending ending)
@@ -94,72 +64,45 @@ static bool handle_error(struct session *session)
     return true;
 }
 
-/* Reads as much of the PROXY header as has come. It is looked at in the socket first and then read
- * to its last byte, no further: the first message is read like any other. */
+/* Reads the PROXY header. Once that is complete, the client is known, and may get a greeting. */
 static bool step_header(struct session *session)
 {
-    struct header *header = &session->header;
-    char *next = session->buffer + header->size;
-    ssize_t come = recv(session->descriptor, next, PROXY_HEADER_MAX - header->size, MSG_PEEK);
-    struct proxy_header found;
-    int complete;
-
-    if (come == -1)
-        return handle_error(session);
-    if (come == 0) {
-        /* A proxy that closes without a byte is checking our health. */
-        header->problem = header->size > 0 ? PROXY_CUT : PROXY_RIGHT;
-        session_end(session, header->size > 0 ? SESSION_PROXY : SESSION_EOF);
-        return true;
-    }
-    complete = proxy_parse(session->buffer, header->size + (size_t)come, &found, &header->problem);
-    if (complete == -1) {
-        session_end(session, SESSION_PROXY);
-        return true;
-    }
-    come = recv(session->descriptor, next, complete ? found.size - header->size : (size_t)come, 0);
-    if (come == -1)
-        return handle_error(session);
-    header->size += (size_t)come;
-    if (complete && header->size == found.size) {
-        header->due = false;
-        header->named = found.known;
-        if (found.known)
-            session->peer = found.peer;
-        greet(session);
+    switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
+    case HEADER_FAILED: return handle_error(session);
+    case HEADER_PART: break;
+    case HEADER_WHOLE: answer(session, 0); break;
+    case HEADER_NONE: session_end(session, SESSION_EOF); break;
+    case HEADER_WRONG: session_end(session, SESSION_PROXY); break;
     }
     return true;
 }
 
-static size_t message_size(const struct service *service)
-{
-    return service->answers.reply != NULL ? service->answers.message_size : MESSAGE_SIZE_MAX;
-}
-
 static bool step_read(struct session *session)
 {
-    ssize_t size = read(session->descriptor, session->buffer, message_size(session->service));
+    ssize_t size = read(session->descriptor, session->buffer,
+                        answers_message_size(&session->service->answers));
 
     if (size == -1)
         return handle_error(session);
     if (size == 0) {
         session_end(session, SESSION_EOF);
-    } else {
-        session->in += (uint64_t)size;
-        answer(session, (size_t)size);
+        return true;
     }
+    session->in += (uint64_t)size;
+    answer(session, (size_t)size);
     return true;
 }
 
 static bool step_write(struct session *session)
 {
-    ssize_t size = write(session->descriptor, session->unsent.bytes, session->unsent.size);
+    struct answer *unsent = &session->unsent;
+    ssize_t size = write(session->descriptor, unsent->bytes, unsent->size);
 
     if (size == -1)
         return handle_error(session);
     session->out += (uint64_t)size;
-    session->unsent.bytes += size;
-    session->unsent.size -= (size_t)size;
+    unsent->bytes += size;
+    unsent->size -= (size_t)size;
     choose_next(session);
     return true;
 }
@@ -167,13 +110,16 @@ static bool step_write(struct session *session)
 bool session_step(struct session *session)
 {
     switch (session->wants) {
-    case SESSION_READ: return session->header.due ? step_header(session) : step_read(session);
-    case SESSION_WRITE: return step_write(session);
+    case SESSION_READ:
+        return session->header.due ? step_header(session) : step_read(session);
+    case SESSION_WRITE:
+        return step_write(session);
     case SESSION_PAUSE:
         session->unsent.pause = 0;
         choose_next(session);
         return true;
-    case SESSION_DONE: break;
+    case SESSION_DONE:
+        break;
     }
     return false;
 }
@@ -196,15 +142,9 @@ void session_finish(struct session *session)
 
 size_t session_buffer_size(const struct service *service)
 {
-    const struct answers *answers = &service->answers;
-    size_t size = message_size(service);
-    size_t greeting = answers->greeting != NULL ? reply_size_max(answers->greeting, 0) : 0;
-    size_t header = service->proxies.count > 0 ? PROXY_HEADER_MAX : 0;
-    size_t first = greeting > header ? greeting : header;
+    size_t size = answers_buffer_size(&service->answers);
 
-    if (answers->reply != NULL)
-        size += reply_size_max(answers->reply, size);
-    return size > first ? size : first;
+    return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
 }
 
 char *session_only_buffer(const struct service *service)
@@ -259,16 +199,11 @@ static bool limit_wait(const struct session *session, double deadline, bool *idl
     return true;
 }
 
-double session_header_time(double idle)
-{
-    return idle > 0 && idle < SESSION_HEADER_TIME ? idle : SESSION_HEADER_TIME;
-}
-
 /* Reads the PROXY header within its time, or within the lifetime where that ends first. */
 static void run_header(struct session *session, double deadline)
 {
     double idle = session->service->idle;
-    double end = clock_earlier(clock_seconds() + session_header_time(idle), deadline), left;
+    double end = clock_earlier(clock_seconds() + header_time(idle), deadline), left;
 
     while (session->header.due && session->wants != SESSION_DONE) {
         if ((left = end - clock_seconds()) <= 0) {

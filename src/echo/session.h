@@ -15,13 +15,8 @@
  * only when everything is written. So nothing is left to send when it reads end of file, and the
  * close that follows is orderly, also for a client that has closed its sending side only.
  *
- * Before the first read a client may get a greeting, and have to wait (PAUSE); its messages may be
- * answered by replies (reply.h) in place of echo.
- *
- * A client in one of the service's blocks is a proxy: it has to send a PROXY header first, and is
- * believed. From others none is looked for: guessing would let any client say who it is. Nothing is
- * sent before the header is complete, and it does not count as input. A header that is malformed,
- * cut off or late ends the session, perhaps by a reset, so that the proxy notices.
+ * Beside the echo: header.h reads the PROXY header that a proxy sends first; answers.h has a
+ * greeting, which is written before the first read, a delay after it (PAUSE), and replies.
  *
  * Limits: a session ends when nothing has moved for the idle limit, and when its lifetime is over.
  * Input may be unread then, and to close would send a reset, which can destroy what the client has
@@ -40,31 +35,19 @@
 
 #include "base/address.h"
 #include "echo/access.h"
-#include "echo/proxy.h"
-#include "echo/reply.h"
+#include "echo/answers.h"
+#include "echo/header.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest message in bytes, and what one read of plain echo takes: so much that the price of
- * a system call does not show beside the copying. */
-#define MESSAGE_SIZE_MAX 65536
-
-/* What is sent beside plain echo. */
-struct answers {
-    const struct reply *reply;    /* for each message; NULL: the message itself */
-    const struct reply *greeting; /* before the first message; NULL: none */
-    size_t message_size;          /* bytes of a message at most, where there is a reply */
-    double delay;                 /* seconds between the greeting and the first read */
-};
-
 /* What every session of a server has in common; from the command line. */
 struct service {
-    struct answers answers;
-    double idle;           /* seconds that a read or write may wait; 0: no limit */
-    double lifetime;       /* seconds from accept; 0: no limit */
-    struct access proxies; /* from these a PROXY header is due */
+    struct answers answers; /* what is sent beside plain echo */
+    double idle;            /* seconds that a read or write may wait; 0: no limit */
+    double lifetime;        /* seconds from accept; 0: no limit */
+    struct access proxies;  /* from these a PROXY header is due */
 };
 
 enum session_wants { SESSION_READ, SESSION_WRITE, SESSION_PAUSE, SESSION_DONE };
@@ -80,13 +63,6 @@ enum session_ending {
     SESSION_ENDINGS
 };
 
-struct header {
-    bool due;                   /* it is still to be read */
-    bool named;                 /* it has named the client */
-    size_t size;                /* bytes of it that were read */
-    enum proxy_problem problem; /* what is wrong with it */
-};
-
 struct session {
     const struct service *service;
     struct peer peer;           /* the client, for replies and the log */
@@ -96,11 +72,7 @@ struct session {
     uint64_t in, out;           /* bytes read and written */
     struct header header;       /* the PROXY header, where one is due first */
     char *buffer;               /* the caller's, of session_buffer_size bytes */
-    struct {
-        char *bytes; /* what is still to be written */
-        size_t size;
-        double pause; /* seconds to wait after it, before more is read */
-    } unsent;
+    struct answer unsent;       /* what is still to be written, and the pause after it */
 };
 
 /* The size of the buffer that a session of this service needs. */
@@ -135,12 +107,6 @@ void session_finish(struct session *session);
 /* Sets the timeouts of a blocking descriptor: a read ends after `idle` seconds (SO_RCVTIMEO), a
  * write after a part of them (SO_SNDTIMEO). 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
-
-/* The longest that a PROXY header may take, in seconds, also where there is no idle limit. */
-#define SESSION_HEADER_TIME 60.0
-
-/* How long a header may take in all, from the start, where the idle limit is `idle` (0: none). */
-double session_header_time(double idle);
 
 /* Serves a session on a blocking descriptor to its end, within the limits of its service, and
  * calls session_finish. The idle limit must be set already (session_set_timeouts). */

@@ -1,4 +1,4 @@
-/* test_answers.c: greetings, delays, replies and their buffer, in a session (session.h). */
+/* test_answers.c: greetings, delays, replies and their buffer, in a session (answers.h). */
 #include "one_session.h"
 
 #include "base/clock.h"

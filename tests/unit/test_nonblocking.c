@@ -261,8 +261,8 @@ END_TEST
 START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 {
     open_proxied();
-    ck_assert_double_eq(nonblocking_due(nonblocking), 1000 + SESSION_HEADER_TIME);
-    ck_assert(!nonblocking_step(nonblocking, false, 1000 + SESSION_HEADER_TIME));
+    ck_assert_double_eq(nonblocking_due(nonblocking), 1000 + HEADER_TIME);
+    ck_assert(!nonblocking_step(nonblocking, false, 1000 + HEADER_TIME));
     ck_assert_int_eq(ending(), SESSION_IDLE);
 }
 END_TEST

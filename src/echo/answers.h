@@ -1,0 +1,50 @@
+/*
+ * answers.h: what a client gets beside plain echo: a greeting, a delay, replies in place of echo.
+ *
+ * The session passes each answer, which is the client's own bytes, through here before it sends
+ * them. Here alone they may be replaced. With -vv each message is logged here as well.
+ *
+ * Cost: for plain echo two comparisons a message; a reply is made in one pass (reply.h).
+ */
+#ifndef ANSWERS_H
+#define ANSWERS_H
+
+#include "base/address.h"
+#include "echo/reply.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The largest message in bytes, and what one read of plain echo takes: so much that the price of
+ * a system call does not show beside the copying. */
+#define MESSAGE_SIZE_MAX 65536
+
+/* From the command line. All zeros is plain echo. */
+struct answers {
+    const struct reply *reply;    /* for each message; NULL: the message itself */
+    const struct reply *greeting; /* before the first message; NULL: none */
+    size_t message_size;          /* bytes of a message at most, where there is a reply */
+    double delay;                 /* seconds between the greeting and the first read */
+};
+
+/* Bytes to send, and the seconds to wait after them, before more is read. */
+struct answer {
+    char *bytes;
+    size_t size;
+    double pause;
+};
+
+/* Whether this is plain echo, which needs neither templates nor the clock. */
+bool answers_are_plain(const struct answers *answers);
+
+/* How many bytes one read takes at most. */
+size_t answers_message_size(const struct answers *answers);
+
+/* The size of a buffer for a message and its reply, or for the greeting. */
+size_t answers_buffer_size(const struct answers *answers);
+
+/* Replaces `answer` where the client at `peer` gets another one. It holds a message at the start of
+ * a buffer of answers_buffer_size bytes, or, before the first message, no bytes. */
+void answers_apply(const struct answers *answers, const struct peer *peer, struct answer *answer);
+
+#endif

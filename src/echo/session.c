@@ -207,16 +207,13 @@ static int waits_allowed(const struct session *session)
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
-/*
- * With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
+/* With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
  * signal would cost none, but could come just before the read that it is to interrupt. Returns
  * false when the lifetime is over. `*idle_first` says which ends the next wait: the idle limit (or
- * a part of it), or else the lifetime.
- */
+ * a part of it), or else the lifetime. */
 static bool limit_wait(const struct session *session, double deadline, bool *idle_first)
 {
-    double left = deadline - clock_seconds();
-    double idle = session->service->idle;
+    double left = deadline - clock_seconds(), idle = session->service->idle;
 
     if (left <= 0)
         return false;

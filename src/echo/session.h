@@ -31,9 +31,8 @@
  * is free. A client that reads less than that within the idle limit counts as idle: at the default
  * limit, less than some 240 bytes a second.
  *
- * Cost: one buffer a session and no allocation; two system calls a message. With a lifetime, two
- * more a step. A PROXY header: two calls (recv) and four for its time (setsockopt), more where it
- * comes in pieces; and, where there are proxies, a comparison with each block (access.h).
+ * Cost: one buffer a session and no allocation; two system calls a message, with a lifetime two
+ * more a step. A PROXY header: six calls, more where it comes in pieces.
  */
 #ifndef SESSION_H
 #define SESSION_H

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,7 +125,7 @@ static int set_reply(const struct arguments *arguments, bool with_message,
 
     if (compiled == NULL)
         return arguments_reject(arguments, problem);
-    reply_free((struct reply *)*reply); /* an earlier one; the last one stays */
+    free((struct reply *)*reply); /* an earlier one; the last one stays */
     *reply = compiled;
     return 0;
 }

@@ -33,14 +33,14 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* The start is over. Until then errors that go to syslogd go to standard error as well, since
- * whoever starts a server looks there. daemon_ready may have redirected standard error: the log
- * looks again at what it is. */
+/* The start is over. Until then errors that go to syslogd go to standard error as well, where
+ * whoever starts a server looks. Looks again at what standard error is, which daemon_ready may
+ * redirect. */
 void log_started(void);
 
-/* For a program that takes over in this process (upgrade/takeover.h) and has opened its log at
- * LOG_NORMAL. From now on the log is at `level`, and goes to the socket of syslogd that the earlier
- * program left open, since /dev/log may be out of reach by now (-r). 0: it left none. */
+/* For a program that takes over in this process (upgrade/takeover.h), after log_open. From now on
+ * the log is at `level`, and goes to the socket of syslogd that the earlier program left open,
+ * since /dev/log may be out of reach by now (-r). 0: it left none. */
 void log_adopt(enum log_level level, int descriptor);
 
 /* Whether lines of `level` are written: ask before costly preparation. */

@@ -77,44 +77,34 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-/* Writes the first `used` characters of a line, or as many as it may have, and a newline. Returns
- * whether it was taken. */
-static bool end_line(enum log_sink sink, char *line, size_t used)
-{
-    if (used > LOG_LINE_MAX - 1)
-        used = LOG_LINE_MAX - 1;
-    line[used] = '\n';
-    return log_sink_write(sink, line, used + 1);
-}
-
 static void write_lost(void)
 {
     char line[LOG_LINE_MAX];
     size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
     unsigned long lost = atomic_exchange(&the_log.lost, 0);
-    int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
 
-    if (!end_line(the_log.sink, line, used + (size_t)added))
+    used += (size_t)snprintf(line + used, sizeof line - used, "log lost=%lu\n", lost);
+    if (!log_sink_write(the_log.sink, line, used))
         the_log.lost += lost;
 }
 
-/* Writes one line to one sink. Returns whether it was taken. */
+/* Writes one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
 static bool write_to(enum log_sink sink, enum log_priority priority, const char *format,
                    va_list values)
 {
     char line[LOG_LINE_MAX];
     size_t used = log_sink_prefix(sink, line, priority);
-    int added;
+    char *end;
 
     if (priority == PRIORITY_ERROR)
         used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
-    added = vsnprintf(line + used, sizeof line - used, format, values);
-    if (added < 0)
+    if (vsnprintf(line + used, sizeof line - used, format, values) < 0)
         return true; /* the format makes no line */
-    for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
-        if (iscntrl((unsigned char)*at))
-            *at = '?';
-    return end_line(sink, line, used + (size_t)added);
+    for (end = line + used; *end != '\0'; end++) /* one line, whatever it quotes */
+        if (iscntrl((unsigned char)*end))
+            *end = '?';
+    *end = '\n'; /* in place of the NUL, also where the line was cut */
+    return log_sink_write(sink, line, (size_t)(end - line) + 1);
 }
 
 /* Writes one line where the log goes. `loop`: the server's loop writes it, not a child, which has a

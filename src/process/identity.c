@@ -14,17 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whom a server that was started as root becomes without -u. */
-#define UNPRIVILEGED_USER "nobody"
-
-/* Room for the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere. */
-#define NAME_SIZE 256
+#define UNPRIVILEGED_USER "nobody" /* whom root becomes without -u */
+#define NAME_SIZE 256 /* the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere */
 
 /* setreuid(2) and its like take -1 for "no change", so no user or group has the number. */
 #define NO_GROUP ((gid_t)-1)
 
-/* More supplementary groups than a process that gave them up can have. */
-#define GROUPS_SEEN 16
+#define GROUPS_SEEN 16 /* more than a process that gave them up can have */
 
 /* ---- finding ---- */
 
@@ -86,13 +82,10 @@ static int find_group(struct identity *identity, const char *name)
 static int find_both(struct identity *identity, const char *text)
 {
     const char *colon = strchr(text, ':');
-    size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
     char user[NAME_SIZE];
 
-    if (length >= sizeof user)
+    if (snprintf(user, sizeof user, "%.*s", (int)strcspn(text, ":"), text) >= NAME_SIZE)
         return fail_name("user", text, 0);
-    memcpy(user, text, length);
-    user[length] = '\0';
     if (find_user(identity, user) == -1)
         return -1;
     if (colon != NULL)
@@ -144,22 +137,6 @@ static int check_root(const char *root)
     return -1;
 }
 
-/* Root without -u becomes nobody. */
-static int find_default(struct identity *identity)
-{
-    const struct passwd *entry = getpwnam(UNPRIVILEGED_USER);
-
-    if (entry == NULL) {
-        log_error("started as root, and there is no user '%s' to become; name one with -u (-u "
-                  "root insists on root)", UNPRIVILEGED_USER);
-        return -1;
-    }
-    identity->name = UNPRIVILEGED_USER;
-    identity->user = entry->pw_uid;
-    identity->group = entry->pw_gid;
-    return 0;
-}
-
 int identity_find(struct identity *identity, const char *user, const char *root)
 {
     *identity = (struct identity){
@@ -171,8 +148,15 @@ int identity_find(struct identity *identity, const char *user, const char *root)
         .started_user = getuid(),
         .started_group = getgid(),
     };
-    if (user != NULL ? find_both(identity, user) == -1
-                     : identity->privileged && find_default(identity) == -1)
+    if (user == NULL && identity->privileged) {
+        identity->name = UNPRIVILEGED_USER;
+        if (getpwnam(UNPRIVILEGED_USER) == NULL) {
+            log_error("started as root, and there is no user '%s' to become; name one with -u (-u "
+                      "root insists on root)", UNPRIVILEGED_USER);
+            return -1;
+        }
+    }
+    if (identity->name != NULL && find_both(identity, identity->name) == -1)
         return -1;
     return identity->privileged ? check_root(root) : check_unprivileged(identity);
 }

@@ -11,8 +11,7 @@
  *   started as root, -u root   stays root, which has to be asked for; nothing is proved
  *   started as another user    may name itself with -u, nobody else; -r needs root
  *
- * "As root" means that the effective user is 0. The new user's supplementary groups are not taken:
- * the server opens nothing afterwards for which it would need them.
+ * "As root" means that the effective user is 0. The new user's supplementary groups are not taken.
  *
  * The log, listeners, the pidfile and the service manager's socket must be open before
  * identity_become, since they may be out of reach afterwards. No descriptor of a directory may be

@@ -92,17 +92,14 @@ void log_sink_open_standard(void)
 
 int log_sink_facility(const char *name)
 {
-    /* The numbers of RFC 3164, section 4.1.1. */
-    static const struct {
-        const char *name;
-        int number;
-    } facilities[] = {{"user", 1},    {"mail", 2},    {"daemon", 3},  {"auth", 4},
-                      {"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19},
-                      {"local4", 20}, {"local5", 21}, {"local6", 22}, {"local7", 23}};
+    /* RFC 3164, section 4.1.1. */
+    static const char *const names[] = {
+        [1] = "user", "mail", "daemon", "auth",
+        [16] = "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"};
 
-    for (size_t i = 0; i < sizeof facilities / sizeof facilities[0]; i++)
-        if (strcmp(facilities[i].name, name) == 0)
-            return facilities[i].number;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL && strcmp(names[i], name) == 0)
+            return (int)i;
     return -1;
 }
 

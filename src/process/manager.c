@@ -37,14 +37,6 @@ static struct {
 
 /* ---- the environment ---- */
 
-/* A variable; NULL where it is not set or empty. */
-static const char *variable(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value != NULL && *value != '\0' ? value : NULL;
-}
-
 /* The bytes of an address: "/path" with the NUL that ends it, or "@name" in the abstract name space
  * (unix(7)), where a NUL behind it would make another name of it. */
 static size_t address_length(const char *address)
@@ -66,11 +58,11 @@ static void take_notify_socket(const char *text)
         strcpy(the_manager.address, text);
 }
 
-/* `pid` names the process that is to answer; NULL: whoever has the variable. */
+/* `pid` names the process that is to answer; NULL or empty: whoever has the variable. */
 static void take_watchdog(const char *period, const char *pid)
 {
     long process = (long)getpid();
-    bool malformed = pid != NULL && parse_number(pid, 1, LONG_MAX, &process) == -1;
+    bool malformed = pid != NULL && *pid != '\0' && parse_number(pid, 1, LONG_MAX, &process) == -1;
     char *end = NULL;
     unsigned long long value = 0;
 
@@ -88,12 +80,12 @@ static void take_watchdog(const char *period, const char *pid)
 
 void manager_open(void)
 {
-    const char *notify = variable("NOTIFY_SOCKET"), *period = variable("WATCHDOG_USEC");
+    const char *notify = getenv("NOTIFY_SOCKET"), *period = getenv("WATCHDOG_USEC");
 
-    if (notify != NULL)
+    if (notify != NULL && *notify != '\0')
         take_notify_socket(notify);
-    if (period != NULL)
-        take_watchdog(period, variable("WATCHDOG_PID"));
+    if (period != NULL && *period != '\0')
+        take_watchdog(period, getenv("WATCHDOG_PID"));
     manager_unexport();
 }
 
@@ -104,23 +96,17 @@ void manager_unexport(void)
     (void)unsetenv("WATCHDOG_PID");
 }
 
-static int export_number(const char *name, unsigned long long value)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%llu", value);
-    return setenv(name, text, 1);
-}
-
 int manager_export(void)
 {
+    char period[32], pid[32];
+
     if (manager_present() && setenv("NOTIFY_SOCKET", the_manager.address, 1) == -1)
         return -1;
     if (the_manager.watchdog == 0)
         return 0;
-    return export_number("WATCHDOG_USEC", the_manager.watchdog) == 0
-               ? export_number("WATCHDOG_PID", (unsigned long long)getpid())
-               : -1;
+    snprintf(period, sizeof period, "%llu", the_manager.watchdog);
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    return setenv("WATCHDOG_USEC", period, 1) == -1 ? -1 : setenv("WATCHDOG_PID", pid, 1);
 }
 
 /* ---- notifying ---- */
@@ -165,12 +151,12 @@ void manager_adopt(int descriptor)
  * again: a datagram socket may change its peer (POSIX.1-2008, connect). */
 static int send_message(const char *message, size_t length)
 {
-    if (send(the_manager.descriptor, message, length, MSG_NOSIGNAL) == (ssize_t)length)
-        return 1;
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EMSGSIZE || errno == ENOBUFS ||
-        connect_socket() == -1)
-        return -1;
-    return send(the_manager.descriptor, message, length, MSG_NOSIGNAL) == (ssize_t)length ? 1 : -1;
+    ssize_t sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
+
+    if (sent == -1 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EMSGSIZE &&
+        errno != ENOBUFS && connect_socket() == 0)
+        sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
+    return sent == -1 ? -1 : 1; /* a datagram is sent whole */
 }
 
 int manager_notify(const char *format, ...)

@@ -15,15 +15,12 @@
  * server has started or stopped, so only a mistake reaches this. */
 #define LOCK_TRIES 1000
 
-/* More than a pid, a newline, and the rest of a longer pid that was there before. */
-#define CONTENT_SIZE 64
+#define CONTENT_SIZE 64 /* more than a pid, a newline, and the rest of a longer pid */
 
 /* What errno says where another process has the lock; POSIX leaves the choice between the two. */
 #define IS_TAKEN(error) ((error) == EAGAIN || (error) == EACCES)
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_FAILED };
-
-/* ---- content ---- */
 
 /* Reads the pid in the file. Returns it, 0 when there is none, -1 when it is no pidfile. */
 static long read_pid(int descriptor)
@@ -50,8 +47,6 @@ static int write_pid(int descriptor)
     return pwrite(descriptor, text, (size_t)length, 0) == length ? ftruncate(descriptor, length)
                                                                  : -1;
 }
-
-/* ---- opening ---- */
 
 /* Keeps the path, made absolute. Returns 0, or -1 with errno. */
 static int keep_path(struct pidfile *pidfile, const char *path)

@@ -23,8 +23,7 @@ pid_t platform_fork(void);
  * (MADV_DONTFORK, madvise(2)), so a child that touches it dies of SIGSEGV. The server's tables are
  * there: a child that a client has compromised cannot read of other clients, and fork takes no
  * longer the larger the tables are. It cannot be freed. Returns NULL with errno on failure.
- * Elsewhere it is ordinary memory: children inherit the tables, and fork copies their page tables.
- * */
+ * Elsewhere it is ordinary memory: children inherit it, and fork copies its page tables. */
 void *platform_private_memory(size_t size);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of

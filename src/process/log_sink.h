@@ -41,8 +41,7 @@ void log_sink_open_standard(void);
 /* The number of the facility of this name ("daemon", "local0"), or -1. */
 int log_sink_facility(const char *name);
 
-/* Opens a socket to syslogd, which may be absent. `program` is kept. Returns 0, or -1 with errno.
- * */
+/* Opens a socket to syslogd, which may be absent. Keeps `program`. Returns 0, or -1 with errno. */
 int log_sink_open_syslog(const char *program, int facility);
 
 /* The socket to syslogd; -1 where there is none. */

@@ -43,8 +43,7 @@ void manager_state(enum manager_state state);
 /* To be called at every turn of the server's loop. Sends what is due at `now` (clock.h): the state
  * that could not be sent yet; the status text, up to its first newline, at most once a second and
  * only when it has changed; and WATCHDOG=1, where it is wanted, in half the time that the manager
- * waits for it (sd_watchdog_enabled(3)). Returns when to call again at the latest, 0: no such time.
- * */
+ * waits for it (sd_watchdog_enabled(3)). Returns when to call again at the latest; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 
@@ -59,10 +58,8 @@ int manager_descriptor(void);
 void manager_adopt(int descriptor);
 
 /* Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, before exec. Returns 0, or -1 with
- * errno. */
+ * errno. And unsets them again, as when exec has failed. */
 int manager_export(void);
-
-/* Unsets them again, as when exec has failed. */
 void manager_unexport(void);
 
 #endif

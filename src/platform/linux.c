@@ -255,13 +255,12 @@ void platform_process_limits(char *text, size_t size)
                   {group_limit(), "pids.max", " (TasksMax=)"},
                   {read_limit("/proc/sys/kernel/pid_max"), "kernel.pid_max", ""},
                   {read_limit("/proc/sys/kernel/threads-max"), "kernel.threads-max", ""}};
-    enum { LIMITS = sizeof limits / sizeof limits[0] };
     size_t used = 0;
 
     text[0] = '\0';
     while (used < size) {
         size_t lowest = 0;
-        for (size_t i = 1; i < LIMITS; i++)
+        for (size_t i = 1; i < sizeof limits / sizeof limits[0]; i++)
             if (limits[i].value < limits[lowest].value)
                 lowest = i;
         if (limits[lowest].value == NO_LIMIT)

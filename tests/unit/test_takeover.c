@@ -99,7 +99,7 @@ static void set_up(void)
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
     server->started = 123456.789012345;
     manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
-    log_sink_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
+    log_sink_moved(socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
 static void tear_down(void)
@@ -108,7 +108,7 @@ static void tear_down(void)
     pidfile_close(&pidfile);
     close(manager_descriptor());
     manager_adopt(-1);
-    log_sink_adopt(-1);
+    log_sink_moved(-1);
     ck_assert_int_eq(rmdir(folder), 0);
 }
 

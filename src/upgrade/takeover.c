@@ -154,15 +154,30 @@ static int socket_of(struct state *state, int value, int type, bool listens)
     return value;
 }
 
+static bool is_family(sa_family_t family)
+{
+    return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+}
+
 /* A client's address, or none where `may_lack` says so. */
 static void peer_of(struct state *state, struct peer *peer, bool may_lack)
 {
-    sa_family_t family;
-
     bytes(state, peer, sizeof *peer);
-    family = peer->name.any.sa_family;
-    require(state, family == AF_INET || family == AF_INET6 || family == AF_UNIX ||
-                       (may_lack && family == AF_UNSPEC));
+    require(state, is_family(peer->name.any.sa_family) ||
+                       (may_lack && peer->name.any.sa_family == AF_UNSPEC));
+}
+
+/* A listener's. A path has to end; an abstract one begins with a NUL and is shown from behind it. */
+static void address_of(struct state *state, struct address *address)
+{
+    const char *path = address->name.local.sun_path;
+    size_t room = sizeof address->name - offsetof(struct sockaddr_un, sun_path);
+
+    address->length = (socklen_t)number(state, address->length, sizeof address->name);
+    bytes(state, &address->name, sizeof address->name);
+    require(state, is_family(address->name.any.sa_family) &&
+                       (address->name.any.sa_family != AF_UNIX ||
+                        memchr(path + 1, '\0', room - 1) != NULL));
 }
 
 /* ---- lines ---- */
@@ -209,33 +224,17 @@ static void statistics_line(struct state *state, struct statistics *count, doubl
     require(state, *started > 0);
 }
 
-/* Whether a listener's address can be shown: a path has to end. */
-static bool is_address(const struct address *address)
-{
-    const char *path = address->name.local.sun_path;
-    size_t room = sizeof address->name - offsetof(struct sockaddr_un, sun_path);
-    sa_family_t family = address->name.any.sa_family;
-
-    /* An abstract path begins with a NUL, and is shown from behind it. */
-    return family == AF_INET || family == AF_INET6 ||
-           (family == AF_UNIX && memchr(path + 1, '\0', room - 1) != NULL);
-}
-
 static void listener_lines(struct state *state, struct listeners *listeners)
 {
-    struct listener *each = listeners->all;
+    /* One for which there is no room is begun and not read, which spoils the state. */
+    for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
+        struct listener *each = &listeners->all[i];
 
-    /* A line for which there is no room is begun and not read, which spoils it. */
-    for (size_t i = 0;
-         begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++, each++) {
         each->descriptor = socket_of(state, each->descriptor, SOCK_STREAM, true);
         each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
         each->file = (ino_t)number(state, each->file, ULLONG_MAX);
         each->inherits = integer(state, each->inherits, 1) == 1;
-        each->address.length =
-            (socklen_t)number(state, each->address.length, sizeof each->address.name);
-        bytes(state, &each->address.name, sizeof each->address.name);
-        require(state, is_address(&each->address));
+        address_of(state, &each->address);
         if (i == listeners->count)
             listeners->count++;
     }
@@ -245,10 +244,10 @@ static void listener_lines(struct state *state, struct listeners *listeners)
 /* Reading: registers a child as `read`. */
 static void add_child(struct state *state, struct children *children, const struct child *read)
 {
-    struct child *child = state->spoiled
-                              ? NULL
-                              : children_add(children, read->id, &read->peer, read->since);
+    struct child *child = NULL;
 
+    if (!state->spoiled)
+        child = children_add(children, read->id, &read->peer, read->since);
     require(state, child != NULL);
     if (child == NULL)
         return;
@@ -295,16 +294,15 @@ static void pidfile_line(struct state *state, struct pidfile *pidfile)
     if (!begin(state, "pidfile", lock != -1))
         return;
     lock = descriptor(state, lock);
-    if (state->at == NULL) {
-        if (state->stream != NULL)
-            fprintf(state->stream, " %s", pidfile->path);
-        return;
+    if (state->at != NULL) {
+        next_word(state, "/");
+        /* Where it cannot be written, which is logged, the lock stays, and so do the clients. */
+        if (!state->spoiled && state->inherited && pidfile != NULL)
+            (void)pidfile_adopt(pidfile, lock, state->at);
+        state->at += strlen(state->at);
+    } else if (state->stream != NULL) {
+        fprintf(state->stream, " %s", pidfile->path);
     }
-    next_word(state, "/");
-    /* Where it cannot be written anew, which is logged, the lock stays, and so do the clients. */
-    if (!state->spoiled && state->inherited && pidfile != NULL)
-        (void)pidfile_adopt(pidfile, lock, state->at);
-    state->at += strlen(state->at);
 }
 
 /* The socket to one of the others: this program's, which the next one has from an earlier one. */

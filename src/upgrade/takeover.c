@@ -211,14 +211,13 @@ static bool begin(struct state *state, const char *what, bool is_there)
 
 static void statistics_line(struct state *state, struct statistics *count, double *started)
 {
+    unsigned long long *numbers[] = {&count->accepted, &count->ended, &count->refused,
+                                     &count->deferred, &count->deferred_cap, &count->in,
+                                     &count->out};
+
     require(state, begin(state, "statistics", true));
-    count->accepted = number(state, count->accepted, ULLONG_MAX);
-    count->ended = number(state, count->ended, ULLONG_MAX);
-    count->refused = number(state, count->refused, ULLONG_MAX);
-    count->deferred = number(state, count->deferred, ULLONG_MAX);
-    count->deferred_cap = number(state, count->deferred_cap, ULLONG_MAX);
-    count->in = number(state, count->in, ULLONG_MAX);
-    count->out = number(state, count->out, ULLONG_MAX);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        *numbers[i] = number(state, *numbers[i], ULLONG_MAX);
     count->peak = (size_t)number(state, count->peak, SIZE_MAX);
     *started = moment(state, *started);
     require(state, *started > 0);

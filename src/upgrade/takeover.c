@@ -27,7 +27,7 @@
 /* The longest line is that of a pidfile or of a Unix listener. */
 #define LINE_SIZE (PIDFILE_PATH_MAX + 128)
 
-#define TIME_MAX 1e12 /* seconds: some ten thousand years after the machine was started */
+#define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
 
 static const char digits[] = "0123456789abcdef";
 
@@ -51,8 +51,8 @@ static void require(struct state *state, bool right)
 
 /* ---- fields ---- */
 
-/* Words are parted by one space each; `first` says what may follow, which the functions of the
- * library, that skip more, do not. */
+/* There is one space before each word; `first` says what may follow. The functions of the library
+ * would skip more. */
 static void next_word(struct state *state, const char *first)
 {
     if (state->at[0] == ' ' && state->at[1] != '\0' && strchr(first, state->at[1]) != NULL)
@@ -78,7 +78,7 @@ static unsigned long long number(struct state *state, unsigned long long value,
     return state->spoiled ? 0 : value;
 }
 
-/* One that is never negative. */
+/* A number that is never negative. */
 static int integer(struct state *state, int value, int highest)
 {
     return (int)number(state, (unsigned long long)value, (unsigned long long)highest);
@@ -167,7 +167,7 @@ static void peer_of(struct state *state, struct peer *peer, bool may_lack)
                        (may_lack && peer->name.any.sa_family == AF_UNSPEC));
 }
 
-/* A listener's. A path has to end; an abstract one begins with a NUL and is shown from behind it. */
+/* A listener's. A path has to end; an abstract one begins with a NUL and is shown without it. */
 static void address_of(struct state *state, struct address *address)
 {
     const char *path = address->name.local.sun_path;
@@ -182,8 +182,8 @@ static void address_of(struct state *state, struct address *address)
 
 /* ---- lines ---- */
 
-/* Begins the line about `what`, if the state has one: reading, if it is the next line; writing, if
- * `is_there`. Returns whether. */
+/* Begins the line about `what`, if there is one: writing, if `is_there`; reading, if the next line
+ * is that, for lines come in the order in which they are written. Returns whether there is. */
 static bool begin(struct state *state, const char *what, bool is_there)
 {
     size_t length = strlen(what);
@@ -240,7 +240,7 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     require(state, listeners->count > 0);
 }
 
-/* Reading: registers a child as `read`. */
+/* Registers a child that was read. */
 static void add_child(struct state *state, struct children *children, const struct child *read)
 {
     struct child *child = NULL;
@@ -304,7 +304,7 @@ static void pidfile_line(struct state *state, struct pidfile *pidfile)
     }
 }
 
-/* The socket to one of the others: this program's, which the next one has from an earlier one. */
+/* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */
 static void socket_line(struct state *state, const char *whose, int own, int *earlier)
 {
     if (!begin(state, whose, own != -1))

@@ -17,9 +17,9 @@
  *   end                               last; without it the state was cut off
  *
  * Text, because the next program may be of another version, whose structures are laid out
- * differently. Numbers are decimal, addresses are bytes in hexadecimal, times are those of clock.h,
- * which an exec does not set back. The state is input: each line is checked, and so is each
- * descriptor that it names.
+ * differently. The lines come in this order. Numbers are decimal, addresses are bytes in
+ * hexadecimal, times are those of clock.h, which an exec does not set back. The state is input:
+ * each line is checked, and so is each descriptor that it names.
  *
  * Cost: linear in the live children, some 200 bytes and a few microseconds each.
  */

@@ -23,7 +23,6 @@ extern char **environ;
 
 #define VARIABLE "FORKECHO_TAKEOVER"
 #define PRIVATE "private" /* others of its user may not look into the process: platform.h */
-
 #define PASSED "could take over" /* what a program says under test that could */
 #define TEST_TIME 10.0           /* seconds: a test takes some milliseconds, or never ends */
 #define SAID_MAX 4096            /* what a program may write under test; one line is logged */
@@ -47,7 +46,7 @@ static struct {
 
 /* ---- what a program was started for ---- */
 
-/* Its path is that of `name` in the folder, if this is one from the root and there is room. */
+/* The path is that of `name` in the folder, if this is an absolute one and there is room. */
 static void set_path(const char *folder, int length, const char *name)
 {
     int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
@@ -185,14 +184,6 @@ static int spawn(int state)
     return error;
 }
 
-/* Which file the program is now; none: all is 0. */
-static struct stat find_image(void)
-{
-    struct stat image;
-
-    return stat(program.path, &image) == 0 ? image : (struct stat){0};
-}
-
 static bool is_same_image(const struct stat *one, const struct stat *other)
 {
     return one->st_dev == other->st_dev && one->st_ino == other->st_ino &&
@@ -204,7 +195,7 @@ static void start_test(const struct server *server)
 {
     int state, error;
 
-    test.image = find_image();
+    (void)stat(program.path, &test.image); /* all is 0 where there is none */
     state = leave_state(server, "test");
     test.answer = state != -1 ? platform_sealed_file(SAID_MAX) : -1;
     error = test.answer != -1 ? spawn(state) : errno;
@@ -278,9 +269,8 @@ static const char *failure(char *text, size_t size)
         return NULL;
     text[strcspn(text, "\n")] = '\0';
     if (WIFSIGNALED(status))
-        snprintf(text, size,
-                 test.late > 0 ? "signal %d ended its test"
-                               : "it did not answer in time (signal %d)",
+        snprintf(text, size, test.late > 0 ? "signal %d ended its test"
+                                           : "it did not answer in time (signal %d)",
                  WTERMSIG(status));
     else if (text[0] == '\0' || strcmp(text, PASSED) == 0)
         snprintf(text, size, "it is no program that can take over (exit status %d)",
@@ -294,8 +284,9 @@ static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];
     const char *why = failure(text, sizeof text);
-    struct stat now = find_image();
+    struct stat now = {0};
 
+    (void)stat(program.path, &now);
     if (server->stop.phase != SERVER_SERVING) {
         why = "the server is stopping";
     } else if (!is_same_image(&now, &test.image)) {

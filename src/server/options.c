@@ -164,12 +164,12 @@ static int set_option(struct options *options, const struct arguments *arguments
 /* What -i rules out: it has no listener, and nobody waits for it to be ready. NULL: nothing. */
 static const char *contradiction(const struct options *options)
 {
-    return !options->inetd            ? NULL
-           : options->listen_count > 0  ? "-l, --listen"
-           : options->daemon            ? "-d, --daemon"
-           : options->pidfile != NULL   ? "-P, --pidfile"
-           : options->print_address     ? "-1, --print-address"
-                                        : NULL;
+    return !options->inetd             ? NULL
+           : options->listen_count > 0 ? "-l, --listen"
+           : options->daemon           ? "-d, --daemon"
+           : options->pidfile != NULL  ? "-P, --pidfile"
+           : options->print_address    ? "-1, --print-address"
+                                       : NULL;
 }
 
 /* What only the whole command line shows. */

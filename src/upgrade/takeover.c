@@ -243,10 +243,9 @@ static void listener_lines(struct state *state, struct listeners *listeners)
 /* Registers a child that was read. */
 static void add_child(struct state *state, struct children *children, const struct child *read)
 {
-    struct child *child = NULL;
+    struct child *child =
+        state->spoiled ? NULL : children_add(children, read->id, &read->peer, read->since);
 
-    if (!state->spoiled)
-        child = children_add(children, read->id, &read->peer, read->since);
     require(state, child != NULL);
     if (child == NULL)
         return;

@@ -129,7 +129,8 @@ static void remove_state(int state)
     errno = error;
 }
 
-/* Writes the state, and for whom it is into the environment. Returns its file, or -1 with errno. */
+/* Writes the state, and for whom it is into the environment. Returns its file, which the next
+ * program inherits, or -1 with errno. */
 static int leave_state(const struct server *server, const char *role)
 {
     char value[64];
@@ -139,7 +140,8 @@ static int leave_state(const struct server *server, const char *role)
         return -1;
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, state, (long)getpid(),
              platform_is_untraceable() ? ":" PRIVATE : "");
-    if (takeover_write(state, server) == 0 && setenv(VARIABLE, value, 1) == 0)
+    if (takeover_write(state, server) == 0 && fcntl(state, F_SETFD, 0) == 0 &&
+        setenv(VARIABLE, value, 1) == 0)
         return state;
     remove_state(state);
     return -1;
@@ -161,7 +163,7 @@ static void give_up(const struct server *server, const char *why)
 
 /* Starts the new image. It inherits the state and nothing that this names, so that no port stays
  * taken by it, however it ends, and answers into `test.answer`. Returns 0 or an errno. */
-static int spawn(int state)
+static int spawn(void)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -176,8 +178,6 @@ static int spawn(int state)
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDERR_FILENO);
-    /* Onto itself: that clears close-on-exec (POSIX.1-2024; glibc 2.29, musl 1.1.24). */
-    posix_spawn_file_actions_adddup2(&actions, state, state);
     error = posix_spawn(&test.tester, program.path, &actions, &attributes, program.argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -198,7 +198,7 @@ static void start_test(const struct server *server)
     (void)stat(program.path, &test.image); /* all is 0 where there is none */
     state = leave_state(server, "test");
     test.answer = state != -1 ? platform_sealed_file(SAID_MAX) : -1;
-    error = test.answer != -1 ? spawn(state) : errno;
+    error = test.answer != -1 ? spawn() : errno;
     test.late = clock_seconds() + TEST_TIME;
     if (state != -1)
         remove_state(state);
@@ -237,13 +237,12 @@ void upgrade_reaped(pid_t pid, int status)
 /* Becomes the new program. Returns only when that failed: why. */
 static const char *execute(const struct server *server)
 {
-    int descriptors[TAKEOVER_DESCRIPTORS_MAX + 1];
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX];
     size_t count = takeover_descriptors(server, descriptors);
     int state = leave_state(server, "take"), error;
 
     if (state == -1)
         return strerror(errno);
-    descriptors[count++] = state;
     if (manager_export() == 0) {
         for (size_t i = 0; i < count; i++)
             (void)fcntl(descriptors[i], F_SETFD, 0);

@@ -55,14 +55,15 @@ static const struct options defaults = {
 
 static int add_listen(struct options *options, const struct arguments *arguments)
 {
-    struct endpoint *endpoint = &options->listen[options->listen_count].endpoint;
+    size_t count = options->listen_count;
     const char *problem;
 
-    if (options->listen_count == OPTIONS_LISTEN_MAX)
+    if (count == OPTIONS_LISTEN_MAX)
         return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
                                  OPTIONS_LISTEN_MAX);
-    options->listen[options->listen_count++].text = arguments->value;
-    if (address_split(arguments->value, endpoint, &problem) == 0)
+    options->listen[count].text = arguments->value;
+    options->listen_count++;
+    if (address_split(arguments->value, &options->listen[count].endpoint, &problem) == 0)
         return 0;
     return arguments_misused(arguments, "option -l, --listen: '%s': %s "
                                         "(port, host:port, *:port, [::1]:port or /path)",

@@ -292,15 +292,6 @@ static const char *with_number(const char *kind, int number, long long value)
     return with_word(kind, number, word);
 }
 
-/* The state with this in front of its end. */
-static const char *with_line(const char *line)
-{
-    char end[2048];
-
-    snprintf(end, sizeof end, "%s\nend\n", line);
-    return replaced("end\n", end);
-}
-
 /* Where line `number` of the state is, and its length with the newline; NULL behind the last. */
 static const char *line_at(int number, size_t *length)
 {
@@ -594,8 +585,8 @@ static void add_listener_line(int descriptor)
     const char *rest = strchr(strchr(line, ' ') + 1, ' ');
     char added[1024];
 
-    snprintf(added, sizeof added, "listener %d%.*s", descriptor, (int)strcspn(rest, "\n"), rest);
-    strcpy(state, with_line(added));
+    snprintf(added, sizeof added, "listener %d%.*s\n", descriptor, (int)strcspn(rest, "\n"), rest);
+    strcpy(state, spliced(line, 0, added));
 }
 
 /* Catches an array of listeners that is written beyond its end. */

@@ -184,9 +184,11 @@ static bool reap_strangers(const struct server *server)
     pid_t zombie;
     int status = 0;
 
-    while ((zombie = find_zombie()) > 0 && children_find(server->children, zombie) == NULL)
-        if (try_wait(zombie, &status) == zombie)
-            (void)upgrade_reaped(zombie, status);
+    while ((zombie = find_zombie()) > 0 && children_find(server->children, zombie) == NULL) {
+        if (try_wait(zombie, &status) != zombie)
+            return false; /* it cannot be waited for now: the next sweep tries again */
+        upgrade_reaped(zombie, status);
+    }
     return zombie > 0;
 }
 

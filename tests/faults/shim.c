@@ -70,8 +70,8 @@ static struct page {
 
 #define CALLS(_)                                                                                   \
     _(accept) _(accept4) _(fork) _(_Fork) _(pthread_create) _(pselect) _(poll) _(ppoll)            \
-    _(epoll_wait) _(epoll_pwait) _(read) _(recv) _(write) _(send) _(waitpid) _(close) _(shutdown)  \
-    _(setsockopt) _(pipe) _(socket) _(bind) _(listen) _(sigaction) _(setrlimit) _(setuid)          \
+    _(epoll_wait) _(epoll_pwait) _(read) _(recv) _(write) _(send) _(waitpid) _(waitid) _(close)   \
+    _(shutdown) _(setsockopt) _(pipe) _(socket) _(bind) _(listen) _(sigaction) _(setrlimit) _(setuid)          \
     _(setgid) _(setgroups) _(chroot) _(execv) _(posix_spawn) _(clock_gettime) _(time) _(nanosleep)
 
 /* libc's own, found before main. */
@@ -263,6 +263,11 @@ ssize_t send(int descriptor, const void *bytes, size_t size, int flags)
 pid_t waitpid(pid_t pid, int *status, int options)
 {
     return wait_fails(WAITPID) ? -1 : real.waitpid(pid, status, options);
+}
+
+int waitid(idtype_t type, id_t id, siginfo_t *found, int options)
+{
+    return wait_fails(WAITPID) ? -1 : real.waitid(type, id, found, options);
 }
 
 int close(int descriptor)

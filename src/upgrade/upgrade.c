@@ -119,12 +119,13 @@ void upgrade_pass_test(void)
 
 /* ---- what a program leaves to the next one ---- */
 
-/* Takes back what leave_state has left. errno stays. */
+/* Takes back what leave_state has left, if it has. errno stays. */
 static void remove_state(int state)
 {
     int error = errno;
 
-    close(state);
+    if (state != -1)
+        close(state);
     unsetenv(VARIABLE);
     errno = error;
 }
@@ -136,11 +137,9 @@ static int leave_state(const struct server *server, const char *role)
     char value[64];
     int state = platform_anonymous_file();
 
-    if (state == -1)
-        return -1;
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, state, (long)getpid(),
              platform_is_untraceable() ? ":" PRIVATE : "");
-    if (takeover_write(state, server) == 0 && fcntl(state, F_SETFD, 0) == 0 &&
+    if (state != -1 && takeover_write(state, server) == 0 && fcntl(state, F_SETFD, 0) == 0 &&
         setenv(VARIABLE, value, 1) == 0)
         return state;
     remove_state(state);
@@ -200,8 +199,7 @@ static void start_test(const struct server *server)
     test.answer = state != -1 ? platform_sealed_file(SAID_MAX) : -1;
     error = test.answer != -1 ? spawn() : errno;
     test.late = clock_seconds() + TEST_TIME;
-    if (state != -1)
-        remove_state(state);
+    remove_state(state);
     if (error != 0)
         give_up(server, error == ENOENT && server->options->root != NULL
                             ? "there is no such file within the root (-r)"
@@ -234,6 +232,12 @@ void upgrade_reaped(pid_t pid, int status)
 
 /* ---- taking over ---- */
 
+static void set_inherited(const int *descriptors, size_t count, bool inherited)
+{
+    for (size_t i = 0; i < count; i++)
+        (void)fcntl(descriptors[i], F_SETFD, inherited ? 0 : FD_CLOEXEC);
+}
+
 /* Becomes the new program. Returns only when that failed: why. */
 static const char *execute(const struct server *server)
 {
@@ -241,17 +245,13 @@ static const char *execute(const struct server *server)
     size_t count = takeover_descriptors(server, descriptors);
     int state = leave_state(server, "take"), error;
 
-    if (state == -1)
-        return strerror(errno);
-    if (manager_export() == 0) {
-        for (size_t i = 0; i < count; i++)
-            (void)fcntl(descriptors[i], F_SETFD, 0);
+    if (state != -1 && manager_export() == 0) {
+        set_inherited(descriptors, count, true);
         log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
-    for (size_t i = 0; i < count; i++)
-        (void)fcntl(descriptors[i], F_SETFD, FD_CLOEXEC);
+    set_inherited(descriptors, count, false);
     manager_unexport();
     remove_state(state);
     return strerror(error);

@@ -20,7 +20,6 @@
 /* In memory that children do not inherit: the parent writes to it for each child, and would pay
  * for a copy of the page each time (platform.h). */
 static struct reaper {
-    struct ledger ledger;
     struct child *exiting; /* who has written an exit record: linked by exiting_next */
     struct child *asked;   /* how far the sweep is: the next to ask for; NULL: none is under way */
     double young_at;       /* when to ask for the young; 0: not planned */
@@ -34,21 +33,11 @@ int reaper_open(struct server *server)
     reaper = platform_private_memory(sizeof *reaper);
     if (reaper == NULL)
         return -1;
-    if (server->ledger.write_end > 0) {
-        ledger_adopt(&reaper->ledger, server->ledger.read_end, server->ledger.write_end);
-        reaper->sweep_at = clock_seconds(); /* whoever died meanwhile, with a record or without */
-        return 0;
-    }
-    if (ledger_open(&reaper->ledger, LEDGER_GIVES_UP) == -1)
-        return -1;
-    server->ledger.read_end = reaper->ledger.read_end;
-    server->ledger.write_end = reaper->ledger.write_end;
+    if (server->ledger.write_end == 0)
+        return ledger_open(&server->ledger, LEDGER_GIVES_UP);
+    /* An earlier program has left it. Whoever died meanwhile, with a record or without: */
+    reaper->sweep_at = clock_seconds();
     return 0;
-}
-
-void reaper_close(void)
-{
-    ledger_close(&reaper->ledger);
 }
 
 /* ---- one child ---- */
@@ -129,14 +118,14 @@ void reaper_read_records(struct server *server)
     struct child *child;
     int portion = RECORDS_PORTION;
 
-    while (portion-- > 0 && ledger_read(&reaper->ledger, &record))
+    while (portion-- > 0 && ledger_read(&server->ledger, &record))
         if ((child = server_exit_recorded(server, &record)) != NULL)
             list_exiting(child);
-    if (reaper->ledger.junk > 0)
-        log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
-    if (portion < 0 || reaper->ledger.junk >= LEDGER_JUNK_MAX)
+    if (server->ledger.junk > 0)
+        log_error("ignored %lu bytes on the ledger that are no record", server->ledger.junk);
+    if (portion < 0 || server->ledger.junk >= LEDGER_JUNK_MAX)
         reaper->sweep_at = clock_seconds(); /* there may be more, and no SIGCHLD will say so */
-    reaper->ledger.junk = 0;
+    server->ledger.junk = 0;
 }
 
 /* Reaps those that are exiting, as far as they are gone. One that should be gone for long is left

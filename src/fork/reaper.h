@@ -45,8 +45,6 @@
  * Returns 0, or -1 with errno. There is one reaper a process. */
 int reaper_open(struct server *server);
 
-void reaper_close(void);
-
 /* Once a turn, after the wait: reaps whom a SIGCHLD is about, and sweeps when that is due. */
 void reaper_turn(struct server *server);
 

@@ -158,7 +158,6 @@ static int serve(struct server *server)
         turn(server, &args);
     }
     title_open(server->options->program, NULL);
-    reaper_close();
     return 0;
 }
 

@@ -80,12 +80,6 @@ struct earlier_program {
 
 struct serve_model;
 
-/* The ends of the ledger (ledger.h) of a server whose children may outlive this program: its model
- * has opened it, or an earlier program has left it. */
-struct ledger_ends {
-    int read_end, write_end; /* 0: there is none */
-};
-
 struct server {
     const struct serve_model *model;
     void *own; /* the model's state */
@@ -99,7 +93,7 @@ struct server {
     double started;          /* when it was announced: clock.h; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens; main's */
     struct pidfile *pidfile; /* main's */
-    struct ledger_ends ledger;
+    struct ledger ledger; /* open where the model has opened it, or an earlier program left it */
     struct earlier_program earlier;
 };
 

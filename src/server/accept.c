@@ -5,7 +5,6 @@
 #include "base/descriptors.h"
 #include "platform/platform.h"
 #include "process/log.h"
-#include "server/failures.h"
 #include "server/serve.h"
 
 #include <errno.h>

@@ -171,7 +171,7 @@ void server_hold(struct server *server, const struct client *client, const char 
  * it: closes the gate until a pause is over. */
 void server_start_failed(struct server *server, const char *what);
 
-/* The same where accept failed with errno, in a way that persists (failures.h). Where it cannot
+/* The same where accept failed with errno, in a way that persists (gate.h). Where it cannot
  * pass, the server stops. */
 void server_accept_failed(struct server *server);
 

@@ -71,12 +71,15 @@ void server_accept_failed(struct server *server)
 
 /* ---- admitting ---- */
 
+/* `why` is one word. */
 static void refuse(struct server *server, const struct client *client, const char *why)
 {
+    char from[ADDRESS_TEXT_MAX];
+
     if (client->descriptor != -1)
         close(client->descriptor);
     server->statistics.refused++;
-    lines_log_refusal(&client->peer, why);
+    log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
 
 /* Whether as many clients of that source are live as may be. One of them may have ended, with its

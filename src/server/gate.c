@@ -84,7 +84,7 @@ enum failure_action failure_action(int error)
             return FAILURE_RETRY;
     if (error == EBADF || error == EINVAL || error == ENOTSOCK || error == EFAULT)
         return FAILURE_STOP; /* our own listener is not one */
-    return FAILURE_PAUSE; /* a descriptor may be freed (EMFILE, ENFILE), or memory (ENOBUFS, ENOMEM) */
+    return FAILURE_PAUSE; /* others may free a descriptor (EMFILE, ENFILE), or memory (ENOMEM) */
 }
 
 bool failure_persists(int error, unsigned *retries)

@@ -172,6 +172,50 @@ void server_session_ended(struct server *server, struct child *child,
     server_ended(server, child, signal);
 }
 
+/* Room for "from=CLIENT via=PROXY", and for `signal-N` or `proxy why="..."`. */
+#define PARTIES_MAX (2 * ADDRESS_TEXT_MAX + 16)
+#define HOW_MAX 96
+
+/* Whom a child served: its peer, or the client that this has named, by way of it. */
+static char *parties_text(const struct child *child, char *text)
+{
+    char peer[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX];
+
+    peer_text(&child->peer, peer);
+    if (child->client.name.any.sa_family == AF_UNSPEC)
+        snprintf(text, PARTIES_MAX, "from=%s", peer);
+    else
+        snprintf(text, PARTIES_MAX, "from=%s via=%s", peer_text(&child->client, client), peer);
+    return text;
+}
+
+static char *how_text(const struct child *child, int signal, char *text)
+{
+    const char *ending = session_ending_name(child->ending);
+
+    if (signal != 0)
+        snprintf(text, HOW_MAX, "signal-%d", signal);
+    else if (child->ending == SESSION_PROXY)
+        snprintf(text, HOW_MAX, "%s why=\"%s\"", ending, proxy_problem_text(child->problem));
+    else
+        snprintf(text, HOW_MAX, "%s", ending);
+    return text;
+}
+
+static void log_end(const struct server *server, const struct child *child, int signal)
+{
+    char parties[PARTIES_MAX], bytes[64] = "in=- out=-", how[HOW_MAX];
+
+    if (!log_shows(LOG_CLIENTS))
+        return;
+    if (child->exit_recorded)
+        snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
+                 (unsigned long long)child->out);
+    log_event(LOG_CLIENTS, "end pid=%lld %s %s secs=%.3f how=%s live=%zu", (long long)child->id,
+              parties_text(child, parties), bytes, clock_seconds() - child->since,
+              how_text(child, signal, how), children_live(server->children) - 1);
+}
+
 void server_ended(struct server *server, struct child *child, int signal)
 {
     if (signal == SIGNALS_STOP && child->stop_signal != 0)
@@ -179,7 +223,7 @@ void server_ended(struct server *server, struct child *child, int signal)
     server->statistics.ended++;
     server->statistics.in += child->in;
     server->statistics.out += child->out;
-    lines_log_end(server, child, signal);
+    log_end(server, child, signal);
     children_remove(server->children, child);
     server->gate.closed_until = 0; /* what it used may be what was missing */
 }

@@ -683,7 +683,7 @@ START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
     ck_assert_uint_eq(server->statistics.deferred, 1);
     ck_assert_uint_eq(server->statistics.deferred_cap, 0);
     ck_assert_ptr_nonnull(server_began(server, 2, &next));
-    lines_log_status(server, 3);
+    requests_log_status(server, 3);
     expect_logged_once("status live=2 peak=2 accepted=2 ended=0 refused=0 deferred=1 in=0 out=0 "
                      "zombies=3 deferred-cap=0 deferred-failure=1 ");
 }

@@ -35,12 +35,7 @@ struct server *server_open(const struct serve_model *model, const struct options
     return server;
 }
 
-int server_listen(struct server *server)
-{
-    return listeners_open(&server->listeners, server->options);
-}
-
-/* On standard output, which is ended by that: it becomes /dev/null, as standard input is. */
+/* On standard output, which then becomes /dev/null, as standard input is. */
 static int print_addresses(const struct server *server)
 {
     const struct listeners *listeners = &server->listeners;
@@ -110,8 +105,7 @@ bool server_running(const struct server *server)
 struct child *server_began(struct server *server, int64_t id, const struct client *client)
 {
     char from[ADDRESS_TEXT_MAX];
-    struct child *child =
-        children_add(server->children, id, &client->peer, clock_seconds());
+    struct child *child = children_add(server->children, id, &client->peer, clock_seconds());
     size_t live = children_live(server->children);
 
     if (child != NULL)
@@ -122,18 +116,6 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
         log_event(LOG_CLIENTS, "accept pid=%lld from=%s live=%zu", (long long)id,
                   peer_text(&client->peer, from), live);
     return child;
-}
-
-/* A compromised child can name anybody: a client is believed only of a peer that is a proxy, and
- * only where it is an address. */
-static void note_client(const struct server *server, struct child *child,
-                        const struct record *record)
-{
-    struct peer client;
-
-    if (ledger_client(record, &client) &&
-        access_names(&server->options->service.proxies, &child->peer))
-        child->client = client;
 }
 
 struct child *server_exit_recorded(struct server *server, const struct record *record)
@@ -159,7 +141,9 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
     child->problem = record->problem > PROXY_RIGHT && record->problem < PROXY_PROBLEMS
                          ? (int)record->problem
                          : PROXY_RIGHT;
-    note_client(server, child, record);
+    /* A compromised child can name anybody: it is believed only where its peer is a proxy. */
+    if (access_names(&server->options->service.proxies, &child->peer))
+        (void)ledger_client(record, &child->client);
     return child;
 }
 
@@ -172,48 +156,29 @@ void server_session_ended(struct server *server, struct child *child,
     server_ended(server, child, signal);
 }
 
-/* Room for "from=CLIENT via=PROXY", and for `signal-N` or `proxy why="..."`. */
-#define PARTIES_MAX (2 * ADDRESS_TEXT_MAX + 16)
-#define HOW_MAX 96
-
-/* Whom a child served: its peer, or the client that this has named, by way of it. */
-static char *parties_text(const struct child *child, char *text)
-{
-    char peer[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX];
-
-    peer_text(&child->peer, peer);
-    if (child->client.name.any.sa_family == AF_UNSPEC)
-        snprintf(text, PARTIES_MAX, "from=%s", peer);
-    else
-        snprintf(text, PARTIES_MAX, "from=%s via=%s", peer_text(&child->client, client), peer);
-    return text;
-}
-
-static char *how_text(const struct child *child, int signal, char *text)
-{
-    const char *ending = session_ending_name(child->ending);
-
-    if (signal != 0)
-        snprintf(text, HOW_MAX, "signal-%d", signal);
-    else if (child->ending == SESSION_PROXY)
-        snprintf(text, HOW_MAX, "%s why=\"%s\"", ending, proxy_problem_text(child->problem));
-    else
-        snprintf(text, HOW_MAX, "%s", ending);
-    return text;
-}
-
+/* It is still counted as live. */
 static void log_end(const struct server *server, const struct child *child, int signal)
 {
-    char parties[PARTIES_MAX], bytes[64] = "in=- out=-", how[HOW_MAX];
+    const char *ending = session_ending_name(child->ending);
+    bool named = child->client.name.any.sa_family != AF_UNSPEC;
+    char from[ADDRESS_TEXT_MAX], via[ADDRESS_TEXT_MAX], bytes[64] = "in=- out=-", how[96];
 
     if (!log_shows(LOG_CLIENTS))
         return;
+    peer_text(named ? &child->client : &child->peer, from);
+    peer_text(&child->peer, via);
     if (child->exit_recorded)
         snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
                  (unsigned long long)child->out);
-    log_event(LOG_CLIENTS, "end pid=%lld %s %s secs=%.3f how=%s live=%zu", (long long)child->id,
-              parties_text(child, parties), bytes, clock_seconds() - child->since,
-              how_text(child, signal, how), children_live(server->children) - 1);
+    if (signal != 0)
+        snprintf(how, sizeof how, "signal-%d", signal);
+    else if (child->ending == SESSION_PROXY)
+        snprintf(how, sizeof how, "%s why=\"%s\"", ending, proxy_problem_text(child->problem));
+    else
+        snprintf(how, sizeof how, "%s", ending);
+    log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s %s secs=%.3f how=%s live=%zu",
+              (long long)child->id, from, named ? " via=" : "", named ? via : "", bytes,
+              clock_seconds() - child->since, how, children_live(server->children) - 1);
 }
 
 void server_ended(struct server *server, struct child *child, int signal)

@@ -20,7 +20,4 @@ void requests_stop_for_failure(struct server *server);
 /* Enters the next phase of a stop where a signal has asked for it, or it is due at `now`. */
 void requests_handle_stop(struct server *server, double now);
 
-/* The status line; `zombies` were found not yet reaped when it was asked for. */
-void requests_log_status(const struct server *server, size_t zombies);
-
 #endif

@@ -69,14 +69,16 @@ void requests_handle_stop(struct server *server, double now)
         enter_phase(&server->stop, server->stop.phase + 1, now, 0);
 }
 
-/* Passes a stop on to the children, where it has come to that. */
+/* Passes a stop on to the children, the oldest first, where it has come to that. */
 static void stop_children(struct server *server)
 {
     int signal = server->stop.signal;
+    struct child *next;
 
+    if (signal == 0)
+        return;
     server->stop.signal = 0;
-    for (struct child *each = signal != 0 ? children_oldest(server->children) : NULL, *next;
-         each != NULL; each = next) {
+    for (struct child *each = children_oldest(server->children); each != NULL; each = next) {
         next = each->younger; /* `each` may be removed by this */
         each->stop_signal = signal;
         if (server->model->stop_child != NULL)
@@ -88,7 +90,8 @@ static void stop_children(struct server *server)
 
 /* ---- other requests ---- */
 
-void requests_log_status(const struct server *server, size_t zombies)
+/* `zombies` were found not yet reaped when it was asked for. */
+static void log_status(const struct server *server, size_t zombies)
 {
     const struct statistics *count = &server->statistics;
     const struct child *oldest = children_oldest(server->children);
@@ -122,7 +125,7 @@ void server_handle_requests(struct server *server)
     const struct serve_model *model = server->model;
 
     if (signals_take(SIGUSR1))
-        requests_log_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
+        log_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
     if (signals_take(SIGHUP))
         handle_hangup(server);
     stop_children(server);

@@ -1,4 +1,4 @@
-/* wait.c: waiting, and what is kept up to date at each wait: the title, the manager (server.h). */
+/* wait.c: waiting, and what each wait keeps up to date: the title, the manager (server.h). */
 #include "server/parts.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 /* For ps(1): how many are served, of how many, and where. */
 static void update_title(struct server *server)
 {
-    char title[TITLE_MAX], where[TITLE_MAX];
+    char title[TITLE_MAX];
     struct text text = text_in(title, sizeof title);
     size_t live = children_live(server->children);
 
@@ -24,11 +24,10 @@ static void update_title(struct server *server)
     server->wait.titled_live = live;
     text_add_number(&text, live);
     if (server->stop.phase == SERVER_SERVING) {
-        listeners_text(&server->listeners, where, sizeof where);
         text_add(&text, " live of ");
         text_add_number(&text, server->options->max_connections);
         text_add(&text, " on ");
-        text_add(&text, where);
+        listeners_text(&server->listeners, text.at, (size_t)(text.end - text.at) + 1);
     } else {
         text_add(&text, " live, stopping");
     }
@@ -67,24 +66,6 @@ static int watch_listeners(const struct listeners *listeners, fd_set *readable, 
     return limit;
 }
 
-static void note_ready(struct server *server, const fd_set *readable)
-{
-    for (size_t i = 0; i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
-        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
-    }
-}
-
-/* Who waits when the gate has just opened was deferred, and so are all until nobody waits. */
-static void note_late(struct server *server, bool just_opened)
-{
-    for (size_t i = 0; i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
-        if (just_opened || !listener->ready)
-            listener->late = listener->ready;
-    }
-}
-
 struct waiting server_wait_begin(struct server *server, double until)
 {
     double now = clock_seconds(), wake = wake_time(server, until, now);
@@ -116,7 +97,12 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
         signals_deliver();
         server->wait.heard = waiting->now;
     }
-    note_late(server, waiting->just_opened);
+    /* Who waits when the gate has just opened was deferred, and so are all until nobody waits. */
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        if (waiting->just_opened || !listener->ready)
+            listener->late = listener->ready;
+    }
     now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
     requests_handle_stop(server, now);
     gate_end_episode(&server->gate, now);
@@ -140,8 +126,10 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
             FD_ZERO(writable);
         found = errno == EINTR ? 0 : -1;
     }
-    if (found > 0 && waiting.open)
-        note_ready(server, readable);
+    for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
+    }
     (void)server_wait_end(server, &waiting, found);
 }
 

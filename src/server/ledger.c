@@ -121,13 +121,6 @@ int ledger_write_exit(int write_end, int64_t id, const struct session *session)
     return ledger_write(write_end, &record);
 }
 
-/* Drops the first `size` bytes of the batch. */
-static void drop(struct ledger *ledger, size_t size)
-{
-    ledger->held -= size;
-    memmove(ledger->batch, ledger->batch + size, ledger->held);
-}
-
 /* Reads more into the batch. Returns whether it may hold a whole record now. A read that did not
  * fill the room has emptied the pipe, so the next read is left out, once. */
 static bool fill(struct ledger *ledger)
@@ -139,6 +132,8 @@ static bool fill(struct ledger *ledger)
         ledger->emptied = false;
         return false;
     }
+    memmove(ledger->batch, ledger->batch + ledger->at, ledger->held);
+    ledger->at = 0;
     do
         size = read(ledger->read_end, ledger->batch + ledger->held, room);
     while (size == -1 && errno == EINTR);
@@ -152,28 +147,18 @@ static bool fill(struct ledger *ledger)
     return ledger->held >= sizeof(struct record);
 }
 
-/* Skips the first byte, with which no record begins, and all up to where one may begin. */
-static void skip_junk(struct ledger *ledger)
-{
-    uint64_t magic = LEDGER_MAGIC;
-    size_t at = 1;
-
-    while (at + sizeof magic <= ledger->held &&
-           memcmp(ledger->batch + at, &magic, sizeof magic) != 0)
-        at++;
-    ledger->junk += at;
-    drop(ledger, at);
-}
-
 bool ledger_read(struct ledger *ledger, struct record *record)
 {
     while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
-        memcpy(record, ledger->batch, sizeof *record);
-        if (record->magic == LEDGER_MAGIC && record->checksum == checksum_of(record)) {
-            drop(ledger, sizeof *record);
+        size_t size = sizeof *record;
+        memcpy(record, ledger->batch + ledger->at, size);
+        if (record->magic != LEDGER_MAGIC || record->checksum != checksum_of(record))
+            size = 1; /* no record begins with this byte; one may with the next */
+        ledger->at += size;
+        ledger->held -= size;
+        if (size > 1)
             return true;
-        }
-        skip_junk(ledger);
+        ledger->junk++;
     }
     return false;
 }

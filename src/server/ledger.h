@@ -57,7 +57,7 @@ enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
 
 struct ledger {
     int read_end, write_end; /* 0: not open */
-    size_t held;             /* bytes in `batch` that are still to be read from it */
+    size_t at, held;         /* what is still to be read from `batch`: where, and how many bytes */
     char batch[LEDGER_BATCH * sizeof(struct record)];
     bool emptied;            /* the last read took all that the pipe had */
     unsigned long junk;      /* bytes skipped since the caller last set this to 0 */

@@ -25,7 +25,6 @@ static struct reaper {
     double young_at;       /* when to ask for the young; 0: not planned */
     double young_last;     /* when that was done last */
     double sweep_at;       /* when to sweep; 0: not planned */
-    unsigned long reaped;  /* in all */
 } *reaper;
 
 int reaper_open(struct server *server)
@@ -42,9 +41,11 @@ int reaper_open(struct server *server)
 
 /* ---- one child ---- */
 
-/* Has the sweep come by `time`. */
-static void plan_sweep(double time)
+/* Has the sweep come in so many seconds at the latest. */
+static void plan_sweep(double seconds)
 {
+    double time = clock_seconds() + seconds;
+
     if (reaper->sweep_at <= 0 || time < reaper->sweep_at)
         reaper->sweep_at = time;
 }
@@ -59,13 +60,6 @@ static pid_t try_wait(pid_t pid, int *status)
         reaped = waitpid(pid, status, WNOHANG);
     while (reaped == -1 && errno == EINTR);
     return reaped;
-}
-
-static void list_exiting(struct child *child)
-{
-    child->exiting_until = clock_seconds() + EXITING_MAX;
-    child->exiting_next = reaper->exiting;
-    reaper->exiting = child;
 }
 
 static void unlist_exiting(struct child *child)
@@ -93,7 +87,6 @@ static void reap_child(struct server *server, struct child *child, int status)
     if (reaper->asked == child)
         reaper->asked = child->older;
     server_ended(server, child, killed ? WTERMSIG(status) : 0);
-    reaper->reaped++;
 }
 
 /* Asks the kernel for one child, and reaps it where it has died. Returns whether it has. */
@@ -106,7 +99,7 @@ static bool ask_for(struct server *server, struct child *child)
     if (found > 0 || (found == -1 && child->exit_recorded))
         reap_child(server, child, found > 0 ? status : 0);
     else if (found == -1)
-        plan_sweep(clock_seconds() + SWEEP_PERIOD); /* to ask again: no SIGCHLD will say so */
+        plan_sweep(SWEEP_PERIOD); /* to ask again: no SIGCHLD will say so */
     return found > 0;
 }
 
@@ -119,12 +112,15 @@ void reaper_read_records(struct server *server)
     int portion = RECORDS_PORTION;
 
     while (portion-- > 0 && ledger_read(&server->ledger, &record))
-        if ((child = server_exit_recorded(server, &record)) != NULL)
-            list_exiting(child);
+        if ((child = server_exit_recorded(server, &record)) != NULL) {
+            child->exiting_until = clock_seconds() + EXITING_MAX;
+            child->exiting_next = reaper->exiting;
+            reaper->exiting = child;
+        }
     if (server->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", server->ledger.junk);
     if (portion < 0 || server->ledger.junk >= LEDGER_JUNK_MAX)
-        reaper->sweep_at = clock_seconds(); /* there may be more, and no SIGCHLD will say so */
+        plan_sweep(0); /* there may be more, and no SIGCHLD will say so */
     server->ledger.junk = 0;
 }
 
@@ -156,27 +152,22 @@ static void ask_for_young(struct server *server)
     reaper->young_last = clock_seconds();
 }
 
-/* A child of this process that is dead and not reaped, which it stays; 0 when there is none.
- * Linear in the live children, as waitpid(-1) is. */
-static pid_t find_zombie(void)
-{
-    siginfo_t found = {.si_pid = 0};
-
-    return waitid(P_ALL, 0, &found, WEXITED | WNOHANG | WNOWAIT) == 0 ? found.si_pid : 0;
-}
-
 /* Reaps children of this process that are none of ours: process 1 is handed the orphans of others,
  * and whoever became this server by exec may have left it some. Returns whether one of ours is
- * dead. */
+ * dead. Linear in the live children, as waitpid(-1) is. */
 static bool reap_strangers(const struct server *server)
 {
-    pid_t zombie;
+    siginfo_t zombie = {.si_pid = 0};
     int status = 0;
 
-    while ((zombie = find_zombie()) > 0 && children_find(server->children, zombie) == NULL)
-        if (try_wait(zombie, &status) == zombie)
-            (void)upgrade_reaped(zombie, status);
-    return zombie > 0;
+    while (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == 0 && zombie.si_pid > 0) {
+        if (children_find(server->children, zombie.si_pid) != NULL)
+            return true;
+        if (try_wait(zombie.si_pid, &status) == zombie.si_pid)
+            upgrade_reaped(zombie.si_pid, status);
+        zombie.si_pid = 0; /* where there is none, some systems leave it as it was */
+    }
+    return false;
 }
 
 /* Reads the ledger, and asks for a portion of all children where one is dead. The portion after the
@@ -194,33 +185,31 @@ static void sweep(struct server *server)
             reaper->asked = child->older;
     }
     if (reaper->asked != NULL)
-        reaper->sweep_at = clock_seconds();
+        plan_sweep(0);
 }
 
 size_t reaper_reap_all(struct server *server)
 {
-    unsigned long before = reaper->reaped;
+    unsigned long long before = server->statistics.ended;
 
     do
         sweep(server);
     while (reaper->asked != NULL);
-    return reaper->reaped - before;
+    return (size_t)(server->statistics.ended - before);
 }
 
 /* ---- a turn ---- */
 
 static void handle_child_signal(struct server *server)
 {
-    unsigned long before = reaper->reaped;
-    double now = clock_seconds();
+    unsigned long long before = server->statistics.ended;
 
     reaper_read_records(server);
     reap_exiting(server);
-    if (reaper->reaped == before && reaper->young_at <= 0)
-        reaper->young_at = now > reaper->young_last + YOUNG_PERIOD ? now
-                                                                   : reaper->young_last + YOUNG_PERIOD;
+    if (server->statistics.ended == before && reaper->young_at <= 0)
+        reaper->young_at = reaper->young_last + YOUNG_PERIOD; /* often over already */
     /* Children that are being killed leave no records. */
-    plan_sweep(server->stop.phase >= SERVER_TERMINATING ? now : now + SWEEP_PERIOD);
+    plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
 }
 
 void reaper_turn(struct server *server)
@@ -229,7 +218,7 @@ void reaper_turn(struct server *server)
         handle_child_signal(server);
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */
     if (children_live(server->children) == server->options->max_connections)
-        plan_sweep(clock_seconds() + SWEEP_PERIOD);
+        plan_sweep(SWEEP_PERIOD);
     if (reaper->young_at > 0 && clock_seconds() >= reaper->young_at)
         ask_for_young(server);
     if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)

@@ -179,13 +179,16 @@ static void sweep(struct server *server)
     reap_exiting(server);
     if (reaper->asked == NULL && reap_strangers(server))
         reaper->asked = children_youngest(server->children);
+    if (reaper->asked == NULL)
+        return;
     for (int i = 0; i < SWEEP_PORTION && reaper->asked != NULL; i++) {
         struct child *child = reaper->asked;
         if (!ask_for(server, child) && reaper->asked == child)
             reaper->asked = child->older;
     }
-    if (reaper->asked != NULL)
-        plan_sweep(0);
+    /* At its end it is to look again: who was passed alive may have died before that, and the SIGCHLD
+     * have planned no sweep, as this one was under way. */
+    plan_sweep(reaper->asked != NULL ? 0 : SWEEP_PERIOD);
 }
 
 size_t reaper_reap_all(struct server *server)

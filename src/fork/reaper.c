@@ -17,8 +17,8 @@
 #define SWEEP_PERIOD 1.0     /* seconds */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 
-/* In memory that children do not inherit: the parent writes to it for each child, and would pay
- * for a copy of the page each time (platform.h). */
+/* In private memory (platform.h): else the parent, which writes to it for each child, would pay for
+ * a copy of the page each time. */
 static struct reaper {
     struct child *exiting; /* who has written an exit record: linked by exiting_next */
     struct child *asked;   /* how far the sweep is: the next to ask for; NULL: none is under way */
@@ -32,14 +32,9 @@ int reaper_open(struct server *server)
     reaper = platform_private_memory(sizeof *reaper);
     if (reaper == NULL)
         return -1;
-    if (server->ledger.write_end == 0)
-        return ledger_open(&server->ledger, LEDGER_GIVES_UP);
-    /* An earlier program has left it. Whoever died meanwhile, with a record or without: */
-    reaper->sweep_at = clock_seconds();
-    return 0;
+    reaper->sweep_at = clock_seconds(); /* whoever died while an earlier program was replaced */
+    return server->ledger.write_end > 0 ? 0 : ledger_open(&server->ledger, LEDGER_GIVES_UP);
 }
-
-/* ---- one child ---- */
 
 /* Has the sweep come in so many seconds at the latest. */
 static void plan_sweep(double seconds)
@@ -50,8 +45,7 @@ static void plan_sweep(double seconds)
         reaper->sweep_at = time;
 }
 
-/* waitpid without waiting. Returns the pid; 0 while the child lives; -1 when there is no such
- * child of ours. */
+/* Returns the pid; 0 while the child lives; -1 when there is no such child of ours. */
 static pid_t try_wait(pid_t pid, int *status)
 {
     pid_t reaped;
@@ -75,18 +69,19 @@ static void unlist_exiting(struct child *child)
 /* waitpid has returned it: the last that is heard of a child. */
 static void reap_child(struct server *server, struct child *child, int status)
 {
-    bool killed;
+    int signal = 0;
 
     /* Its record may have come since the ledger was read; it is there by now. */
     if (!child->exit_recorded)
         reaper_read_records(server);
-    killed = WIFSIGNALED(status) && !child->exit_recorded;
-    if (!child->exit_recorded)
-        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : (int)SESSION_ERROR;
+    if (!child->exit_recorded && WIFSIGNALED(status))
+        signal = WTERMSIG(status);
+    else if (!child->exit_recorded)
+        child->ending = WEXITSTATUS(status);
     unlist_exiting(child);
     if (reaper->asked == child)
         reaper->asked = child->older;
-    server_ended(server, child, killed ? WTERMSIG(status) : 0);
+    server_ended(server, child, signal);
 }
 
 /* Asks the kernel for one child, and reaps it where it has died. Returns whether it has. */
@@ -102,8 +97,6 @@ static bool ask_for(struct server *server, struct child *child)
         plan_sweep(SWEEP_PERIOD); /* to ask again: no SIGCHLD will say so */
     return found > 0;
 }
-
-/* ---- exit records ---- */
 
 void reaper_read_records(struct server *server)
 {
@@ -137,8 +130,6 @@ static void reap_exiting(struct server *server)
             unlist_exiting(child);
     }
 }
-
-/* ---- those that left no record ---- */
 
 static void ask_for_young(struct server *server)
 {
@@ -201,24 +192,18 @@ size_t reaper_reap_all(struct server *server)
     return (size_t)(server->statistics.ended - before);
 }
 
-/* ---- a turn ---- */
-
-static void handle_child_signal(struct server *server)
+void reaper_turn(struct server *server)
 {
     unsigned long long before = server->statistics.ended;
 
-    reaper_read_records(server);
-    reap_exiting(server);
-    if (server->statistics.ended == before && reaper->young_at <= 0)
-        reaper->young_at = reaper->young_last + YOUNG_PERIOD; /* often over already */
-    /* Children that are being killed leave no records. */
-    plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
-}
-
-void reaper_turn(struct server *server)
-{
-    if (signals_take(SIGCHLD))
-        handle_child_signal(server);
+    if (signals_take(SIGCHLD)) {
+        reaper_read_records(server);
+        reap_exiting(server);
+        if (server->statistics.ended == before && reaper->young_at <= 0)
+            reaper->young_at = reaper->young_last + YOUNG_PERIOD; /* often over already */
+        /* Children that are being killed leave no records. */
+        plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
+    }
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */
     if (children_live(server->children) == server->options->max_connections)
         plan_sweep(SWEEP_PERIOD);

@@ -8,8 +8,6 @@
  *
  * Failures that follow closely on each other are one episode, logged at its start and its end: a
  * server at a limit, where each child that ends lets one more begin, has one and not thousands.
- *
- * An unknown error closes the gate as well: it neither ends the server nor makes it spin.
  */
 #ifndef GATE_H
 #define GATE_H
@@ -45,7 +43,7 @@ double gate_wakes(const struct gate *gate, double now);
 /* What to do about an errno of accept. */
 enum failure_action {
     FAILURE_RETRY, /* it concerned one connection, or nothing: go on */
-    FAILURE_PAUSE, /* somebody else can cure it: close the gate */
+    FAILURE_PAUSE, /* somebody else can cure it, or it is unknown: close the gate */
     FAILURE_STOP   /* it cannot pass, and is a defect of our own: stop the server */
 };
 

@@ -51,7 +51,6 @@ static int print_addresses(const struct server *server)
     return 0;
 }
 
-/* Returns 0, or -1 (logged). */
 static int announce_start(struct server *server, const char *listen)
 {
     if (print_addresses(server) == -1)

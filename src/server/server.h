@@ -60,7 +60,7 @@ struct stop {
     bool failed;       /* the server stops because it cannot go on */
 };
 
-/* What waits remember (wait.c). */
+/* What waits remember. */
 struct wait_state {
     bool was_closed;    /* the gate was closed at the last wait */
     bool was_full;      /* when it was, there were max_connections */
@@ -90,14 +90,14 @@ struct server {
     double started;          /* when it was announced: clock.h; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens */
     struct pidfile *pidfile;
-    struct ledger ledger; /* open where the model has opened it, or an earlier program left it */
+    struct ledger ledger;    /* open where the model has opened it, or an earlier program left it */
     struct earlier_program earlier;
 };
 
 /* ---- its life ---- */
 
-/* A server with a table for its children, and no listener yet (listeners.h). Returns it, in memory that children
- * do not inherit, or NULL (logged). All arguments are kept. */
+/* A server with a table for its children, and no listener yet (listeners.h). Returns it, in private
+ * memory (platform.h), or NULL (logged). All arguments are kept. */
 struct server *server_open(const struct serve_model *model, const struct options *options,
                            struct daemon *starter, struct pidfile *pidfile);
 
@@ -105,10 +105,10 @@ struct server *server_open(const struct serve_model *model, const struct options
  * and with -1 on standard output, which is ended by that. Returns 0, or -1 (logged). */
 int server_announce(struct server *server);
 
-/* Closes the listeners, if they still are open, and logs how it went, if it was announced. */
+/* Closes the listeners that are still open, and logs how it went where it was announced. */
 void server_close(struct server *server);
 
-/* Whether there is still something to wait for. */
+/* Whether it serves, or has clients that have not ended. */
 bool server_running(const struct server *server);
 
 /* ---- waiting ---- */
@@ -134,8 +134,8 @@ struct waiting {
 /* What comes before such a wait. The model marks the listeners that it then finds ready. */
 struct waiting server_wait_begin(struct server *server, double until);
 
-/* What comes after it: handles signals and time. `found` is how many descriptors are ready, or -1
- * with errno where the wait failed, which is logged. Returns the time: clock.h. */
+/* What comes after it. `found` is how many descriptors are ready, or -1 with errno where the wait
+ * failed (logged). Returns the time: clock.h. */
 double server_wait_end(struct server *server, const struct waiting *waiting, int found);
 
 /* Once a turn: the status line (SIGUSR1), an upgrade (SIGHUP), or a drain where that says that the
@@ -148,8 +148,7 @@ void server_handle_requests(struct server *server);
 /* The next client that may come in, accepted and admitted. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);
 
-/* Whether a client that was just accepted may come in. If not it is refused: closed, counted
- * and logged. */
+/* Whether a client that was just accepted may come in; else it is closed, counted and logged. */
 bool server_admit(struct server *server, const struct client *client);
 
 /* An admitted client cannot be served now because `what` failed with errno: keeps it, closes the
@@ -168,8 +167,8 @@ void server_accept_failed(struct server *server);
 /* An admitted client is being served, as child `id`. Registers it. */
 struct child *server_began(struct server *server, int64_t id, const struct client *client);
 
-/* Takes in what an exit record says of a child, once and as far as it can be true. Returns the
- * child, or NULL where the record is ignored (logged). */
+/* Notes what an exit record says of a child, as far as it can be true. Returns the child, or NULL
+ * where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
 /* A session of this process has ended, and its descriptor is closed: server_exit_recorded, then

@@ -47,28 +47,12 @@ static double notify_manager(const struct server *server, double now)
     return manager_update(text, now);
 }
 
-/* When the wait must end although nothing happens: clock.h; 0: no such time. */
-static double wake_time(const struct server *server, double until, double now)
-{
-    double times[] = {until, server->stop.phase_ends, gate_wakes(&server->gate, now),
-                      log_sum_up(now), notify_manager(server, now)};
-
-    return clock_earliest(times, sizeof times / sizeof times[0]);
-}
-
-static int watch_listeners(const struct listeners *listeners, fd_set *readable, int limit)
-{
-    for (size_t i = 0; i < listeners->count; i++) {
-        FD_SET((unsigned)listeners->all[i].descriptor, readable);
-        if (listeners->all[i].descriptor >= limit)
-            limit = listeners->all[i].descriptor + 1;
-    }
-    return limit;
-}
-
 struct waiting server_wait_begin(struct server *server, double until)
 {
-    double now = clock_seconds(), wake = wake_time(server, until, now);
+    double now = clock_seconds();
+    double times[] = {until, server->stop.phase_ends, gate_wakes(&server->gate, now),
+                      log_sum_up(now), notify_manager(server, now)};
+    double wake = clock_earliest(times, sizeof times / sizeof times[0]);
     bool open = !server->model->children_accept && accept_is_open(server, now);
     bool just_opened = open && server->wait.was_closed;
     bool at_once = just_opened || server->stop.signal != 0 || (wake > 0 && wake <= now);
@@ -116,8 +100,12 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
     struct timespec timeout = clock_timespec(waiting.seconds);
     int found;
 
-    if (waiting.open)
-        limit = watch_listeners(&server->listeners, readable, limit);
+    for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
+        int descriptor = server->listeners.all[i].descriptor;
+        FD_SET((unsigned)descriptor, readable);
+        if (descriptor >= limit)
+            limit = descriptor + 1;
+    }
     found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
                     signals_wait_mask());
     if (found == -1) {

@@ -29,9 +29,13 @@ STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -DVERSION='"$(VERSION)"'
 COMPILE   = $(CC) $(STANDARD) $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE__FORK) -Isrc -Iexamples/variants -MMD -MP
 LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 
-# POSIX.1-2024 has _Fork; a libc may not have it yet.
-HAVE__FORK := $(shell printf "\043include <unistd.h>\nint main(void) { return (int)_Fork(); }\n" | \
-  $(CC) -D_GNU_SOURCE -Werror -xc -o /dev/null - 2>/dev/null && echo -DHAVE__FORK)
+# POSIX.1-2024 has _Fork; a libc may not have it yet. The answer is a file of its own in $(BUILD),
+# also under -n: some compilers remove what their output was, so that as root they would make a
+# regular file of /dev/null. Nothing of it stays: the folder may be somebody else's to make.
+HAVE__FORK := $(shell mkdir -p '$(BUILD)' 2>/dev/null && \
+  printf "\043include <unistd.h>\nint main(void) { return (int)_Fork(); }\n" | \
+  $(CC) -D_GNU_SOURCE -Werror -xc -o '$(BUILD)/probe'.$$$$ - 2>/dev/null && echo -DHAVE__FORK; \
+  rm -f '$(BUILD)/probe'.$$$$; rmdir '$(BUILD)' 2>/dev/null)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
 CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),null)
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))

@@ -1,10 +1,9 @@
 /*
  * main.c: an ordered checklist, the same for every server of the family.
  *
- * The order is the point. What has to be known of whoever started us is taken first, while it
- * is still true; what may fail for a mistake comes before what others can see; ports are
- * bound and files opened while the privilege for it lasts; and nobody hears that the server
- * is ready before it is.
+ * What has to be known of whoever started us is taken first, while it is still true; what may fail
+ * for a mistake comes before what others can see; ports are bound and files opened while the
+ * privilege for it lasts; and nobody hears that the server is ready before it is.
  *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
@@ -33,7 +32,7 @@
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
-/* Holds the caller to what the model can keep. Returns 0, or -1 (said). */
+/* Holds the caller to what the model can keep. Returns 0, or -1 (logged). */
 static int fit_to_model(struct options *options)
 {
     char why[160];
@@ -51,48 +50,33 @@ static int fit_to_model(struct options *options)
     return 0;
 }
 
-/* Whether there is a standard output for -1 (else said). Asked before it becomes /dev/null. */
-static bool can_print(const struct options *options)
+static struct server *cannot(const char *what, const char *why)
 {
-    if (!options->print_address || fcntl(STDOUT_FILENO, F_GETFD) != -1)
-        return true;
-    log_error("cannot print the addresses (-1): standard output is closed");
-    return false;
+    log_error("cannot %s: %s", what, why);
+    return NULL;
 }
 
-static int tidy_descriptors(void)
-{
-    if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == 0)
-        return 0;
-    log_error("cannot open /dev/null: %s", strerror(errno));
-    return -1;
-}
-
-static int open_signals(void)
-{
-    if (signals_open() == 0)
-        return 0;
-    log_error("cannot hear signals: %s", strerror(errno));
-    return -1;
-}
-
-/* All that has to be done before the server can serve. Returns it, or NULL (said). */
+/* All that has to be done before the server can serve. Returns it, or NULL (logged). */
 static struct server *set_up(const struct options *options, struct daemon *starter,
                              struct pidfile *pidfile)
 {
     struct identity identity;
     struct server *server;
 
-    if (!can_print(options) || identity_find(&identity, options->user, options->root) == -1)
+    if (options->print_address && fcntl(STDOUT_FILENO, F_GETFD) == -1) /* no /dev/null as yet */
+        return cannot("print the addresses (-1)", "standard output is closed");
+    if (identity_find(&identity, options->user, options->root) == -1)
         return NULL;
     manager_open();
-    if (activation_open(LISTENERS_MAX) == -1 || tidy_descriptors() == -1)
+    if (activation_open(LISTENERS_MAX) == -1)
         return NULL;
+    if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
+        return cannot("open /dev/null", strerror(errno));
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (options->daemon && daemon_detach(starter) == -1)
         return NULL;
-    if (open_signals() == -1)
-        return NULL;
+    if (signals_open() == -1)
+        return cannot("hear signals", strerror(errno));
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
@@ -107,18 +91,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     return server;
 }
 
-/* The service manager and syslogd, by the sockets that an earlier program has left, if it has. */
-static void reach_others(const struct server *server, const struct options *options)
-{
-    if (server->earlier.manager > 0)
-        manager_adopt(server->earlier.manager);
-    else
-        manager_connect();
-    log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
-}
-
-/* The same where an earlier program of this process has done it all. Returns the server with what
- * was left to it, or NULL (said). */
+/* The same where an earlier program of this process has done it all, and left what it had. */
 static struct server *take_over(const struct options *options, int state, struct daemon *starter,
                                 struct pidfile *pidfile)
 {
@@ -130,9 +103,14 @@ static struct server *take_over(const struct options *options, int state, struct
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
-    reach_others(server, options);
-    if (open_signals() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
+    if (server->earlier.manager > 0)
+        manager_adopt(server->earlier.manager);
+    else
+        manager_connect();
+    log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
+    if (signals_open() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
         return server;
+    (void)cannot("hear signals", strerror(errno));
     server_close(server);
     return NULL;
 }
@@ -173,10 +151,8 @@ int main(int argc, char **argv)
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
         return arguments_shown(serve_model.program) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_SERVE:
-        break;
+    case OPTIONS_WRONG: return EXIT_USAGE;
+    case OPTIONS_SERVE: break;
     }
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;

@@ -1,12 +1,9 @@
 /*
  * address.h: text to socket addresses and back, and the source of a client.
  *
- * An address is written `port`, `host:port`, `*:port`, `[::1]:port` or `/path` (a Unix
- * socket), the same on every command line and in every log line: what one prints, another
- * takes. Splitting is a matter of syntax and never asks the network; resolving asks
- * getaddrinfo(3). `echo` is port 7 (RFC 862) also where there is no /etc/services.
- *
- * No function here keeps state; all memory is the caller's.
+ * An address is written `port`, `host:port`, `*:port`, `[::1]:port` or `/path` (a Unix socket), the
+ * same on every command line and in every log line: what one prints, another takes. `echo` is port
+ * 7 (RFC 862) also where there is no /etc/services. All memory is the caller's.
  */
 #ifndef ADDRESS_H
 #define ADDRESS_H
@@ -21,7 +18,7 @@
 /* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
 #define ADDRESS_TEXT_MAX 128
 
-/* A client's address. It has no room for a Unix path, since clients have none: so a table of many
+/* A client's address. Without room for a Unix path, which clients do not have, a table of many
  * thousands stays small. */
 struct peer {
     union {
@@ -48,14 +45,13 @@ struct endpoint {
     char port[64];  /* number or service name; empty for a path */
 };
 
-/* Splits `text`. Returns 0, or -1 when it is not an address; `*problem` then says why. */
+/* Splits `text`, without a look at the network. Returns 0, or -1 when it is not an address;
+ * `*problem` then says why. */
 int address_split(const char *text, struct endpoint *endpoint, const char **problem);
 
-/*
- * Resolves `endpoint` to at most `limit` different addresses, in the resolver's order.
- * `passive`: they are to be listened on; then "*" is 0.0.0.0 and ::, else it is
- * localhost. Returns how many, or -1 when there are none; `*problem` then says why.
- */
+/* Resolves `endpoint` (getaddrinfo) to at most `limit` different addresses, in the resolver's
+ * order. `passive`: they are to be listened on; then "*" is 0.0.0.0 and ::, else it is localhost.
+ * Returns how many, or -1 when there are none; `*problem` then says why. */
 int address_resolve(const struct endpoint *endpoint, bool passive, struct address *found,
                     size_t limit, const char **problem);
 
@@ -63,20 +59,20 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
  * takes. Returns `text`, which has room for ADDRESS_TEXT_MAX. */
 char *address_text(const struct sockaddr *address, char *text);
 
-/* The same for a client. One of a Unix socket has no name and is "local". A v4-mapped address, as
- * a client of a listener for both families has, is shown as its IPv4 address. */
+/* The same for a client, unmapped. One of a Unix socket has no name and is "local". */
 char *peer_text(const struct peer *peer, char *text);
+
+/* The client by its IPv4 address where that is v4-mapped (RFC 4291 section 2.5.5.2), as it is at a
+ * listener for both families. */
+struct peer peer_unmapped(const struct peer *peer);
 
 /* The port of an IPv4 or IPv6 address in host order; 0 for others. */
 unsigned address_port(const struct sockaddr *address);
 void address_set_port(struct address *address, unsigned port);
 
-/*
- * The source of a connection: whom it is counted against, where there is a limit for each. An
- * IPv4 address, an IPv6 /64 (what one customer or one machine is given: RFC 6177, RFC 4291 section
- * 2.5.4), a v4-mapped address (RFC 4291 section 2.5.5.2) as its IPv4 address, or all Unix clients
- * together.
- */
+/* The source of a connection: whom it is counted against, where there is a limit for each. An
+ * IPv4 address, also of a v4-mapped one; an IPv6 /64 (what one customer or one machine is given:
+ * RFC 6177, RFC 4291 section 2.5.4); or all Unix clients together. */
 struct source {
     uint32_t kind; /* AF_INET, AF_INET6 or AF_UNIX */
     uint64_t net;  /* the address or prefix, in network byte order */

@@ -13,18 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* More options than any program here has; a longer table is a programming error that
- * the unit tests of the tables find. */
-#define ARGUMENTS_MAX 48
-
-/* A usage error with the value that caused it; a longer one is cut. */
-#define MESSAGE_MAX 1024
-
-/* As much of a value as is shown before what is wrong with it. */
-#define VALUE_SHOWN 200
+#define ARGUMENTS_MAX 48 /* more options than any program here has: the tables' unit tests see */
+#define MESSAGE_MAX 1024 /* of a usage error; a longer one is cut */
+#define VALUE_SHOWN 200  /* as much of a value as is shown before what is wrong with it */
 
 /* The columns of --help: an option and what it does. Two neighbours that are both short share
  * a line, so that a long list still fits a screen. */
+#define FORM_MAX 80
 #define FORM_WIDTH 28
 #define SHORT_FORM_WIDTH 19
 #define SHORT_HELP_WIDTH 18
@@ -62,16 +57,6 @@ static const struct argument *find_letter(const struct arguments *arguments, int
     return NULL;
 }
 
-/* How many of the first characters two names share. */
-static size_t common_prefix(const char *one, const char *other)
-{
-    size_t length = 0;
-
-    while (one[length] != '\0' && one[length] == other[length])
-        length++;
-    return length;
-}
-
 /* The long option that starts most like `name`, for "did you mean"; NULL when none does. */
 static const char *nearest_name(const struct arguments *arguments, const char *name)
 {
@@ -79,7 +64,9 @@ static const char *nearest_name(const struct arguments *arguments, const char *n
     size_t best = 2;
 
     for (const struct argument *each = arguments->list; each->letter != 0; each++) {
-        size_t alike = common_prefix(name, each->name);
+        size_t alike = 0;
+        while (name[alike] != '\0' && name[alike] == each->name[alike])
+            alike++;
         if (alike > best) {
             best = alike;
             nearest = each->name;
@@ -93,9 +80,9 @@ static int reject_unknown(const struct arguments *arguments, const char *word)
     const struct argument *known = optopt != 0 ? find_letter(arguments, optopt) : NULL;
     const char *nearest;
 
-    /* getopt_long leaves in optopt the letter of a short option that is unknown, or of a long
-     * one that takes no value but was given one; 0 for a long one that is unknown. Only
-     * then is `word` sure to be the option: a letter may stand before others. */
+    /* optopt is the letter of a short option that is unknown, or of a long one that takes no value
+     * but was given one; 0 for a long one that is unknown. Only then is `word` sure to be the
+     * option: a letter may stand before others. */
     if (known != NULL)
         return arguments_misused(arguments, "option --%s takes no value", known->name);
     if (optopt != 0)
@@ -122,21 +109,13 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
                                    .val = each->letter};
     }
     *letters = '\0';
-    *names = (struct option){NULL, 0, NULL, 0};
-}
-
-/* Reports that the current option lacks its value. */
-static int reject_missing(const struct arguments *arguments)
-{
-    char form[ARGUMENTS_FORM_MAX];
-
-    return arguments_misused(arguments, "option %s takes a value: %s",
-                             arguments_form(arguments->current, form), arguments->current->help);
+    *names = (struct option){0};
 }
 
 int arguments_next(struct arguments *arguments)
 {
     char letters[2 + 2 * ARGUMENTS_MAX + 1];
+    char form[ARGUMENTS_FORM_MAX];
     struct option names[ARGUMENTS_MAX + 1];
     int letter;
 
@@ -150,7 +129,9 @@ int arguments_next(struct arguments *arguments)
         return reject_unknown(arguments, arguments->argv[optind - 1]);
     arguments->value = optarg;
     if (letter == ':' || (arguments->current->value != NULL && *optarg == '\0'))
-        return reject_missing(arguments);
+        return arguments_misused(arguments, "option %s takes a value: %s",
+                                 arguments_form(arguments->current, form),
+                                 arguments->current->help);
     return letter;
 }
 
@@ -189,26 +170,25 @@ int arguments_shown(const char *program)
 }
 
 /* One option as --help shows it. Returns whether it is short enough to share a line. */
-static bool describe(const struct argument *argument, char *form, size_t size)
+static bool describe(const struct argument *argument, char *form)
 {
-    bool long_only = argument->letter > UCHAR_MAX;
+    const char *indent = argument->letter > UCHAR_MAX ? "    " : ""; /* where others have a letter */
     char names[ARGUMENTS_FORM_MAX];
 
-    snprintf(form, size, "%s%s%s%s", long_only ? "    " : "", arguments_form(argument, names),
+    snprintf(form, FORM_MAX, "%s%s%s%s", indent, arguments_form(argument, names),
              argument->value != NULL ? " " : "", argument->value != NULL ? argument->value : "");
     return strlen(form) <= SHORT_FORM_WIDTH && strlen(argument->help) <= SHORT_HELP_WIDTH;
 }
 
 void arguments_help(const struct arguments *arguments)
 {
-    char form[80], next_form[80];
+    char form[FORM_MAX], next_form[FORM_MAX];
 
     printf("usage: %s [options]%s%s\n%s\n\n", arguments->program,
            *arguments->synopsis != '\0' ? " " : "", arguments->synopsis, arguments->about);
     for (const struct argument *each = arguments->list; each->letter != 0; each++) {
         const struct argument *next = each + 1;
-        if (describe(each, form, sizeof form) && next->letter != 0 &&
-            describe(next, next_form, sizeof next_form)) {
+        if (describe(each, form) && next->letter != 0 && describe(next, next_form)) {
             printf("  %-*s %-*s %-*s %s\n", SHORT_FORM_WIDTH, form, SHORT_HELP_WIDTH, each->help,
                    SHORT_FORM_WIDTH, next_form, next->help);
             each = next;

@@ -1,13 +1,13 @@
 /*
  * arguments.h: the command line of every program here, from one table.
  *
- * A program lists its options once. The short and long forms, --help and the error
- * messages are made from that list, so they cannot disagree; tests hold the man pages
- * against it. Parsing follows POSIX.1-2008 XBD 12.2 (Utility Syntax Guidelines): options
- * come before operands, `--` ends them; long names are those of getopt_long(3).
+ * The short and long forms, --help and the error messages are made from that table, so they cannot
+ * disagree; tests hold the man pages against it. Parsing follows POSIX.1-2008 XBD 12.2 (Utility
+ * Syntax Guidelines): options come before operands, `--` ends them; long names are those of
+ * getopt_long(3).
  *
- * Errors are reported here, in one line on standard error that names the option and the value that
- * it takes. The caller then exits with its usage status.
+ * Errors are reported here, in one line on standard error. The caller then exits with its usage
+ * status.
  */
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H
@@ -40,8 +40,7 @@ int arguments_next(struct arguments *arguments);
 #define ARGUMENTS_FORM_MAX 64
 const char *arguments_form(const struct argument *argument, char *text);
 
-/* Reports that the current option's value is not what is `expected`, such as "a port". Returns
- * -1. */
+/* Reports that the current value is not what is `expected`, such as "a port". Returns -1. */
 int arguments_reject(const struct arguments *arguments, const char *expected);
 
 /* The current value as a number or a duration. Return 0, or -1 (reported). */

@@ -20,6 +20,15 @@ double clock_earlier(double one, double other)
     return one < other ? one : other;
 }
 
+double clock_earliest(const double *times, size_t count)
+{
+    double earliest = 0;
+
+    for (size_t i = 0; i < count; i++)
+        earliest = clock_earlier(earliest, times[i]);
+    return earliest;
+}
+
 struct timespec clock_timespec(double seconds)
 {
     struct timespec result = {0, 0};
@@ -40,15 +49,6 @@ struct timeval clock_timeval(double seconds)
     if (seconds > 0 && result.tv_sec == 0 && result.tv_usec == 0)
         result.tv_usec = 1;
     return result;
-}
-
-double clock_earliest(const double *times, size_t count)
-{
-    double earliest = 0;
-
-    for (size_t i = 0; i < count; i++)
-        earliest = clock_earlier(earliest, times[i]);
-    return earliest;
 }
 
 int clock_milliseconds(double seconds)

@@ -1,9 +1,8 @@
 /*
  * clock.h: the one clock of the program.
  *
- * Times inside a server are seconds on CLOCK_MONOTONIC, as a double: a change of the
- * wall clock moves no timeout (POSIX.1-2008, clock_getres). A double keeps nanoseconds
- * for more than a hundred days of uptime and microseconds for ever.
+ * Times are seconds on CLOCK_MONOTONIC: a change of the wall clock moves no timeout (POSIX.1-2008,
+ * clock_getres). A double keeps nanoseconds for more than a hundred days of uptime.
  */
 #ifndef CLOCK_H
 #define CLOCK_H

@@ -12,8 +12,7 @@ int parse_number(const char *text, long lowest, long highest, long *value)
     long number;
 
     /* strtol skips blanks and takes a plus sign, and a minus sign before zero; we do not. */
-    if (!isdigit((unsigned char)text[0]) &&
-        !(text[0] == '-' && lowest < 0 && isdigit((unsigned char)text[1])))
+    if (!isdigit((unsigned char)text[text[0] == '-' && lowest < 0]))
         return -1;
     errno = 0;
     number = strtol(text, &end, 10);
@@ -23,32 +22,19 @@ int parse_number(const char *text, long lowest, long highest, long *value)
     return 0;
 }
 
-/* Digits, at most one point between them. Returns where they end, NULL when there are none. */
-static const char *decimal(const char *text, double *number)
-{
-    double scale = 1;
-    const char *at = text;
-
-    if (!isdigit((unsigned char)*at))
-        return NULL;
-    for (*number = 0; isdigit((unsigned char)*at); at++)
-        *number = *number * 10 + (*at - '0');
-    if (at[0] == '.' && isdigit((unsigned char)at[1]))
-        for (at++; isdigit((unsigned char)*at); at++)
-            *number += (*at - '0') * (scale /= 10);
-    return at;
-}
-
 int parse_duration(const char *text, double *seconds)
 {
     static const struct {
         const char *name;
         double seconds;
     } units[] = {{"", 1}, {"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
-    double number;
-    const char *unit = decimal(text, &number);
+    const char *unit = text + strspn(text, "0123456789.");
+    char *end;
+    double number = strtod(text, &end);
 
-    if (unit == NULL)
+    /* strtod takes exponents, hexadecimal digits and a point at the end as well; we do not. The
+     * point is one in the C locale, and no program here has another. */
+    if (!isdigit((unsigned char)text[0]) || end != unit || unit[-1] == '.')
         return -1;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strcmp(unit, units[i].name) == 0 && number * units[i].seconds <= PARSE_DURATION_MAX) {

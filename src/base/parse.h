@@ -13,10 +13,8 @@
 /* A whole decimal number from `lowest` to `highest`. Returns 0, or -1 with `*value` untouched. */
 int parse_number(const char *text, long lowest, long highest, long *value);
 
-/*
- * A duration in seconds: 500ms, 30s, 5m, 2h, or a bare number of seconds; a decimal
- * fraction is allowed (1.5s). Returns 0, or -1 with `*seconds` untouched.
- */
+/* A duration in seconds: 500ms, 30s, 5m, 2h, or a bare number of seconds; a decimal fraction is
+ * allowed (1.5s). Returns 0, or -1 with `*seconds` untouched. */
 int parse_duration(const char *text, double *seconds);
 
 #endif

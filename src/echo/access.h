@@ -2,20 +2,19 @@
  * access.h: CIDR blocks, and lists of blocks whose clients are permitted or denied.
  *
  * A block is written `10.0.0.0/8`, `2001:db8::/32`, or as one address: `192.0.2.1`, `::1`
- * (RFC 4632 section 3.1; RFC 4291 section 2.3). A v4-mapped address (RFC 4291 section
- * 2.5.5.2) counts as its IPv4 address, in a block and in a client: `::ffff:10.0.0.0/104` is
- * `10.0.0.0/8`. So no client escapes a rule by the family of the socket that it came through. A
- * shorter IPv6 block, even `::/0`, holds no IPv4 client.
+ * (RFC 4632 section 3.1; RFC 4291 section 2.3). An IPv4 address counts as its v4-mapped one (RFC
+ * 4291 section 2.5.5.2), in a block and in a client: `10.0.0.0/8` is `::ffff:10.0.0.0/104`. So no
+ * client escapes a rule by the family of the socket that it came through. A shorter IPv6 block,
+ * even `::/0`, holds no IPv4 client.
  *
  * The longest block that holds a client decides whether the client is permitted; where a block
  * is both allowed and denied, it is denied. A client that no block holds is permitted, unless
  * the list has an allow: then it is denied. Clients of a Unix socket have no address and are not
  * subject to the list; the permissions of the socket's file decide there.
  *
- * Cost: access_permits is linear in the rules, about two nanoseconds each, without a system
- * call. Rules come from a command line, so they are few; a thousand of them cost a few percent
- * of the fork that follows. Adding is linear too, and done at the start. A list without rules
- * allocates nothing; each rule takes 24 bytes, and up to twice that as the list grows.
+ * Cost: a question is linear in the rules, a few nanoseconds each, without a system call. Rules
+ * come from a command line, so they are few; a thousand of them cost a few percent of the fork
+ * that follows. A list without rules allocates nothing.
  */
 #ifndef ACCESS_H
 #define ACCESS_H
@@ -31,33 +30,25 @@
 #define BLOCK_PROBLEM_MAX 128                 /* what is wrong with one: a phrase and a block */
 
 struct block {
-    sa_family_t family;  /* AF_INET or AF_INET6 */
-    uint8_t length;      /* bits that count: 0 to 32 or 128 */
+    uint8_t length;      /* bits that count: 0 to 128 */
     uint8_t address[16]; /* in network byte order; all bits beyond `length` are 0 */
 };
 
-/*
- * Reads a block. Strict: no bits beyond the length, no leading zeros, no name, no zone.
- * Returns 0; or -1 with `block` untouched and the reason in `problem`, which has room for
- * BLOCK_PROBLEM_MAX. Where only bits beyond the length are wrong, the reason names the network
- * that was probably meant.
- */
+/* Reads a block. Strict: no bits beyond the length, no leading zeros, no name, no zone. Returns 0;
+ * or -1 with `block` untouched and the reason in `problem`, which has room for BLOCK_PROBLEM_MAX.
+ * Where only bits beyond the length are wrong, it names the network that was probably meant. */
 int block_parse(const char *text, struct block *block, char *problem);
 
 /* Writes a block in the form that block_parse takes, always with its length. Returns `text`,
  * which has room for BLOCK_TEXT_MAX. */
 char *block_text(const struct block *block, char *text);
 
-/* Whether the client's address is in the block, whatever its port and zone. A client of a
- * Unix socket is in no block. */
-bool block_holds(const struct block *block, const struct peer *peer);
-
 enum access_rule { ACCESS_ALLOW, ACCESS_DENY };
 
-/* A list of rules; all zeros is one without rules. Its owner calls access_free. */
+/* A list of rules; all zeros is one without rules. */
 struct access {
-    struct access_entry *entries; /* the longest block first; of the same length, denies first */
-    size_t count, room;
+    struct access_entry *entries; /* the owner's to free */
+    size_t count;
     bool allows; /* some rule is an allow */
 };
 
@@ -67,11 +58,8 @@ int access_add(struct access *access, enum access_rule rule, const struct block 
 /* Whether the client may be served. */
 bool access_permits(const struct access *access, const struct peer *peer);
 
-/* Whether any block of the list holds the client, whatever the rule: for a list that says who is
- * a proxy, not who is served. A client of a Unix socket is in no block. */
+/* Whether any block of the list holds the client, whatever the rule, its port and zone: for a list
+ * that says who is a proxy, not who is served. A client of a Unix socket is in no block. */
 bool access_names(const struct access *access, const struct peer *peer);
-
-/* Frees the rules. The list is then one without rules. */
-void access_free(struct access *access);
 
 #endif

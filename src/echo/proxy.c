@@ -4,8 +4,6 @@
 #include "base/parse.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdint.h>
 #include <string.h>
 
 const char *proxy_problem_text(int64_t problem)
@@ -28,49 +26,30 @@ const char *proxy_problem_text(int64_t problem)
     return problem > PROXY_RIGHT && problem < PROXY_PROBLEMS ? texts[problem] : "unknown";
 }
 
-static int malformed(enum proxy_problem *problem, enum proxy_problem why)
-{
-    *problem = why;
-    return -1;
-}
-
 static size_t smaller(size_t one, size_t other)
 {
     return one < other ? one : other;
 }
 
-/* Makes a peer of an address in network byte order and a port in host order. */
-static struct peer make_peer(sa_family_t family, const uint8_t *address, unsigned port)
+/* The proxy names its client: an address and a port in network byte order. */
+static void name_client(struct proxy_header *header, sa_family_t family, const void *address,
+                        in_port_t port)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct peer peer;
+    struct peer *peer = &header->peer;
 
-    memset(&peer, 0, sizeof peer);
-    if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
-        family = AF_INET;
-        address += sizeof mapped;
-    }
-    peer.name.any.sa_family = family;
+    header->known = true;
+    peer->name.any.sa_family = family;
     if (family == AF_INET) {
-        memcpy(&peer.name.v4.sin_addr, address, 4);
-        peer.name.v4.sin_port = htons((uint16_t)port);
+        memcpy(&peer->name.v4.sin_addr, address, 4);
+        peer->name.v4.sin_port = port;
     } else if (family == AF_INET6) {
-        memcpy(&peer.name.v6.sin6_addr, address, 16);
-        peer.name.v6.sin6_port = htons((uint16_t)port);
+        memcpy(&peer->name.v6.sin6_addr, address, 16);
+        peer->name.v6.sin6_port = port;
     }
-    return peer;
+    *peer = peer_unmapped(peer);
 }
 
-/* `peer` is NULL where the proxy names no client. */
-static int complete(struct proxy_header *header, size_t size, const struct peer *peer)
-{
-    memset(header, 0, sizeof *header);
-    header->size = size;
-    header->known = peer != NULL;
-    if (peer != NULL)
-        header->peer = *peer;
-    return 1;
-}
+/* A parser of either version gets a header of zeros, and sets its size once it is complete. */
 
 /* ---- version 1: a line of text ---- */
 
@@ -140,8 +119,8 @@ static bool read_port(const char *text, long *port)
 
 /* Decodes "source destination port port". Both ends must be valid, though only the source is
  * used. */
-static int decode_line(const char *bytes, size_t size, sa_family_t family, struct peer *peer,
-                       enum proxy_problem *problem)
+static enum proxy_problem decode_line(const char *bytes, size_t size, sa_family_t family,
+                                      struct proxy_header *header)
 {
     char text[LINE_SIZE_MAX + 1], *words[4];
     struct in6_addr source, destination; /* room for both families */
@@ -150,140 +129,120 @@ static int decode_line(const char *bytes, size_t size, sa_family_t family, struc
     memcpy(text, bytes, size);
     text[size] = '\0';
     if (!split_words(text, words))
-        return malformed(problem, PROXY_LINE_WORDS);
+        return PROXY_LINE_WORDS;
     if (inet_pton(family, words[0], &source) != 1 || inet_pton(family, words[1], &destination) != 1)
-        return malformed(problem, PROXY_LINE_ADDRESS);
+        return PROXY_LINE_ADDRESS;
     if (!read_port(words[2], &source_port) || !read_port(words[3], &destination_port))
-        return malformed(problem, PROXY_LINE_PORT);
-    *peer = make_peer(family, (const uint8_t *)&source, (unsigned)source_port);
-    return 0;
+        return PROXY_LINE_PORT;
+    name_client(header, family, &source, htons((uint16_t)source_port));
+    return PROXY_RIGHT;
 }
 
-static int parse_line(const char *bytes, size_t size, struct proxy_header *header,
-                      enum proxy_problem *problem)
+static enum proxy_problem parse_line(const char *bytes, size_t size, struct proxy_header *header)
 {
     const struct line *line = line_of(bytes, size);
-    struct peer peer;
     size_t start, end, seen;
 
     if (line == NULL)
-        return malformed(problem, PROXY_NO_HEADER);
+        return PROXY_NO_HEADER;
     start = strlen(line->start);
     if (size < start)
-        return 0;
+        return PROXY_RIGHT;
     seen = smaller(size, line->longest);
     end = text_end(line, bytes, seen);
     if (end + 2 > line->longest)
-        return malformed(problem, PROXY_LINE_TOO_LONG);
+        return PROXY_LINE_TOO_LONG;
     if (end < seen && !is_crlf(bytes, seen, end))
-        return malformed(problem, PROXY_LINE_CHARACTER);
+        return PROXY_LINE_CHARACTER;
     if (end + 2 > seen)
-        return 0;
+        return PROXY_RIGHT;
+    header->size = end + 2;
     if (line->family == AF_UNSPEC)
-        return complete(header, end + 2, NULL);
-    if (decode_line(bytes + start, end - start, line->family, &peer, problem) == -1)
-        return -1;
-    return complete(header, end + 2, &peer);
+        return PROXY_RIGHT;
+    return decode_line(bytes + start, end - start, line->family, header);
 }
 
 /* ---- version 2: binary ---- */
 
-static const char signature[12] = {'\r', '\n', '\r', '\n', '\0', '\r',
-                                   '\n', 'Q',  'U',  'I',  'T',  '\n'};
-
-/* Where its parts begin. */
-enum { AT_COMMAND = 12, AT_KIND = 13, AT_LENGTH = 14, AT_ADDRESSES = 16 };
-
-/* The 13th byte: version and command. */
+/* The parts of the fixed beginning: a signature, version and command, family and transport, and
+ * the length of what follows. */
+enum { AT_COMMAND = 12, AT_KIND = 13, AT_LENGTH = 14, FIXED_SIZE = 16 };
 enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 };
-
-/* The 14th byte: family and transport. */
 enum { FAMILY_HIGHEST = 0x3, TRANSPORT_HIGHEST = 0x2 };
+
+/* A beginning with nothing wrong, which stands for the bytes that have not come. */
+static const uint8_t right[FIXED_SIZE] = "\r\n\r\n\0\r\nQUIT\n\x20";
 
 /* The kinds of client that a stream server can have: sizes and places within the addresses. */
 static const struct kind {
-    unsigned byte; /* the 14th */
+    unsigned byte; /* family and transport */
     sa_family_t family;
     size_t size;    /* of both addresses and ports */
-    size_t at_port; /* of the source; 0: none */
+    size_t at_port; /* of the source; a Unix client has none */
 } kinds[] = {
     {0x11, AF_INET, 12, 8},
     {0x21, AF_INET6, 36, 32},
     {0x31, AF_UNIX, 216, 0},
 };
 
-/* NULL: no client that we could name. A LOCAL command's 14th byte means nothing. */
-static const struct kind *kind_of(const uint8_t *bytes)
+/* NULL: no client that we could name. */
+static const struct kind *kind_of(unsigned byte)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (bytes[AT_COMMAND] == COMMAND_PROXY && bytes[AT_KIND] == kinds[i].byte)
+        if (byte == kinds[i].byte)
             return &kinds[i];
     return NULL;
 }
 
-/* The length, or the least that it can be while not both of its bytes have come. */
-static size_t length_so_far(const uint8_t *bytes, size_t size)
+static enum proxy_problem parse_binary(const char *bytes, size_t size, struct proxy_header *header)
 {
-    size_t high = size > AT_LENGTH ? bytes[AT_LENGTH] : 0;
-    size_t low = size > AT_LENGTH + 1 ? bytes[AT_LENGTH + 1] : 0;
+    const char *addresses = bytes + FIXED_SIZE;
+    const struct kind *kind = NULL;
+    uint8_t fixed[FIXED_SIZE];
+    size_t whole;
+    in_port_t port;
 
-    return high << 8 | low;
-}
-
-/* What is wrong with as much of the fixed part as has come. */
-static enum proxy_problem fixed_fault(const uint8_t *bytes, size_t size)
-{
-    if (memcmp(bytes, signature, smaller(size, sizeof signature)) != 0)
+    memcpy(fixed, right, FIXED_SIZE);
+    memcpy(fixed, bytes, smaller(size, FIXED_SIZE));
+    whole = FIXED_SIZE + ((size_t)fixed[AT_LENGTH] << 8 | fixed[AT_LENGTH + 1]);
+    if (memcmp(fixed, right, AT_COMMAND) != 0)
         return PROXY_NO_HEADER;
-    if (size > AT_COMMAND && bytes[AT_COMMAND] != COMMAND_LOCAL &&
-        bytes[AT_COMMAND] != COMMAND_PROXY)
+    if (fixed[AT_COMMAND] == COMMAND_PROXY) {
+        if (fixed[AT_KIND] >> 4 > FAMILY_HIGHEST || (fixed[AT_KIND] & 0xf) > TRANSPORT_HIGHEST)
+            return PROXY_FAMILY;
+        kind = kind_of(fixed[AT_KIND]);
+    } else if (fixed[AT_COMMAND] != COMMAND_LOCAL) {
         return PROXY_COMMAND;
-    if (size > AT_KIND && bytes[AT_COMMAND] == COMMAND_PROXY &&
-        (bytes[AT_KIND] >> 4 > FAMILY_HIGHEST || (bytes[AT_KIND] & 0xf) > TRANSPORT_HIGHEST))
-        return PROXY_FAMILY;
-    if (AT_ADDRESSES + length_so_far(bytes, size) > PROXY_HEADER_MAX)
+    }
+    if (whole > PROXY_HEADER_MAX)
         return PROXY_TOO_LONG;
+    if (size >= FIXED_SIZE && kind != NULL && whole < FIXED_SIZE + kind->size)
+        return PROXY_TOO_SHORT;
+    if (size < whole)
+        return PROXY_RIGHT;
+    header->size = whole;
+    if (kind != NULL) {
+        memcpy(&port, addresses + kind->at_port, sizeof port);
+        name_client(header, kind->family, addresses, port);
+    }
     return PROXY_RIGHT;
-}
-
-static struct peer decode_addresses(const struct kind *kind, const uint8_t *addresses)
-{
-    const uint8_t *port = addresses + kind->at_port;
-
-    return make_peer(kind->family, addresses,
-                     kind->at_port > 0 ? (unsigned)port[0] << 8 | port[1] : 0);
-}
-
-static int parse_binary(const uint8_t *bytes, size_t size, struct proxy_header *header,
-                        enum proxy_problem *problem)
-{
-    enum proxy_problem fault = fixed_fault(bytes, size);
-    const struct kind *kind;
-    struct peer peer;
-    size_t length;
-
-    if (fault != PROXY_RIGHT)
-        return malformed(problem, fault);
-    if (size < AT_ADDRESSES)
-        return 0;
-    length = length_so_far(bytes, size);
-    kind = kind_of(bytes);
-    if (kind != NULL && length < kind->size)
-        return malformed(problem, PROXY_TOO_SHORT);
-    if (size < AT_ADDRESSES + length)
-        return 0;
-    if (kind == NULL)
-        return complete(header, AT_ADDRESSES + length, NULL);
-    peer = decode_addresses(kind, bytes + AT_ADDRESSES);
-    return complete(header, AT_ADDRESSES + length, &peer);
 }
 
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,
                 enum proxy_problem *problem)
 {
+    struct proxy_header found;
+    enum proxy_problem wrong;
+
     if (size == 0)
         return 0;
-    if (bytes[0] == signature[0])
-        return parse_binary((const uint8_t *)bytes, size, header, problem);
-    return parse_line(bytes, size, header, problem);
+    memset(&found, 0, sizeof found);
+    wrong = bytes[0] == '\r' ? parse_binary(bytes, size, &found) : parse_line(bytes, size, &found);
+    if (wrong != PROXY_RIGHT) {
+        *problem = wrong;
+        return -1;
+    }
+    if (found.size > 0)
+        *header = found;
+    return found.size > 0;
 }

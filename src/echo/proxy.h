@@ -1,16 +1,13 @@
 /*
- * proxy.h: the header of the PROXY protocol, versions 1 and 2, by which a proxy says
- * which client it forwards. A parser of bytes: it knows no socket, keeps no state and allocates
- * nothing.
+ * proxy.h: the header of the PROXY protocol, versions 1 and 2, by which a proxy says which client
+ * it forwards. A parser of bytes: it knows no socket and keeps no state.
  *
- * Source: HAProxy's doc/proxy-protocol.txt, sections 2.1 (version 1) and 2.2 (version 2).
- * That text forbids guessing whether there is a header: the caller knows who must send one, and
- * sends nothing before it is complete. What the text leaves to the receiver is decided here:
+ * Source: HAProxy's doc/proxy-protocol.txt, sections 2.1 (version 1) and 2.2 (version 2). What the
+ * text leaves to the receiver is decided here:
  *
  * - UNKNOWN, LOCAL and UNSPEC keep the connection's own peer, as the text demands. So does DGRAM:
  *   a receiver treats a valid combination that it has no use for as UNSPEC.
- * - A Unix client is "local"; its path is not used.
- * - A v4-mapped client is its IPv4 address, as everywhere here (access.h).
+ * - A Unix client is "local"; its path is not used. A v4-mapped client is its IPv4 address.
  * - Version 1 takes IPv6 addresses with a dotted tail as well: inet_ntop, which proxies use,
  *   writes v4-mapped ones so.
  * - TLVs are skipped, also the one with a checksum: TCP has one already.
@@ -19,8 +16,7 @@
  * that fits neither version, a wrong keyword, character, command, family or length. What a line
  * has between its keyword and its CRLF is decoded once the CRLF is there, as section 2.1 demands.
  *
- * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many
- * there are, so a header that comes byte by byte costs little more than one at once.
+ * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many there are.
  */
 #ifndef PROXY_H
 #define PROXY_H
@@ -31,12 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * The longest header that is accepted. Version 2 allows 65,551 bytes; the largest addresses
- * need 232, the TLVs that proxies send (host name, certificate's name, unique id) a few
- * hundred, and the header is meant to be smaller than one TCP segment. A page leaves room, and
- * is small enough to be kept for each connection while its header comes.
- */
+/* The longest header that is accepted. Version 2 allows 65,551 bytes; the largest addresses need
+ * 232, and the TLVs that proxies send (host name, certificate's name, unique id) a few hundred. */
 #define PROXY_HEADER_MAX 4096
 
 /* What is wrong with a header. A child reports the number to its parent. */
@@ -68,12 +60,10 @@ struct proxy_header {
     struct peer peer; /* the true client, when known; all zeros otherwise */
 };
 
-/*
- * Looks for a header at the start of the `size` bytes that have come so far. Returns 1 when it
- * is complete, and fills in `header`; 0 when more bytes are needed (call again with all of
- * them), never once there are PROXY_HEADER_MAX; -1 when it is malformed, and `*problem` then
- * says why. `header` is untouched unless it returns 1.
- */
+/* Looks for a header at the start of the `size` bytes that have come so far. Returns 1 when it is
+ * complete, and fills in `header`; 0 when more bytes are needed (call again with all of them),
+ * never once there are PROXY_HEADER_MAX; -1 when it is malformed, and `*problem` then says why.
+ * `header` is untouched unless it returns 1. */
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,
                 enum proxy_problem *problem);
 

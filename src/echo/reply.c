@@ -8,64 +8,37 @@
 
 enum { TIME_MAX = 26 }; /* ctime_r(3): what it writes, with newline and end */
 
-enum piece_kind { PIECE_TEXT, PIECE_MESSAGE, PIECE_QUOTED, PIECE_TIME, PIECE_ADDRESS };
-
-/* A template is a row of pieces; the text of the literal ones stands in `text`. */
+/* A template is a row of pieces. */
 struct piece {
-    enum piece_kind kind;
-    size_t start, size; /* of a PIECE_TEXT */
+    char field;     /* m, q, t or a; 0: the character */
+    char character;
 };
 
 struct reply {
     size_t count;
     struct piece pieces[REPLY_TEMPLATE_MAX];
-    char text[REPLY_TEMPLATE_MAX];
-    size_t text_size;
 };
 
-static void add_character(struct reply *reply, char character)
+static void add(struct reply *reply, char field, char character)
 {
-    struct piece *last = reply->count > 0 ? &reply->pieces[reply->count - 1] : NULL;
-
-    if (last == NULL || last->kind != PIECE_TEXT) {
-        last = &reply->pieces[reply->count++];
-        *last = (struct piece){PIECE_TEXT, reply->text_size, 0};
-    }
-    reply->text[reply->text_size++] = character;
-    last->size++;
+    reply->pieces[reply->count++] = (struct piece){field, character};
 }
 
-static int hex_digit(char digit)
+/* Adds a byte that is written in `base` with at most `most` digits. Returns what comes after them,
+ * or NULL when it is no byte. */
+static const char *add_number(struct reply *reply, const char *at, int base, int most)
 {
-    const char *digits = "0123456789abcdef0123456789ABCDEF";
-    const char *found = digit != '\0' ? strchr(digits, digit) : NULL;
-
-    return found != NULL ? (int)((found - digits) % 16) : -1;
-}
-
-/* The one or two hexadecimal digits of \x. Returns what comes after them, or NULL. */
-static const char *add_hex(struct reply *reply, const char *at)
-{
-    int value = hex_digit(*at);
-
-    if (value == -1)
-        return NULL;
-    if (hex_digit(*++at) != -1)
-        value = value * 16 + hex_digit(*at++);
-    add_character(reply, (char)value);
-    return at;
-}
-
-/* One to three octal digits. Returns what comes after them, or NULL when it is no byte. */
-static const char *add_octal(struct reply *reply, const char *at)
-{
+    const char *digits = "0123456789abcdef0123456789ABCDEF", *found, *start = at;
     int value = 0;
 
-    for (int digits = 0; digits < 3 && *at >= '0' && *at <= '7'; digits++)
-        value = value * 8 + (*at++ - '0');
-    if (value > UINT8_MAX)
+    while (at < start + most && *at != '\0' && (found = strchr(digits, *at)) != NULL &&
+           (found - digits) % 16 < base) {
+        value = value * base + (int)((found - digits) % 16);
+        at++;
+    }
+    if (at == start || value > UINT8_MAX)
         return NULL;
-    add_character(reply, (char)value);
+    add(reply, 0, (char)value);
     return at;
 }
 
@@ -77,32 +50,22 @@ static const char *add_escape(struct reply *reply, const char *at)
     const char *letter = *at != '\0' ? strchr(letters, *at) : NULL;
 
     if (*at == 'x')
-        return add_hex(reply, at + 1);
-    if (*at >= '0' && *at <= '7')
-        return add_octal(reply, at);
+        return add_number(reply, at + 1, 16, 2);
     if (letter == NULL)
-        return NULL;
-    add_character(reply, values[letter - letters]);
+        return add_number(reply, at, 8, 3);
+    add(reply, 0, values[letter - letters]);
     return at + 1;
 }
 
 /* What a percent sign means with the letter behind it. Returns what comes next, or NULL. */
 static const char *add_field(struct reply *reply, const char *at, bool with_message)
 {
-    static const char letters[] = "mqta";
-    static const enum piece_kind kinds[] = {PIECE_MESSAGE, PIECE_QUOTED, PIECE_TIME, PIECE_ADDRESS};
-    const char *letter = *at != '\0' ? strchr(letters, *at) : NULL;
-
-    if (*at == '%') {
-        add_character(reply, '%');
-        return at + 1;
-    }
-    if (letter == NULL || (!with_message && (*at == 'm' || *at == 'q')))
+    if (*at == '\0' || strchr(with_message ? "%mqta" : "%ta", *at) == NULL)
         return NULL;
-    reply->pieces[reply->count++].kind = kinds[letter - letters];
     /* Children open nothing: the time zone is read here, once. */
     if (*at == 't')
         tzset();
+    add(reply, *at == '%' ? 0 : *at, '%');
     return at + 1;
 }
 
@@ -114,7 +77,7 @@ static const char *compile(struct reply *reply, const char *text, bool with_mess
         else if (*text == '%')
             text = add_field(reply, text + 1, with_message);
         else
-            add_character(reply, *text++);
+            add(reply, 0, *text++);
         if (text == NULL)
             return with_message
                        ? "a template (%m %q %t %a %% and the escapes \\\\ \\' \\n \\r \\t \\xNN)"
@@ -135,26 +98,22 @@ struct reply *reply_compile(const char *text, bool with_message, const char **pr
     *problem = reply != NULL ? compile(reply, text, with_message) : "kept: no memory";
     if (*problem == NULL)
         return reply;
-    reply_free(reply);
-    return NULL;
-}
-
-void reply_free(struct reply *reply)
-{
     free(reply);
+    return NULL;
 }
 
 size_t reply_size_max(const struct reply *reply, size_t message_size)
 {
-    const size_t most[] = {[PIECE_TEXT] = 0,
-                           [PIECE_MESSAGE] = message_size,
-                           [PIECE_QUOTED] = 4 * message_size,
-                           [PIECE_TIME] = TIME_MAX,
-                           [PIECE_ADDRESS] = ADDRESS_TEXT_MAX};
-    size_t size = reply->text_size;
+    size_t size = 0;
 
     for (size_t i = 0; i < reply->count; i++)
-        size += most[reply->pieces[i].kind];
+        switch (reply->pieces[i].field) {
+        case 'm': size += message_size; break;
+        case 'q': size += 4 * message_size; break;
+        case 't': size += TIME_MAX; break;
+        case 'a': size += ADDRESS_TEXT_MAX; break;
+        default: size++; break;
+        }
     return size;
 }
 
@@ -194,38 +153,21 @@ static size_t put_time(char *to)
     return strftime(to, TIME_MAX, "%a %b %e %H:%M:%S %Y", &local);
 }
 
-static size_t put_text(char *to, const char *text, size_t size)
-{
-    memcpy(to, text, size);
-    return size;
-}
-
 size_t reply_make(const struct reply *reply, const char *message, size_t size,
                   const struct peer *peer, char *to)
 {
-    char address[ADDRESS_TEXT_MAX];
     char *start = to;
 
-    for (size_t i = 0; i < reply->count; i++) {
-        const struct piece *piece = &reply->pieces[i];
-        switch (piece->kind) {
-        case PIECE_TEXT:
-            to += put_text(to, reply->text + piece->start, piece->size);
+    for (size_t i = 0; i < reply->count; i++)
+        switch (reply->pieces[i].field) {
+        case 'm':
+            memcpy(to, message, size);
+            to += size;
             break;
-        case PIECE_MESSAGE:
-            to += put_text(to, message, size);
-            break;
-        case PIECE_QUOTED:
-            to += reply_escape(message, size, to);
-            break;
-        case PIECE_TIME:
-            to += put_time(to);
-            break;
-        case PIECE_ADDRESS:
-            peer_text(peer, address);
-            to += put_text(to, address, strlen(address));
-            break;
+        case 'q': to += reply_escape(message, size, to); break;
+        case 't': to += put_time(to); break;
+        case 'a': to += strlen(peer_text(peer, to)); break;
+        default: *to++ = reply->pieces[i].character; break;
         }
-    }
     return (size_t)(to - start);
 }

@@ -1,10 +1,9 @@
 /*
  * reply.h: templates of replies and greetings.
  *
- * `%m` the message, `%q` the message quoted (escaped as between the quotes of a C or
- * Python bytes literal), `%t` the time as ctime(3) without its newline, `%a` the client's
- * address, `%%` a percent sign; backslash escapes as in C. A template is compiled once, at
- * the start, so that errors are found there and a reply costs one pass over its pieces.
+ * `%m` the message, `%q` the message quoted (escaped as between the quotes of a C or Python bytes
+ * literal), `%t` the time as ctime(3) without its newline, `%a` the client's address, `%%` a
+ * percent sign; backslash escapes as in C. A template is compiled at the start, where errors show.
  */
 #ifndef REPLY_H
 #define REPLY_H
@@ -20,9 +19,8 @@
 struct reply; /* a compiled template */
 
 /* Compiles `text`; `with_message` says whether %m and %q exist (not in a greeting).
- * Returns it, the caller's to reply_free, or NULL; `*problem` then says what is wrong. */
+ * Returns it, the caller's to free, or NULL; `*problem` then says what is wrong. */
 struct reply *reply_compile(const char *text, bool with_message, const char **problem);
-void reply_free(struct reply *reply);
 
 /* The most bytes that the reply to a message of up to `message_size` bytes can have. */
 size_t reply_size_max(const struct reply *reply, size_t message_size);

@@ -2,6 +2,7 @@
 #include "echo/session.h"
 
 #include "base/clock.h"
+#include "platform/platform.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +13,9 @@
 /* How many bytes session_finish discards at most: more than a receive buffer holds by default. A
  * client that sends more gets a reset. */
 #define DISCARD_MAX (8 * 1024 * 1024)
+
+/* A client that takes nothing for so long after its session does not get the rest. Seconds. */
+#define CLOSING_TIME 10.0
 
 /* What comes next: writing what is unsent, then the pause after it, then the next read. */
 static void choose_next(struct session *session)
@@ -124,6 +128,14 @@ bool session_step(struct session *session)
     return false;
 }
 
+/* Makes the close that follows a reset, which frees at once what the kernel holds. */
+static void reset_at_close(int descriptor)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void session_finish(struct session *session)
 {
     size_t room = session_buffer_size(session->service), discarded = 0;
@@ -131,6 +143,11 @@ void session_finish(struct session *session)
 
     if (session->ending != SESSION_IDLE && session->ending != SESSION_LIFETIME)
         return;
+    if (session->ending == SESSION_IDLE && session->unsent.size > 0) {
+        reset_at_close(session->descriptor);
+        return;
+    }
+    platform_give_up_after(session->descriptor, CLOSING_TIME);
     (void)shutdown(session->descriptor, SHUT_WR);
     do {
         size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
@@ -145,6 +162,12 @@ size_t session_buffer_size(const struct service *service)
     size_t size = answers_buffer_size(&service->answers);
 
     return service->proxies.count > 0 && size < PROXY_HEADER_MAX ? PROXY_HEADER_MAX : size;
+}
+
+bool session_only_calls(const struct service *service)
+{
+    return service->answers.reply == NULL && service->answers.greeting == NULL &&
+           service->answers.delay <= 0 && service->lifetime <= 0 && service->proxies.count == 0;
 }
 
 char *session_only_buffer(const struct service *service)
@@ -184,16 +207,13 @@ static int waits_allowed(const struct session *session)
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
-/*
- * With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
+/* With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
  * signal would cost none, but could come just before the read that it is to interrupt. Returns
  * false when the lifetime is over. `*idle_first` says which ends the next wait: the idle limit (or
- * a part of it), or else the lifetime.
- */
+ * a part of it), or else the lifetime. */
 static bool limit_wait(const struct session *session, double deadline, bool *idle_first)
 {
-    double left = deadline - clock_seconds();
-    double idle = session->service->idle;
+    double left = deadline - clock_seconds(), idle = session->service->idle;
 
     if (left <= 0)
         return false;

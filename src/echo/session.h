@@ -22,14 +22,17 @@
  * Input may be unread then, and to close would send a reset, which can destroy what the client has
  * yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So session_finish first discards what has
  * arrived. It does not wait for more: a client that goes on sending may still get a reset.
+ * Nor does it leave to the kernel for long what a client does not read: that occupies memory which
+ * no limit of the server counts any more. A client that is idle while something is unsent has read
+ * nothing for all of the idle limit: it is reset. For any other the kernel goes on as long as
+ * something is read now and then (platform_give_up_after).
  *
  * A blocked write moves when the kernel takes more: on Linux, once about a third of the send buffer
  * is free. A client that reads less than that within the idle limit counts as idle: at the default
- * limit, less than some 2 KiB/s.
+ * limit, less than some 240 bytes a second.
  *
- * Cost: one buffer a session and no allocation; two system calls a message. With a lifetime, two
- * more a step. A PROXY header: two calls (recv) and four for its time (setsockopt), more where it
- * comes in pieces; and, where there are proxies, a comparison with each block (access.h).
+ * Cost: one buffer a session and no allocation; two system calls a message, with a lifetime two
+ * more a step. A PROXY header: six calls, more where it comes in pieces.
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -79,6 +82,10 @@ struct session {
 /* The size of the buffer that a session of this service needs. */
 size_t session_buffer_size(const struct service *service);
 
+/* Whether a session of this service only makes system calls: no template, no PROXY header, no look
+ * at the clock (platform_withhold_memory). */
+bool session_only_calls(const struct service *service);
+
 /* A buffer for a process that serves one session at a time, never to be freed. For plain echo it
  * lies in the program, where only children touch it. Returns NULL with errno on failure. */
 char *session_only_buffer(const struct service *service);
@@ -96,8 +103,8 @@ bool session_step(struct session *session);
  * idle within its PROXY header ends as SESSION_PROXY: the header is late. */
 void session_end(struct session *session, enum session_ending ending);
 
-/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed, so that no input
- * that has arrived turns the close into a reset. Does not wait. */
+/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed: see "Limits" above.
+ * Does not wait. */
 void session_finish(struct session *session);
 
 /* A blocking write waits for the idle limit in so many parts. A write that moves some bytes and

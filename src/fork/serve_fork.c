@@ -144,6 +144,8 @@ static int serve(struct server *server)
         return -1;
     }
     args.ledger = server->ledger.write_end;
+    if (session_only_calls(args.service) && !args.logs)
+        platform_withhold_memory();
     title_open(server->options->program, args.title);
     if (server_announce(server) == -1)
         return -1;

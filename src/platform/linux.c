@@ -3,11 +3,15 @@
 #include "platform/platform.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -32,36 +37,74 @@ void *platform_private_memory(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (memory == MAP_FAILED)
-        return NULL;
-    if (madvise(memory, size, MADV_DONTFORK) == -1) {
-        munmap(memory, size);
-        return NULL;
-    }
-    return memory;
+    /* What madvise fails on is not given back: whoever gets NULL ends. */
+    return memory != MAP_FAILED && madvise(memory, size, MADV_DONTFORK) == 0 ? memory : NULL;
 }
 
-/* The fields of /proc/self/stat below `count`, by their numbers in proc(5), from the third on.
- * Returns the number behind the last that could be read. */
-static int read_stat(unsigned long long *fields, int count)
+/* Whether a line of proc(5)'s maps names what a child that only makes system calls can do without.
+ * A static glibc has the thread's own memory, which every call needs, in the heap. */
+static bool is_dispensable(const char *line, uintptr_t start, uintptr_t end)
 {
-    char text[1024], *at;
-    FILE *file = fopen("/proc/self/stat", "re");
-    size_t size;
-    int field = 3; /* behind the name, in which anything may stand */
+    const uintptr_t thread = (uintptr_t)&errno;
+
+    if (strstr(line, " [heap]\n") != NULL)
+        return thread < start || thread >= end;
+    return strstr(line, " [vvar") != NULL || strstr(line, " [vdso]\n") != NULL;
+}
+
+void platform_withhold_memory(void)
+{
+    enum { MAPPINGS = 16 };
+    struct {
+        uintptr_t start, end;
+    } found[MAPPINGS];
+    size_t count = 0, programs = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/maps", "re");
+
+    while (file != NULL && count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
+        char *dash;
+        programs += strstr(line, " r-xp ") != NULL && strchr(line, '/') != NULL;
+        found[count].start = (uintptr_t)strtoull(line, &dash, 16);
+        found[count].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        count += is_dispensable(line, found[count].start, found[count].end);
+    }
+    if (file != NULL)
+        fclose(file);
+    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
+    for (size_t i = 0; programs == 1 && i < count; i++)
+        (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
+}
+
+/* Reads the beginning of a file into `text`. Returns whether there is any. */
+static bool read_text(const char *path, char *text, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    size_t used;
 
     if (file == NULL)
-        return 0;
-    size = fread(text, 1, sizeof text - 1, file);
+        return false;
+    used = fread(text, 1, size - 1, file);
     fclose(file);
-    text[size] = '\0';
-    at = strrchr(text, ')');
-    for (; at != NULL && field < count; field++) {
+    text[used] = '\0';
+    return used > 0;
+}
+
+/* Reads the fields of /proc/self/stat below `count`, by their numbers in proc(5), from the third
+ * on. */
+static bool read_stat(unsigned long long *fields, int count)
+{
+    char text[1024], *at;
+
+    if (!read_text("/proc/self/stat", text, sizeof text))
+        return false;
+    at = strrchr(text, ')'); /* the end of the name, in which anything may stand */
+    for (int field = 3; at != NULL && field < count; field++) {
         at = strchr(at + 1, ' ');
         if (at != NULL)
             fields[field] = strtoull(at + 1, NULL, 10);
     }
-    return field;
+    return at != NULL;
 }
 
 int platform_show_title(char *area, size_t size)
@@ -69,12 +112,11 @@ int platform_show_title(char *area, size_t size)
     enum { START_CODE = 26, END_CODE, START_STACK, START_DATA = 45, END_DATA, START_BRK,
            ENV_START = 50, ENV_END, FIELDS };
     static unsigned long long fields[FIELDS]; /* read once: a chroot puts /proc out of reach */
-    static int known;
+    static bool known;
     struct prctl_mm_map map;
 
-    if (known < FIELDS)
-        known = read_stat(fields, FIELDS);
-    if (known < FIELDS)
+    known = known || read_stat(fields, FIELDS);
+    if (!known)
         return -1;
     map = (struct prctl_mm_map){
         .start_code = fields[START_CODE], .end_code = fields[END_CODE],
@@ -99,15 +141,33 @@ int platform_sealed_file(size_t size)
 {
     int file = platform_anonymous_file();
 
-    if (file == -1 ||
-        (ftruncate(file, (off_t)size) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))
-        return file;
-    close(file);
-    return -1;
+    return file == -1 || (ftruncate(file, (off_t)size) == 0 &&
+                          fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0)
+               ? file
+               : descriptors_close_failed(file);
 }
 
-/* By libc's function where it has one: that lies among the other calls of a child, and touches no
- * page more. */
+/* The kernel probes a client that takes nothing, first after 0.2 s and then after twice as long each
+ * time, and looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next
+ * comes 12.8 s later: such a client has had its time, and is reset. */
+#define PROBED_OFTEN 6
+
+void platform_give_up_after(int descriptor, double seconds)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    unsigned milliseconds = (unsigned)(seconds * 1000);
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+
+    if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+        info.tcpi_backoff >= PROBED_OFTEN)
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    else
+        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds,
+                         sizeof milliseconds);
+}
+
+/* By libc's function where it has one, which touches no page more in a child. */
 static int close_by_kernel(int lowest, int highest)
 {
 #if defined(CLOSE_RANGE_UNSHARE) /* glibc 2.34 */
@@ -119,7 +179,7 @@ static int close_by_kernel(int lowest, int highest)
 #endif
 }
 
-/* Those that /proc lists. Returns 0, or -1 where it cannot be read. */
+/* Those that /proc lists. */
 static int close_by_list(int lowest, int highest)
 {
     DIR *list = opendir("/proc/self/fd");
@@ -169,18 +229,13 @@ int platform_change_root(const char *path)
 
 void platform_forbid_privileges(void)
 {
-    /* capset(2), in its third version; libc declares none of it. */
-    const struct {
-        unsigned version;
-        int pid;
-    } header = {0x20080522, 0};
-    const struct {
-        unsigned effective, permitted, inheritable;
-    } none[2] = {{0, 0, 0}, {0, 0, 0}};
+    /* capset(2), of which libc declares nothing: the third version and pid 0; no capability, twice
+     * 32 of them effective, permitted and inheritable. */
+    const uint32_t header[] = {0x20080522, 0}, none[6] = {0};
 
     if (geteuid() != 0) {
         (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        (void)syscall(SYS_capset, &header, none);
+        (void)syscall(SYS_capset, header, none);
     }
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
@@ -212,89 +267,64 @@ void platform_timer_set(int timer, double seconds)
     timerfd_settime(timer, 0, &setting, NULL);
 }
 
-/* Reads the first word of a file, such as a limit. Returns false when there is none. */
-static int read_word(const char *path, char *word, size_t size)
+/* The number in a file; NO_LIMIT where there is none, or the word "max". */
+#define NO_LIMIT ULLONG_MAX
+static unsigned long long read_limit(const char *path)
 {
-    FILE *file = fopen(path, "re");
-    int found = 0;
+    char text[32], *end = text;
+    unsigned long long limit =
+        read_text(path, text, sizeof text) ? strtoull(text, &end, 10) : NO_LIMIT;
 
-    if (file == NULL)
-        return 0;
-    if (fgets(word, (int)size, file) != NULL) {
-        word[strcspn(word, " \n")] = '\0';
-        found = word[0] != '\0';
-    }
-    fclose(file);
-    return found;
+    return end != text ? limit : NO_LIMIT;
 }
 
-/* Reads the pids limit of our control group (cgroups(7), version 2: the line that starts with 0::).
- * Returns false when there is none. */
-static int read_group_limit(char *word, size_t size)
+/* The pids limit of our control group (cgroups(7), version 2: the line that starts with 0::). */
+static unsigned long long group_limit(void)
 {
-    char line[256], path[320];
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    int found = 0;
+    char groups[4096], path[320];
+    const char *own;
 
-    if (file == NULL)
-        return 0;
-    while (!found && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, "0::", 3) == 0) {
-            line[strcspn(line, "\n")] = '\0';
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/pids.max", line + 3);
-            found = read_word(path, word, size) && strcmp(word, "max") != 0;
-        }
-    fclose(file);
-    return found;
+    if (!read_text("/proc/self/cgroup", groups, sizeof groups))
+        return NO_LIMIT;
+    own = strncmp(groups, "0::", 3) == 0 ? groups : strstr(groups, "\n0::");
+    if (own == NULL || (own = strchr(own, '/')) == NULL)
+        return NO_LIMIT;
+    snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max", (int)strcspn(own, "\n"), own);
+    return read_limit(path);
 }
 
-struct process_limit {
-    unsigned long long value;
-    const char *name, *where; /* where it can be changed */
-};
-
-#define LIMITS_MAX 4
-
-/* Adds a limit, behind those that are lower. Returns how many there are then. */
-static size_t add_limit(struct process_limit *limits, size_t count, struct process_limit limit)
-{
-    size_t place = count;
-
-    for (; place > 0 && limits[place - 1].value > limit.value; place--)
-        limits[place] = limits[place - 1];
-    limits[place] = limit;
-    return count + 1;
-}
-
-static size_t find_limits(struct process_limit *limits)
+/* RLIMIT_NPROC, to which the kernel does not hold root (fork(2), EAGAIN). */
+static unsigned long long user_limit(void)
 {
     struct rlimit limit;
-    char word[32];
-    size_t count = 0;
 
-    /* The kernel does not hold root to RLIMIT_NPROC (fork(2), EAGAIN). */
-    if (geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        count = add_limit(limits, count,
-                          (struct process_limit){limit.rlim_cur, "RLIMIT_NPROC", " (ulimit -u)"});
-    if (read_group_limit(word, sizeof word))
-        count = add_limit(limits, count, (struct process_limit){strtoull(word, NULL, 10),
-                                                                "pids.max", " (TasksMax=)"});
-    if (read_word("/proc/sys/kernel/pid_max", word, sizeof word))
-        count = add_limit(limits, count,
-                          (struct process_limit){strtoull(word, NULL, 10), "kernel.pid_max", ""});
-    if (read_word("/proc/sys/kernel/threads-max", word, sizeof word))
-        count = add_limit(limits, count, (struct process_limit){strtoull(word, NULL, 10),
-                                                                "kernel.threads-max", ""});
-    return count;
+    return geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 &&
+                   limit.rlim_cur != RLIM_INFINITY
+               ? limit.rlim_cur
+               : NO_LIMIT;
 }
 
 void platform_process_limits(char *text, size_t size)
 {
-    struct process_limit limits[LIMITS_MAX];
-    size_t count = find_limits(limits), used = 0;
+    struct {
+        unsigned long long value;
+        const char *name, *where; /* it can be changed */
+    } limits[] = {{user_limit(), "RLIMIT_NPROC", " (ulimit -u)"},
+                  {group_limit(), "pids.max", " (TasksMax=)"},
+                  {read_limit("/proc/sys/kernel/pid_max"), "kernel.pid_max", ""},
+                  {read_limit("/proc/sys/kernel/threads-max"), "kernel.threads-max", ""}};
+    size_t used = 0;
 
     text[0] = '\0';
-    for (size_t i = 0; i < count && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s %llu%s", i > 0 ? ", " : "",
-                                 limits[i].name, limits[i].value, limits[i].where);
+    while (used < size) {
+        size_t lowest = 0;
+        for (size_t i = 1; i < sizeof limits / sizeof limits[0]; i++)
+            if (limits[i].value < limits[lowest].value)
+                lowest = i;
+        if (limits[lowest].value == NO_LIMIT)
+            return;
+        used += (size_t)snprintf(text + used, size - used, "%s%s %llu%s", used > 0 ? ", " : "",
+                                 limits[lowest].name, limits[lowest].value, limits[lowest].where);
+        limits[lowest].value = NO_LIMIT; /* it has been written */
+    }
 }

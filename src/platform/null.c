@@ -28,6 +28,10 @@ void *platform_private_memory(size_t size)
     return calloc(1, size);
 }
 
+void platform_withhold_memory(void)
+{
+}
+
 int platform_show_title(char *area, size_t size)
 {
     (void)area;
@@ -66,6 +70,12 @@ bool platform_is_untraceable(void)
 
 void platform_forbid_tracing(void)
 {
+}
+
+void platform_give_up_after(int descriptor, double seconds)
+{
+    (void)descriptor;
+    (void)seconds;
 }
 
 void platform_close_range(int lowest, int highest)

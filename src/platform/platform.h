@@ -2,8 +2,7 @@
  * platform.h: all that POSIX.1-2008 lacks and a good server wants.
  *
  * One file a system: linux.c, and null.c for a system of which only POSIX is known. "Elsewhere"
- * below says what null.c does, and so what is lost there. Nothing else in the program asks what
- * system it runs on. platform_confine_child has files of its own, confine_*.c.
+ * below says what null.c does, and so what is lost there. Nothing else asks what system it runs on.
  */
 #ifndef PLATFORM_H
 #define PLATFORM_H
@@ -14,27 +13,31 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/*
- * Forks like fork(2), for a single-threaded parent whose child calls only its own functions and
+/* Forks like fork(2), for a single-threaded parent whose child calls only its own functions and
  * those that are async-signal-safe, and ends with _exit. Where libc has _Fork (POSIX.1-2024), it
  * leaves out the locks and the handlers of pthread_atfork, which such a child does not need and
- * which cost page faults. Elsewhere it is fork itself: nothing is lost but that time.
- */
+ * which cost page faults. Elsewhere it is fork itself: nothing is lost but that time. */
 pid_t platform_fork(void);
 
-/*
- * Private memory: zeroed memory of the parent that its children do not have. fork leaves it out
+/* Private memory: zeroed memory of the parent that its children do not have. fork leaves it out
  * (MADV_DONTFORK, madvise(2)), so a child that touches it dies of SIGSEGV. The server's tables are
- * there, for two reasons: a child that a client has compromised cannot read of other clients, and
- * fork takes no longer the larger the tables are. It cannot be freed. Returns NULL with errno on
- * failure. Elsewhere it is ordinary memory: children inherit the tables, though they never read
- * them, and fork copies the page tables of them.
- */
+ * there: a child that a client has compromised cannot read of other clients, and fork takes no
+ * longer the larger the tables are. It cannot be freed. Returns NULL with errno on failure.
+ * Elsewhere it is ordinary memory: children inherit it, and fork copies its page tables. */
 void *platform_private_memory(size_t size);
+
+/*
+ * Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
+ * may then make system calls, and neither allocate nor look at the clock (session_only_calls). Each
+ * mapping that fork need not copy makes it cheaper: by 8 % of the processor time of a connection
+ * (tests/bench/FIGURES). Only in a program that is linked statically, where it is known what runs in
+ * a child: with shared libraries, which others may add to, it does nothing. Elsewhere: nothing.
+ */
+void platform_withhold_memory(void);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of
  * this process. The last byte belongs to this function. Call it once before a chroot. Returns 0, or
- * -1 where the kernel has no such thing. Elsewhere -1: the command line stays what it was. */
+ * -1, as always elsewhere: the command line stays what it was. */
 int platform_show_title(char *area, size_t size);
 
 /* Opens a new anonymous file, which has no name and is gone with its last descriptor: readable,
@@ -42,22 +45,26 @@ int platform_show_title(char *area, size_t size);
  * elsewhere a file of tmpfile(3), for which there must be a folder to write to. */
 int platform_anonymous_file(void);
 
-/* The same for another process to write to: `size` bytes, all NUL, and sealed against growing
- * (F_SEAL_GROW, fcntl(2)), so that writes beyond them fail. Elsewhere nothing stops that process
- * from filling the disk. */
+/* The same, of `size` bytes, all NUL, sealed against growing (F_SEAL_GROW, fcntl(2)): another
+ * process may write to it. Elsewhere nothing stops that from filling the disk. */
 int platform_sealed_file(size_t size);
+
+/*
+ * Before a TCP connection is closed: has the system give up what its client does not take once
+ * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.
+ * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes.
+ */
+void platform_give_up_after(int descriptor, double seconds);
 
 /* Closes the descriptors from `lowest` to `highest` that are open, in one system call
  * (close_range(2), Linux 5.9) or one for each number. Elsewhere in one for each number, and those
  * above 4096 stay open: POSIX has no way to ask for the highest. */
 void platform_close_range(int lowest, int highest);
 
-/*
- * poll(2) for at most `seconds` (negative: without end) with `mask` as the signal mask while it
+/* poll(2) for at most `seconds` (negative: without end) with `mask` as the signal mask while it
  * waits, as in pselect(2); NULL: with the mask as it is. That is ppoll(2), POSIX.1-2024. Returns as
  * poll does. Elsewhere a signal that comes just before the wait does not end it; so a wait with a
- * mask ends after PLATFORM_POLL_SLICE seconds at the latest, as if its time were over.
- */
+ * mask ends after PLATFORM_POLL_SLICE seconds at the latest, as if its time were over. */
 #define PLATFORM_POLL_SLICE 0.1
 int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask);
 
@@ -71,19 +78,15 @@ int platform_set_groups(size_t count, const gid_t *groups);
  * without the privilege. Elsewhere -1 with ENOSYS: there is no -r. */
 int platform_change_root(const char *path);
 
-/*
- * Call it when the user has been changed. Gives up the privileges that are left to a process that
+/* Call it when the user has been changed. Gives up the privileges that are left to a process that
  * is not root (capabilities(7)), and keeps it and its children from gaining any by executing a
- * program (PR_SET_NO_NEW_PRIVS, prctl(2)). Elsewhere nothing: set-user-ID programs still work.
- */
+ * program (PR_SET_NO_NEW_PRIVS, prctl(2)). Elsewhere nothing: set-user-ID programs still work. */
 void platform_forbid_privileges(void);
 
-/*
- * Whether processes of the same user, such as a compromised child, cannot trace this one nor read
+/* Whether processes of the same user, such as a compromised child, cannot trace this one nor read
  * its memory (PR_SET_DUMPABLE, prctl(2)); and how to have it so. Linux sees to that when a process
- * changes its user, but forgets it when it executes another program, which has to ask for it again.
- * Elsewhere false, and nothing: whether they can is not known.
- */
+ * changes its user, but forgets it at exec, after which it has to be asked for again. Elsewhere
+ * false, and nothing: whether they can is not known. */
 bool platform_is_untraceable(void);
 void platform_forbid_tracing(void);
 
@@ -92,28 +95,20 @@ void platform_forbid_tracing(void);
  * descriptors. Elsewhere nothing: a child can create processes. */
 void platform_confine_child(void);
 
-/*
- * Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
- * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing: a child that
- * outlives its parent finds that out by itself, or not at all.
- */
+/* Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
+ * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing. */
 void platform_signal_when_orphaned(int number);
 
-/*
- * Opens a descriptor that becomes readable when its time has come, for waits that must be exact to
+/* Opens a descriptor that becomes readable when its time has come, for waits that must be exact to
  * less than the millisecond of poll(2) (timerfd_create(2)). The caller closes it. Returns it, or
- * -1. Elsewhere always -1: waits are then exact to a millisecond.
- */
+ * -1, as always elsewhere: waits are then exact to a millisecond. */
 int platform_timer(void);
 
 /* Sets its time to `seconds`, above 0, from now. Until then it is not readable. */
 void platform_timer_set(int timer, double seconds);
 
-/*
- * Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
- * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere the empty text:
- * the message of a fork that failed names none.
- */
+/* Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
+ * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere "". */
 void platform_process_limits(char *text, size_t size);
 
 #endif

@@ -41,30 +41,20 @@ static const char *defect_of(int descriptor)
     return NULL;
 }
 
-/* The name of the socket in LISTEN_FDNAMES, a list parted by colons, and its length; 0: none. */
-static const char *name_of(int descriptor, const char *names, int *length)
-{
-    for (int i = ACTIVATION_FIRST; i < descriptor && *names != '\0'; i++) {
-        names += strcspn(names, ":");
-        if (*names == ':')
-            names++;
-    }
-    *length = (int)strcspn(names, ":");
-    return names;
-}
-
+/* `names` is LISTEN_FDNAMES: a list parted by colons, which may be shorter. */
 static int check_sockets(const char *names)
 {
     for (int i = ACTIVATION_FIRST; i < ACTIVATION_FIRST + sockets; i++) {
-        const char *defect = defect_of(i), *name;
-        int length;
+        const char *defect = defect_of(i);
+        int length = (int)strcspn(names, ":");
 
-        if (defect == NULL)
-            continue;
-        name = name_of(i, names, &length);
-        log_error("cannot listen on descriptor %d%s%.*s%s of LISTEN_FDS: %s", i,
-                  length > 0 ? " (" : "", length, name, length > 0 ? ")" : "", defect);
-        return -1;
+        if (defect != NULL) {
+            log_error("cannot listen on descriptor %d%s%.*s%s of LISTEN_FDS: %s", i,
+                      length > 0 ? " (" : "", length, names, length > 0 ? ")" : "", defect);
+            return -1;
+        }
+        names += length;
+        names += *names == ':';
     }
     return 0;
 }

@@ -17,10 +17,8 @@
  * Takes LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (and LISTEN_PIDFDID) from the environment and
  * unsets them. They count only where LISTEN_PID is the pid of this process. Makes the sockets
  * close-on-exec and non-blocking. Call it before anything is opened, which could take the number of
- * a socket that is missing.
- * Returns 0, or -1 (logged): the variables are malformed, and the server would listen where it was
- * not meant to; there are more sockets than `limit`; or one of them is no stream socket that
- * listens, of IPv4, IPv6 or Unix.
+ * a socket that is missing. Returns 0, or -1 (logged): the variables are malformed; there are more
+ * sockets than `limit`; or one is no stream socket that listens, of IPv4, IPv6 or Unix.
  */
 int activation_open(size_t limit);
 

@@ -10,11 +10,9 @@
  * create processes.
  *
  * What a child still can do: use its client's socket, write to the log, write its exit record, use
- * the processor and ask for memory. Nothing bounds for how long, for the child itself keeps its
- * timeouts.
- *
- * poll(2) fails from then on (EINVAL: more descriptors than the limit), so a child waits with
- * the timeouts of its socket.
+ * the processor and ask for memory, for as long as it likes: the child itself keeps its timeouts.
+ * poll(2) fails from then on (EINVAL: more descriptors than the limit), so it waits with the
+ * timeouts of its socket.
  *
  * Cost: four system calls a child, no page fault.
  */

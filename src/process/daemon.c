@@ -21,24 +21,16 @@ static int fail(const char *what)
     return -1;
 }
 
-/* Waits for the server's end. Returns false where its status is lost, because whoever started us
- * ignores SIGCHLD. */
-static bool wait_for_end(pid_t server, int *status)
-{
-    pid_t ended;
-
-    do
-        ended = waitpid(server, status, 0);
-    while (ended == -1 && errno == EINTR);
-    return ended != -1;
-}
-
-/* How the server ended, as the starter's exit status. */
+/* Waits for the server's end. Returns the starter's exit status. */
 static int status_of(pid_t server)
 {
     int status;
+    pid_t ended;
 
-    if (!wait_for_end(server, &status))
+    do
+        ended = waitpid(server, &status, 0);
+    while (ended == -1 && errno == EINTR);
+    if (ended == -1) /* lost, because whoever started us ignores SIGCHLD */
         return EXIT_FAILURE;
     if (WIFSIGNALED(status))
         log_error("the server was ended by signal %d before it listened (-d)", WTERMSIG(status));
@@ -50,7 +42,6 @@ static _Noreturn void wait_for_answer(int lifeline, pid_t server)
 {
     char byte;
     ssize_t got;
-    int status;
 
     do
         got = read(lifeline, &byte, sizeof byte);
@@ -59,16 +50,11 @@ static _Noreturn void wait_for_answer(int lifeline, pid_t server)
         (void)fail("the server's answer");
         kill(server, SIGTERM);
         /* While the lifeline is still open here: else the server would log an error as well. */
-        (void)wait_for_end(server, &status);
+        while (waitpid(server, NULL, 0) == -1 && errno == EINTR)
+            ;
         _exit(EXIT_FAILURE);
     }
     _exit(got == sizeof byte ? EXIT_SUCCESS : status_of(server));
-}
-
-static void close_both(int one, int other)
-{
-    close(one);
-    close(other);
 }
 
 int daemon_detach(struct daemon *daemon)
@@ -76,26 +62,22 @@ int daemon_detach(struct daemon *daemon)
     int ends[2];
     pid_t server;
 
-    *daemon = DAEMON_NONE;
     if (pipe(ends) == -1)
         return fail("pipe");
-    daemon->null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     fflush(NULL); /* the starter ends with _exit, which would lose it */
-    server = daemon->null == -1 ? -1 : fork();
+    server = fork();
     if (server == -1) {
-        int result = fail(daemon->null == -1 ? "/dev/null" : "fork");
-        close_both(ends[0], ends[1]);
-        if (daemon->null != -1)
-            close(daemon->null);
-        *daemon = DAEMON_NONE;
-        return result;
+        (void)fail("fork");
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
     }
     if (server != 0) {
         close(ends[1]);
         wait_for_answer(ends[0], server);
     }
     close(ends[0]);
+    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     daemon->lifeline = ends[1];
     (void)setsid(); /* cannot fail in a process that fork has just made */
     return 0;
@@ -115,15 +97,9 @@ static bool notify_starter(int lifeline)
     return written == 1;
 }
 
-static bool is_regular_file(int descriptor)
-{
-    struct stat status;
-
-    return fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-}
-
 int daemon_ready(struct daemon *daemon)
 {
+    struct stat status;
     bool notified;
 
     if (daemon->lifeline == -1)
@@ -133,12 +109,11 @@ int daemon_ready(struct daemon *daemon)
     if (!notified)
         log_error("cannot report to the starting command (-d): %s; stopping", strerror(errno));
     else {
-        dup2(daemon->null, STDIN_FILENO);
-        dup2(daemon->null, STDOUT_FILENO);
-        if (!is_regular_file(STDERR_FILENO))
-            dup2(daemon->null, STDERR_FILENO);
+        dup2(STDIN_FILENO, STDOUT_FILENO);
+        if (fstat(STDERR_FILENO, &status) == -1 || !S_ISREG(status.st_mode))
+            dup2(STDIN_FILENO, STDERR_FILENO);
     }
-    close_both(daemon->lifeline, daemon->null);
+    close(daemon->lifeline);
     *daemon = DAEMON_NONE;
     return notified ? 0 : -1;
 }

@@ -11,14 +11,11 @@
  * server's end, whatever the reason. If the starter is killed while it waits, daemon_ready fails
  * and the server stops. Hence a server runs if and only if the starting command exits with 0.
  *
- * There is no second fork. It would keep a session leader from acquiring a terminal when it
- * opens one (POSIX.1-2008, "The Controlling Terminal"), but this server opens one only with
- * O_NOCTTY. And with one fork the starter is the server's parent, and learns from waitpid how it
- * ended.
+ * There is no second fork. It would keep a session leader from acquiring a terminal when it opens
+ * one (POSIX.1-2008, "The Controlling Terminal"), but this server opens one only with O_NOCTTY.
+ * And with one fork the starter learns from waitpid how the server ended.
  *
- * The working directory changes to / only in daemon_ready: until then relative names on the
- * command line mean what they meant to whoever typed them. The umask is left alone: with it
- * the administrator decides who may use a Unix socket.
+ * The umask is left alone: with it the administrator decides who may use a Unix socket.
  */
 #ifndef DAEMON_H
 #define DAEMON_H
@@ -26,11 +23,10 @@
 /* What a server that was detached holds until it is ready. */
 struct daemon {
     int lifeline; /* write end; -1: not detached */
-    int null;     /* /dev/null, opened before a chroot puts it out of reach */
 };
 
 /* A server that stays in the foreground. */
-#define DAEMON_NONE ((struct daemon){-1, -1})
+#define DAEMON_NONE ((struct daemon){-1})
 
 /*
  * Forks, and returns in the new process, which leads a session of its own (setsid). In the
@@ -39,22 +35,23 @@ struct daemon {
  * a signal ended the server (logged). Where it cannot read the server's answer (logged), it ends
  * the server, and then itself, with 1.
  *
- * Call it when the command line is read and 0, 1 and 2 are open (inherited.h), before
- * anything that belongs to one process: locks (pidfile.h), the ledger, handlers and blocked
- * signals, since an interrupt must still end the starter. Both descriptors are close-on-exec.
- * Children never have them, for daemon_ready closes them.
+ * Call it after inherited_tidy, which has made 0 /dev/null, and before anything that belongs to one
+ * process: locks (pidfile.h), handlers and blocked signals, since an interrupt must still end the
+ * starter. The lifeline is close-on-exec.
  * Returns 0, or -1 (logged) in the original process when there was no fork.
  */
 int daemon_detach(struct daemon *daemon);
 
 /*
- * The server listens: changes to the directory /, notifies the starter, and redirects 0 and 1 to
- * /dev/null; 2 as well, unless it is a regular file (2>>file), where the log goes on. A terminal,
- * pipe or socket does not stay open, since whoever reads it may wait for its end
- * ($(forkecho -d 2>&1), ssh). Call log_started afterwards, for what 2 is may have changed.
+ * The server listens: changes to the directory /, which it does not before, for until now relative
+ * names on the command line mean what they meant to whoever typed them; notifies the starter; and
+ * redirects 1 to where 0 leads, /dev/null; 2 as well, unless it is a regular file (2>>file), where
+ * the log goes on. A terminal, pipe or socket does not stay open, since whoever reads it may wait
+ * for its end ($(forkecho -d 2>&1), ssh). Call log_started afterwards, for what 2 is may have
+ * changed.
  *
- * Does nothing for DAEMON_NONE. Returns 0, or -1 (logged) when the starter is gone: then
- * nobody learned that the server runs, and it has to end.
+ * Does nothing for DAEMON_NONE. Returns 0, or -1 (logged) when the starter is gone: then nobody
+ * learned that the server runs, and it has to end.
  */
 int daemon_ready(struct daemon *daemon);
 

@@ -14,58 +14,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whom a server that was started as root becomes without -u. */
-#define UNPRIVILEGED_USER "nobody"
+#define UNPRIVILEGED_USER "nobody" /* whom root becomes without -u */
+#define NAME_SIZE 256 /* the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere */
 
-/* Room for the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere. */
-#define NAME_SIZE 256
-
-/* setreuid(2) and its like take this for "no change", so no user or group has the number. */
+/* setreuid(2) and its like take -1 for "no change", so no user or group has the number. */
 #define NO_GROUP ((gid_t)-1)
-#define NO_USER ((uid_t)-1)
 
-/* More supplementary groups than a process that gave them up can have. */
-#define GROUPS_SEEN 16
+#define GROUPS_SEEN 16 /* more than a process that gave them up can have */
 
 /* ---- finding ---- */
 
-/* Room for an entry of a database; that of a group with many members is long. getpwnam and its like
- * need none of ours, but musl's keep a buffer in a mapping of its own, which each fork copies. */
-#define ENTRY_SIZE 65536
-
-static char entry_room[ENTRY_SIZE];
-
-/* These return the entry, or NULL with `*error`, which is 0 when there is none. */
-
-static const struct passwd *user_named(const char *name, int *error)
-{
-    static struct passwd entry;
-    struct passwd *found = NULL;
-
-    *error = getpwnam_r(name, &entry, entry_room, sizeof entry_room, &found);
-    return found;
-}
-
-static const struct passwd *user_numbered(uid_t user)
-{
-    static struct passwd entry;
-    struct passwd *found = NULL;
-
-    (void)getpwuid_r(user, &entry, entry_room, sizeof entry_room, &found);
-    return found;
-}
-
-static const struct group *group_named(const char *name, int *error)
-{
-    static struct group entry;
-    struct group *found = NULL;
-
-    *error = getgrnam_r(name, &entry, entry_room, sizeof entry_room, &found);
-    return found;
-}
-
-/* Logs that a name of -u cannot be used, and returns -1. Either the database failed, or it has no
- * such entry, for which systems have different errnos (getpwnam(3)). */
+/* Logs that a name of -u cannot be used. Returns -1. Systems have different errnos for a name that
+ * is not in the database (getpwnam(3)), but these mean that the database failed. */
 static int fail_name(const char *kind, const char *name, int error)
 {
     if (error == EIO || error == EMFILE || error == ENFILE || error == ENOMEM || error == ERANGE)
@@ -80,7 +40,7 @@ static int fail_name(const char *kind, const char *name, int error)
 static bool read_number(const char *text, long *number)
 {
     return parse_number(text, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&
-           (uid_t)*number != NO_USER && (long)(gid_t)*number == *number &&
+           (uid_t)*number != (uid_t)-1 && (long)(gid_t)*number == *number &&
            (gid_t)*number != NO_GROUP;
 }
 
@@ -91,16 +51,14 @@ static int find_user(struct identity *identity, const char *name)
     int error;
     long number;
 
-    entry = user_named(name, &error);
-    if (entry != NULL) {
-        identity->user = entry->pw_uid;
-        identity->group = entry->pw_gid;
-        return 0;
-    }
-    if (!read_number(name, &number))
+    errno = 0;
+    entry = getpwnam(name);
+    error = errno;
+    if (entry == NULL && !read_number(name, &number))
         return fail_name("user", name, error);
-    identity->user = (uid_t)number;
-    entry = user_numbered(identity->user);
+    if (entry == NULL)
+        entry = getpwuid((uid_t)number);
+    identity->user = entry != NULL ? entry->pw_uid : (uid_t)number;
     identity->group = entry != NULL ? entry->pw_gid : NO_GROUP;
     return 0;
 }
@@ -111,14 +69,12 @@ static int find_group(struct identity *identity, const char *name)
     int error;
     long number;
 
-    entry = group_named(name, &error);
-    if (entry != NULL) {
-        identity->group = entry->gr_gid;
-        return 0;
-    }
-    if (!read_number(name, &number))
+    errno = 0;
+    entry = getgrnam(name);
+    error = errno;
+    if (entry == NULL && !read_number(name, &number))
         return fail_name("group", name, error);
-    identity->group = (gid_t)number;
+    identity->group = entry != NULL ? entry->gr_gid : (gid_t)number;
     return 0;
 }
 
@@ -126,13 +82,10 @@ static int find_group(struct identity *identity, const char *name)
 static int find_both(struct identity *identity, const char *text)
 {
     const char *colon = strchr(text, ':');
-    size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
     char user[NAME_SIZE];
 
-    if (length >= sizeof user)
+    if (snprintf(user, sizeof user, "%.*s", (int)strcspn(text, ":"), text) >= NAME_SIZE)
         return fail_name("user", text, 0);
-    memcpy(user, text, length);
-    user[length] = '\0';
     if (find_user(identity, user) == -1)
         return -1;
     if (colon != NULL)
@@ -149,31 +102,31 @@ static int find_both(struct identity *identity, const char *text)
 /* Without root, a server can only stay who it is. Returns 0, or -1 (logged). */
 static int check_unprivileged(const struct identity *identity)
 {
+    long user = (long)geteuid(), group = (long)getegid();
+    bool changed = getuid() != geteuid() || getgid() != getegid();
+
     if (identity->name != NULL &&
-        (identity->user != geteuid() || identity->user != getuid() ||
-         identity->group != getegid() || identity->group != getgid())) {
+        (changed || identity->user != geteuid() || identity->group != getegid()))
         log_error("cannot become '%s' (-u): only root can, and this is user %ld, group %ld; start "
-                  "it as root, or without -u", identity->name, (long)geteuid(), (long)getegid());
-        return -1;
-    }
-    if (getuid() != geteuid() || getgid() != getegid()) {
+                  "it as root, or without -u", identity->name, user, group);
+    else if (changed)
         log_error("it was started as user %ld, group %ld, by user %ld, group %ld, and could become "
-                  "those again; start it as one of them, or as root with -u", (long)geteuid(),
-                  (long)getegid(), (long)getuid(), (long)getgid());
-        return -1;
-    }
-    if (identity->root != NULL) {
+                  "those again; start it as one of them, or as root with -u", user, group,
+                  (long)getuid(), (long)getgid());
+    else if (identity->root != NULL)
         log_error("cannot make '%s' the root (-r): only root can, and this is user %ld; start it "
-                  "as root, or without -r", identity->root, (long)geteuid());
-        return -1;
-    }
-    return 0;
+                  "as root, or without -r", identity->root, user);
+    else
+        return 0;
+    return -1;
 }
 
 static int check_root(const char *root)
 {
     struct stat status;
 
+    if (root == NULL)
+        return 0;
     if (stat(root, &status) == -1)
         log_error("cannot make '%s' the root (-r): %s; it has to be a directory, which may be "
                   "empty", root, strerror(errno));
@@ -182,23 +135,6 @@ static int check_root(const char *root)
     else
         return 0;
     return -1;
-}
-
-/* Root without -u becomes nobody. */
-static int find_default(struct identity *identity)
-{
-    int error;
-    const struct passwd *entry = user_named(UNPRIVILEGED_USER, &error);
-
-    if (entry == NULL) {
-        log_error("started as root, and there is no user '%s' to become; name one with -u (-u "
-                  "root insists on root)", UNPRIVILEGED_USER);
-        return -1;
-    }
-    identity->name = UNPRIVILEGED_USER;
-    identity->user = entry->pw_uid;
-    identity->group = entry->pw_gid;
-    return 0;
 }
 
 int identity_find(struct identity *identity, const char *user, const char *root)
@@ -212,28 +148,32 @@ int identity_find(struct identity *identity, const char *user, const char *root)
         .started_user = getuid(),
         .started_group = getgid(),
     };
-    if (user != NULL ? find_both(identity, user) == -1
-                     : identity->privileged && find_default(identity) == -1)
+    if (user == NULL && identity->privileged) {
+        identity->name = UNPRIVILEGED_USER;
+        if (getpwnam(UNPRIVILEGED_USER) == NULL) {
+            log_error("started as root, and there is no user '%s' to become; name one with -u (-u "
+                      "root insists on root)", UNPRIVILEGED_USER);
+            return -1;
+        }
+    }
+    if (identity->name != NULL && find_both(identity, identity->name) == -1)
         return -1;
-    if (!identity->privileged)
-        return check_unprivileged(identity);
-    return root != NULL ? check_root(root) : 0;
+    return identity->privileged ? check_root(root) : check_unprivileged(identity);
 }
 
 /* ---- becoming ---- */
 
 static int fail_step(const struct identity *identity, const char *what)
 {
-    int error = errno;
     const char *way_out = "";
 
-    if (error == EPERM)
+    if (errno == EPERM)
         way_out = "; root needs CAP_SETUID and CAP_SETGID for that; or start as an unprivileged "
                   "user, or insist with -u root";
-    if (error == ENOSYS) /* platform/null.c */
+    if (errno == ENOSYS) /* platform/null.c */
         way_out = "; this build knows no way to: start as an unprivileged user, or insist with "
                   "-u root";
-    log_error("cannot %s (-u %s): %s%s", what, identity->name, strerror(error), way_out);
+    log_error("cannot %s (-u %s): %s%s", what, identity->name, strerror(errno), way_out);
     return -1;
 }
 
@@ -246,14 +186,9 @@ static int enter_root(const char *root)
     return -1;
 }
 
-/* Whether the user can be changed at all. Asked before the root is changed: from within another
- * root, the files of Unix sockets and the pidfile could no longer be removed. */
-static bool can_change_user(const struct identity *identity)
-{
-    return seteuid(identity->user) == 0 && seteuid(0) == 0;
-}
-
-/* In this order: each step needs the privilege that the last one gives up. */
+/* In this order: each step needs the privilege that the last one gives up. Whether the user can be
+ * changed is tried before the root is: from within another root, the files of Unix sockets and the
+ * pidfile could no longer be removed. */
 static int change(const struct identity *identity)
 {
     /* -u root may be run without the privilege to change, and needs none. */
@@ -263,7 +198,8 @@ static int change(const struct identity *identity)
         return fail_step(identity, "give up the supplementary groups");
     if (!stays && setgid(identity->group) == -1)
         return fail_step(identity, "change the group");
-    if (identity->root != NULL && !stays && !can_change_user(identity))
+    if (!stays && identity->root != NULL &&
+        (seteuid(identity->user) == -1 || seteuid(0) == -1))
         return fail_step(identity, "change the user");
     if (enter_root(identity->root) == -1)
         return -1;
@@ -286,18 +222,17 @@ static bool has_only_group(gid_t group)
 }
 
 /* What of the former identity can be had again; NULL: nothing. Tried, since POSIX.1-2008 has no way
- * to show the saved ids: setuid and seteuid succeed where one of them is the number in question. */
+ * to show the saved ids: seteuid succeeds where one of them is the number in question. */
 static const char *regained(const struct identity *identity)
 {
-    const uid_t users[] = {0, identity->started_user};
-    const gid_t groups[] = {0, identity->started_group};
-
-    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
-        if (users[i] != identity->user && (seteuid(users[i]) == 0 || setuid(users[i]) == 0))
-            return i == 0 ? "become root again" : "become the user it was started as";
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
-        if (groups[i] != identity->group && (setegid(groups[i]) == 0 || setgid(groups[i]) == 0))
-            return i == 0 ? "take the group of root again" : "take the group it was started with";
+    if (seteuid(0) == 0)
+        return "become root again";
+    if (identity->started_user != identity->user && seteuid(identity->started_user) == 0)
+        return "become the user it was started as";
+    if (identity->group != 0 && setegid(0) == 0)
+        return "take the group of root again";
+    if (identity->started_group != identity->group && setegid(identity->started_group) == 0)
+        return "take the group it was started with";
     if (platform_set_groups(0, NULL) == 0)
         return "change its supplementary groups";
     if (platform_change_root("/") == 0)
@@ -310,19 +245,16 @@ static int prove(const struct identity *identity)
     const char *power;
 
     if (getuid() != identity->user || geteuid() != identity->user ||
-        getgid() != identity->group || getegid() != identity->group) {
+        getgid() != identity->group || getegid() != identity->group)
         log_error("it did not become '%s' (-u): user %ld, group %ld", identity->name,
                   (long)geteuid(), (long)getegid());
-        return -1;
-    }
-    if (identity->privileged && !has_only_group(identity->group)) {
+    else if (identity->privileged && !has_only_group(identity->group))
         log_error("it still has other groups than that of '%s' (-u)", identity->name);
-        return -1;
-    }
-    if ((power = regained(identity)) == NULL)
+    else if ((power = regained(identity)) != NULL)
+        log_error("as '%s' (-u) it could still %s; start it without capabilities and securebits "
+                  "that allow this, or insist with -u root", identity->name, power);
+    else
         return 0;
-    log_error("as '%s' (-u) it could still %s; start it without capabilities and securebits that "
-              "allow this, or insist with -u root", identity->name, power);
     return -1;
 }
 

@@ -1,25 +1,21 @@
 /*
  * identity.h: who the server is once it listens: -u user[:group] and -r root.
  *
- * A server started as root binds its ports, and then becomes another user for good. Names
- * are looked up first (identity_find), while /etc and the network are within reach. After
- * binding, identity_become gives up everything in the one order that works: supplementary
- * groups, group, root directory, user. Each step needs a privilege that the last one ends. Where a
- * group or the user cannot be changed, the root has not been left yet, and the files of Unix
- * sockets can still be removed. In the end it tries to get each of the old ids back, and fails if
- * one attempt succeeds.
+ * A server started as root binds its ports, and then becomes another user for good. identity_find
+ * looks up names while /etc and the network are within reach. identity_become gives up everything
+ * in the one order that works: supplementary groups, group, root directory, user. Where a group or
+ * the user cannot be changed, the root has not been left yet, and the files of Unix sockets can
+ * still be removed. In the end it tries to get each of the old ids back, and fails if it succeeds.
  *
- * The rules:
  *   started as root, no -u     becomes `nobody`, with the group of that entry
  *   started as root, -u root   stays root, which has to be asked for; nothing is proved
  *   started as another user    may name itself with -u, nobody else; -r needs root
  *
- * "As root" means that the effective user is 0. The new user's supplementary groups are not taken:
- * the server opens nothing afterwards for which it would need them.
+ * "As root" means that the effective user is 0. The new user's supplementary groups are not taken.
  *
- * What must be open before identity_become, since it may be out of reach afterwards: the log,
- * listeners, the pidfile, /dev/null (daemon.h), the service manager's socket (manager.h).
- * No descriptor of a directory may be open: it would be a way out of the new root.
+ * The log, listeners, the pidfile and the service manager's socket must be open before
+ * identity_become, since they may be out of reach afterwards. No descriptor of a directory may be
+ * open: it would be a way out of the new root.
  *
  * Sources: POSIX.1-2008, setuid, setgid, seteuid, setegid, getgroups, getpwnam, getgrnam;
  * setgroups(2), chroot(2); "Setuid Demystified" (Chen, Wagner, Dean 2002) on proving it.
@@ -41,19 +37,16 @@ struct identity {
 };
 
 /*
- * Finds out who the server is to be. `user` is the value of -u, "user" or "user:group", each
- * a name or a number and none of them empty, and `root` that of -r. Either may be NULL; both are
- * kept. Digits that are a name count as the name, as in chown(1). Call it before binding, so that a
- * mistake costs nothing. Returns 0, or -1 (logged): an unknown name, something that only root can
- * do, no such directory, or, without root, real ids that differ from the effective ones.
+ * Finds out who the server is to be. `user` is the value of -u, "user" or "user:group", each a
+ * name or a number, and `root` that of -r. Either may be NULL; both are kept. Digits that are a
+ * name count as the name, as in chown(1). Call it before binding, so that a mistake costs nothing.
+ * Returns 0, or -1 (logged): an unknown name, something that only root can do, no such directory,
+ * or, without root, real ids that differ from the effective ones.
  */
 int identity_find(struct identity *identity, const char *user, const char *root);
 
-/*
- * Becomes that: supplementary groups, group, chroot and chdir("/"), user. Then proves that
- * it cannot go back. Does nothing where identity_find found nothing to change.
- * Returns 0, or -1 (logged). After -1 the process may be half changed: it must end.
- */
+/* Becomes that, and proves that it cannot go back. Does nothing where there is nothing to change.
+ * Returns 0, or -1 (logged), after which the process may be half changed: it must end. */
 int identity_become(const struct identity *identity);
 
 #endif

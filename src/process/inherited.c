@@ -29,7 +29,7 @@ void inherited_keep_only(int *kept, size_t count)
             if (kept[later] == place)
                 kept[later] = dup(place);
         if (kept[i] != place)
-            (void)dup2(kept[i], place); /* onto an open number or a free one: nothing can be lacking */
+            (void)dup2(kept[i], place); /* which needs no new number: nothing can be lacking */
         kept[i] = place;
     }
     inherited_close_from(STDERR_FILENO + 1 + (int)count);

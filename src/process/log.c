@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A kind of line that can come in floods. */
 struct flood {
@@ -48,18 +49,16 @@ void log_open(const char *program, enum log_level level, int facility)
     log_sink_open_standard();
     the_log.sink = SINK_STANDARD;
     the_log.starting = true;
-    if (facility == -1)
-        return;
-    if (log_sink_open_syslog(program, facility) == 0)
+    if (facility != -1 && log_sink_open_syslog(program, facility) == 0)
         the_log.sink = SINK_SYSLOG;
-    else
+    else if (facility != -1)
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));
 }
 
 void log_started(void)
 {
     the_log.starting = false;
-    log_sink_redirected();
+    log_sink_open_standard();
 }
 
 void log_adopt(enum log_level level, int descriptor)
@@ -67,7 +66,9 @@ void log_adopt(enum log_level level, int descriptor)
     the_log.level = level;
     if (descriptor == 0)
         return;
-    log_sink_adopt(descriptor);
+    if (log_sink_descriptor() != -1)
+        close(log_sink_descriptor());
+    log_sink_moved(descriptor);
     the_log.sink = SINK_SYSLOG;
 }
 
@@ -76,48 +77,38 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-/* Writes the first `used` characters of a line, or as many as it may have, and a newline. Returns
- * whether it was taken. */
-static bool end_line(enum log_sink sink, char *line, size_t used)
-{
-    if (used > LOG_LINE_MAX - 1)
-        used = LOG_LINE_MAX - 1;
-    line[used] = '\n';
-    return log_sink_write(sink, line, used + 1);
-}
-
 static void write_lost(void)
 {
     char line[LOG_LINE_MAX];
     size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
     unsigned long lost = atomic_exchange(&the_log.lost, 0);
-    int added = snprintf(line + used, sizeof line - used, "log lost=%lu", lost);
 
-    if (!end_line(the_log.sink, line, used + (size_t)added))
+    used += (size_t)snprintf(line + used, sizeof line - used, "log lost=%lu\n", lost);
+    if (!log_sink_write(the_log.sink, line, used))
         the_log.lost += lost;
 }
 
-/* Writes one line to one sink. Returns whether it was taken. */
+/* Writes one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
 static bool write_to(enum log_sink sink, enum log_priority priority, const char *format,
                    va_list values)
 {
     char line[LOG_LINE_MAX];
     size_t used = log_sink_prefix(sink, line, priority);
-    int added;
+    char *end;
 
     if (priority == PRIORITY_ERROR)
         used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
-    added = vsnprintf(line + used, sizeof line - used, format, values);
-    if (added < 0)
+    if (vsnprintf(line + used, sizeof line - used, format, values) < 0)
         return true; /* the format makes no line */
-    for (char *at = line + used; *at != '\0'; at++) /* one line, whatever it quotes */
-        if (iscntrl((unsigned char)*at))
-            *at = '?';
-    return end_line(sink, line, used + (size_t)added);
+    for (end = line + used; *end != '\0'; end++) /* one line, whatever it quotes */
+        if (iscntrl((unsigned char)*end))
+            *end = '?';
+    *end = '\n'; /* in place of the NUL, also where the line was cut */
+    return log_sink_write(sink, line, (size_t)(end - line) + 1);
 }
 
-/* Writes one line where the log goes. `loop`: it is the server's loop that writes it, not a child
- * or a thread. Only the loop writes how many lines were lost: a child has a copy of the count. */
+/* Writes one line where the log goes. `loop`: the server's loop writes it, not a child, which has a
+ * copy of the count of lost lines, nor a thread. */
 static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
 {
     int saved = errno;
@@ -137,10 +128,8 @@ static void write_line(bool loop, enum log_priority priority, const char *format
 
 void log_event(enum log_level level, const char *format, ...)
 {
-    static const enum log_priority priorities[] = {[LOG_QUIET] = PRIORITY_NOTICE,
-                                                   [LOG_NORMAL] = PRIORITY_NOTICE,
-                                                   [LOG_CLIENTS] = PRIORITY_INFO,
-                                                   [LOG_MESSAGES] = PRIORITY_DEBUG};
+    static const enum log_priority priorities[] = {PRIORITY_NOTICE, PRIORITY_NOTICE,
+                                                   PRIORITY_INFO, PRIORITY_DEBUG};
     va_list values;
 
     if (!log_shows(level))
@@ -201,18 +190,20 @@ void log_sum_up_all(void)
         write_lost();
 }
 
+/* Sums up a flood whose second is over. Returns when that will be, 0 where there is none. */
+static double sum_up_due(struct flood *flood, double now)
+{
+    if (flood->lines <= flood->limit)
+        return 0;
+    if (now < flood->since + 1)
+        return flood->since + 1;
+    sum_up(flood, now);
+    return 0;
+}
+
 double log_sum_up(double now)
 {
-    struct flood *floods[] = {&the_log.errors, &the_log.refusals};
-    double due = 0;
+    double errors = sum_up_due(&the_log.errors, now);
 
-    for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
-        if (floods[i]->lines <= floods[i]->limit)
-            continue;
-        if (now >= floods[i]->since + 1)
-            sum_up(floods[i], now);
-        else
-            due = clock_earlier(due, floods[i]->since + 1);
-    }
-    return due;
+    return clock_earlier(errors, sum_up_due(&the_log.refusals, now));
 }

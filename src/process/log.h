@@ -1,17 +1,16 @@
 /*
  * log.h: one event, one line.
  *
- * An event is a verb and key=value fields; an error is `program: what failed: why; what to
- * do`. Where lines go, and what stands before them there, is log_sink.h's.
+ * An event is a verb and key=value fields; an error is `program: what failed: why; what to do`.
+ * Where lines go, and what stands before them there, is log_sink.h's.
  *
- * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes, which
- * POSIX lets a pipe take whole (PIPE_BUF); where the reader is slow or gone the line is
- * lost, lost lines are counted, and the count is written once the log takes lines again.
- * Errors and refusals, which a hostile client can cause at will, are summed up: so many
- * in a second, then one line that counts the rest.
+ * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes, which POSIX
+ * lets a pipe take whole (PIPE_BUF). Where the reader is slow or gone the line is lost; how many
+ * were is written once the log takes lines again. Of errors and refusals, which a hostile client
+ * can cause at will, so many are written in a second, and then one line that counts the rest.
  *
- * Threads and children may call log_event with LOG_MESSAGES; all else belongs to the one
- * thread that runs the server's loop. A line that a child loses is not counted.
+ * Threads and children may call log_event with LOG_MESSAGES; all else belongs to the one thread
+ * that runs the server's loop. A line that a child loses is not counted.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -33,14 +32,14 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* The start is over. Until then errors that go to syslogd go to standard error as well, since
- * whoever starts a server looks there. daemon_ready may have redirected standard error: the log
- * looks again at what it is. */
+/* The start is over. Until then errors that go to syslogd go to standard error as well, where
+ * whoever starts a server looks. Looks again at what standard error is, which daemon_ready may
+ * redirect. */
 void log_started(void);
 
-/* For a program that takes over in this process (upgrade/takeover.h) and has opened its log at
- * LOG_NORMAL. From now on the log is at `level`, and goes to the socket of syslogd that the earlier
- * program left open, since /dev/log may be out of reach by now (-r). 0: it left none. */
+/* For a program that takes over in this process (upgrade/takeover.h), after log_open. From now on
+ * the log is at `level`, and goes to the socket of syslogd that the earlier program left open,
+ * since /dev/log may be out of reach by now (-r). 0: it left none. */
 void log_adopt(enum log_level level, int descriptor);
 
 /* Whether lines of `level` are written: ask before costly preparation. */

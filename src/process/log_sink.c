@@ -38,22 +38,20 @@ static struct {
 
 /* Puts an open file description of our own, with O_NONBLOCK, in the place of the shared one.
  * /dev/tty may be opened whoever owns the terminal (POSIX.1-2008, "The Controlling Terminal").
- * Opening /dev/stderr makes a new description on Linux alone. Elsewhere it is a duplicate of the
- * descriptor, on which open's flags have no effect: hence the look at the flags. */
+ * Opening /dev/stderr makes a new description on Linux alone; elsewhere it is a duplicate, on which
+ * open's flags have no effect: hence the look at the flags. */
 static enum standard_kind reopen_nonblocking(void)
 {
     bool controlling = standard.terminal && tcgetpgrp(STDERR_FILENO) != -1;
     int own = open(controlling ? "/dev/tty" : "/dev/stderr",
                    O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
+    bool replaced = own != -1 && (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0 &&
+                    dup2(own, STDERR_FILENO) != -1 &&
+                    (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0;
 
-    if (own == -1)
-        return STANDARD_SHARED;
-    if ((fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 || dup2(own, STDERR_FILENO) == -1) {
+    if (own != -1)
         close(own);
-        return STANDARD_SHARED;
-    }
-    close(own);
-    return (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) != 0 ? STANDARD_FILE : STANDARD_SHARED;
+    return replaced ? STANDARD_FILE : STANDARD_SHARED;
 }
 
 /* Whether standard error is the journal's: $JOURNAL_STREAM names its device and inode
@@ -68,58 +66,45 @@ static bool is_journal(const struct stat *status)
     return stream != NULL && strcmp(stream, own) == 0;
 }
 
+/* What was opened anew is not opened a second time: the server may have another user by now, who
+ * may not open it. */
 void log_sink_open_standard(void)
 {
     struct stat status;
 
-    standard.kind = STANDARD_FILE;
-    standard.terminal = isatty(STDERR_FILENO);
-    if (standard.terminal)
-        tzset(); /* before a child writes a line: it opens nothing */
     if (fstat(STDERR_FILENO, &status) == -1)
         return;
     standard.journal = is_journal(&status);
-    if (S_ISSOCK(status.st_mode))
-        standard.kind = STANDARD_SOCKET;
-    else if (S_ISFIFO(status.st_mode) || standard.terminal)
+    if (status.st_dev == standard.device && status.st_ino == standard.file)
+        return;
+    standard.kind = S_ISSOCK(status.st_mode) ? STANDARD_SOCKET : STANDARD_FILE;
+    standard.terminal = isatty(STDERR_FILENO);
+    if (standard.terminal)
+        tzset(); /* before a child writes a line: it opens nothing */
+    if (S_ISFIFO(status.st_mode) || standard.terminal)
         standard.kind = reopen_nonblocking();
     (void)fstat(STDERR_FILENO, &status); /* /dev/tty is another file */
     standard.device = status.st_dev;
     standard.file = status.st_ino;
 }
 
-/* What was opened anew is not opened a second time: the server may have another user by now, who
- * may not open it. */
-void log_sink_redirected(void)
-{
-    struct stat status;
-
-    if (fstat(STDERR_FILENO, &status) == -1 ||
-        (status.st_dev == standard.device && status.st_ino == standard.file))
-        return;
-    log_sink_open_standard();
-}
-
 /* ---- syslog ---- */
 
 int log_sink_facility(const char *name)
 {
-    /* The numbers of RFC 3164, section 4.1.1. */
-    static const struct {
-        const char *name;
-        int number;
-    } facilities[] = {{"user", 1},    {"mail", 2},    {"daemon", 3},  {"auth", 4},
-                      {"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19},
-                      {"local4", 20}, {"local5", 21}, {"local6", 22}, {"local7", 23}};
+    /* RFC 3164, section 4.1.1. */
+    static const char *const names[] = {
+        [1] = "user", "mail", "daemon", "auth",
+        [16] = "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"};
 
-    for (size_t i = 0; i < sizeof facilities / sizeof facilities[0]; i++)
-        if (strcmp(facilities[i].name, name) == 0)
-            return facilities[i].number;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL && strcmp(names[i], name) == 0)
+            return (int)i;
     return -1;
 }
 
-/* A datagram socket can be connected again and again (POSIX.1-2008, connect). A syslogd that was
- * restarted has a new socket under the old name. */
+/* Also once more (POSIX.1-2008, connect, for datagram sockets): a syslogd that was restarted has a
+ * new socket under the old name. */
 static void connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
@@ -151,29 +136,14 @@ void log_sink_moved(int descriptor)
     syslogd.descriptor = descriptor;
 }
 
-void log_sink_adopt(int descriptor)
-{
-    if (syslogd.descriptor != -1)
-        close(syslogd.descriptor);
-    syslogd.descriptor = descriptor;
-}
-
-static ssize_t send_syslog(const char *line, size_t length)
-{
-    /* Without the newline: a datagram is a line. */
-    ssize_t sent = send(syslogd.descriptor, line, length - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-    return sent == -1 ? -1 : sent + 1;
-}
-
 static ssize_t write_syslog(const char *line, size_t length)
 {
-    ssize_t sent = send_syslog(line, length);
+    ssize_t sent = send(syslogd.descriptor, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (sent != -1 || errno == EAGAIN || errno == ENOBUFS || clock_seconds() < syslogd.tried_at + 1)
         return sent;
     connect_syslog();
-    return send_syslog(line, length);
+    return send(syslogd.descriptor, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* ---- both ---- */
@@ -212,6 +182,8 @@ bool log_sink_write(enum log_sink sink, const char *line, size_t length)
 {
     ssize_t written;
 
+    if (sink == SINK_SYSLOG)
+        length--; /* a datagram is a line, and needs no newline */
     do
         written = sink == SINK_SYSLOG ? write_syslog(line, length) : write_standard(line, length);
     while (written == -1 && errno == EINTR);

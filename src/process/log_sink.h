@@ -7,15 +7,14 @@
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log
  *
  * No write ever waits. Standard error is often an open file description that other processes
- * share, and O_NONBLOCK set there would surprise them. So a pipe or terminal is opened anew: as
- * /dev/tty where it is the controlling terminal, otherwise as /dev/stderr. Where that fails, as on
- * a pipe that root has made for a server of another user, or has no effect, as on other systems
- * than Linux, O_NONBLOCK is set on the shared description: the others may then find it full, but
- * the server does not stop. Asking poll(2) before each write would not do: a terminal with room for
- * one byte is ready, and on a pipe another process may write in between.
+ * share, and O_NONBLOCK set there would surprise them. So a pipe or terminal is opened anew. Where
+ * that fails, as on a pipe that root has made for a server of another user, or has no effect, as on
+ * other systems than Linux, O_NONBLOCK is set on the shared description: the others may then find
+ * it full, but the server does not stop. Asking poll(2) before each write would not do: a terminal
+ * with room for one byte is ready, and on a pipe another process may write in between.
  *
  * Where syslogd is absent or was restarted, the next line connects to /dev/log again, at most once
- * a second. By then the server may have another root directory (-r).
+ * a second; in another root directory (-r) that may lead nowhere.
  */
 #ifndef LOG_SINK_H
 #define LOG_SINK_H
@@ -23,8 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Most characters of a prefix. */
-#define LOG_PREFIX_MAX 64
+#define LOG_PREFIX_MAX 64 /* characters of a prefix */
 
 /* How important a line is; the numbers of syslog(3). */
 enum log_priority {
@@ -36,34 +34,27 @@ enum log_priority {
 
 enum log_sink { SINK_STANDARD, SINK_SYSLOG };
 
-/* Finds out what standard error is, and sees to it that no write to it waits. */
+/* Finds out what standard error is, and sees to it that no write to it waits. To be called again
+ * when it may have been redirected. */
 void log_sink_open_standard(void);
-
-/* The same again if standard error was redirected since. */
-void log_sink_redirected(void);
 
 /* The number of the facility of this name ("daemon", "local0"), or -1. */
 int log_sink_facility(const char *name);
 
-/* Opens a socket to syslogd, which may be absent for now. `program` is kept.
- * Returns 0, or -1 with errno where there is no socket to be had. */
+/* Opens a socket to syslogd, which may be absent. Keeps `program`. Returns 0, or -1 with errno. */
 int log_sink_open_syslog(const char *program, int facility);
 
 /* The socket to syslogd; -1 where there is none. */
 int log_sink_descriptor(void);
 
-/* In a child: the socket has another number now. */
+/* The socket has this number from now on. */
 void log_sink_moved(int descriptor);
 
-/* Closes that socket, if there is one, and uses this one from now on. */
-void log_sink_adopt(int descriptor);
-
-/* Puts what stands before the text of a line into `line`, at most LOG_PREFIX_MAX characters with
- * the NUL. Returns how many, without the NUL. */
+/* Puts what stands before the text of a line into `line`, of LOG_PREFIX_MAX characters. Returns how
+ * many there are, without the NUL. */
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
 
-/* Writes a whole line of `length` bytes, its newline included. Returns whether all of it was
- * written. */
+/* Writes a line of `length` bytes, its newline included. Returns whether all of it was written. */
 bool log_sink_write(enum log_sink sink, const char *line, size_t length);
 
 /* Whether standard error was a terminal and has hung up since. */

@@ -21,14 +21,15 @@
 #define STATUS_PERIOD 1
 #define STATE_AGAIN 0.1
 
+#define ADDRESS_MAX sizeof ((struct sockaddr_un *)NULL)->sun_path
+
 /* There is one service manager. */
 static struct {
-    struct sockaddr_un address;
-    socklen_t length; /* of the address; 0: nobody to notify */
-    int descriptor;   /* the notify socket; -1: none */
-    unsigned long long watchdog;     /* microseconds; 0: not wanted */
-    double watchdog_next;            /* when WATCHDOG=1 is due */
-    double status_next;              /* when a status may be sent again */
+    char address[ADDRESS_MAX + 1]; /* NOTIFY_SOCKET; empty: nobody to notify */
+    int descriptor;                /* the notify socket; -1: none */
+    unsigned long long watchdog;   /* microseconds; 0: not wanted */
+    double watchdog_next;          /* when WATCHDOG=1 is due */
+    double status_next;            /* when a status may be sent again */
     char status[MANAGER_STATUS_MAX]; /* the last one sent */
     enum manager_state state;
     bool owes_state; /* the state could not be sent yet */
@@ -36,43 +37,32 @@ static struct {
 
 /* ---- the environment ---- */
 
-/* A variable; NULL where it is not set or empty. */
-static const char *variable(const char *name)
+/* The bytes of an address: "/path" with the NUL that ends it, or "@name" in the abstract name space
+ * (unix(7)), where a NUL behind it would make another name of it. */
+static size_t address_length(const char *address)
 {
-    const char *value = getenv(name);
-
-    return value != NULL && *value != '\0' ? value : NULL;
+    return strlen(address) + (address[0] == '/');
 }
 
-/* "/path", or "@name" in the abstract name space (unix(7)). The NUL that ends a path is part of its
- * address. An abstract address has exact length: a NUL behind it would make another name of it. */
 static void take_notify_socket(const char *text)
 {
-    struct sockaddr_un *address = &the_manager.address;
-    size_t length = strlen(text) + (text[0] == '/');
     const char *defect = NULL;
 
     if ((text[0] != '/' && text[0] != '@') || text[1] == '\0')
         defect = "is neither /path nor @name";
-    else if (length > sizeof address->sun_path)
+    else if (address_length(text) > ADDRESS_MAX)
         defect = "is longer than the address of a Unix socket";
-    if (defect != NULL) {
+    if (defect != NULL)
         log_error("NOTIFY_SOCKET '%s' %s: the service manager is told nothing", text, defect);
-        return;
-    }
-    memset(address, 0, sizeof *address);
-    address->sun_family = AF_UNIX;
-    memcpy(address->sun_path, text, length);
-    if (text[0] == '@')
-        address->sun_path[0] = '\0';
-    the_manager.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    else
+        strcpy(the_manager.address, text);
 }
 
-/* `pid` names the process that is to answer; NULL: whoever has the variable. */
+/* `pid` names the process that is to answer; NULL or empty: whoever has the variable. */
 static void take_watchdog(const char *period, const char *pid)
 {
     long process = (long)getpid();
-    bool malformed = pid != NULL && parse_number(pid, 1, LONG_MAX, &process) == -1;
+    bool malformed = pid != NULL && *pid != '\0' && parse_number(pid, 1, LONG_MAX, &process) == -1;
     char *end = NULL;
     unsigned long long value = 0;
 
@@ -90,12 +80,12 @@ static void take_watchdog(const char *period, const char *pid)
 
 void manager_open(void)
 {
-    const char *notify = variable("NOTIFY_SOCKET"), *period = variable("WATCHDOG_USEC");
+    const char *notify = getenv("NOTIFY_SOCKET"), *period = getenv("WATCHDOG_USEC");
 
-    if (notify != NULL)
+    if (notify != NULL && *notify != '\0')
         take_notify_socket(notify);
-    if (period != NULL)
-        take_watchdog(period, variable("WATCHDOG_PID"));
+    if (period != NULL && *period != '\0')
+        take_watchdog(period, getenv("WATCHDOG_PID"));
     manager_unexport();
 }
 
@@ -106,44 +96,36 @@ void manager_unexport(void)
     (void)unsetenv("WATCHDOG_PID");
 }
 
-static int export_number(const char *name, unsigned long long value)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%llu", value);
-    return setenv(name, text, 1);
-}
-
 int manager_export(void)
 {
-    char text[sizeof the_manager.address.sun_path + 1] = "";
-    int result = 0;
+    char period[32], pid[32];
 
-    if (the_manager.length > 0) {
-        memcpy(text, the_manager.address.sun_path,
-               the_manager.length - offsetof(struct sockaddr_un, sun_path));
-        if (text[0] == '\0')
-            text[0] = '@';
-        result = setenv("NOTIFY_SOCKET", text, 1);
-    }
-    if (result == 0 && the_manager.watchdog > 0)
-        result = export_number("WATCHDOG_USEC", the_manager.watchdog);
-    if (result == 0 && the_manager.watchdog > 0)
-        result = export_number("WATCHDOG_PID", (unsigned long long)getpid());
-    return result;
+    if (manager_present() && setenv("NOTIFY_SOCKET", the_manager.address, 1) == -1)
+        return -1;
+    if (the_manager.watchdog == 0)
+        return 0;
+    snprintf(period, sizeof period, "%llu", the_manager.watchdog);
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    return setenv("WATCHDOG_USEC", period, 1) == -1 ? -1 : setenv("WATCHDOG_PID", pid, 1);
 }
 
 /* ---- notifying ---- */
 
 static int connect_socket(void)
 {
-    return connect(the_manager.descriptor, (const struct sockaddr *)&the_manager.address,
-                   the_manager.length);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = address_length(the_manager.address);
+
+    memcpy(address.sun_path, the_manager.address, length);
+    if (address.sun_path[0] == '@')
+        address.sun_path[0] = '\0';
+    return connect(the_manager.descriptor, (const struct sockaddr *)&address,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 }
 
 void manager_connect(void)
 {
-    if (the_manager.length == 0)
+    if (!manager_present())
         return;
     the_manager.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
     if (the_manager.descriptor != -1 &&
@@ -165,19 +147,16 @@ void manager_adopt(int descriptor)
     the_manager.status_next = clock_seconds() + STATUS_PERIOD;
 }
 
-/*
- * The manager may have made its socket anew, or only now. Then the same descriptor is connected
- * again (POSIX.1-2008, connect, lets a datagram socket change its peer): one with another
- * number could be inherited by children, which close only what is below the ledger.
- */
+/* The manager may have made its socket anew, or only now. Then the same descriptor is connected
+ * again: a datagram socket may change its peer (POSIX.1-2008, connect). */
 static int send_message(const char *message, size_t length)
 {
-    if (send(the_manager.descriptor, message, length, MSG_NOSIGNAL) == (ssize_t)length)
-        return 1;
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EMSGSIZE || errno == ENOBUFS ||
-        connect_socket() == -1)
-        return -1;
-    return send(the_manager.descriptor, message, length, MSG_NOSIGNAL) == (ssize_t)length ? 1 : -1;
+    ssize_t sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
+
+    if (sent == -1 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EMSGSIZE &&
+        errno != ENOBUFS && connect_socket() == 0)
+        sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
+    return sent == -1 ? -1 : 1; /* a datagram is sent whole */
 }
 
 int manager_notify(const char *format, ...)
@@ -186,7 +165,7 @@ int manager_notify(const char *format, ...)
     va_list values;
     int length;
 
-    if (the_manager.length == 0)
+    if (!manager_present())
         return 0;
     va_start(values, format);
     length = vsnprintf(message, sizeof message, format, values);
@@ -199,7 +178,7 @@ int manager_notify(const char *format, ...)
 
 bool manager_present(void)
 {
-    return the_manager.length > 0;
+    return the_manager.address[0] != '\0';
 }
 
 void manager_state(enum manager_state state)

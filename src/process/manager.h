@@ -6,19 +6,6 @@
  * reimplementation). A server that no manager started does nothing here. The sockets that a
  * manager hands over are activation.h's.
  *
- * In the order of a start:
- *   manager_open        first of all: takes the variables, while the pid still is the one
- *                       that they name
- *   (daemon.h)          -d, if anybody detaches under a service manager
- *   manager_connect     before listeners, a chroot and the ledger
- *   manager_state ...   MANAGER_READY once the server listens
- *
- * The one descriptor, the notify socket, is opened by manager_connect and keeps its number
- * for good. It is opened that early because after a chroot the manager's path leads nowhere,
- * while a connected socket still works; and because descriptors opened before the ledger
- * are closed in each child. It is close-on-exec and non-blocking. So children inherit
- * neither it nor, since the variables are unset, the way to it.
- *
  * Nothing that fails here stops the server. There is one service manager, so this module has one
  * state a process. Only the thread that runs the server's loop calls it.
  */
@@ -29,42 +16,34 @@
 #include <stddef.h>
 
 /* Takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from the environment, and unsets them.
- * WATCHDOG_USEC counts only where WATCHDOG_PID is the pid of this process or absent. What is
- * malformed is logged and ignored. */
+ * WATCHDOG_USEC counts only where WATCHDOG_PID is the pid of this process or absent: so call it
+ * before daemon_detach. What is malformed is logged and ignored. */
 void manager_open(void);
 
-/* Opens the notify socket, if there is a manager to notify. A failure is logged. */
+/* Opens the notify socket, if there is a manager to notify: close-on-exec and non-blocking. Call it
+ * before a chroot, after which the manager's path leads nowhere while a connected socket still
+ * works. It keeps its number for good. A failure is logged. */
 void manager_connect(void);
 
-/*
- * Sends one datagram, such as "READY=1" or "STATUS=...\nMAINPID=...", without waiting. More
- * than MANAGER_MESSAGE_MAX bytes are not sent at all. Returns 1 when it was sent, 0 where
- * there is no manager, -1 with errno when it was not sent: EAGAIN where the manager's queue is
- * full. Writes no log line.
- */
+/* Sends one datagram, such as "READY=1" or "STATUS=...\nMAINPID=...", without waiting. More than
+ * MANAGER_MESSAGE_MAX bytes are not sent at all. Returns 1 when it was sent, 0 where there is no
+ * manager, -1 with errno when it was not sent: EAGAIN where the manager's queue is full. */
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define MANAGER_MESSAGE_MAX 512
 
 /* Whether there is a manager to notify. */
 bool manager_present(void);
 
-/*
- * Sends the state that the server is in from now on, at once, or where the manager's queue is full
+/* Sends the state that the server is in from now on, at once, or where the manager's queue is full
  * as soon as there is room (manager_update). RELOADING=1 comes with MONOTONIC_USEC, the present
- * CLOCK_MONOTONIC, which Type=notify-reload asks for; READY=1 ends it.
- */
+ * CLOCK_MONOTONIC, which Type=notify-reload asks for; READY=1 ends it. */
 enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
 void manager_state(enum manager_state state);
 
-/*
- * To be called at every turn of the server's loop. Sends what is due at `now` (clock.h):
- *   - the state that could not be sent yet;
- *   - the status text, up to its first newline, at most once a second and only when it has
- *     changed;
- *   - WATCHDOG=1, where it is wanted, in half the time that the manager waits for it
- *     (sd_watchdog_enabled(3)).
- * Returns when to call again at the latest, 0 when there is no such time.
- */
+/* To be called at every turn of the server's loop. Sends what is due at `now` (clock.h): the state
+ * that could not be sent yet; the status text, up to its first newline, at most once a second and
+ * only when it has changed; and WATCHDOG=1, where it is wanted, in half the time that the manager
+ * waits for it (sd_watchdog_enabled(3)). Returns when to call again at the latest; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 
@@ -79,10 +58,8 @@ int manager_descriptor(void);
 void manager_adopt(int descriptor);
 
 /* Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, before exec. Returns 0, or -1 with
- * errno. */
+ * errno. And unsets them again, as when exec has failed. */
 int manager_export(void);
-
-/* Unsets them again, as when exec has failed. */
 void manager_unexport(void);
 
 #endif

@@ -15,12 +15,12 @@
  * server has started or stopped, so only a mistake reaches this. */
 #define LOCK_TRIES 1000
 
-/* More than a pid, a newline, and the rest of a longer pid that was there before. */
-#define CONTENT_SIZE 64
+#define CONTENT_SIZE 64 /* more than a pid, a newline, and the rest of a longer pid */
+
+/* What errno says where another process has the lock; POSIX leaves the choice between the two. */
+#define IS_TAKEN(error) ((error) == EAGAIN || (error) == EACCES)
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_FAILED };
-
-/* ---- content ---- */
 
 /* Reads the pid in the file. Returns it, 0 when there is none, -1 when it is no pidfile. */
 static long read_pid(int descriptor)
@@ -42,40 +42,25 @@ static int write_pid(int descriptor)
 {
     char text[CONTENT_SIZE];
     int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    ssize_t written = pwrite(descriptor, text, (size_t)length, 0);
 
-    if (written == -1)
-        return -1;
-    if (written != length) {
-        errno = ENOSPC;
-        return -1;
-    }
-    return ftruncate(descriptor, length);
+    errno = ENOSPC; /* where only a part is written */
+    return pwrite(descriptor, text, (size_t)length, 0) == length ? ftruncate(descriptor, length)
+                                                                 : -1;
 }
-
-/* ---- opening ---- */
 
 /* Keeps the path, made absolute. Returns 0, or -1 with errno. */
 static int keep_path(struct pidfile *pidfile, const char *path)
 {
-    size_t used = 0;
+    char folder[PIDFILE_PATH_MAX] = "";
+    int length;
 
-    if (path[0] != '/') {
-        if (getcwd(pidfile->path, sizeof pidfile->path - 1) == NULL) {
-            if (errno == ERANGE)
-                errno = ENAMETOOLONG;
-            return -1;
-        }
-        used = strlen(pidfile->path);
-        if (used > 1) /* two slashes at the front may mean something else (POSIX, 4.13) */
-            pidfile->path[used++] = '/';
-    }
-    if (strlen(path) >= sizeof pidfile->path - used) {
-        errno = ENAMETOOLONG;
+    if (path[0] != '/' && getcwd(folder, sizeof folder) == NULL)
         return -1;
-    }
-    strcpy(pidfile->path + used, path);
-    return 0;
+    /* Two slashes at the front may mean something else (POSIX.1-2008, 4.13). */
+    length = snprintf(pidfile->path, sizeof pidfile->path, "%s%s%s", folder,
+                      strlen(folder) > 1 ? "/" : "", path);
+    errno = ENAMETOOLONG;
+    return length < (int)sizeof pidfile->path ? 0 : -1;
 }
 
 static int fail_open(const char *path)
@@ -86,7 +71,7 @@ static int fail_open(const char *path)
     if (error == ENOENT && slash != NULL && slash != path && slash[1] != '\0')
         log_error("cannot open the pidfile '%s' (-P): there is no folder '%.*s'; make it, or "
                   "choose another", path, (int)(slash - path), path);
-    else if (error == ENAMETOOLONG)
+    else if (error == ENAMETOOLONG || error == ERANGE) /* getcwd's */
         log_error("cannot open the pidfile (-P): its path is too long, or a name in it; choose a "
                   "shorter one");
     else if (error == ELOOP)
@@ -105,36 +90,30 @@ static enum attempt fail_content(const char *path)
     return ATTEMPT_FAILED;
 }
 
-/* Another owner could write another pid into the file; so could whoever has it by another name. */
-static enum attempt fail_owner(const char *path, const struct stat *status)
-{
-    if (status->st_nlink > 1)
-        log_error("the pidfile '%s' (-P) has another name as well; remove it", path);
-    else
-        log_error("the pidfile '%s' (-P) belongs to user %ld; remove it", path,
-                  (long)status->st_uid);
-    return ATTEMPT_FAILED;
-}
-
-/* Another process holds the lock: logs which one, unless it has ended meanwhile. */
-static enum attempt fail_locked(int descriptor, const char *path)
+/* There is no lock to be had: logs who holds it, unless that process has ended meanwhile. */
+static enum attempt fail_lock(int descriptor, const char *path)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     long pid;
 
+    if (!IS_TAKEN(errno)) {
+        log_error("cannot lock the pidfile '%s' (-P): %s; choose a folder on a local file system",
+                  path, strerror(errno));
+        return ATTEMPT_FAILED;
+    }
     if (fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
         return ATTEMPT_AGAIN;
     /* A process of another machine or pid namespace has no pid here: then the one in the file. */
-    pid = lock.l_type != F_UNLCK && lock.l_pid > 0 ? (long)lock.l_pid : read_pid(descriptor);
-    if (pid > 0 && lock.l_type == F_RDLCK)
-        log_error("pid %ld is no server, but holds '%s' (-P) as one that reads it; end it, or "
-                  "choose another pidfile", pid, path);
-    else if (pid > 0)
-        log_error("pid %ld is running already and holds '%s' (-P); stop it first, or choose "
-                  "another pidfile", pid, path);
-    else
+    pid = lock.l_pid > 0 ? (long)lock.l_pid : read_pid(descriptor);
+    if (pid <= 0)
         log_error("another process holds '%s' (-P); stop it first, or choose another pidfile",
                   path);
+    else if (lock.l_type == F_RDLCK)
+        log_error("pid %ld is no server, but holds '%s' (-P) as one that reads it; end it, or "
+                  "choose another pidfile", pid, path);
+    else
+        log_error("pid %ld is running already and holds '%s' (-P); stop it first, or choose "
+                  "another pidfile", pid, path);
     return ATTEMPT_FAILED;
 }
 
@@ -147,16 +126,12 @@ static bool is_in_place(const struct pidfile *pidfile)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-/* Locks the whole file. Returns 0, or -1 with errno; EAGAIN when another process has it. */
+/* Locks the whole file. Returns 0, or -1 with errno (IS_TAKEN). */
 static int lock_file(int descriptor)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-    if (fcntl(descriptor, F_SETLK, &lock) == 0)
-        return 0;
-    if (errno == EACCES) /* POSIX leaves the choice between the two */
-        errno = EAGAIN;
-    return -1;
+    return fcntl(descriptor, F_SETLK, &lock);
 }
 
 /* One attempt to lock what is open and write to it. */
@@ -166,27 +141,29 @@ static enum attempt take_opened(struct pidfile *pidfile)
 
     if (fstat(pidfile->descriptor, &status) == -1 || !S_ISREG(status.st_mode))
         return fail_content(pidfile->path);
-    if (status.st_nlink > 1 || (status.st_uid != geteuid() && status.st_uid != 0))
-        return fail_owner(pidfile->path, &status);
-    if (lock_file(pidfile->descriptor) == -1) {
-        if (errno == EAGAIN)
-            return fail_locked(pidfile->descriptor, pidfile->path);
-        log_error("cannot lock the pidfile '%s' (-P): %s; choose a folder on a local file system",
-                  pidfile->path, strerror(errno));
+    /* Whoever has it by another name could write another pid into it; so could another owner. */
+    if (status.st_nlink > 1) {
+        log_error("the pidfile '%s' (-P) has another name as well; remove it", pidfile->path);
         return ATTEMPT_FAILED;
     }
+    if (status.st_uid != geteuid() && status.st_uid != 0) {
+        log_error("the pidfile '%s' (-P) belongs to user %ld; remove it", pidfile->path,
+                  (long)status.st_uid);
+        return ATTEMPT_FAILED;
+    }
+    if (lock_file(pidfile->descriptor) == -1)
+        return fail_lock(pidfile->descriptor, pidfile->path);
     /* Another server may have removed it between our open and our lock. Then what is locked is not
      * what the next server opens. */
     if (!is_in_place(pidfile))
         return ATTEMPT_AGAIN;
     if (read_pid(pidfile->descriptor) == -1)
         return fail_content(pidfile->path);
-    if (write_pid(pidfile->descriptor) == -1) {
-        log_error("cannot write the pidfile '%s' (-P): %s", pidfile->path, strerror(errno));
-        pidfile_close(pidfile);
-        return ATTEMPT_FAILED;
-    }
-    return ATTEMPT_DONE;
+    if (write_pid(pidfile->descriptor) == 0)
+        return ATTEMPT_DONE;
+    log_error("cannot write the pidfile '%s' (-P): %s", pidfile->path, strerror(errno));
+    pidfile_close(pidfile);
+    return ATTEMPT_FAILED;
 }
 
 /* Closing drops the lock. */
@@ -206,10 +183,9 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
         return fail_open(path);
     for (int tries = 0; tries < LOCK_TRIES && attempt == ATTEMPT_AGAIN; tries++) {
         /* O_NONBLOCK: opening a FIFO must not wait. It has no effect on a file. */
-        pidfile->descriptor = open(
-            pidfile->path,
-            O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-            S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+        pidfile->descriptor =
+            open(pidfile->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+                 S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
         if (pidfile->descriptor == -1)
             return fail_open(path);
         attempt = take_opened(pidfile);
@@ -220,8 +196,6 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
         log_error("cannot lock the pidfile '%s' (-P): others keep replacing it", path);
     return attempt == ATTEMPT_DONE ? 0 : -1;
 }
-
-/* ---- another program in the same process ---- */
 
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)
 {
@@ -235,21 +209,18 @@ int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)
              write_pid(descriptor) == 0 && fcntl(descriptor, F_SETFD, FD_CLOEXEC) != -1)
         return 0;
     else
-        why = errno == EAGAIN ? "another process has locked it" : strerror(errno);
+        why = IS_TAKEN(errno) ? "another process has locked it" : strerror(errno);
     log_error("cannot take over the pidfile '%s' (-P) as descriptor %d: %s", path, descriptor, why);
     pidfile->descriptor = -1;
     return -1;
 }
 
-/* ---- closing ---- */
-
 void pidfile_close(struct pidfile *pidfile)
 {
     if (pidfile->descriptor == -1)
         return;
-    /* It stays locked until it is removed: another server that has opened it meanwhile finds it
-     * out of its place once it gets the lock, and tries again. Emptied where the path leads
-     * elsewhere, as it may after a chroot. */
+    /* Locked until it is removed: another server that has opened it meanwhile finds it out of its
+     * place once it gets the lock, and tries again. */
     if ((!is_in_place(pidfile) || unlink(pidfile->path) == -1) &&
         ftruncate(pidfile->descriptor, 0) == -1)
         log_error("cannot remove or empty the pidfile '%s' (-P): %s", pidfile->path,

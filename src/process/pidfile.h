@@ -5,14 +5,11 @@
  * file that a crashed server left behind is no obstacle: nobody holds its lock.
  *
  * The lock is fcntl's (POSIX.1-2008, fcntl, F_SETLK). It belongs to the process:
- *   - a child does not inherit it: "All locks associated with a file for a given process
- *     shall be removed when a file descriptor for that file is closed by that process or
- *     the process ... terminates. Locks are not inherited by a child process." Hence
- *     pidfile_open comes after daemon_detach, and a child may close its descriptor freely;
- *   - exec keeps it, as long as the descriptor stays open: a program that takes over in
- *     the same process still holds it (upgrade/takeover.h, pidfile_adopt);
- *   - the pitfall: closing *any* descriptor of the file drops it. Whatever else in this
- *     process opens the pidfile and closes it again, if only to read it, unlocks it.
+ *   - a child does not inherit it, and may close its descriptor freely; hence pidfile_open comes
+ *     after daemon_detach;
+ *   - exec keeps it, as long as the descriptor stays open (pidfile_adopt);
+ *   - closing *any* descriptor of the file drops it. Whatever else in this process opens the
+ *     pidfile and closes it again, if only to read it, unlocks it.
  *
  * At the end the file is removed if it still is ours (device and inode). Where it cannot be
  * removed, because the root has changed or only root may write to the folder, such as /run, it is
@@ -25,8 +22,6 @@
 #ifndef PIDFILE_H
 #define PIDFILE_H
 
-#include <stdbool.h>
-
 /* Longest path of a pidfile. PATH_MAX need not be defined (POSIX.1-2008, limits.h). */
 #define PIDFILE_PATH_MAX 1024
 
@@ -38,21 +33,19 @@ struct pidfile {
 #define PIDFILE_NONE ((struct pidfile){.descriptor = -1})
 
 /*
- * Opens `path`, locks it, and writes the pid of this process. The descriptor is
- * close-on-exec. Call it in the process that is to be the server, before it gives up
- * privileges and before it opens the ledger, so that its children close the descriptor.
- * Returns 0, or -1 (logged): another server holds the lock (then its pid is named), the
- * folder is missing, the file is no pidfile. After -1 no new file is left behind, except an empty
- * one on a file system without locks, and `pidfile` may be passed to pidfile_close.
+ * Opens `path`, close-on-exec, locks it, and writes the pid of this process, which is to be the
+ * server and has not yet given up privileges. Returns 0, or -1 (logged): another server holds the
+ * lock (then its pid is named), the folder is missing, the file is no pidfile. After -1 no new file
+ * is left behind, except an empty one on a file system without locks, and `pidfile` may be passed
+ * to pidfile_close.
  */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
 /*
- * Takes over the descriptor that an earlier program of this process left open and locked.
- * `path` is the path in its struct pidfile. The descriptor is close-on-exec again. Until
- * this is called, nothing may close it: that would drop the lock.
- * Returns 0, or -1 (logged): it is not open, no file, or another process has the lock. The
- * descriptor then is as it was, and `pidfile` may be passed to pidfile_close.
+ * Takes over the descriptor that an earlier program of this process left open and locked, with the
+ * path in its struct pidfile. The descriptor is close-on-exec again. Returns 0, or -1 (logged): it
+ * is not open, no file, or another process has the lock. The descriptor then is as it was, and
+ * `pidfile` may be passed to pidfile_close.
  */
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path);
 

@@ -1,21 +1,20 @@
 /*
  * signals.h: handlers that only record, and the one place where signals are let in.
  *
- * All signals that the server handles are blocked from signals_open on. They are unblocked only
- * inside the wait (pselect takes the mask from signals_wait_mask), so none can come between a look
- * at the record and the sleep: no wakeup is lost. A record is cleared before its work is done, so
- * a signal that comes meanwhile is seen at the next turn.
+ * The signals that the server handles are blocked from signals_open on, and unblocked only inside
+ * the wait (pselect takes the mask from signals_wait_mask). So none can come between a look at the
+ * record and the sleep: no wakeup is lost. A record is cleared before its work is done, so a signal
+ * that comes meanwhile is seen at the next turn; one that comes twice between two looks counts
+ * once.
  *
  * Where a descriptor is ready, Linux's pselect returns and delivers no signal: a busy server
  * would not learn of its dead children, nor of SIGTERM, until it is idle. So a wait that
  * found descriptors ready is followed by signals_deliver.
  *
- * Children inherit all this: the signals that the server handles stay blocked in them, for good. So
- * whoever signals all of its processes at once, as terminals, timeout(1), and service managers do,
- * cuts off no client: it is the parent that drains. When a stop has come to that, it sends its
- * children SIGNALS_STOP, which nobody else sends.
- *
- * Cost: a signal is one bit. One that comes twice between two looks counts once.
+ * In children these signals stay blocked for good. So whoever signals all processes of the server
+ * at once, as terminals, timeout(1), and service managers do, cuts off no client: it is the parent
+ * that drains. When a stop has come to that, it sends its children SIGNALS_STOP, which nobody else
+ * sends.
  */
 #ifndef SIGNALS_H
 #define SIGNALS_H
@@ -41,7 +40,7 @@ void signals_deliver(void);
 bool signals_take(int number);
 
 /* For a server that has no children of its own, but is given others', as process 1 is: the system
- * reaps them (POSIX.1-2008, sigaction: SA_NOCLDWAIT). */
+ * reaps them (POSIX.1-2008, _Exit, "Consequences of Process Termination"). */
 void signals_without_children(void);
 
 /* For a process that serves one client and has no loop (server/inetd.h). Signals end it as by

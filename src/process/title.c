@@ -16,9 +16,9 @@ void title_open(const char *program, char *area)
 {
     static char own[TITLE_MAX];
 
-    memset(area != NULL ? area : own, 0, TITLE_MAX);
     the_title.program = program;
     the_title.area = area != NULL ? area : own;
+    memset(the_title.area, 0, TITLE_MAX);
     title_set("starting");
     if (platform_show_title(the_title.area, TITLE_MAX) == -1)
         the_title.area = NULL;

@@ -2,11 +2,10 @@
  * title.h: what ps(1) shows: "forkecho: 3 live of 1024 on 127.0.0.1:7" for the server,
  * "forkecho: 127.0.0.1:4242" for a child.
  *
- * POSIX has no such thing. On Linux a process may say where its command line lies (prctl(2),
- * PR_SET_MM_MAP, in a kernel built with CONFIG_CHECKPOINT_RESTORE); elsewhere the command line
- * stays what it was. A title costs no system call. Where its area lies on the stack, in a page that
- * parent and child write to anyway, it costs neither of them a page fault: that is 3 % of the
- * processor time of a connection (tests/bench/FIGURES).
+ * On Linux a process may say where its command line lies (prctl(2), PR_SET_MM_MAP, in a kernel
+ * built with CONFIG_CHECKPOINT_RESTORE). A title then costs no system call. Where its area lies on
+ * the stack, in a page that parent and child write to anyway, it costs neither of them a page
+ * fault: that is 3 % of the processor time of a connection (tests/bench/FIGURES).
  */
 #ifndef TITLE_H
 #define TITLE_H

@@ -25,14 +25,12 @@ static const struct serve_model no_model = {0};
 /* What is wrong with standard input; NULL: nothing. */
 static const char *defect(void)
 {
-    switch (descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_TYPE)) {
-    case -1:
+    int type = descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_TYPE);
+
+    if (type == -1)
         return "it is not a socket; -i is for inetd, xinetd and systemd sockets with Accept=yes";
-    case SOCK_STREAM:
-        break;
-    default:
+    if (type != SOCK_STREAM)
         return "it is not a stream socket; the service has to be one of tcp";
-    }
     return descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) > 0
                ? "it listens, and is no connection; say nowait, or Accept=yes"
                : NULL;
@@ -98,12 +96,10 @@ int inetd_serve(const struct options *options)
     struct server *server;
 
     /* Before anything else can fail: a message until then may be sent to the client. */
+    if (wrong == NULL && (buffer == NULL || keep_to_one() == -1))
+        wrong = strerror(errno);
     if (wrong != NULL) {
         log_error("cannot serve standard input (-i): %s", wrong);
-        return -1;
-    }
-    if (buffer == NULL || keep_to_one() == -1) {
-        log_error("cannot serve standard input (-i): %s", strerror(errno));
         return -1;
     }
     log_open(options->program, (enum log_level)options->verbosity, options->facility);

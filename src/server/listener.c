@@ -12,6 +12,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+/*
+ * The kernel's buffers of a connection, one for each direction, in bytes; Linux counts its own
+ * records as well, and takes up to twice that. Left to itself it lets them grow to several MB for a
+ * client that sends and never reads. Streams over loopback gain by the bound. It is what Linux lets
+ * any process ask for, unless it was told otherwise (net.core.wmem_max).
+ */
+#define CONNECTION_BUFFER 212992
+
 /* ---- options of accepted sockets ---- */
 
 static bool is_local(const struct listener *listener)
@@ -23,20 +31,23 @@ static bool is_local(const struct listener *listener)
  * set as well: a socket that was handed over may still have the limit of an earlier server. */
 void listener_set_options(int descriptor, bool local, double idle)
 {
-    int on = 1;
+    int on = 1, size = CONNECTION_BUFFER;
 
     if (!local) {
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     }
     /* An urgent byte is one of those that come back (RFC 6093, 6). */
     (void)setsockopt(descriptor, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
     session_set_timeouts(descriptor, idle);
 }
 
-static bool has_flag(int descriptor, int level, int option)
+/* As the kernel has it, which doubles a size on Linux: so it is compared with another of its. */
+static bool same_option(int one, int other, int level, int option)
 {
-    return descriptors_option(descriptor, level, option) > 0;
+    return descriptors_option(one, level, option) == descriptors_option(other, level, option);
 }
 
 /* As the kernel has them, which rounds. */
@@ -52,14 +63,16 @@ static bool same_timeout(int one, int other, int option)
 
 /* Whether the socket of a TCP client has the options of its listener, and only those: BSD lets it
  * inherit O_NONBLOCK as well. */
-static bool has_client_options(int descriptor, const struct listener *listener)
+static bool has_client_options(int descriptor, int listener)
 {
     return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
-           has_flag(descriptor, SOL_SOCKET, SO_OOBINLINE) &&
-           has_flag(descriptor, IPPROTO_TCP, TCP_NODELAY) &&
-           has_flag(descriptor, SOL_SOCKET, SO_KEEPALIVE) &&
-           same_timeout(descriptor, listener->descriptor, SO_RCVTIMEO) &&
-           same_timeout(descriptor, listener->descriptor, SO_SNDTIMEO);
+           same_option(descriptor, listener, IPPROTO_TCP, TCP_NODELAY) &&
+           same_option(descriptor, listener, SOL_SOCKET, SO_KEEPALIVE) &&
+           same_option(descriptor, listener, SOL_SOCKET, SO_OOBINLINE) &&
+           same_option(descriptor, listener, SOL_SOCKET, SO_RCVBUF) &&
+           same_option(descriptor, listener, SOL_SOCKET, SO_SNDBUF) &&
+           same_timeout(descriptor, listener, SO_RCVTIMEO) &&
+           same_timeout(descriptor, listener, SO_SNDTIMEO);
 }
 
 int listener_accept(struct listener *listener, double idle, struct peer *peer)
@@ -73,7 +86,7 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
     if (descriptor == -1)
         return -1;
     if (!listener->inherits && !is_local(listener))
-        listener->inherits = has_client_options(descriptor, listener);
+        listener->inherits = has_client_options(descriptor, listener->descriptor);
     if (!listener->inherits) {
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
         listener_set_options(descriptor, is_local(listener), idle);

@@ -7,11 +7,11 @@
  * with its listener, as far as the user that the server has become may do so, and its root
  * directory (-r) shows it.
  *
- * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, the idle limit as
- * session_set_timeouts has it) are set once, on the listener: on Linux the socket of a TCP client
- * inherits them. POSIX does not say so, and a client in the queue of a listener that was handed
- * over may be older than they are: each accepted socket is asked until one has them all, and those
- * that lack them are given them.
+ * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, a bound on the kernel's
+ * buffers, the idle limit as session_set_timeouts has it) are set once, on the listener: on Linux
+ * the socket of a TCP client inherits them. POSIX does not say so: each accepted socket is asked
+ * until one has them all, and those that lack them are given them. One that waited in the queue of
+ * a listener before it was handed over to us may lack them where others do not.
  *
  * Cost: constant a connection.
  */

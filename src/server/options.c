@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,19 +56,19 @@ static const struct options defaults = {
 
 static int add_listen(struct options *options, const struct arguments *arguments)
 {
+    size_t count = options->listen_count;
     const char *problem;
 
-    if (options->listen_count == OPTIONS_LISTEN_MAX)
+    if (count == OPTIONS_LISTEN_MAX)
         return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
                                  OPTIONS_LISTEN_MAX);
-    if (address_split(arguments->value, &options->listen[options->listen_count].endpoint,
-                      &problem) == -1)
-        return arguments_misused(arguments,
-                                 "option -l, --listen: '%s': %s "
-                                 "(port, host:port, *:port, [::1]:port or /path)",
-                                 arguments->value, problem);
-    options->listen[options->listen_count++].text = arguments->value;
-    return 0;
+    options->listen[count].text = arguments->value;
+    options->listen_count++;
+    if (address_split(arguments->value, &options->listen[count].endpoint, &problem) == 0)
+        return 0;
+    return arguments_misused(arguments, "option -l, --listen: '%s': %s "
+                                        "(port, host:port, *:port, [::1]:port or /path)",
+                             arguments->value, problem);
 }
 
 static int add_rule(struct access *access, const struct arguments *arguments,
@@ -76,23 +77,22 @@ static int add_rule(struct access *access, const struct arguments *arguments,
     struct block block;
     char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];
 
+    arguments_form(arguments->current, form);
     if (block_parse(arguments->value, &block, problem) == -1)
         return arguments_misused(
-            arguments, "option %s: '%s': %s (address or address/length, such as 10.0.0.0/8)",
-            arguments_form(arguments->current, form), arguments->value, problem);
+            arguments, "option %s: '%s': %s (address or address/length, such as 10.0.0.0/8)", form,
+            arguments->value, problem);
     if (access_add(access, rule, &block) == -1)
-        return arguments_misused(arguments, "option %s: no memory",
-                                 arguments_form(arguments->current, form));
+        return arguments_misused(arguments, "option %s: no memory", form);
     return 0;
 }
 
 static int set_facility(const struct arguments *arguments, int *facility)
 {
     *facility = log_sink_facility(arguments->value);
-    if (*facility == -1)
-        return arguments_reject(arguments,
-                                "a facility (user, mail, daemon, auth, local0 ... local7)");
-    return 0;
+    if (*facility != -1)
+        return 0;
+    return arguments_reject(arguments, "a facility (user, mail, daemon, auth, local0 ... local7)");
 }
 
 /* Who that is, identity.h finds out. */
@@ -108,12 +108,11 @@ static int set_user(const struct arguments *arguments, const char **user)
 
 static int set_size(const struct arguments *arguments, long lowest, long highest, size_t *size)
 {
-    long number;
+    long number = 0;
+    int result = arguments_number(arguments, lowest, highest, &number);
 
-    if (arguments_number(arguments, lowest, highest, &number) == -1)
-        return -1;
     *size = (size_t)number;
-    return 0;
+    return result;
 }
 
 static int set_reply(const struct arguments *arguments, bool with_message,
@@ -124,7 +123,7 @@ static int set_reply(const struct arguments *arguments, bool with_message,
 
     if (compiled == NULL)
         return arguments_reject(arguments, problem);
-    reply_free((struct reply *)*reply); /* an earlier one; the last one stays */
+    free((struct reply *)*reply); /* an earlier one; the last one stays */
     *reply = compiled;
     return 0;
 }
@@ -159,40 +158,34 @@ static int set_option(struct options *options, const struct arguments *arguments
     case 'w': return arguments_duration(arguments, &service->answers.delay);
     case 'z': return set_size(arguments, 1, MESSAGE_SIZE_MAX, &service->answers.message_size);
     case 'q': options->verbosity = LOG_QUIET; return 0;
-    case 'v':
-        if (options->verbosity < LOG_MESSAGES)
-            options->verbosity++;
-        return 0;
+    case 'v': options->verbosity += options->verbosity < LOG_MESSAGES; return 0;
     default: return 0;
     }
 }
 
-/* What -i rules out: it has no listener, and nobody waits for it to be ready. */
-static int check_inetd(const struct options *options, const struct arguments *arguments)
+/* What -i rules out: it has no listener, and nobody waits for it to be ready. NULL: nothing. */
+static const char *contradiction(const struct options *options)
 {
-    const char *other = options->listen_count > 0    ? "-l, --listen"
-                        : options->daemon            ? "-d, --daemon"
-                        : options->pidfile != NULL   ? "-P, --pidfile"
-                        : options->print_address     ? "-1, --print-address"
-                                                     : NULL;
-
-    if (other == NULL)
-        return 0;
-    return arguments_misused(arguments, "option -i, --inetd: it serves the one connection on "
-                                        "standard input; leave out %s", other);
+    return !options->inetd             ? NULL
+           : options->listen_count > 0 ? "-l, --listen"
+           : options->daemon           ? "-d, --daemon"
+           : options->pidfile != NULL  ? "-P, --pidfile"
+           : options->print_address    ? "-1, --print-address"
+                                       : NULL;
 }
 
 /* What only the whole command line shows. */
 static int check_whole(struct options *options, const struct arguments *arguments)
 {
     const struct answers *answers = &options->service.answers;
-    const char *problem;
+    const char *problem, *other = contradiction(options);
 
     if (optind < arguments->argc)
         return arguments_misused(arguments, "unexpected argument '%s'; addresses are given with -l",
                                  arguments->argv[optind]);
-    if (options->inetd && check_inetd(options, arguments) == -1)
-        return -1;
+    if (other != NULL)
+        return arguments_misused(arguments, "option -i, --inetd: it serves the one connection on "
+                                            "standard input; leave out %s", other);
     if (answers->reply != NULL &&
         reply_size_max(answers->reply, answers->message_size) > REPLY_SIZE_MAX)
         return arguments_misused(arguments,
@@ -200,21 +193,17 @@ static int check_whole(struct options *options, const struct arguments *argument
                                  "use a smaller -z, --message-size",
                                  REPLY_SIZE_MAX);
     options->listen_given = options->listen_count > 0;
-    if (!options->listen_given) {
-        options->listen[0].text = "localhost:echo";
-        (void)address_split(options->listen[0].text, &options->listen[0].endpoint, &problem);
-        options->listen_count = 1;
-    }
-    return 0;
+    if (options->listen_given)
+        return 0;
+    options->listen[options->listen_count++].text = "localhost:echo";
+    return address_split(options->listen[0].text, &options->listen[0].endpoint, &problem);
 }
 
 enum options_outcome options_read(struct options *options, const char *program,
                                   const char *about, int argc, char **argv)
 {
-    struct arguments arguments = {
-        .program = program, .synopsis = "", .about = about,
-        .list = table, .argc = argc, .argv = argv,
-    };
+    struct arguments arguments = {.program = program, .synopsis = "", .about = about,
+                                  .list = table, .argc = argc, .argv = argv};
     int letter;
 
     *options = defaults;
@@ -231,9 +220,7 @@ enum options_outcome options_read(struct options *options, const char *program,
         if (set_option(options, &arguments) == -1)
             return OPTIONS_WRONG;
     }
-    if (letter == -1 || check_whole(options, &arguments) == -1)
-        return OPTIONS_WRONG;
-    return OPTIONS_SERVE;
+    return letter == -1 || check_whole(options, &arguments) == -1 ? OPTIONS_WRONG : OPTIONS_SERVE;
 }
 
 void options_reject(const struct options *options, int letter, const char *why)

@@ -1,9 +1,5 @@
-/*
- * options.h: the command line of a server, as one struct.
- *
- * Each option is checked when it is read: what stands here is valid. Nothing is bound or
- * resolved yet.
- */
+/* options.h: the command line of a server, as one struct. What stands here is valid, but nothing is
+ * bound or resolved yet. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -43,15 +39,17 @@ struct options {
     struct service service;
 };
 
-/* What the caller does after the command line was read. */
-enum options_outcome { OPTIONS_SERVE, OPTIONS_DONE, OPTIONS_WRONG };
+enum options_outcome {
+    OPTIONS_SERVE,
+    OPTIONS_DONE, /* --help or --version was printed */
+    OPTIONS_WRONG /* a usage error, which was reported */
+};
 
-/* Reads the command line. OPTIONS_DONE: --help or --version was printed. OPTIONS_WRONG: the
- * error was written, one line. `about` is the sentence for --help. */
+/* Reads the command line. `about` is the sentence for --help. */
 enum options_outcome options_read(struct options *options, const char *program,
                                   const char *about, int argc, char **argv);
 
-/* Writes a usage error that was found after the reading: "-c, --max-connections: " and `why`. */
+/* Reports a usage error about the option with this letter that is found only later. */
 void options_reject(const struct options *options, int letter, const char *why);
 
 #endif

@@ -1,104 +1,390 @@
-/* takeover.c: the state that a program leaves, written; takeover_read.c reads it. */
+/*
+ * takeover.c: see takeover.h.
+ *
+ * The form of the state stands once: go_through visits all lines and fields, whether they are
+ * written or read. A field is given a value and gives one back: writing, the same one; reading, the
+ * one in the state.
+ */
 #include "upgrade/takeover.h"
 
+#include "base/descriptors.h"
+#include "process/log.h"
 #include "process/log_sink.h"
 #include "process/manager.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static void put_bytes(FILE *file, const void *bytes, size_t size)
-{
-    static const char digits[] = "0123456789abcdef";
-    const unsigned char *at = bytes;
+/* The longest line is that of a pidfile or of a Unix listener. */
+#define LINE_SIZE (PIDFILE_PATH_MAX + 128)
 
-    putc(' ', file);
-    for (size_t i = 0; i < size; i++) {
-        putc(digits[at[i] / 16], file);
-        putc(digits[at[i] % 16], file);
+#define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
+
+static const char digits[] = "0123456789abcdef";
+
+struct state {
+    FILE *stream; /* NULL: nothing is written, only `descriptors` are noted */
+    char line[LINE_SIZE];
+    const char *at; /* what is still to be read of the line; NULL: the state is written */
+    int lines;      /* begun so far */
+    bool spoiled;   /* something that was read is missing or malformed: all of it is worthless */
+    bool inherited; /* the descriptors that are read are open */
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX]; /* those named so far ... */
+    size_t count;                              /* ... and how many */
+};
+
+/* Of what is written, nothing is required. */
+static void require(struct state *state, bool right)
+{
+    if (state->at != NULL && !right)
+        state->spoiled = true;
+}
+
+/* ---- fields ---- */
+
+/* There is one space before each word; `first` says what may follow. The functions of the library
+ * would skip more. */
+static void next_word(struct state *state, const char *first)
+{
+    if (state->at[0] == ' ' && state->at[1] != '\0' && strchr(first, state->at[1]) != NULL)
+        state->at++;
+    else
+        state->spoiled = true;
+}
+
+static unsigned long long number(struct state *state, unsigned long long value,
+                                 unsigned long long highest)
+{
+    char *end;
+
+    if (state->at == NULL && state->stream != NULL)
+        fprintf(state->stream, " %llu", value);
+    if (state->at == NULL)
+        return value;
+    next_word(state, "0123456789");
+    errno = 0;
+    value = strtoull(state->at, &end, 10);
+    require(state, errno == 0 && value <= highest);
+    state->at = end;
+    return state->spoiled ? 0 : value;
+}
+
+/* A number that is never negative. */
+static int integer(struct state *state, int value, int highest)
+{
+    return (int)number(state, (unsigned long long)value, (unsigned long long)highest);
+}
+
+static double moment(struct state *state, double value)
+{
+    char *end;
+
+    if (state->at == NULL && state->stream != NULL)
+        fprintf(state->stream, " %.9f", value);
+    if (state->at == NULL)
+        return value;
+    next_word(state, "0123456789");
+    value = strtod(state->at, &end);
+    require(state, value >= 0 && value <= TIME_MAX);
+    state->at = end;
+    return value;
+}
+
+static unsigned char value_of(char digit)
+{
+    return (unsigned char)(strchr(digits, digit) - digits);
+}
+
+static void bytes(struct state *state, void *bytes, size_t size)
+{
+    unsigned char *byte = bytes, *end = byte + size;
+
+    if (state->at != NULL) {
+        next_word(state, digits);
+        require(state, strspn(state->at, digits) == 2 * size);
+        for (; !state->spoiled && byte < end; byte++, state->at += 2)
+            *byte = (unsigned char)(value_of(state->at[0]) * 16 + value_of(state->at[1]));
+    } else if (state->stream != NULL) {
+        for (putc(' ', state->stream); byte < end; byte++) {
+            putc(digits[*byte / 16], state->stream);
+            putc(digits[*byte % 16], state->stream);
+        }
     }
 }
 
-static void put_listener(FILE *file, const struct listener *listener)
+/* One that is read has to be open, and no other line's; it is close-on-exec again. */
+static int descriptor(struct state *state, int value)
 {
-    fprintf(file, "listener %d %llu %llu %d %lu", listener->descriptor,
-            (unsigned long long)listener->device, (unsigned long long)listener->file,
-            listener->inherits, (unsigned long)listener->address.length);
-    put_bytes(file, &listener->address.name, sizeof listener->address.name);
-    putc('\n', file);
+    value = integer(state, value, FD_SETSIZE - 1);
+    require(state, value > STDERR_FILENO);
+    for (size_t i = 0; i < state->count; i++)
+        require(state, state->descriptors[i] != value);
+    if (state->inherited && !state->spoiled)
+        require(state, fcntl(value, F_SETFD, FD_CLOEXEC) == 0);
+    state->descriptors[state->count++] = value;
+    return value;
 }
 
-static void put_child(FILE *file, const struct child *child)
+static int pipe_end(struct state *state, int value, int mode)
 {
-    fprintf(file, "child %lld %.9f %d %d %d %llu %llu %d", (long long)child->id, child->since,
-            child->exit_recorded, child->ending, child->problem, (unsigned long long)child->in,
-            (unsigned long long)child->out, child->stop_signal);
-    put_bytes(file, &child->peer, sizeof child->peer);
-    put_bytes(file, &child->client, sizeof child->client);
-    putc('\n', file);
+    struct stat status;
+
+    value = descriptor(state, value);
+    if (state->inherited)
+        require(state, fstat(value, &status) == 0 && S_ISFIFO(status.st_mode) &&
+                           (fcntl(value, F_GETFL) & O_ACCMODE) == mode);
+    return value;
 }
 
-static void put_server(FILE *file, const struct server *server)
+static int socket_of(struct state *state, int value, int type, bool listens)
 {
-    const struct statistics *count = &server->statistics;
+    value = descriptor(state, value);
+    if (state->inherited)
+        require(state, descriptors_option(value, SOL_SOCKET, SO_TYPE) == type &&
+                           (descriptors_option(value, SOL_SOCKET, SO_ACCEPTCONN) == 1) == listens);
+    return value;
+}
 
-    fprintf(file, "statistics %llu %llu %llu %llu %llu %llu %llu %zu %.9f\n", count->accepted,
-            count->ended, count->refused, count->deferred, count->deferred_cap, count->in,
-            count->out, count->peak, server->started);
-    for (size_t i = 0; i < server->listeners.count; i++)
-        put_listener(file, &server->listeners.all[i]);
-    for (const struct child *each = children_oldest(server->children); each != NULL;
-         each = each->younger)
-        put_child(file, each);
-    if (server->gate.holding) {
-        fprintf(file, "held %d", server->gate.held.descriptor);
-        put_bytes(file, &server->gate.held.peer, sizeof server->gate.held.peer);
-        putc('\n', file);
+static bool is_family(sa_family_t family)
+{
+    return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+}
+
+/* A client's address, or none where `may_lack` says so. */
+static void peer_of(struct state *state, struct peer *peer, bool may_lack)
+{
+    bytes(state, peer, sizeof *peer);
+    require(state, is_family(peer->name.any.sa_family) ||
+                       (may_lack && peer->name.any.sa_family == AF_UNSPEC));
+}
+
+/* A listener's. A path has to end; an abstract one begins with a NUL and is shown without it. */
+static void address_of(struct state *state, struct address *address)
+{
+    const char *path = address->name.local.sun_path;
+    size_t room = sizeof address->name - offsetof(struct sockaddr_un, sun_path);
+
+    address->length = (socklen_t)number(state, address->length, sizeof address->name);
+    bytes(state, &address->name, sizeof address->name);
+    require(state, is_family(address->name.any.sa_family) &&
+                       (address->name.any.sa_family != AF_UNIX ||
+                        memchr(path + 1, '\0', room - 1) != NULL));
+}
+
+/* ---- lines ---- */
+
+/* Begins the line about `what`, if there is one: writing, if `is_there`; reading, if the next line
+ * is that, for lines come in the order in which they are written. Returns whether there is. */
+static bool begin(struct state *state, const char *what, bool is_there)
+{
+    size_t length = strlen(what);
+
+    if (state->at == NULL) {
+        if (is_there && state->stream != NULL)
+            fprintf(state->stream, "%s%s", state->lines++ > 0 ? "\n" : "", what);
+        return is_there;
     }
+    if (state->lines == 0 || state->at > state->line) { /* the line before was begun: it is over */
+        require(state, *state->at == '\0');
+        if (state->spoiled || fgets(state->line, sizeof state->line, state->stream) == NULL) {
+            state->spoiled = true;
+            return false;
+        }
+        state->line[strcspn(state->line, "\n")] = '\0';
+        state->at = state->line;
+        state->lines++;
+    }
+    if (strncmp(state->at, what, length) != 0 || !strchr(" ", state->at[length])) /* or its NUL */
+        return false;
+    state->at += length;
+    return true;
+}
+
+static void statistics_line(struct state *state, struct statistics *count, double *started)
+{
+    unsigned long long *numbers[] = {&count->accepted, &count->ended, &count->refused,
+                                     &count->deferred, &count->deferred_cap, &count->in,
+                                     &count->out};
+
+    require(state, begin(state, "statistics", true));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        *numbers[i] = number(state, *numbers[i], ULLONG_MAX);
+    count->peak = (size_t)number(state, count->peak, SIZE_MAX);
+    *started = moment(state, *started);
+    require(state, *started > 0);
+}
+
+static void listener_lines(struct state *state, struct listeners *listeners)
+{
+    /* One for which there is no room is begun and not read, which spoils the state. */
+    for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
+        struct listener *each = &listeners->all[i];
+
+        each->descriptor = socket_of(state, each->descriptor, SOCK_STREAM, true);
+        each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
+        each->file = (ino_t)number(state, each->file, ULLONG_MAX);
+        each->inherits = integer(state, each->inherits, 1) == 1;
+        address_of(state, &each->address);
+        if (i == listeners->count)
+            listeners->count++;
+    }
+    require(state, listeners->count > 0);
+}
+
+/* Registers a child that was read. */
+static void add_child(struct state *state, struct children *children, const struct child *read)
+{
+    struct child *child =
+        state->spoiled ? NULL : children_add(children, read->id, &read->peer, read->since);
+
+    require(state, child != NULL);
+    if (child == NULL)
+        return;
+    child->exit_recorded = read->exit_recorded;
+    if (child->exit_recorded)
+        children_leave_source(children, child);
+    child->ending = read->ending;
+    child->problem = read->problem;
+    child->in = read->in;
+    child->out = read->out;
+    child->stop_signal = read->stop_signal;
+    child->client = read->client;
+}
+
+static void child_lines(struct state *state, struct children *children)
+{
+    const struct child *next = children_oldest(children); /* reading: none is there yet */
+
+    while (begin(state, "child", next != NULL)) {
+        struct child child = next != NULL ? *next : (struct child){0};
+
+        child.id = integer(state, (int)child.id, INT_MAX);
+        require(state, child.id > 0); /* it is sent signals */
+        child.since = moment(state, child.since);
+        child.exit_recorded = integer(state, child.exit_recorded, 1) == 1;
+        child.ending = integer(state, child.ending, INT_MAX);
+        child.problem = integer(state, child.problem, INT_MAX);
+        child.in = number(state, child.in, UINT64_MAX);
+        child.out = number(state, child.out, UINT64_MAX);
+        child.stop_signal = integer(state, child.stop_signal, INT_MAX);
+        peer_of(state, &child.peer, false);
+        peer_of(state, &child.client, true);
+        if (next != NULL)
+            next = next->younger;
+        else
+            add_child(state, children, &child);
+    }
+}
+
+static void pidfile_line(struct state *state, struct pidfile *pidfile)
+{
+    int lock = pidfile != NULL ? pidfile->descriptor : -1;
+
+    if (!begin(state, "pidfile", lock != -1))
+        return;
+    lock = descriptor(state, lock);
+    if (state->at != NULL) {
+        next_word(state, "/");
+        /* Where it cannot be written, which is logged, the lock stays, and so do the clients. */
+        if (!state->spoiled && state->inherited && pidfile != NULL)
+            (void)pidfile_adopt(pidfile, lock, state->at);
+        state->at += strlen(state->at);
+    } else if (state->stream != NULL) {
+        fprintf(state->stream, " %s", pidfile->path);
+    }
+}
+
+/* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */
+static void socket_line(struct state *state, const char *whose, int own, int *earlier)
+{
+    if (!begin(state, whose, own != -1))
+        return;
+    own = socket_of(state, own, SOCK_DGRAM, false);
+    if (state->at != NULL)
+        *earlier = own;
+}
+
+static void go_through(struct state *state, struct server *server, struct pidfile *pidfile)
+{
+    struct gate *gate = &server->gate;
+    char first[LINE_SIZE];
+
+    snprintf(first, sizeof first, "takeover %d %s", TAKEOVER_FORMAT, server->options->program);
+    require(state, begin(state, first, true));
+    statistics_line(state, &server->statistics, &server->started);
+    listener_lines(state, &server->listeners);
+    child_lines(state, server->children);
+    gate->holding = begin(state, "held", gate->holding);
+    if (gate->holding) {
+        gate->held.descriptor = socket_of(state, gate->held.descriptor, SOCK_STREAM, false);
+        peer_of(state, &gate->held.peer, false);
+    }
+    require(state, begin(state, "ledger", true));
+    server->ledger.read_end = pipe_end(state, server->ledger.read_end, O_RDONLY);
+    server->ledger.write_end = pipe_end(state, server->ledger.write_end, O_WRONLY);
+    pidfile_line(state, pidfile);
+    socket_line(state, "manager", manager_descriptor(), &server->earlier.manager);
+    socket_line(state, "syslog", log_sink_descriptor(), &server->earlier.syslog);
+    require(state, begin(state, "end", true) && (state->at == NULL || *state->at == '\0'));
+}
+
+/* The state's file from its beginning, on a descriptor of its own. NULL with errno. */
+static FILE *open_state(int file, const char *mode)
+{
+    int own = lseek(file, 0, SEEK_SET) == -1 ? -1 : dup(file);
+    FILE *stream = own != -1 ? fdopen(own, mode) : NULL;
+
+    if (stream == NULL && own != -1)
+        close(own);
+    return stream;
 }
 
 int takeover_write(int file, const struct server *server)
 {
-    FILE *stream;
+    struct state state = {.stream = ftruncate(file, 0) == 0 ? open_state(file, "w") : NULL};
     bool failed;
-    int own;
 
-    if (ftruncate(file, 0) == -1 || lseek(file, 0, SEEK_SET) == -1 || (own = dup(file)) == -1)
+    if (state.stream == NULL)
         return -1;
-    stream = fdopen(own, "w");
-    if (stream == NULL) {
-        close(own);
-        return -1;
-    }
-    fprintf(stream, "takeover %d %s\n", TAKEOVER_FORMAT, server->options->program);
-    put_server(stream, server);
-    fprintf(stream, "ledger %d %d\n", server->ledger.read_end, server->ledger.write_end);
-    if (server->pidfile->descriptor != -1)
-        fprintf(stream, "pidfile %d %s\n", server->pidfile->descriptor, server->pidfile->path);
-    if (manager_descriptor() != -1)
-        fprintf(stream, "manager %d\n", manager_descriptor());
-    if (log_sink_descriptor() != -1)
-        fprintf(stream, "syslog %d\n", log_sink_descriptor());
-    fprintf(stream, "end\n");
-    failed = ferror(stream) != 0;
-    return fclose(stream) == EOF || failed ? -1 : 0;
+    go_through(&state, (struct server *)server, server->pidfile); /* each value stays the same */
+    putc('\n', state.stream);
+    failed = ferror(state.stream) != 0;
+    return fclose(state.stream) == EOF || failed ? -1 : 0;
 }
 
 size_t takeover_descriptors(const struct server *server, int *descriptors)
 {
-    size_t count = 0;
+    struct state state = {.stream = NULL};
 
-    for (size_t i = 0; i < server->listeners.count; i++)
-        descriptors[count++] = server->listeners.all[i].descriptor;
-    descriptors[count++] = server->ledger.read_end;
-    descriptors[count++] = server->ledger.write_end;
-    if (server->gate.holding)
-        descriptors[count++] = server->gate.held.descriptor;
-    if (server->pidfile->descriptor != -1)
-        descriptors[count++] = server->pidfile->descriptor;
-    if (manager_descriptor() != -1)
-        descriptors[count++] = manager_descriptor();
-    if (log_sink_descriptor() != -1)
-        descriptors[count++] = log_sink_descriptor();
-    return count;
+    go_through(&state, (struct server *)server, server->pidfile);
+    memcpy(descriptors, state.descriptors, state.count * sizeof *descriptors);
+    return state.count;
+}
+
+int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited)
+{
+    struct state state = {.stream = open_state(file, "r"), .inherited = inherited};
+
+    if (state.stream == NULL) {
+        log_error("cannot take over: cannot read the state: %s", strerror(errno));
+        return -1;
+    }
+    state.at = state.line;
+    go_through(&state, server, pidfile);
+    fclose(state.stream);
+    server->earlier.any = true;
+    if (!state.spoiled)
+        return 0;
+    log_error("cannot take over: line %d of the state is not understood; restart instead",
+              state.lines);
+    return -1;
 }

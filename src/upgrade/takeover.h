@@ -3,24 +3,23 @@
  *
  * At SIGHUP the program on disk replaces the one that runs (upgrade.h), by exec: the process,
  * its children and its open descriptors stay, its memory goes. What the next program cannot
- * find out for itself is written to a file without a name, as text, a line for each thing:
+ * find out for itself is written to an anonymous file, as text, a line for each thing:
  *
  *   takeover FORMAT PROGRAM           first; another format is refused, not guessed at
  *   statistics ...                    what was counted, and since when
  *   listener DESCRIPTOR ...           a listening socket
  *   child PID ...                     a live child, the oldest first
  *   held DESCRIPTOR PEER              the client that could not be started yet, if any
- *   ledger READ WRITE                 both ends: children that live now sign off there
+ *   ledger READ WRITE                 both ends: children that live now write there
  *   pidfile DESCRIPTOR PATH           if there is one; the lock goes with the process
  *   manager DESCRIPTOR                the service manager's socket, if there is one, and ...
  *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
  *   end                               last; without it the state was cut off
  *
  * Text, because the next program may be of another version, whose structures are laid out
- * differently. Numbers are decimal, addresses are the bytes of struct peer in hexadecimal,
- * times are those of clock.h, which an exec does not set back.
- *
- * The state is input: each line is checked, and so is each descriptor that it names.
+ * differently. The lines come in this order. Numbers are decimal, addresses are bytes in
+ * hexadecimal, times are those of clock.h, which an exec does not set back. The state is input:
+ * each line is checked, and so is each descriptor that it names.
  *
  * Cost: linear in the live children, some 200 bytes and a few microseconds each.
  */
@@ -28,12 +27,10 @@
 #define TAKEOVER_H
 
 #include "process/pidfile.h"
-#include "server/ledger.h"
 #include "server/server.h"
 
-/* The state's first word but one. What it means that a line is there, and what the children that
- * live on write to the ledger (struct record), is part of it, and so is what listeners have set on
- * them for their clients. */
+/* Stands in the first line. It covers which lines there are and what they mean, what children that
+ * live on write to the ledger (struct record), and what listeners have set on them for clients. */
 #define TAKEOVER_FORMAT 3
 
 /* Writes the state of `server` to the open file `file`. Returns 0, or -1 with errno. */
@@ -44,7 +41,7 @@ int takeover_write(int file, const struct server *server);
  * listeners, children, statistics, held client, ledger and sockets. With `inherited` the
  * descriptors that the state names are open: they are checked, become close-on-exec again, and
  * the pidfile is adopted into `pidfile` (NULL: it is left alone). Without, as where a program is
- * only tested, their numbers are read and no more. Returns 0, or -1 (said).
+ * only tested, their numbers are read and no more. Returns 0, or -1 (logged).
  */
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited);
 

@@ -23,17 +23,10 @@ extern char **environ;
 
 #define VARIABLE "FORKECHO_TAKEOVER"
 #define PRIVATE "private" /* others of its user may not look into the process: platform.h */
-
-/* What a program says that could take over. */
-#define PASSED "could take over\n"
-
-/* A test takes some milliseconds; one that takes so long never ends. Seconds. */
-#define TEST_TIME 10.0
-
+#define PASSED "could take over" /* what a program says under test that could */
+#define TEST_TIME 10.0           /* seconds: a test takes some milliseconds, or never ends */
+#define SAID_MAX 4096            /* what a program may write under test; one line is logged */
 #define PROGRAM_MAX 1024
-
-/* Room for what a program under test writes; its first line is logged. */
-#define SAID_MAX 4096
 
 /* How this process was started. */
 static struct {
@@ -41,25 +34,26 @@ static struct {
     char path[PROGRAM_MAX]; /* empty: not known */
 } program;
 
-/* Which file a program was read from. */
-struct image {
-    dev_t device;
-    ino_t file;
-    off_t size;
-    struct timespec changed;
-};
-
 /* The test that is under way. */
 static struct {
-    struct image image; /* what is tested */
-    pid_t tester; /* the new image under test; 0: none */
-    int answer;   /* an anonymous file in which it answers; 0: none */
-    double late;  /* when it is given up; 0: no such time */
-    bool ended;   /* it was reaped, with ... */
-    int status;   /* ... this status */
+    struct stat image; /* the file that is tested */
+    pid_t tester;      /* the new image under test; 0: none */
+    int answer;        /* an anonymous file in which it answers; 0: none */
+    double late;       /* when it is given up; 0: no such time */
+    bool ended;        /* it was reaped, with ... */
+    int status;        /* ... this status */
 } test;
 
 /* ---- what a program was started for ---- */
+
+/* The path is that of `name` in the folder, if this is an absolute one and there is room. */
+static void set_path(const char *folder, int length, const char *name)
+{
+    int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
+
+    if (folder[0] != '/' || used >= (int)sizeof program.path)
+        program.path[0] = '\0';
+}
 
 /* Finds the program in the folders of PATH, as execvp(3) did. */
 static void search_path(const char *name)
@@ -68,9 +62,8 @@ static void search_path(const char *name)
 
     while (folder != NULL && *folder != '\0') {
         int length = (int)strcspn(folder, ":");
-        int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
-        if (length > 0 && used < (int)sizeof program.path && program.path[0] == '/' &&
-            access(program.path, X_OK) == 0)
+        set_path(folder, length, name);
+        if (access(program.path, X_OK) == 0)
             return;
         folder += length + (folder[length] == ':');
     }
@@ -79,22 +72,14 @@ static void search_path(const char *name)
 
 static void remember_path(const char *name)
 {
-    size_t used = 0;
+    char folder[PROGRAM_MAX];
 
-    if (strchr(name, '/') == NULL) {
+    if (strchr(name, '/') == NULL)
         search_path(name);
-        return;
-    }
-    if (name[0] != '/') {
-        if (getcwd(program.path, sizeof program.path - 1) == NULL)
-            return;
-        used = strlen(program.path);
-        program.path[used++] = '/';
-    }
-    if (used + strlen(name) < sizeof program.path)
-        strcpy(program.path + used, name);
-    else
-        program.path[0] = '\0';
+    else if (name[0] == '/')
+        set_path("/", 0, name + 1);
+    else if (getcwd(folder, sizeof folder) != NULL)
+        set_path(folder, (int)strlen(folder), name);
 }
 
 enum upgrade_role upgrade_role(char **argv, int *file)
@@ -111,15 +96,14 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     /* What it is called by from now on, wherever it then is: -d has the server change to /. */
     if (program.path[0] != '\0')
         argv[0] = program.path;
-    if (value == NULL)
-        return UPGRADE_START;
-    /* export_role has written it in this form. A value of another form was not meant for us. */
-    if (sscanf(value, "%7[a-z]:%d:%ld:%7s", name, &descriptor, &pid, guard) >= 3) { /* NOLINT(cert-err34-c) */
-        if (strcmp(name, "take") == 0 && pid == (long)getpid())
-            role = UPGRADE_TAKE;
-        else if (strcmp(name, "test") == 0)
-            role = UPGRADE_TEST; /* fails where the parent has gone meanwhile: it has no state */
-    }
+    /* leave_state has written it in this form. A value of another form was not meant for us. */
+    if (value == NULL || /* NOLINTNEXTLINE(cert-err34-c) */
+        sscanf(value, "%7[a-z]:%d:%ld:%7s", name, &descriptor, &pid, guard) < 3)
+        name[0] = '\0';
+    if (strcmp(name, "take") == 0 && pid == (long)getpid())
+        role = UPGRADE_TAKE;
+    else if (strcmp(name, "test") == 0)
+        role = UPGRADE_TEST; /* fails where the parent has gone meanwhile: it has no state */
     unsetenv(VARIABLE);
     if (role != UPGRADE_START && strcmp(guard, PRIVATE) == 0)
         platform_forbid_tracing();
@@ -130,26 +114,46 @@ enum upgrade_role upgrade_role(char **argv, int *file)
 
 void upgrade_pass_test(void)
 {
-    (void)!write(STDOUT_FILENO, PASSED, strlen(PASSED));
+    (void)!write(STDOUT_FILENO, PASSED "\n", strlen(PASSED "\n"));
 }
 
-static int export_role(const char *role, int file)
+/* ---- what a program leaves to the next one ---- */
+
+/* Takes back what leave_state has left. errno stays. */
+static void remove_state(int state)
+{
+    int error = errno;
+
+    close(state);
+    unsetenv(VARIABLE);
+    errno = error;
+}
+
+/* Writes the state, and for whom it is into the environment. Returns its file, which the next
+ * program inherits, or -1 with errno. */
+static int leave_state(const struct server *server, const char *role)
 {
     char value[64];
+    int state = platform_anonymous_file();
 
-    snprintf(value, sizeof value, "%s:%d:%ld%s", role, file, (long)getpid(),
+    if (state == -1)
+        return -1;
+    snprintf(value, sizeof value, "%s:%d:%ld%s", role, state, (long)getpid(),
              platform_is_untraceable() ? ":" PRIVATE : "");
-    return setenv(VARIABLE, value, 1);
+    if (takeover_write(state, server) == 0 && fcntl(state, F_SETFD, 0) == 0 &&
+        setenv(VARIABLE, value, 1) == 0)
+        return state;
+    remove_state(state);
+    return -1;
 }
 
 /* ---- testing ---- */
 
-/* The running program goes on: says so, and why. One that stops has told the manager so, and
- * that is the last word. */
+/* The running program goes on. One that stops has told the manager so: that is the last word. */
 static void give_up(const struct server *server, const char *why)
 {
-    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on", program.path,
-              why);
+    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on",
+              program.path, why);
     if (test.answer > 0)
         close(test.answer);
     memset(&test, 0, sizeof test);
@@ -158,8 +162,8 @@ static void give_up(const struct server *server, const char *why)
 }
 
 /* Starts the new image. It inherits the state and nothing that this names, so that no port stays
- * taken by it, however it ends, and answers into `test.answer`. */
-static int spawn(int state)
+ * taken by it, however it ends, and answers into `test.answer`. Returns 0 or an errno. */
+static int spawn(void)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -169,70 +173,39 @@ static int spawn(int state)
     sigemptyset(&none);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setpgroup(&attributes, 0); /* its own, for end_test */
+    posix_spawnattr_setpgroup(&attributes, 0); /* its own, for upgrade_turn's kill */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDERR_FILENO);
-    /* Onto itself: that clears close-on-exec (POSIX.1-2024; glibc 2.29, musl 1.1.24). */
-    posix_spawn_file_actions_adddup2(&actions, state, state);
-    error = posix_spawn(&test.tester, program.path, &actions, &attributes, program.argv,
-                        environ);
+    error = posix_spawn(&test.tester, program.path, &actions, &attributes, program.argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    if (error == 0)
-        return 0;
-    test.tester = 0;
-    errno = error;
-    return -1;
+    return error;
 }
 
-/* Notes which file it is that is tested. */
-static void note_image(struct image *image)
+static bool is_same_image(const struct stat *one, const struct stat *other)
 {
-    struct stat status = {0};
-
-    (void)stat(program.path, &status);
-    *image = (struct image){.device = status.st_dev,
-                            .file = status.st_ino,
-                            .size = status.st_size,
-                            .changed = status.st_ctim};
-}
-
-static bool is_same_image(const struct image *one, const struct image *other)
-{
-    return one->device == other->device && one->file == other->file && one->size == other->size &&
-           one->changed.tv_sec == other->changed.tv_sec &&
-           one->changed.tv_nsec == other->changed.tv_nsec;
-}
-
-/* Returns 0, or -1 with errno. */
-static int begin_test(const struct server *server)
-{
-    int state = platform_anonymous_file(), result = -1, error;
-
-    test.answer = platform_sealed_file(SAID_MAX);
-    note_image(&test.image);
-    if (state != -1 && test.answer != -1 && takeover_write(state, server) == 0 &&
-        export_role("test", state) == 0)
-        result = spawn(state);
-    error = errno;
-    unsetenv(VARIABLE);
-    if (state != -1)
-        close(state);
-    errno = error;
-    return result;
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino &&
+           one->st_size == other->st_size && one->st_ctim.tv_sec == other->st_ctim.tv_sec &&
+           one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
 }
 
 static void start_test(const struct server *server)
 {
-    if (begin_test(server) == 0)
-        test.late = clock_seconds() + TEST_TIME;
-    else
-        give_up(server,
-                errno == ENOENT && server->options->root != NULL
-                    ? "there is no such file within the root (-r)"
-                    : strerror(errno));
+    int state, error;
+
+    (void)stat(program.path, &test.image); /* all is 0 where there is none */
+    state = leave_state(server, "test");
+    test.answer = state != -1 ? platform_sealed_file(SAID_MAX) : -1;
+    error = test.answer != -1 ? spawn() : errno;
+    test.late = clock_seconds() + TEST_TIME;
+    if (state != -1)
+        remove_state(state);
+    if (error != 0)
+        give_up(server, error == ENOENT && server->options->root != NULL
+                            ? "there is no such file within the root (-r)"
+                            : strerror(error));
 }
 
 void upgrade_begin(struct server *server)
@@ -259,49 +232,29 @@ void upgrade_reaped(pid_t pid, int status)
     test.status = status;
 }
 
-/* One that cannot be waited for (-1) is gone all the same, and its answer says the rest: no test
- * goes on for ever. */
-static void reap_tester(void)
-{
-    int status = 0;
-    pid_t reaped;
-
-    do
-        reaped = waitpid(test.tester, &status, WNOHANG);
-    while (reaped == -1 && errno == EINTR);
-    if (reaped != 0)
-        upgrade_reaped(test.tester, status);
-}
-
 /* ---- taking over ---- */
 
-static void set_inherited(const int *descriptors, size_t count, bool inherited)
+/* Becomes the new program. Returns only when that failed: why. */
+static const char *execute(const struct server *server)
 {
-    for (size_t i = 0; i < count; i++)
-        (void)fcntl(descriptors[i], F_SETFD, inherited ? 0 : FD_CLOEXEC);
-}
-
-/* Becomes the new program. Returns only when that failed, with errno. */
-static void execute(const struct server *server)
-{
-    int descriptors[TAKEOVER_DESCRIPTORS_MAX + 1];
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX];
     size_t count = takeover_descriptors(server, descriptors);
-    int state = platform_anonymous_file(), error;
+    int state = leave_state(server, "take"), error;
 
-    descriptors[count++] = state;
-    if (state != -1 && takeover_write(state, server) == 0 &&
-        export_role("take", state) == 0 && manager_export() == 0) {
-        set_inherited(descriptors, count, true);
+    if (state == -1)
+        return strerror(errno);
+    if (manager_export() == 0) {
+        for (size_t i = 0; i < count; i++)
+            (void)fcntl(descriptors[i], F_SETFD, 0);
         log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
-    set_inherited(descriptors, count, false);
-    if (state != -1)
-        close(state);
+    for (size_t i = 0; i < count; i++)
+        (void)fcntl(descriptors[i], F_SETFD, FD_CLOEXEC);
     manager_unexport();
-    unsetenv(VARIABLE);
-    errno = error;
+    remove_state(state);
+    return strerror(error);
 }
 
 /* Why a test was not passed, in one line: what it said itself, or how it ended. */
@@ -311,14 +264,14 @@ static const char *failure(char *text, size_t size)
     ssize_t length = pread(test.answer, text, size - 1, 0);
 
     text[length > 0 ? length : 0] = '\0';
-    if (strcmp(text, PASSED) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (strcmp(text, PASSED "\n") == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return NULL;
     text[strcspn(text, "\n")] = '\0';
     if (WIFSIGNALED(status))
         snprintf(text, size, test.late > 0 ? "signal %d ended its test"
-                                               : "it did not answer in time (signal %d)",
+                                           : "it did not answer in time (signal %d)",
                  WTERMSIG(status));
-    else if (text[0] == '\0' || strcmp(text, "could take over") == 0)
+    else if (text[0] == '\0' || strcmp(text, PASSED) == 0)
         snprintf(text, size, "it is no program that can take over (exit status %d)",
                  WEXITSTATUS(status));
     return text;
@@ -330,9 +283,9 @@ static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];
     const char *why = failure(text, sizeof text);
-    struct image now;
+    struct stat now = {0};
 
-    note_image(&now);
+    (void)stat(program.path, &now);
     if (server->stop.phase != SERVER_SERVING) {
         why = "the server is stopping";
     } else if (!is_same_image(&now, &test.image)) {
@@ -343,18 +296,25 @@ static void act_on_answer(struct server *server)
     }
     if (why == NULL) {
         server->model->read_records(server); /* what was read and not handled would be lost */
-        execute(server);
-        why = strerror(errno);
+        why = execute(server);
     }
     give_up(server, why);
 }
 
-/* Gives a test up, with all that it has started: a script may wait for a program of its own.
- * What it was is said once it is reaped. */
-static void end_test(void)
+void upgrade_turn(struct server *server)
 {
-    kill(-test.tester, SIGKILL);
-    test.late = 0;
+    int status = 0;
+
+    /* One that cannot be waited for (-1) is gone all the same, and its answer says the rest. */
+    if (test.tester != 0 && !test.ended && waitpid(test.tester, &status, WNOHANG) != 0)
+        upgrade_reaped(test.tester, status);
+    if (test.ended) {
+        act_on_answer(server);
+    } else if (test.late > 0 &&
+               (clock_seconds() >= test.late || server->stop.phase != SERVER_SERVING)) {
+        kill(-test.tester, SIGKILL); /* and what it has started: a script may wait for a program */
+        test.late = 0;
+    }
 }
 
 bool upgrade_is_on(void)
@@ -365,15 +325,4 @@ bool upgrade_is_on(void)
 double upgrade_due(void)
 {
     return test.late;
-}
-
-void upgrade_turn(struct server *server)
-{
-    if (test.tester != 0 && !test.ended)
-        reap_tester();
-    if (test.ended)
-        act_on_answer(server);
-    else if (test.late > 0 &&
-             (clock_seconds() >= test.late || server->stop.phase != SERVER_SERVING))
-        end_test();
 }

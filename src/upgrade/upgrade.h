@@ -4,11 +4,11 @@
  *     SIGHUP --> test --> passed --> exec: the next program reads the state (takeover.h)
  *                     \-> failed, or late --> why is said, and this program goes on
  *
- * The new image is tested before the old one is given up: it is started as a child with the
- * same command line and the state of this moment, reads both, and answers whether it could
- * go on from there. So a missing or broken binary, one that does not know an option, or one
- * that does not understand the state costs nothing. The parent serves meanwhile. Where another file
- * lies there when the test has ended, that is tested first.
+ * The new image is tested before the old one is given up: it is started as a child with the same
+ * command line and the state of this moment, reads both, and answers whether it could go on from
+ * there. So one that is missing or broken, or does not know an option or the state, costs nothing.
+ * The parent serves meanwhile. Where another file lies there when the test has ended, that is
+ * tested first.
  *
  * In the exec the process stays: its pid, its children, whom it can go on to reap, its open
  * listeners, in whose backlog clients wait for the few milliseconds, and its locks. Signals
@@ -18,7 +18,7 @@
  * what PATH led to then. The command line is the same, but for argv[0], which is that path;
  * privileges are what is left of them.
  *
- * Which of the three roles a program has it learns from one variable of its environment,
+ * A program learns its role from a variable of its environment, which goes at once:
  * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID. `take` is believed only where PID is that of the process
  * itself. `test` never starts a server; where PID is not the parent's, the server that asked has
  * gone, and the test fails. Behind that `:private` says that others of its user may not look into
@@ -32,31 +32,27 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* ---- what a program was started for ---- */
-
 enum upgrade_role {
     UPGRADE_START, /* to start a server */
     UPGRADE_TEST,  /* to say whether it could take over */
     UPGRADE_TAKE   /* to take over */
 };
 
-/* Remembers how this program was started, and takes the variable from the environment. First
- * of all, while the working directory still is the one of the command line. `argv` is kept.
- * Returns the role; `*file` then has the state, and is left as it was where there is none. */
+/* Remembers how this program was started, and takes the variable from the environment. First of
+ * all, while the working directory is the one of the command line. `argv` is kept. Returns the
+ * role; `*file` then has the state, and is left as it was where there is none. */
 enum upgrade_role upgrade_role(char **argv, int *file);
 
 /* A tested program's last words: that it could take over. */
 void upgrade_pass_test(void);
 
-/* ---- replacing the running program; a process tests one new image at a time ---- */
-
 /* SIGHUP: begins the test of the program on disk. While one is under way it does nothing: when that
  * ends, a newer file is found and tested. */
 void upgrade_begin(struct server *server);
 
-/* Once a turn of the loop, last: ends a test that takes too long, or any once the server has been
- * told to stop; and where a test has ended, has the new program take over, in which case it does not
- * return, or logs why not. */
+/* Once a turn of the loop, last: ends a test that takes too long, or any once the server is to
+ * stop. Where a test has ended, has the new program take over, and then does not return; or logs
+ * why not. */
 void upgrade_turn(struct server *server);
 
 /* A child of this process that is none of the server's was reaped: it may be the one under test. */

@@ -330,13 +330,17 @@ class Client(socket.socket):
         self.settimeout(DEADLINE)
         return (block * (sent // len(block) + 1))[:sent]
 
-    def unread_by_server(self):
-        """How many bytes wait on loopback for the server to read them; none once it is gone."""
+    def server_end(self):
+        """The other end of this connection over IPv4 on loopback (sockets.py); None once it is gone."""
         try:
             server, client = self.getpeername(), self.getsockname()
         except OSError:
-            return 0
-        found = sockets.tcp_socket(*(f'{host}:{port}' for host, port in (server, client)))
+            return None
+        return sockets.tcp_socket(*(f'{host}:{port}' for host, port in (server, client)))
+
+    def unread_by_server(self):
+        """How many bytes wait on loopback for the server to read them; none once it is gone."""
+        found = self.server_end()
         return found.queue if found else 0
 
     def closed_by_server(self):

@@ -10,6 +10,8 @@ import pytest
 from harness import BUILD, TOP, Client, children, descriptors, eventually, forks_only, only_for
 
 STATIC = BUILD.name == 'static'
+# What a child of a static program does without: nobody else's code runs in it.
+SHARED = '[heap]', '[vvar]', '[vvar_vclock]', '[vdso]'
 plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan', 'coverage'),
                                  reason='what counts or sanitizes has costs of its own')
 CONNECTIONS = 40
@@ -122,11 +124,45 @@ def test_a_child_has_no_memory_of_the_parent_alone(server):
         start, end, name = re.match(r'(\w+)-(\w+) \S+ \S+ \S+ \S+ *(.*)', line).groups()
         if name.startswith('/') or (not name and start == program_ends):
             program_ends = end
-        elif name not in ('[stack]', '[heap]', '[vvar]', '[vvar_vclock]', '[vdso]', '[vsyscall]'):
+        elif name not in ('[stack]', '[vsyscall]', *([] if STATIC else SHARED)):
             stray.append(line)
     # A dynamic libc keeps the thread's own variables in a mapping that stands alone, and so does
     # the dynamic linker with what it allocates.
     assert len(stray) <= (0 if STATIC else 2), stray
+
+
+OTHERS_CODE = r'''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+ssize_t read(int descriptor, void *buffer, size_t size)
+{
+    ssize_t (*next)(int, void *, size_t) = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
+    char *memory = malloc(100000);
+    memset(memory, time(NULL) != 0, 100000);
+    free(memory);
+    return next(descriptor, buffer, size);
+}
+'''
+
+
+@forks_only
+@plain_build
+@pytest.mark.skipif(STATIC, reason='nobody else has code in a static program')
+def test_a_child_may_run_what_allocates_and_looks_at_the_clock(server, folder):
+    """Catches memory that is withheld from children for speed, and that code of others, as of
+    libfaketime or a profiler that is preloaded, then dies for want of."""
+    subprocess.run(['cc', '-shared', '-fPIC', '-xc', '-', '-o', folder / 'others.so', '-ldl'],
+                   input=OTHERS_CODE, text=True, check=True)
+    s = server(env={'LD_PRELOAD': str(folder / 'others.so')})
+    client = s.connect()
+    assert client.echo(b'x') == b'x'
+    client.half_close()
+    assert client.receive_all() == b''
+    assert s.end_of(client)['how'] == 'eof'
 
 
 WAITS = {'selectecho': 'pselect6', 'pollecho': 'ppoll', 'epollecho': 'epoll_pwait'}

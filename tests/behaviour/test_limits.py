@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Client, NamespacedServer, concurrent, forks_only, in_time,
-                     needs_ipv6, needs_root)
+import sockets
+from harness import (DEADLINE, Client, NamespacedServer, concurrent, eventually, forks_only, in_time,
+                     long, needs_ipv6, needs_root, only_for)
 
 
 @concurrent
@@ -211,6 +212,72 @@ def test_a_lifetime_ends_a_client_that_never_reads(server):
     client = srv.connect(receive_buffer=4096)
     client.fill()
     assert srv.end_of(client)['how'] == 'lifetime'
+
+
+# What LIMITS says that a connection may occupy in the kernel on the server's side.
+CONNECTION_MEMORY = 1000 * 1024
+
+
+def test_a_client_that_never_reads_costs_a_bounded_memory(server):
+    """Catches buffers that the kernel lets grow for a client that sends and does not read, to 6.6 MB
+    on the server's side alone, of which 1024 clients are more than most machines have. They grow
+    while the client still reads: the server then has to be faster than the network."""
+    srv = server('-t', '0')
+    client = srv.connect()
+    block = bytes(1 << 20)
+    for _ in range(32):
+        sender = threading.Thread(target=client.sendall, args=(block,))
+        sender.start()
+        assert client.receive(len(block)) == block
+        sender.join()
+    client.fill()
+    assert 100 * 1024 < client.server_end().memory <= CONNECTION_MEMORY
+
+
+# More than the client's kernel takes of it, and less than the server's does.
+OWED = 100_000
+
+
+def expect_freed(srv, client):
+    name = client.address
+    assert srv.end_of(name)['how'] in ('idle', 'lifetime')
+    eventually(lambda: sockets.tcp_socket(srv.address, name) is None, 'the memory is free')
+
+
+def test_a_flood_that_is_ended_leaves_no_memory_behind(server):
+    """Catches what is owed to a client that never reads, and stays with the kernel for minutes after
+    its time is over, in a socket of no process, which no limit counts."""
+    srv = server('-t', '500ms')
+    client = srv.connect(receive_buffer=4096)
+    client.fill()
+    expect_freed(srv, client)
+
+
+@long
+@only_for('forkecho', 'epollecho')
+@pytest.mark.parametrize('limits, fills', [(['-t', '500ms'], False), (['-t', '0', '-T', '500ms'], False),
+                                           (['-t', '0', '-T', '500ms'], True)],
+                         ids=['idle', 'lifetime', 'lifetime of a flood'])
+def test_what_nobody_reads_is_given_up_soon(server, limits, fills):
+    """Catches the same where the server owes nothing any more, as all of it is in the kernel's
+    buffers, and where the client might be about to read."""
+    srv = server(*limits)
+    client = srv.connect(receive_buffer=4096)
+    if fills:
+        client.fill()
+    else:
+        client.sendall(bytes(OWED))
+    expect_freed(srv, client)
+
+
+def test_a_client_that_reads_late_gets_what_it_is_owed(server):
+    """Catches a connection that is reset at the end of its time though its client, slower than the
+    server, has only begun to read what was echoed."""
+    srv = server('-t', '500ms')
+    client = srv.connect(receive_buffer=4096)
+    client.sendall(bytes(OWED))
+    assert srv.end_of(client)['how'] == 'idle'
+    assert client.receive_all() == bytes(OWED)
 
 
 def test_an_idle_time_of_zero_is_none(server):

@@ -92,10 +92,10 @@ static void check_options(const struct options *options)
 
 static void free_options(struct options *options)
 {
-    access_free(&options->access);
-    access_free(&options->service.proxies);
-    reply_free((struct reply *)options->service.answers.reply);
-    reply_free((struct reply *)options->service.answers.greeting);
+    free(options->access.entries);
+    free(options->service.proxies.entries);
+    free((struct reply *)options->service.answers.reply);
+    free((struct reply *)options->service.answers.greeting);
 }
 
 /* ---- a command line ---- */

@@ -63,7 +63,7 @@ static void check_template(const char *template, const char *message, size_t siz
                    (strlen(template) > REPLY_TEMPLATE_MAX ||
                     !model_reply(&none, template, message, size, peer)));
     bytes_free(&none);
-    reply_free(reply);
+    free(reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -391,9 +391,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     client_vanishes();
     close(run.session.descriptor);
-    reply_free((struct reply *)service.answers.reply);
-    reply_free((struct reply *)service.answers.greeting);
-    access_free(&service.proxies);
+    free((struct reply *)service.answers.reply);
+    free((struct reply *)service.answers.greeting);
+    free(service.proxies.entries);
     free(run.data);
     bytes_free(&run.expected);
     bytes_free(&run.received);

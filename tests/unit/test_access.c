@@ -12,12 +12,24 @@ static struct block block_of(const char *text)
     return block;
 }
 
+/* Whether a list with this block alone names the client. */
+static bool block_holds(const char *text, const struct peer *peer)
+{
+    struct block block = block_of(text);
+    struct access access = {.entries = NULL};
+    bool named;
+
+    ck_assert_int_eq(access_add(&access, ACCESS_DENY, &block), 0);
+    named = access_names(&access, peer);
+    free(access.entries);
+    return named;
+}
+
 static bool holds(const char *block, const char *address)
 {
-    struct block parsed = block_of(block);
     struct peer peer = peer_at(address, 4242);
 
-    return block_holds(&parsed, &peer);
+    return block_holds(block, &peer);
 }
 
 /* ---- blocks ---- */
@@ -201,11 +213,10 @@ END_TEST
 /* Catches a link-local client that is missed because of its zone. */
 START_TEST(the_zone_of_a_client_does_not_matter)
 {
-    struct block block = block_of("fe80::/10");
     struct peer peer = peer_at("fe80::1", 1);
 
     peer.name.v6.sin6_scope_id = 3;
-    ck_assert(block_holds(&block, &peer));
+    ck_assert(block_holds("fe80::/10", &peer));
 }
 END_TEST
 
@@ -232,8 +243,7 @@ static bool permits(const char *rules, const char *address)
     struct peer peer = peer_at(address, 4242);
     bool permitted = access_permits(&access, &peer);
 
-    access_free(&access);
-    ck_assert(access_permits(&access, &peer)); /* it has no rules any more */
+    free(access.entries);
     return permitted;
 }
 
@@ -412,7 +422,7 @@ START_TEST(a_list_decides_as_the_naive_one_does)
             ck_assert_msg(access_permits(&access, &peer) == expected, "round %u: %s", round, text);
             permitted += expected;
         }
-        access_free(&access);
+        free(access.entries);
     }
     ck_assert_uint_gt(permitted, asked / 10); /* both answers are tried */
     ck_assert_uint_lt(permitted, asked * 9 / 10);
@@ -438,7 +448,7 @@ START_TEST(a_list_of_thousands_keeps_them_all)
         peer = peer_at(text, 1);
         ck_assert_msg(access_permits(&access, &peer) == (i < 3000), "%s", text);
     }
-    access_free(&access);
+    free(access.entries);
 }
 END_TEST
 
@@ -456,7 +466,7 @@ START_TEST(a_list_names_whom_a_block_holds_and_nobody_else)
     ck_assert_int_eq(access_add(&access, ACCESS_DENY, &inner), 0);
     ck_assert(access_names(&access, &in) && access_names(&access, &mapped));
     ck_assert(!access_names(&access, &out) && !access_names(&access, &local));
-    access_free(&access);
+    free(access.entries);
 }
 END_TEST
 

@@ -194,10 +194,10 @@ START_TEST(a_redirected_standard_error_is_looked_at_again)
     ck_assert_str_ne(prefix_of(SINK_STANDARD, PRIORITY_NOTICE), "");
     flags = fcntl(STDERR_FILENO, F_GETFL) & ~O_NONBLOCK;
     ck_assert_int_ne(fcntl(STDERR_FILENO, F_SETFL, flags), -1);
-    log_sink_redirected();
+    log_sink_open_standard();
     ck_assert_int_eq(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
     pipe = open_kind(KIND_PIPE);
-    log_sink_redirected();
+    log_sink_open_standard();
     ck_assert_str_eq(prefix_of(SINK_STANDARD, PRIORITY_NOTICE), "");
     close(terminal);
     close(pipe);

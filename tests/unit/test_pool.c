@@ -13,7 +13,7 @@
 
 static const struct serve_model model = {.children_accept = true, .before_close = pool_recall};
 static struct options options;
-static struct daemon starter = {-1, -1};
+static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct server *server;
 static struct pool *pool;

@@ -14,7 +14,7 @@
 
 static const struct serve_model model = {.children_accept = true};
 static struct options options;
-static struct daemon starter = {-1, -1};
+static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct server *server;
 static struct pool *pool;

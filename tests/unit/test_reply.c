@@ -29,7 +29,7 @@ static size_t make(const char *template, const char *message, size_t size)
     memcpy(made, to, length);
     made[length] = '\0';
     free(to);
-    reply_free(reply);
+    free(reply);
     return length;
 }
 
@@ -142,7 +142,7 @@ START_TEST(a_greeting_has_no_message)
     size = reply_make(greeting, NULL, 0, &peer, text);
     text[size] = '\0';
     ck_assert_str_eq(text, "Hi local! 100%\n");
-    reply_free(greeting);
+    free(greeting);
 }
 END_TEST
 
@@ -185,7 +185,7 @@ START_TEST(templates_up_to_the_limit_are_accepted)
     text[REPLY_TEMPLATE_MAX - 1] = '\0';
     reply = reply_compile(text, true, &problem);
     ck_assert_ptr_nonnull(reply);
-    reply_free(reply);
+    free(reply);
 }
 END_TEST
 

@@ -15,7 +15,7 @@
 
 static struct serve_model model; /* a test says what its own has */
 static struct options options;
-static struct daemon starter = {-1, -1};
+static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct capture errors;
 

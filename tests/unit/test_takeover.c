@@ -99,7 +99,7 @@ static void set_up(void)
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
     server->started = 123456.789012345;
     manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
-    log_sink_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
+    log_sink_moved(socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
 static void tear_down(void)
@@ -108,7 +108,7 @@ static void tear_down(void)
     pidfile_close(&pidfile);
     close(manager_descriptor());
     manager_adopt(-1);
-    log_sink_adopt(-1);
+    log_sink_moved(-1);
     ck_assert_int_eq(rmdir(folder), 0);
 }
 
@@ -290,15 +290,6 @@ static const char *with_number(const char *kind, int number, long long value)
 
     snprintf(word, sizeof word, "%lld", value);
     return with_word(kind, number, word);
-}
-
-/* The state with this in front of its end. */
-static const char *with_line(const char *line)
-{
-    char end[2048];
-
-    snprintf(end, sizeof end, "%s\nend\n", line);
-    return replaced("end\n", end);
 }
 
 /* Where line `number` of the state is, and its length with the newline; NULL behind the last. */
@@ -594,8 +585,8 @@ static void add_listener_line(int descriptor)
     const char *rest = strchr(strchr(line, ' ') + 1, ' ');
     char added[1024];
 
-    snprintf(added, sizeof added, "listener %d%.*s", descriptor, (int)strcspn(rest, "\n"), rest);
-    strcpy(state, with_line(added));
+    snprintf(added, sizeof added, "listener %d%.*s\n", descriptor, (int)strcspn(rest, "\n"), rest);
+    strcpy(state, spliced(line, 0, added));
 }
 
 /* Catches an array of listeners that is written beyond its end. */

@@ -1,0 +1,80 @@
+"""Where compilers write: into $(BUILD), whatever is built, asked or checked."""
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import DEADLINE, TOP
+
+COMPILERS = ['cc', 'gcc', 'clang', 'musl-gcc', 'tcc']
+# What would install, should a script find that something is missing.
+MANAGERS = ['apt-get', 'dnf', 'apk', 'pacman', 'zypper', 'brew', 'sudo']
+# Logs what it is asked for, an argument a line, and does nothing else.
+REFUSES = '#!/bin/sh\nprintf "%s\\n" "$0" "$@" >>"$ASKED"\nexit 1\n'
+EVERYTHING = ['all', 'unit', 'harnesses', 'hazard-servers', 'minimal', 'static', 'asan', 'tsan',
+              'coverage', 'fuzz', 'bench', 'bench-client']
+
+
+@pytest.fixture
+def asked(folder):
+    """A function that runs a command while all compilers only log, and returns what was printed
+    and what they were asked for. It is in vain: no compiler makes anything."""
+    programs = folder / 'bin'
+    programs.mkdir()
+    for name in COMPILERS + MANAGERS:
+        (programs / name).write_text(REFUSES)
+        (programs / name).chmod(0o755)
+
+    def run(*command, **settings):
+        environment = {key: value for key, value in os.environ.items()
+                       if not key.startswith('MAKE') and key not in ('MFLAGS', 'CC')}
+        environment |= {'PATH': f'{programs}:{os.environ["PATH"]}', 'BUILD': str(folder / 'build'),
+                        'ASKED': str(folder / 'asked'), **settings}
+        done = subprocess.run(command, cwd=TOP, env=environment, text=True, check=False,
+                              capture_output=True, timeout=2 * DEADLINE)
+        log = folder / 'asked'
+        return done.stdout, log.read_text().splitlines() if log.exists() else []
+
+    return run
+
+
+def outputs(words):
+    """What follows each -o; "-" is standard output."""
+    return [after for word, after in zip(words, words[1:]) if word == '-o' and after != '-']
+
+
+def outside(found, folder):
+    return {name for name in found if not Path(TOP, name).is_relative_to(folder / 'build')}
+
+
+def test_make_only_asked_writes_nothing_elsewhere(asked, folder):
+    """Catches a probe that names /dev/null as its output, or another file out of $(BUILD): make runs
+    it also where it is only to print, and tcc, and some linkers, remove and recreate their output.
+    As root that leaves a machine without /dev/null."""
+    printed, words = asked('make', '-n', '-B', *EVERYTHING)
+    assert outputs(words), 'there is no probe any more: this tests nothing'
+    assert outside(outputs(words), folder) == set()
+    commands = [line.split() for line in printed.splitlines()]
+    found = {name for words in commands for name in outputs(words)
+             if words[0] in COMPILERS}
+    assert len(found) > 100 and outside(found, folder) == set()
+    assert [path for path in folder.glob('build/**/*') if path.is_file()] == []
+
+
+@pytest.mark.parametrize('command', [['make', '-k', 'all', 'hazard-servers'], ['tests/deps'],
+                                     ['tests/lint', 'fanalyzer', 'scan', 'bsd']])
+def test_nothing_is_compiled_to_elsewhere(asked, folder, command):
+    """Catches a compiler that is told to write to /dev/null because its output does not matter."""
+    words = asked(*command)[1]
+    assert words and outside(outputs(words), folder) == set()
+
+
+def test_no_script_names_a_device_as_output():
+    """Catches the same where none of the commands above comes by."""
+    scripts = [path for top in ('tests', 'examples', '.ci') for path in (TOP / top).rglob('*')
+               if path.is_file() and path.suffix in ('', '.py') and 'corpus' not in path.parts]
+    named = re.compile(r'\b(?:cc|gcc|clang|tcc|CC\)?)\b[^\n|;]*-o[\s\',"]*/dev/')
+    assert [path.name for path in [TOP / 'Makefile', *scripts]
+            if named.search(path.read_text(errors='replace').replace('\\\n', ' '))] == []

@@ -10,7 +10,7 @@
 struct source_count {
     struct source source;
     size_t live;
-    struct source_count *chain; /* the next with this hash, or the next free one */
+    struct source_count *chain; /* as in struct child */
 };
 
 struct children {
@@ -20,9 +20,8 @@ struct children {
     struct child *oldest, *youngest;
     struct child **by_id; /* chains, at least one for each entry */
     struct source_count **by_source;
-    struct child *entries, *free_child; /* the free ones are used again, and else ... */
-    struct source_count *sources, *free_source;
-    size_t used, used_sources; /* ... fresh ones are, from here on: untouched memory costs nothing */
+    struct child *free_child; /* the first free entry; never NULL, but beyond the last */
+    struct source_count *free_source;
 };
 
 struct children *children_new(size_t capacity)
@@ -39,10 +38,10 @@ struct children *children_new(size_t capacity)
     children->salt = ((uint64_t)(clock_seconds() * 1e9) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
     children->by_id = platform_private_memory(chains * sizeof *children->by_id);
     children->by_source = platform_private_memory(chains * sizeof *children->by_source);
-    children->entries = platform_private_memory(capacity * sizeof *children->entries);
-    children->sources = platform_private_memory(capacity * sizeof *children->sources);
-    return children->by_id != NULL && children->by_source != NULL && children->entries != NULL &&
-                   children->sources != NULL
+    children->free_child = platform_private_memory(capacity * sizeof *children->free_child);
+    children->free_source = platform_private_memory(capacity * sizeof *children->free_source);
+    return children->by_id != NULL && children->by_source != NULL &&
+                   children->free_child != NULL && children->free_source != NULL
                ? children
                : NULL;
 }
@@ -76,10 +75,7 @@ static struct source_count *count_source(struct children *children, struct sourc
 
     if (count == NULL) {
         count = children->free_source;
-        if (count != NULL)
-            children->free_source = count->chain;
-        else
-            count = &children->sources[children->used_sources++];
+        children->free_source = count->chain != NULL ? count->chain : count + 1;
         *count = (struct source_count){.source = source, .chain = *chain};
         *chain = count;
     }
@@ -108,10 +104,7 @@ struct child *children_add(struct children *children, int64_t id, const struct p
 
     if (children->live == children->capacity || children_find(children, id) != NULL)
         return NULL;
-    if (child != NULL)
-        children->free_child = child->chain;
-    else
-        child = &children->entries[children->used++];
+    children->free_child = child->chain != NULL ? child->chain : child + 1;
     *child = (struct child){.id = id, .peer = *peer, .since = since, .chain = *chain};
     *chain = child;
     child->source = count_source(children, address_source(peer));

@@ -9,7 +9,7 @@
  * that have left their source.
  *
  * Cost: add, find and remove are constant, and make no system call. About 200 bytes an entry, in
- * private memory, which children do not inherit (platform.h): so a large table makes no fork dearer.
+ * private memory (platform.h): so a large table makes no fork dearer.
  */
 #ifndef CHILDREN_H
 #define CHILDREN_H
@@ -41,7 +41,8 @@ struct child {
 
     /* The table's. */
     struct child *older, *younger;
-    struct child *chain;         /* the next with this hash, or the next free one */
+    struct child *chain; /* the next with this hash, or the next free one; NULL in an entry that was
+                          * never used: the one behind it, so that a table is not touched before */
     struct source_count *source; /* NULL: it has left it */
 };
 

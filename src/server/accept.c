@@ -43,25 +43,19 @@ void server_hold(struct server *server, const struct client *client, const char 
     server_start_failed(server, what);
 }
 
-/* Whether the listeners can never accept again. What a child says of them may not be true: our own
- * copies are asked. */
-static bool is_hopeless(const struct server *server, int error)
-{
-    if (failure_action(error) != FAILURE_STOP)
-        return false;
-    return !server->model->children_accept || !listeners_accepting(&server->listeners);
-}
-
 void server_accept_failed(struct server *server)
 {
-    bool own = !server->model->children_accept;
-    const char *what = own ? "accept" : "a child's accept";
     int error = errno;
+    bool own = !server->model->children_accept;
+    /* What a child says may not be true: our own copies of the listeners are asked. */
+    bool hopeless = failure_action(error) == FAILURE_STOP &&
+                    (own || !listeners_accepting(&server->listeners));
+    const char *what = own ? "accept" : "a child's accept";
     char limit[60] = "";
 
     if (error == EMFILE && own)
         snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
-    if (!is_hopeless(server, error)) {
+    if (!hopeless) {
         gate_pause(&server->gate, error, what, limit);
     } else if (server->stop.phase == SERVER_SERVING) {
         log_error("%s failed: %s; stopping", what, strerror(error));

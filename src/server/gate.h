@@ -50,8 +50,8 @@ enum failure_action {
 enum failure_action failure_action(int error);
 
 /* Whether accept is to be waited or stopped for after `error`, and not tried again at once. With
- * FAILURE_RETRY that is so only after many such errors in a row, which `*retries` counts; the caller
- * sets it to 0 when accept succeeds. EAGAIN and EINTR are no failures, however often they come. */
+ * FAILURE_RETRY only after many in a row, which `*retries` counts; the caller sets it to 0 when
+ * accept succeeds. EAGAIN and EINTR are no failures, however often they come. */
 bool failure_persists(int error, unsigned *retries);
 
 #endif

@@ -51,29 +51,23 @@ static int print_addresses(const struct server *server)
     return 0;
 }
 
-static int announce_start(struct server *server, const char *listen)
-{
-    if (print_addresses(server) == -1)
-        return -1;
-    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
-              server->options->max_connections, listen);
-    if (daemon_ready(server->starter) == -1)
-        return -1;
-    server->started = clock_seconds();
-    return 0;
-}
-
 int server_announce(struct server *server)
 {
+    size_t most = server->options->max_connections;
     char text[LOG_LINE_MAX - 100];
 
     listeners_text(&server->listeners, text, sizeof text);
-    if (server->earlier.any)
+    if (server->earlier.any) {
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
-                  (long)getpid(), VERSION, children_live(server->children),
-                  server->options->max_connections, text);
-    else if (announce_start(server, text) == -1)
-        return -1;
+                  (long)getpid(), VERSION, children_live(server->children), most, text);
+    } else {
+        if (print_addresses(server) == -1)
+            return -1;
+        log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(), most, text);
+        if (daemon_ready(server->starter) == -1)
+            return -1;
+        server->started = clock_seconds();
+    }
     log_started();
     manager_state(MANAGER_READY);
     server->wait.titled_live = (size_t)-1;

@@ -30,8 +30,8 @@ static const char *remedy(int error, const struct address *address)
     return "";
 }
 
-/* A machine without IPv6, or without IPv4, has no loopback address of it. It still serves a name that
- * has addresses of both. Leaves errno at `error`. */
+/* A machine without IPv6, or without IPv4, has no loopback address of it, and still serves a name
+ * that has addresses of both. Leaves errno at `error`. */
 static bool family_is_missing(int error, int family)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -116,10 +116,10 @@ bool server_running(const struct server *server);
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time). */
 void server_wait(struct server *server, double until);
 
-/* The same; that `descriptor` of the model's is readable ends the wait as well. -1: there is none. */
+/* The same; the wait ends as well when the model's `descriptor` is readable. -1: there is none. */
 void server_wait_beside(struct server *server, double until, int descriptor);
 
-/* The same with any descriptors of the model's, below `limit`; the sets come back as from pselect. */
+/* The same with any descriptors of the model, below `limit`; the sets come back as from pselect. */
 void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
                      int limit);
 

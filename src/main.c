@@ -81,7 +81,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
         return NULL;
     manager_connect();
     server = server_open(&serve_model, options, starter, pidfile);
-    if (server == NULL || server_listen(server) == -1)
+    if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
     if (identity_become(&identity) == -1) {
         server_close(server);

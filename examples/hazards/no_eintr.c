@@ -10,7 +10,7 @@
  * Who had it: whoever wrote a server in Python before 3.5, which retries by itself since
  *     (PEP 475); "UNIX Network Programming" (ch. 5) shows it and how it is handled.
  * forkecho: its calls are not interrupted, for signals are blocked except in its one wait,
- *     src/process/signals.h; and accept's EINTR is in the table of src/server/failures.c, as one to retry.
+ *     src/process/signals.h; and accept's EINTR is in the table of src/server/gate.c, as one to retry.
  */
 #include <arpa/inet.h>
 #include <errno.h>

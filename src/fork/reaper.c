@@ -17,16 +17,14 @@
 #define SWEEP_PERIOD 1.0     /* seconds */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 
-/* In memory that children do not inherit: the parent writes to it for each child, and would pay
- * for a copy of the page each time (platform.h). */
+/* In private memory (platform.h): else the parent, which writes to it for each child, would pay for
+ * a copy of the page each time. */
 static struct reaper {
-    struct ledger ledger;
     struct child *exiting; /* who has written an exit record: linked by exiting_next */
     struct child *asked;   /* how far the sweep is: the next to ask for; NULL: none is under way */
     double young_at;       /* when to ask for the young; 0: not planned */
     double young_last;     /* when that was done last */
     double sweep_at;       /* when to sweep; 0: not planned */
-    unsigned long reaped;  /* in all */
 } *reaper;
 
 int reaper_open(struct server *server)
@@ -34,34 +32,20 @@ int reaper_open(struct server *server)
     reaper = platform_private_memory(sizeof *reaper);
     if (reaper == NULL)
         return -1;
-    if (server->ledger.write_end > 0) {
-        ledger_adopt(&reaper->ledger, server->ledger.read_end, server->ledger.write_end);
-        reaper->sweep_at = clock_seconds(); /* whoever died meanwhile, with a record or without */
-        return 0;
-    }
-    if (ledger_open(&reaper->ledger, LEDGER_GIVES_UP) == -1)
-        return -1;
-    server->ledger.read_end = reaper->ledger.read_end;
-    server->ledger.write_end = reaper->ledger.write_end;
-    return 0;
+    reaper->sweep_at = clock_seconds(); /* whoever died while an earlier program was replaced */
+    return server->ledger.write_end > 0 ? 0 : ledger_open(&server->ledger, LEDGER_GIVES_UP);
 }
 
-void reaper_close(void)
+/* Has the sweep come in so many seconds at the latest. */
+static void plan_sweep(double seconds)
 {
-    ledger_close(&reaper->ledger);
-}
+    double time = clock_seconds() + seconds;
 
-/* ---- one child ---- */
-
-/* Has the sweep come by `time`. */
-static void plan_sweep(double time)
-{
     if (reaper->sweep_at <= 0 || time < reaper->sweep_at)
         reaper->sweep_at = time;
 }
 
-/* waitpid without waiting. Returns the pid; 0 while the child lives; -1 when there is no such
- * child of ours. */
+/* Returns the pid; 0 while the child lives; -1 when there is no such child of ours. */
 static pid_t try_wait(pid_t pid, int *status)
 {
     pid_t reaped;
@@ -70,13 +54,6 @@ static pid_t try_wait(pid_t pid, int *status)
         reaped = waitpid(pid, status, WNOHANG);
     while (reaped == -1 && errno == EINTR);
     return reaped;
-}
-
-static void list_exiting(struct child *child)
-{
-    child->exiting_until = clock_seconds() + EXITING_MAX;
-    child->exiting_next = reaper->exiting;
-    reaper->exiting = child;
 }
 
 static void unlist_exiting(struct child *child)
@@ -92,19 +69,19 @@ static void unlist_exiting(struct child *child)
 /* waitpid has returned it: the last that is heard of a child. */
 static void reap_child(struct server *server, struct child *child, int status)
 {
-    bool killed;
+    int signal = 0;
 
     /* Its record may have come since the ledger was read; it is there by now. */
     if (!child->exit_recorded)
         reaper_read_records(server);
-    killed = WIFSIGNALED(status) && !child->exit_recorded;
-    if (!child->exit_recorded)
-        child->ending = WIFEXITED(status) ? WEXITSTATUS(status) : (int)SESSION_ERROR;
+    if (!child->exit_recorded && WIFSIGNALED(status))
+        signal = WTERMSIG(status);
+    else if (!child->exit_recorded)
+        child->ending = WEXITSTATUS(status);
     unlist_exiting(child);
     if (reaper->asked == child)
         reaper->asked = child->older;
-    server_ended(server, child, killed ? WTERMSIG(status) : 0);
-    reaper->reaped++;
+    server_ended(server, child, signal);
 }
 
 /* Asks the kernel for one child, and reaps it where it has died. Returns whether it has. */
@@ -117,11 +94,9 @@ static bool ask_for(struct server *server, struct child *child)
     if (found > 0 || (found == -1 && child->exit_recorded))
         reap_child(server, child, found > 0 ? status : 0);
     else if (found == -1)
-        plan_sweep(clock_seconds() + SWEEP_PERIOD); /* to ask again: no SIGCHLD will say so */
+        plan_sweep(SWEEP_PERIOD / 5); /* to ask again: no SIGCHLD will say so */
     return found > 0;
 }
-
-/* ---- exit records ---- */
 
 void reaper_read_records(struct server *server)
 {
@@ -129,14 +104,17 @@ void reaper_read_records(struct server *server)
     struct child *child;
     int portion = RECORDS_PORTION;
 
-    while (portion-- > 0 && ledger_read(&reaper->ledger, &record))
-        if ((child = server_exit_recorded(server, &record)) != NULL)
-            list_exiting(child);
-    if (reaper->ledger.junk > 0)
-        log_error("ignored %lu bytes on the ledger that are no record", reaper->ledger.junk);
-    if (portion < 0 || reaper->ledger.junk >= LEDGER_JUNK_MAX)
-        reaper->sweep_at = clock_seconds(); /* there may be more, and no SIGCHLD will say so */
-    reaper->ledger.junk = 0;
+    while (portion-- > 0 && ledger_read(&server->ledger, &record))
+        if ((child = server_exit_recorded(server, &record)) != NULL) {
+            child->exiting_until = clock_seconds() + EXITING_MAX;
+            child->exiting_next = reaper->exiting;
+            reaper->exiting = child;
+        }
+    if (server->ledger.junk > 0)
+        log_error("ignored %lu bytes on the ledger that are no record", server->ledger.junk);
+    if (portion < 0 || server->ledger.junk >= LEDGER_JUNK_MAX)
+        plan_sweep(0); /* there may be more, and no SIGCHLD will say so */
+    server->ledger.junk = 0;
 }
 
 /* Reaps those that are exiting, as far as they are gone. One that should be gone for long is left
@@ -153,8 +131,6 @@ static void reap_exiting(struct server *server)
     }
 }
 
-/* ---- those that left no record ---- */
-
 static void ask_for_young(struct server *server)
 {
     struct child *child = children_youngest(server->children), *older;
@@ -167,29 +143,24 @@ static void ask_for_young(struct server *server)
     reaper->young_last = clock_seconds();
 }
 
-/* A child of this process that is dead and not reaped, which it stays; 0 when there is none.
- * Linear in the live children, as waitpid(-1) is. */
-static pid_t find_zombie(void)
-{
-    siginfo_t found = {.si_pid = 0};
-
-    return waitid(P_ALL, 0, &found, WEXITED | WNOHANG | WNOWAIT) == 0 ? found.si_pid : 0;
-}
-
 /* Reaps children of this process that are none of ours: process 1 is handed the orphans of others,
  * and whoever became this server by exec may have left it some. Returns whether one of ours is
- * dead. */
+ * dead. Linear in the live children, as waitpid(-1) is. */
 static bool reap_strangers(const struct server *server)
 {
-    pid_t zombie;
+    siginfo_t zombie = {.si_pid = 0};
     int status = 0;
 
-    while ((zombie = find_zombie()) > 0 && children_find(server->children, zombie) == NULL) {
-        if (try_wait(zombie, &status) != zombie)
-            return false; /* it cannot be waited for now: the next sweep tries again */
-        upgrade_reaped(zombie, status);
+    while (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == 0) {
+        if (zombie.si_pid == 0)
+            return false;
+        if (children_find(server->children, zombie.si_pid) != NULL ||
+            try_wait(zombie.si_pid, &status) != zombie.si_pid)
+            return true;
+        upgrade_reaped(zombie.si_pid, status);
+        zombie.si_pid = 0; /* where there is none, some systems leave it as it was */
     }
-    return zombie > 0;
+    return true; /* not known: whoever fails here is asked for by pid */
 }
 
 /* Reads the ledger, and asks for a portion of all children where one is dead. The portion after the
@@ -201,48 +172,43 @@ static void sweep(struct server *server)
     reap_exiting(server);
     if (reaper->asked == NULL && reap_strangers(server))
         reaper->asked = children_youngest(server->children);
+    if (reaper->asked == NULL)
+        return;
     for (int i = 0; i < SWEEP_PORTION && reaper->asked != NULL; i++) {
         struct child *child = reaper->asked;
         if (!ask_for(server, child) && reaper->asked == child)
             reaper->asked = child->older;
     }
-    if (reaper->asked != NULL)
-        reaper->sweep_at = clock_seconds();
+    /* At its end it is to look again: who was passed alive may have died before that, and the SIGCHLD
+     * have planned no sweep, as this one was under way. */
+    plan_sweep(reaper->asked != NULL ? 0 : SWEEP_PERIOD);
 }
 
 size_t reaper_reap_all(struct server *server)
 {
-    unsigned long before = reaper->reaped;
+    unsigned long long before = server->statistics.ended;
 
     do
         sweep(server);
     while (reaper->asked != NULL);
-    return reaper->reaped - before;
-}
-
-/* ---- a turn ---- */
-
-static void handle_child_signal(struct server *server)
-{
-    unsigned long before = reaper->reaped;
-    double now = clock_seconds();
-
-    reaper_read_records(server);
-    reap_exiting(server);
-    if (reaper->reaped == before && reaper->young_at <= 0)
-        reaper->young_at = now > reaper->young_last + YOUNG_PERIOD ? now
-                                                                   : reaper->young_last + YOUNG_PERIOD;
-    /* Children that are being killed leave no records. */
-    plan_sweep(server->stop.phase >= SERVER_TERMINATING ? now : now + SWEEP_PERIOD);
+    return (size_t)(server->statistics.ended - before);
 }
 
 void reaper_turn(struct server *server)
 {
-    if (signals_take(SIGCHLD))
-        handle_child_signal(server);
+    unsigned long long before = server->statistics.ended;
+
+    if (signals_take(SIGCHLD)) {
+        reaper_read_records(server);
+        reap_exiting(server);
+        if (server->statistics.ended == before && reaper->young_at <= 0)
+            reaper->young_at = reaper->young_last + YOUNG_PERIOD; /* often over already */
+        /* Children that are being killed leave no records. */
+        plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
+    }
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */
     if (children_live(server->children) == server->options->max_connections)
-        plan_sweep(clock_seconds() + SWEEP_PERIOD);
+        plan_sweep(SWEEP_PERIOD);
     if (reaper->young_at > 0 && clock_seconds() >= reaper->young_at)
         ask_for_young(server);
     if (reaper->sweep_at > 0 && clock_seconds() >= reaper->sweep_at)

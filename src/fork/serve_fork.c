@@ -2,8 +2,8 @@
  * serve_fork.c: a child process for each client. The heart of forkecho.
  *
  *   accept   The parent accepts a client that the gate lets in (server/gate.c).
- *   fork     It forks, closes its own copy of the client's socket, with which the connection would
- *            stay open after the child has gone, and registers the child by its pid.
+ *   fork     It forks, closes its own copy of the client's socket, which would keep the connection
+ *            open after the child has gone, and registers the child by its pid.
  *   serve    The child closes all that is not its business, gives up what it will not need, and
  *            echoes until its client has finished (echo/session.h).
  *   record   Its last act before it exits is one record on the ledger, a pipe to the parent: who it
@@ -23,10 +23,10 @@
  *   fork     He is held: kept open by the parent, and started in the same way.
  *
  * What a compromised child may do: it runs as the parent's user, without the right to open, fork or
- * write files (process/confine.h). It can lie on the ledger, or fill it, and change the flags of the
- * pipe's write end, which all children share: reaper.h says what comes of that. It can send signals
- * to the parent, as any process of that user can: an unprivileged user of the server's own (-u)
- * keeps others out. It cannot reach another client's socket, a listener, or the parent's memory.
+ * write files (process/confine.h). It can lie on the ledger, fill it, and change the flags that all
+ * children share (reaper.h), and signal the parent, as any process of that user can: a user of the
+ * server's own (-u) keeps others out. It cannot reach another client, a listener, or the parent's
+ * memory.
  *
  * System calls a connection with -v off, one listener, one client at a time, glibc (held by
  * tests/behaviour/test_costs.py; a busy parent reaps several children for one SIGCHLD):
@@ -54,7 +54,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a child is given. Nothing else of the parent's memory is its business. */
+/* What a child is given. */
 struct child_args {
     const struct service *service; /* what to do for its client: from the command line */
     char *buffer;                  /* for the session */
@@ -72,7 +72,6 @@ struct child_args {
 static int keep_descriptors(const struct child_args *args, struct client *client)
 {
     int kept[] = {client->descriptor, args->ledger, log_sink_descriptor()};
-
     bool keeps_log = args->logs && kept[2] != -1;
 
     inherited_keep_only(kept, keeps_log ? 3 : 2);
@@ -131,11 +130,6 @@ static void turn(struct server *server, struct child_args *args)
     upgrade_turn(server);
 }
 
-static bool has_work(const struct server *server)
-{
-    return server_running(server) || upgrade_is_on();
-}
-
 static int serve(struct server *server)
 {
     struct child_args args = {
@@ -155,12 +149,11 @@ static int serve(struct server *server)
     title_open(server->options->program, args.title);
     if (server_announce(server) == -1)
         return -1;
-    while (has_work(server)) {
+    while (server_running(server) || upgrade_is_on()) {
         server_wait(server, clock_earlier(reaper_due(), upgrade_due()));
         turn(server, &args);
     }
     title_open(server->options->program, NULL);
-    reaper_close();
     return 0;
 }
 

@@ -5,7 +5,6 @@
 #include "base/descriptors.h"
 #include "platform/platform.h"
 #include "process/log.h"
-#include "server/failures.h"
 #include "server/serve.h"
 
 #include <errno.h>
@@ -44,25 +43,19 @@ void server_hold(struct server *server, const struct client *client, const char 
     server_start_failed(server, what);
 }
 
-/* Whether the listeners can never accept again. What a child says of them may not be true: our own
- * copies are asked. */
-static bool is_hopeless(const struct server *server, int error)
-{
-    if (failure_action(error) != FAILURE_STOP)
-        return false;
-    return !server->model->children_accept || !listeners_accepting(&server->listeners);
-}
-
 void server_accept_failed(struct server *server)
 {
-    bool own = !server->model->children_accept;
-    const char *what = own ? "accept" : "a child's accept";
     int error = errno;
+    bool own = !server->model->children_accept;
+    /* What a child says may not be true: our own copies of the listeners are asked. */
+    bool hopeless = failure_action(error) == FAILURE_STOP &&
+                    (own || !listeners_accepting(&server->listeners));
+    const char *what = own ? "accept" : "a child's accept";
     char limit[60] = "";
 
     if (error == EMFILE && own)
         snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
-    if (!is_hopeless(server, error)) {
+    if (!hopeless) {
         gate_pause(&server->gate, error, what, limit);
     } else if (server->stop.phase == SERVER_SERVING) {
         log_error("%s failed: %s; stopping", what, strerror(error));
@@ -72,12 +65,15 @@ void server_accept_failed(struct server *server)
 
 /* ---- admitting ---- */
 
+/* `why` is one word. */
 static void refuse(struct server *server, const struct client *client, const char *why)
 {
+    char from[ADDRESS_TEXT_MAX];
+
     if (client->descriptor != -1)
         close(client->descriptor);
     server->statistics.refused++;
-    lines_log_refusal(&client->peer, why);
+    log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
 
 /* Whether as many clients of that source are live as may be. One of them may have ended, with its

@@ -10,7 +10,7 @@
 struct source_count {
     struct source source;
     size_t live;
-    struct source_count *chain; /* the next with this hash, or the next free one */
+    struct source_count *chain; /* as in struct child */
 };
 
 struct children {
@@ -18,44 +18,36 @@ struct children {
     unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
     uint64_t salt;
     struct child *oldest, *youngest;
-    struct child *free_child; /* entries are used again from this list ... */
-    struct source_count *free_source;
-    size_t used; /* ... and taken fresh, both kinds, from here on: untouched memory is free */
-    size_t used_sources;
-    struct child **by_id;
+    struct child **by_id; /* chains, at least one for each entry */
     struct source_count **by_source;
-    struct child *entries;
-    struct source_count *sources;
+    struct child *free_child; /* the first free entry; never NULL, but beyond the last */
+    struct source_count *free_source;
 };
 
 struct children *children_new(size_t capacity)
 {
-    struct children *children;
-    size_t chains = 2, size;
-    unsigned shift = 63;
-    char *memory;
+    struct children *children = platform_private_memory(sizeof *children);
+    size_t chains = 2;
 
-    for (; chains < capacity; chains *= 2)
-        shift--;
-    size = sizeof *children + chains * (sizeof *children->by_id + sizeof *children->by_source) +
-           capacity * (sizeof *children->entries + sizeof *children->sources);
-    memory = platform_private_memory(size);
-    if (memory == NULL)
+    if (children == NULL)
         return NULL;
-    children = (void *)memory;
+    children->shift = 63;
+    for (; chains < capacity; chains *= 2)
+        children->shift--;
     children->capacity = capacity;
-    children->shift = shift;
     children->salt = ((uint64_t)(clock_seconds() * 1e9) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
-    children->by_id = (void *)(memory += sizeof *children);
-    children->by_source = (void *)(memory += chains * sizeof *children->by_id);
-    children->entries = (void *)(memory += chains * sizeof *children->by_source);
-    children->sources = (void *)(memory + capacity * sizeof *children->entries);
-    return children;
+    children->by_id = platform_private_memory(chains * sizeof *children->by_id);
+    children->by_source = platform_private_memory(chains * sizeof *children->by_source);
+    children->free_child = platform_private_memory(capacity * sizeof *children->free_child);
+    children->free_source = platform_private_memory(capacity * sizeof *children->free_source);
+    return children->by_id != NULL && children->by_source != NULL &&
+                   children->free_child != NULL && children->free_source != NULL
+               ? children
+               : NULL;
 }
 
-/* Multiply-shift hashing (Dietzfelbinger et al., 1997): the top bits of the product with a
- * random odd factor, of which a client knows nothing. Every bit of the value reaches them,
- * and two values share a chain about as seldom as chance has it. */
+/* Multiply-shift hashing (Dietzfelbinger et al., 1997): the top bits of the product with a random
+ * odd factor, so that a client cannot choose addresses that share a chain. */
 static size_t hash(const struct children *children, uint64_t value)
 {
     return (size_t)((value * children->salt) >> children->shift);
@@ -83,10 +75,7 @@ static struct source_count *count_source(struct children *children, struct sourc
 
     if (count == NULL) {
         count = children->free_source;
-        if (count != NULL)
-            children->free_source = count->chain;
-        else
-            count = &children->sources[children->used_sources++];
+        children->free_source = count->chain != NULL ? count->chain : count + 1;
         *count = (struct source_count){.source = source, .chain = *chain};
         *chain = count;
     }
@@ -115,18 +104,12 @@ struct child *children_add(struct children *children, int64_t id, const struct p
 
     if (children->live == children->capacity || children_find(children, id) != NULL)
         return NULL;
-    if (child != NULL)
-        children->free_child = child->chain;
-    else
-        child = &children->entries[children->used++];
+    children->free_child = child->chain != NULL ? child->chain : child + 1;
     *child = (struct child){.id = id, .peer = *peer, .since = since, .chain = *chain};
     *chain = child;
     child->source = count_source(children, address_source(peer));
     child->older = children->youngest;
-    if (child->older != NULL)
-        child->older->younger = child;
-    else
-        children->oldest = child;
+    *(child->older != NULL ? &child->older->younger : &children->oldest) = child;
     children->youngest = child;
     children->live++;
     return child;

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "process/log.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 /* Soon enough for who waits, and no load. Seconds. */
@@ -11,6 +13,9 @@
 
 /* Failures less than this apart belong to one episode. Seconds. */
 #define EPISODE_GAP 1.0
+
+/* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
+#define RETRIES_MAX 32
 
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits)
 {
@@ -30,8 +35,8 @@ void gate_pause(struct gate *gate, int error, const char *what, const char *limi
  * has failed for EPISODE_GAP in which something could have: a pause does not count. */
 static double episode_ends(const struct gate *gate)
 {
-    double open_since =
-        gate->closed_until > gate->failed_last ? gate->closed_until : gate->failed_last;
+    bool paused = gate->closed_until > gate->failed_last;
+    double open_since = paused ? gate->closed_until : gate->failed_last;
 
     return gate->failures > 0 && !gate->holding ? open_since + EPISODE_GAP : 0;
 }
@@ -53,4 +58,40 @@ double gate_wakes(const struct gate *gate, double now)
         return clock_earlier(gate->closed_until, episode_ends(gate));
     /* A held client makes no descriptor ready. Its pause is over: it is not to be slept over. */
     return gate->holding ? now : episode_ends(gate);
+}
+
+/* POSIX.1-2008, accept, and the network errors that Linux passes to it (accept(2), "Error
+ * handling"). */
+static const int retried[] = {
+    /* Nothing to do after all. */
+    EINTR, EAGAIN, EWOULDBLOCK,
+    /* The connection is gone. */
+    ECONNABORTED, EPROTO, ECONNRESET,
+    /* Errors of the new connection's network, and of a firewall. */
+    ENETDOWN, ENOPROTOOPT, EOPNOTSUPP, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EPERM,
+#ifdef EHOSTDOWN
+    EHOSTDOWN,
+#endif
+#ifdef ENONET
+    ENONET,
+#endif
+};
+
+enum failure_action failure_action(int error)
+{
+    for (size_t i = 0; i < sizeof retried / sizeof retried[0]; i++)
+        if (retried[i] == error)
+            return FAILURE_RETRY;
+    if (error == EBADF || error == EINVAL || error == ENOTSOCK || error == EFAULT)
+        return FAILURE_STOP; /* our own listener is not one */
+    return FAILURE_PAUSE; /* others may free a descriptor (EMFILE, ENFILE), or memory (ENOMEM) */
+}
+
+bool failure_persists(int error, unsigned *retries)
+{
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR ||
+        (failure_action(error) == FAILURE_RETRY && ++*retries < RETRIES_MAX))
+        return false;
+    *retries = 0;
+    return true;
 }

@@ -1,5 +1,5 @@
 /*
- * gate.h: failures that keep new clients out for a while.
+ * gate.h: failures that keep new clients out for a while, and which these are.
  *
  * What fails and may pass (there is no descriptor for accept, no process for fork) closes the gate
  * until a child ends, which may free what was missing, or until a pause is over. Meanwhile clients
@@ -12,7 +12,7 @@
 #ifndef GATE_H
 #define GATE_H
 
-#include "server/listeners.h"
+#include "server/listener.h"
 
 #include <stdbool.h>
 
@@ -27,7 +27,7 @@ struct gate {
     double failing_since;   /* the first failure of this episode ... */
     double failed_last;     /* ... the last one ... */
     unsigned long failures; /* ... and how many there were; 0: no episode is on */
-    unsigned retries;       /* accepts in a row that failed with FAILURE_RETRY (failures.h) */
+    unsigned retries;       /* for failure_persists */
 };
 
 /* `what` has failed with `error`, an errno: closes the gate for a pause. Logs the first failure of
@@ -39,5 +39,19 @@ void gate_end_episode(struct gate *gate, double now);
 
 /* When there is something to do although nothing happens: clock.h; 0: no such time. */
 double gate_wakes(const struct gate *gate, double now);
+
+/* What to do about an errno of accept. */
+enum failure_action {
+    FAILURE_RETRY, /* it concerned one connection, or nothing: go on */
+    FAILURE_PAUSE, /* somebody else can cure it, or it is unknown: close the gate */
+    FAILURE_STOP   /* it cannot pass, and is a defect of our own: stop the server */
+};
+
+enum failure_action failure_action(int error);
+
+/* Whether accept is to be waited or stopped for after `error`, and not tried again at once. With
+ * FAILURE_RETRY only after many in a row, which `*retries` counts; the caller sets it to 0 when
+ * accept succeeds. EAGAIN and EINTR are no failures, however often they come. */
+bool failure_persists(int error, unsigned *retries);
 
 #endif

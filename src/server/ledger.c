@@ -10,26 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct record) == offsetof(struct record, checksum) + sizeof(uint64_t) &&
-                   sizeof(struct record) % sizeof(uint64_t) == 0 &&
+_Static_assert(sizeof(struct record) == 14 * sizeof(uint64_t) &&
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-/* A child whose write fails, on a full ledger above all, tries so often, with such pauses: about a
- * second. Seconds. */
+/* A child whose write fails tries again for about a second. Seconds. */
 #define WRITE_TRIES 100
 #define WRITE_PAUSE 0.01
 
-/* The pause after a read that has failed: the ledger may be readable all the while, and a server
- * that waits for that would spin. Seconds. */
+/* After a read that has failed: a server that waits for the ledger would spin. Seconds. */
 #define READ_PAUSE 0.01
-
-static int set_flags(int descriptor, bool blocks)
-{
-    if (!blocks && fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1)
-        return -1;
-    return fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-}
 
 int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
@@ -37,18 +27,13 @@ int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 
     if (pipe(ends) == -1)
         return -1;
-    ledger_adopt(ledger, ends[0], ends[1]);
-    if (set_flags(ends[0], false) == 0 && set_flags(ends[1], writer == LEDGER_WAITS) == 0)
+    *ledger = (struct ledger){.read_end = ends[0], .write_end = ends[1]};
+    if (fcntl(ends[0], F_SETFD, FD_CLOEXEC) != -1 && fcntl(ends[1], F_SETFD, FD_CLOEXEC) != -1 &&
+        fcntl(ends[0], F_SETFL, O_NONBLOCK) != -1 &&
+        (writer == LEDGER_WAITS || fcntl(ends[1], F_SETFL, O_NONBLOCK) != -1))
         return 0;
     ledger_close(ledger);
     return -1;
-}
-
-void ledger_adopt(struct ledger *ledger, int read_end, int write_end)
-{
-    memset(ledger, 0, sizeof *ledger);
-    ledger->read_end = read_end;
-    ledger->write_end = write_end;
 }
 
 void ledger_close(struct ledger *ledger)
@@ -136,13 +121,6 @@ int ledger_write_exit(int write_end, int64_t id, const struct session *session)
     return ledger_write(write_end, &record);
 }
 
-/* Drops the first `size` bytes of the batch. */
-static void drop(struct ledger *ledger, size_t size)
-{
-    ledger->held -= size;
-    memmove(ledger->batch, ledger->batch + size, ledger->held);
-}
-
 /* Reads more into the batch. Returns whether it may hold a whole record now. A read that did not
  * fill the room has emptied the pipe, so the next read is left out, once. */
 static bool fill(struct ledger *ledger)
@@ -154,6 +132,8 @@ static bool fill(struct ledger *ledger)
         ledger->emptied = false;
         return false;
     }
+    memmove(ledger->batch, ledger->batch + ledger->at, ledger->held);
+    ledger->at = 0;
     do
         size = read(ledger->read_end, ledger->batch + ledger->held, room);
     while (size == -1 && errno == EINTR);
@@ -167,34 +147,18 @@ static bool fill(struct ledger *ledger)
     return ledger->held >= sizeof(struct record);
 }
 
-/* Whether the batch begins with a record. */
-static bool begins_with_record(const struct ledger *ledger, struct record *record)
-{
-    memcpy(record, ledger->batch, sizeof *record);
-    return record->magic == LEDGER_MAGIC && record->checksum == checksum_of(record);
-}
-
-/* Skips the first byte, with which no record begins, and all up to where one may begin. */
-static void skip_junk(struct ledger *ledger)
-{
-    uint64_t magic = LEDGER_MAGIC;
-    size_t at = 1;
-
-    while (at + sizeof magic <= ledger->held &&
-           memcmp(ledger->batch + at, &magic, sizeof magic) != 0)
-        at++;
-    ledger->junk += at;
-    drop(ledger, at);
-}
-
 bool ledger_read(struct ledger *ledger, struct record *record)
 {
     while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
-        if (begins_with_record(ledger, record)) {
-            drop(ledger, sizeof *record);
+        size_t size = sizeof *record;
+        memcpy(record, ledger->batch + ledger->at, size);
+        if (record->magic != LEDGER_MAGIC || record->checksum != checksum_of(record))
+            size = 1; /* no record begins with this byte; one may with the next */
+        ledger->at += size;
+        ledger->held -= size;
+        if (size > 1)
             return true;
-        }
-        skip_junk(ledger);
+        ledger->junk++;
     }
     return false;
 }

@@ -1,10 +1,5 @@
 /*
- * ledger.h: the pipe on which children report to their parent.
- *
- * waitpid(-1) walks the kernel's list of children from the oldest: with ten thousand live children
- * it is slow just when there is nothing to reap, while waitpid(pid) is constant (Linux 5.13). So a
- * child's last act is to write its exit record to this pipe, and when SIGCHLD comes the parent
- * reaps those that the ledger names.
+ * ledger.h: the pipe on which children report to their parent (why: fork/reaper.h).
  *
  * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The read end is
  * non-blocking: the parent never waits for a child. A forked child tries to write to a full ledger
@@ -12,10 +7,9 @@
  * finds it. No sweep finds a thread, nor the worker of a pool, which goes on: these wait in
  * write(2), where the system wakes one writer for each record that is read.
  *
- * The parent trusts nothing that it reads here: a child may have been compromised. A record
- * begins with a magic number and ends with a checksum: bytes that are no record are skipped and
- * counted, so a torn record costs itself and not those behind it. A child can forge one: the reader
- * checks whether the id is that of a live child, and each other member.
+ * The parent trusts nothing that it reads here: a child may have been compromised. Bytes that are
+ * no record, by magic number and checksum, are skipped and counted, so a torn record costs itself
+ * and not those behind it. A child can forge a whole one: the caller checks each member.
  *
  * Cost: one write a child; one read for up to LEDGER_BATCH records.
  */
@@ -37,11 +31,9 @@ enum record_kind {
     RECORD_ACCEPT_FAILED /* a child of a pool cannot accept: error */
 };
 
-/*
- * One report. Tests parse this struct: all members are of 64-bit words, and there is no gap. The
+/* One report. Tests parse this struct: all members are of 64-bit words, and there is no gap. The
  * checksum starts at 0; for each word before it, it is rotated left by 13 bits and XORed with the
- * word. So each bit counts, and so does the order of the words.
- */
+ * word: each bit counts, and so does the order of the words. */
 struct record {
     uint64_t magic;      /* LEDGER_MAGIC */
     uint64_t kind;       /* enum record_kind */
@@ -64,18 +56,15 @@ struct record {
 enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
 
 struct ledger {
-    int read_end, write_end;
-    size_t held;        /* bytes in `batch` that are still to be read from it */
+    int read_end, write_end; /* 0: not open */
+    size_t at, held;         /* what is still to be read from `batch`: where, and how many bytes */
     char batch[LEDGER_BATCH * sizeof(struct record)];
-    bool emptied;       /* the last read took all that the pipe had */
-    unsigned long junk; /* bytes skipped since the caller last set this to 0 */
+    bool emptied;            /* the last read took all that the pipe had */
+    unsigned long junk;      /* bytes skipped since the caller last set this to 0 */
 };
 
 /* Opens the pipe, close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger, enum ledger_writer writer);
-
-/* The same with the ends of a pipe that an earlier program of this process has opened. */
-void ledger_adopt(struct ledger *ledger, int read_end, int write_end);
 
 void ledger_close(struct ledger *ledger);
 

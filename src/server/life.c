@@ -35,12 +35,7 @@ struct server *server_open(const struct serve_model *model, const struct options
     return server;
 }
 
-int server_listen(struct server *server)
-{
-    return listeners_open(&server->listeners, server->options);
-}
-
-/* On standard output, which is ended by that: it becomes /dev/null, as standard input is. */
+/* On standard output, which then becomes /dev/null, as standard input is. */
 static int print_addresses(const struct server *server)
 {
     const struct listeners *listeners = &server->listeners;
@@ -56,30 +51,23 @@ static int print_addresses(const struct server *server)
     return 0;
 }
 
-/* Returns 0, or -1 (logged). */
-static int announce_start(struct server *server, const char *listen)
-{
-    if (print_addresses(server) == -1)
-        return -1;
-    log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(),
-              server->options->max_connections, listen);
-    if (daemon_ready(server->starter) == -1)
-        return -1;
-    server->started = clock_seconds();
-    return 0;
-}
-
 int server_announce(struct server *server)
 {
+    size_t most = server->options->max_connections;
     char text[LOG_LINE_MAX - 100];
 
     listeners_text(&server->listeners, text, sizeof text);
-    if (server->earlier.any)
+    if (server->earlier.any) {
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
-                  (long)getpid(), VERSION, children_live(server->children),
-                  server->options->max_connections, text);
-    else if (announce_start(server, text) == -1)
-        return -1;
+                  (long)getpid(), VERSION, children_live(server->children), most, text);
+    } else {
+        if (print_addresses(server) == -1)
+            return -1;
+        log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(), most, text);
+        if (daemon_ready(server->starter) == -1)
+            return -1;
+        server->started = clock_seconds();
+    }
     log_started();
     manager_state(MANAGER_READY);
     server->wait.titled_live = (size_t)-1;
@@ -110,8 +98,7 @@ bool server_running(const struct server *server)
 struct child *server_began(struct server *server, int64_t id, const struct client *client)
 {
     char from[ADDRESS_TEXT_MAX];
-    struct child *child =
-        children_add(server->children, id, &client->peer, clock_seconds());
+    struct child *child = children_add(server->children, id, &client->peer, clock_seconds());
     size_t live = children_live(server->children);
 
     if (child != NULL)
@@ -122,18 +109,6 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
         log_event(LOG_CLIENTS, "accept pid=%lld from=%s live=%zu", (long long)id,
                   peer_text(&client->peer, from), live);
     return child;
-}
-
-/* A compromised child can name anybody: a client is believed only of a peer that is a proxy, and
- * only where it is an address. */
-static void note_client(const struct server *server, struct child *child,
-                        const struct record *record)
-{
-    struct peer client;
-
-    if (ledger_client(record, &client) &&
-        access_names(&server->options->service.proxies, &child->peer))
-        child->client = client;
 }
 
 struct child *server_exit_recorded(struct server *server, const struct record *record)
@@ -159,7 +134,9 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
     child->problem = record->problem > PROXY_RIGHT && record->problem < PROXY_PROBLEMS
                          ? (int)record->problem
                          : PROXY_RIGHT;
-    note_client(server, child, record);
+    /* A compromised child can name anybody: it is believed only where its peer is a proxy. */
+    if (access_names(&server->options->service.proxies, &child->peer))
+        (void)ledger_client(record, &child->client);
     return child;
 }
 
@@ -172,6 +149,31 @@ void server_session_ended(struct server *server, struct child *child,
     server_ended(server, child, signal);
 }
 
+/* It is still counted as live. */
+static void log_end(const struct server *server, const struct child *child, int signal)
+{
+    const char *ending = session_ending_name(child->ending);
+    bool named = child->client.name.any.sa_family != AF_UNSPEC;
+    char from[ADDRESS_TEXT_MAX], via[ADDRESS_TEXT_MAX], bytes[64] = "in=- out=-", how[96];
+
+    if (!log_shows(LOG_CLIENTS))
+        return;
+    peer_text(named ? &child->client : &child->peer, from);
+    peer_text(&child->peer, via);
+    if (child->exit_recorded)
+        snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
+                 (unsigned long long)child->out);
+    if (signal != 0)
+        snprintf(how, sizeof how, "signal-%d", signal);
+    else if (child->ending == SESSION_PROXY)
+        snprintf(how, sizeof how, "%s why=\"%s\"", ending, proxy_problem_text(child->problem));
+    else
+        snprintf(how, sizeof how, "%s", ending);
+    log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s %s secs=%.3f how=%s live=%zu",
+              (long long)child->id, from, named ? " via=" : "", named ? via : "", bytes,
+              clock_seconds() - child->since, how, children_live(server->children) - 1);
+}
+
 void server_ended(struct server *server, struct child *child, int signal)
 {
     if (signal == SIGNALS_STOP && child->stop_signal != 0)
@@ -179,7 +181,7 @@ void server_ended(struct server *server, struct child *child, int signal)
     server->statistics.ended++;
     server->statistics.in += child->in;
     server->statistics.out += child->out;
-    lines_log_end(server, child, signal);
+    log_end(server, child, signal);
     children_remove(server->children, child);
     server->gate.closed_until = 0; /* what it used may be what was missing */
 }

@@ -30,37 +30,20 @@ static const char *remedy(int error, const struct address *address)
     return "";
 }
 
-static int log_failure(const char *given, const struct address *address)
-{
-    int error = errno;
-    char text[ADDRESS_TEXT_MAX];
-
-    log_error("cannot listen on %s (-l %s): %s%s", address_text(&address->name.any, text), given,
-              strerror(error), remedy(error, address));
-    return -1;
-}
-
-/* Whether this machine has addresses of that family at all: then it has a loopback one. */
-static bool has_family(int family)
+/* A machine without IPv6, or without IPv4, has no loopback address of it, and still serves a name
+ * that has addresses of both. Leaves errno at `error`. */
+static bool family_is_missing(int error, int family)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
-    bool is_v6 = family == AF_INET6;
-    int probe = socket(family, SOCK_STREAM, 0);
-    bool has;
+    bool is_v6 = family == AF_INET6, missing = error == EAFNOSUPPORT;
+    int probe = error == EADDRNOTAVAIL ? socket(family, SOCK_STREAM, 0) : -1;
 
-    has = probe != -1 && bind(probe, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
-                              is_v6 ? sizeof v6 : sizeof v4) == 0;
-    if (probe != -1)
+    if (probe != -1) {
+        missing = bind(probe, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
+                       is_v6 ? sizeof v6 : sizeof v4) == -1;
         close(probe);
-    return has;
-}
-
-/* A machine without IPv6, or without IPv4, still serves a name that has both. */
-static bool family_is_missing(int error, int family)
-{
-    bool missing = error == EAFNOSUPPORT || (error == EADDRNOTAVAIL && !has_family(family));
-
+    }
     errno = error;
     return missing;
 }
@@ -90,22 +73,20 @@ static int add_all(struct listeners *listeners, struct address *found, int count
 
 static void close_from(struct listeners *listeners, size_t first)
 {
-    int error = errno;
-
     while (listeners->count > first)
         listener_close(&listeners->all[--listeners->count]);
-    errno = error;
 }
 
-/* Opens one -l. */
-static int open_endpoint(struct listeners *listeners, const struct options *options,
-                         const struct endpoint *endpoint, const char *given)
+/* Opens the -l of that index. Returns 0, or -1 (logged). */
+static int open_given(struct listeners *listeners, const struct options *options, size_t index)
 {
+    const char *given = options->listen[index].text, *problem;
     struct address found[LISTENERS_MAX];
+    char text[ADDRESS_TEXT_MAX];
     size_t first = listeners->count;
-    const char *problem;
-    int failed = 0;
-    int count = address_resolve(endpoint, true, found, LISTENERS_MAX - first, &problem);
+    int count = address_resolve(&options->listen[index].endpoint, true, found,
+                                LISTENERS_MAX - first, &problem);
+    int failed = 0, error = 0;
 
     if (count == -1) {
         log_error("cannot resolve '%s' (-l): %s", given, problem);
@@ -115,36 +96,31 @@ static int open_endpoint(struct listeners *listeners, const struct options *opti
         failed = add_all(listeners, found, count, options);
         if (failed == -1)
             return 0;
+        error = errno;
         close_from(listeners, first);
         /* Only a port that the kernel chose is worth another try. */
-        if (errno != EADDRINUSE || found[failed].name.any.sa_family == AF_UNIX ||
+        if (error != EADDRINUSE || found[failed].name.any.sa_family == AF_UNIX ||
             address_port(&found[failed].name.any) != 0)
             break;
     }
-    return log_failure(given, &found[failed]);
-}
-
-/* Adopts the sockets that the service manager hands over. Returns how many. */
-static int adopt_handed_over(struct listeners *listeners, const struct options *options)
-{
-    int count = activation_count();
-
-    for (int i = 0; i < count; i++)
-        listener_adopt(&listeners->all[listeners->count++], ACTIVATION_FIRST + i, options->service.idle);
-    if (count > 0 && options->listen_given)
-        log_error("the service manager hands over %d sockets (LISTEN_FDS); -l is ignored", count);
-    return count;
+    log_error("cannot listen on %s (-l %s): %s%s", address_text(&found[failed].name.any, text),
+              given, strerror(error), remedy(error, &found[failed]));
+    return -1;
 }
 
 int listeners_open(struct listeners *listeners, const struct options *options)
 {
+    int count = activation_count();
+
     listeners->count = 0;
-    listeners->handed_over = adopt_handed_over(listeners, options) > 0;
-    if (listeners->handed_over)
-        return 0;
-    for (size_t i = 0; i < options->listen_count; i++)
-        if (open_endpoint(listeners, options, &options->listen[i].endpoint,
-                          options->listen[i].text) == -1) {
+    for (int i = 0; i < count; i++)
+        listener_adopt(&listeners->all[listeners->count++], ACTIVATION_FIRST + i,
+                       options->service.idle);
+    listeners->handed_over = count > 0;
+    if (count > 0 && options->listen_given)
+        log_error("the service manager hands over %d sockets (LISTEN_FDS); -l is ignored", count);
+    for (size_t i = 0; count == 0 && i < options->listen_count; i++)
+        if (open_given(listeners, options, i) == -1) {
             close_from(listeners, 0);
             return -1;
         }

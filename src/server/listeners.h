@@ -24,9 +24,8 @@ struct listeners {
     bool handed_over; /* by the service manager, which has them open as well */
 };
 
-/* Opens all that `options` name. Where the service manager hands over sockets (activation.h) it is
- * those and no others. Returns 0, or -1 when one cannot be opened: then that is logged, and nothing
- * is left behind. */
+/* Opens all that `options` name, or adopts what the service manager hands over (activation.h).
+ * Returns 0, or -1 (logged) with nothing left behind. */
 int listeners_open(struct listeners *listeners, const struct options *options);
 
 void listeners_close(struct listeners *listeners);

@@ -1,11 +1,10 @@
 /*
  * parts.h: what the files that make up server.h know of each other. Models need nothing of it.
  *
- *   life.c      a server's opening, announcement and close; its clients, registered and counted
+ *   life.c      a server's opening, announcement and close; its clients, counted and logged
  *   accept.c    which clients come in
  *   wait.c      waiting, and what is kept up to date at each wait
  *   requests.c  what signals ask of it: to stop, a status, an upgrade
- *   lines.c     the lines of the log that are about its clients
  */
 #ifndef SERVER_PARTS_H
 #define SERVER_PARTS_H
@@ -20,14 +19,5 @@ void requests_stop_for_failure(struct server *server);
 
 /* Enters the next phase of a stop where a signal has asked for it, or it is due at `now`. */
 void requests_handle_stop(struct server *server, double now);
-
-/* A client has been refused; `why` is one word. */
-void lines_log_refusal(const struct peer *peer, const char *why);
-
-/* A child has ended, by `signal` or (0) by itself, and is still counted as live. */
-void lines_log_end(const struct server *server, const struct child *child, int signal);
-
-/* The status line; `zombies` were found not yet reaped when it was asked for. */
-void lines_log_status(const struct server *server, size_t zombies);
 
 #endif

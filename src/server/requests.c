@@ -69,14 +69,16 @@ void requests_handle_stop(struct server *server, double now)
         enter_phase(&server->stop, server->stop.phase + 1, now, 0);
 }
 
-/* Passes a stop on to the children, where it has come to that. */
+/* Passes a stop on to the children, the oldest first, where it has come to that. */
 static void stop_children(struct server *server)
 {
     int signal = server->stop.signal;
+    struct child *next;
 
+    if (signal == 0)
+        return;
     server->stop.signal = 0;
-    for (struct child *each = signal != 0 ? children_oldest(server->children) : NULL, *next;
-         each != NULL; each = next) {
+    for (struct child *each = children_oldest(server->children); each != NULL; each = next) {
         next = each->younger; /* `each` may be removed by this */
         each->stop_signal = signal;
         if (server->model->stop_child != NULL)
@@ -87,6 +89,24 @@ static void stop_children(struct server *server)
 }
 
 /* ---- other requests ---- */
+
+/* `zombies` were found not yet reaped when it was asked for. */
+static void log_status(const struct server *server, size_t zombies)
+{
+    const struct statistics *count = &server->statistics;
+    const struct child *oldest = children_oldest(server->children);
+    double now = clock_seconds();
+
+    log_event(LOG_NORMAL,
+              "status live=%zu peak=%zu accepted=%llu ended=%llu refused=%llu deferred=%llu "
+              "in=%llu out=%llu zombies=%zu deferred-cap=%llu deferred-failure=%llu "
+              "source-max=%zu oldest=%.3f uptime=%.3f",
+              children_live(server->children), count->peak, count->accepted, count->ended,
+              count->refused, count->deferred, count->in, count->out, zombies,
+              count->deferred_cap, count->deferred - count->deferred_cap,
+              children_most_from_one(server->children), oldest != NULL ? now - oldest->since : 0,
+              now - server->started);
+}
 
 /* A server that somebody runs in a terminal ends with that. */
 static void handle_hangup(struct server *server)
@@ -105,7 +125,7 @@ void server_handle_requests(struct server *server)
     const struct serve_model *model = server->model;
 
     if (signals_take(SIGUSR1))
-        lines_log_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
+        log_status(server, model->reap_all != NULL ? model->reap_all(server) : 0);
     if (signals_take(SIGHUP))
         handle_hangup(server);
     stop_children(server);

@@ -1,10 +1,9 @@
 /*
  * serve.h: the one contract that every server of the family implements.
  *
- * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model. A model is
- * how a server serves many clients at once: by a child process each, by a thread each, by one loop.
- * Options, sockets, sessions, caps, signals and log lines are the same in all of them. Read
- * serve_fork.c first; the others stand in examples/variants/ and say what they do differently.
+ * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model: how it
+ * serves many clients at once, by a child process each, by a thread each, by one loop. All else is
+ * the same. Read serve_fork.c first; the others stand in examples/variants/.
  */
 #ifndef SERVE_H
 #define SERVE_H
@@ -20,12 +19,10 @@ struct serve_model {
     size_t capacity;        /* the most clients it can serve at once */
     const char *limit;      /* what bounds it, for messages; NULL where nothing of its own does */
     bool children_accept;   /* the parent does not, and waits for no listener */
-    const char *no_upgrade; /* why SIGHUP cannot replace the program, as the log says it behind
-                             * the program's name; NULL where `upgrade` can */
+    const char *no_upgrade; /* why there is no `upgrade`, as the log says it behind `program` */
 
-    /* Sets up what the model needs, announces the server, and serves until it has been told
-     * to stop and the last client has ended: the loop of server.h. Returns 0, or -1 when it
-     * could not start or go on (logged). */
+    /* Announces the server, and serves until it has been told to stop and the last client has
+     * ended: the loop of server.h. Returns 0, or -1 when it could not start (logged). */
     int (*serve)(struct server *server);
 
     /* What the rest of the server asks of a model. Each of these may be NULL. */

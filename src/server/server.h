@@ -1,6 +1,6 @@
 /*
  * server.h: what every server of the family does alike: accepting and admitting clients, counting,
- * waiting, stopping, and the lines that tell of it.
+ * waiting, stopping, and the lines of the log.
  *
  * A model (serve.h) runs the loop, and starts and ends sessions its own way:
  *
@@ -18,8 +18,7 @@
  * and they are deferred: they stay in the kernel's backlog, and nothing is lost.
  *
  * Invariants: accepted == ended + refused + live + held. Each accepted connection ends as
- * one `end` or one `refuse` line. The loop sleeps whenever there is nothing to do: each
- * failure that persists closes the gate until a child ends or a pause is over.
+ * one `end` or one `refuse` line. The loop sleeps whenever there is nothing to do.
  *
  * Cost of a turn: linear in the listeners, constant in live children and sources.
  */
@@ -46,8 +45,7 @@ struct statistics {
     size_t peak;                     /* most live at once */
 };
 
-/* How far a stop has come (requests.c). A phase is entered because of a signal or a failure, or
- * because the one before has taken its time. */
+/* How far a stop has come (requests.c). */
 enum server_phase {
     SERVER_SERVING,
     SERVER_DRAINING,    /* listeners closed; children finish for the grace */
@@ -62,29 +60,22 @@ struct stop {
     bool failed;       /* the server stops because it cannot go on */
 };
 
-/* What waits remember (wait.c). */
+/* What waits remember. */
 struct wait_state {
-    bool was_closed;      /* the gate was closed at the last wait */
-    bool was_full;        /* when it was, there were max_connections */
-    double hear_period;   /* waits that do not sleep let signals in once in so many seconds ... */
-    double heard;         /* ... and did so last at this time: clock.h */
-    size_t titled_live;   /* how many live children the title tells of */
+    bool was_closed;    /* the gate was closed at the last wait */
+    bool was_full;      /* when it was, there were max_connections */
+    double hear_period; /* waits that do not sleep let signals in once in so many seconds ... */
+    double heard;       /* ... and did so last at this time: clock.h */
+    size_t titled_live; /* how many live children the title tells of */
 };
 
-/* What an earlier program of this process has left: one that was replaced by an upgrade, in which
- * the process, its children and its descriptors stay (upgrade/takeover.h). */
+/* What a program has left that an upgrade has replaced in this process (upgrade/takeover.h). */
 struct earlier_program {
-    bool any;                      /* false: there was none */
-    int manager, syslog;           /* the sockets to these two; 0: it had none */
+    bool any;            /* false: there was none */
+    int manager, syslog; /* the sockets to these two; 0: it had none */
 };
 
 struct serve_model;
-
-/* The ends of the ledger (ledger.h) of a server whose children may outlive this program: its model
- * has opened it, or an earlier program has left it. */
-struct ledger_ends {
-    int read_end, write_end; /* 0: there is none */
-};
 
 struct server {
     const struct serve_model *model;
@@ -97,31 +88,27 @@ struct server {
     struct stop stop;
     struct wait_state wait;
     double started;          /* when it was announced: clock.h; 0: not yet */
-    struct daemon *starter;  /* who waits to hear that it listens; main's */
-    struct pidfile *pidfile; /* main's */
-    struct ledger_ends ledger;
+    struct daemon *starter;  /* who waits to hear that it listens */
+    struct pidfile *pidfile;
+    struct ledger ledger;    /* open where the model has opened it, or an earlier program left it */
     struct earlier_program earlier;
 };
 
 /* ---- its life ---- */
 
-/* A server with a table for its children and no listener. Returns it, in memory that children
- * do not inherit, or NULL (logged). All arguments are kept. */
+/* A server with a table for its children, and no listener yet (listeners.h). Returns it, in private
+ * memory (platform.h), or NULL (logged). All arguments are kept. */
 struct server *server_open(const struct serve_model *model, const struct options *options,
                            struct daemon *starter, struct pidfile *pidfile);
 
-/* Opens its listeners. Returns 0, or -1 (logged). */
-int server_listen(struct server *server);
-
-/* Once all is set up: tells that the server listens, and where: the log, the service manager, the
- * starting command, and with -1 standard output, which ends with that, so that whoever reads it
- * sees the end. Returns 0, or -1 (logged). */
+/* Says that the server listens, and where: to the log, the service manager, the starting command,
+ * and with -1 on standard output, which is ended by that. Returns 0, or -1 (logged). */
 int server_announce(struct server *server);
 
-/* Closes the listeners, if they still are open, and logs how it went, if it was announced. */
+/* Closes the listeners that are still open, and logs how it went where it was announced. */
 void server_close(struct server *server);
 
-/* Whether there is still something to wait for. */
+/* Whether it serves, or has clients that have not ended. */
 bool server_running(const struct server *server);
 
 /* ---- waiting ---- */
@@ -129,16 +116,14 @@ bool server_running(const struct server *server);
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time). */
 void server_wait(struct server *server, double until);
 
-/* The same for a model that reads from a descriptor of its own after each wait, ready or not: it
- * ends the wait as well. -1: there is none now. */
+/* The same; the wait ends as well when the model's `descriptor` is readable. -1: there is none. */
 void server_wait_beside(struct server *server, double until, int descriptor);
 
-/* The same for a model with any descriptors of its own, all below `limit`. The sets come back as
- * pselect leaves them. */
+/* The same with any descriptors of the model, below `limit`; the sets come back as from pselect. */
 void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
                      int limit);
 
-/* How a model has to wait that waits by something else than pselect, as event_loop.c does. */
+/* How a model has to wait that does not wait by pselect. */
 struct waiting {
     double now;       /* when it begins */
     double seconds;   /* for so long at most; negative: without end */
@@ -146,52 +131,48 @@ struct waiting {
     bool just_opened; /* it was closed at the last wait: who is there by now was deferred */
 };
 
-/* What comes before such a wait. No listener is marked as ready then: the model marks those that
- * it finds so (listeners.h). */
+/* What comes before such a wait. The model marks the listeners that it then finds ready. */
 struct waiting server_wait_begin(struct server *server, double until);
 
-/* What comes after it: handles signals and time. `found` is how many descriptors are ready, or -1
- * with errno where the wait failed, which is logged. Returns the time: clock.h. */
+/* What comes after it. `found` is how many descriptors are ready, or -1 with errno where the wait
+ * failed (logged). Returns the time: clock.h. */
 double server_wait_end(struct server *server, const struct waiting *waiting, int found);
 
-/* Once a turn, handles what signals ask of the server. SIGUSR1: the status line. SIGHUP: an
- * upgrade; or a drain, where it says that the terminal has gone from which the server was started.
- * And where a stop has come to that, passes its signal on to each live child, once, the oldest
- * first (serve.h, stop_child). */
+/* Once a turn: the status line (SIGUSR1), an upgrade (SIGHUP), or a drain where that says that the
+ * terminal has gone from which the server was started. And where a stop has come to that, passes
+ * its signal on to each live child, once (serve.h, stop_child). */
 void server_handle_requests(struct server *server);
 
 /* ---- clients that come in ---- */
 
-/* The next client that may come in. False when there is none now. */
+/* The next client that may come in, accepted and admitted. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);
 
-/* Whether a client that was just accepted may come in. If not it is refused: closed, counted
- * and logged. */
+/* Whether a client that was just accepted may come in; else it is closed, counted and logged. */
 bool server_admit(struct server *server, const struct client *client);
 
-/* A client that was let in cannot be served now because `what` failed with errno: keeps it,
- * closes the gate, and hands it out again when a child has ended or a pause is over. */
+/* An admitted client cannot be served now because `what` failed with errno: keeps it, closes the
+ * gate, and has server_accept return it again when a child has ended or a pause is over. */
 void server_hold(struct server *server, const struct client *client, const char *what);
 
-/* One more child could not be started because `what` failed with errno, and no client waits for
- * it: closes the gate until a pause is over. */
+/* The same where no client waits for the child that could not be started. */
 void server_start_failed(struct server *server, const char *what);
 
-/* The same where accept failed with errno, in a way that persists (failures.h). Where it cannot
- * pass, the server stops. */
+/* accept failed with errno, in a way that persists (gate.h). Where it cannot pass, the server
+ * stops. */
 void server_accept_failed(struct server *server);
 
 /* ---- children ---- */
 
-/* A client that was let in is being served, as child `id`. Registers it. */
+/* An admitted client is being served, as child `id`. Registers it. */
 struct child *server_began(struct server *server, int64_t id, const struct client *client);
 
-/* Takes in what an exit record says of a child, once and as far as it can be true. Returns the
- * child, or NULL where the record is ignored (logged). */
+/* Notes what an exit record says of a child, as far as it can be true. Returns the child, or NULL
+ * where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
-/* A session of this process has ended, and its descriptor is closed: what its exit record would say
- * is taken in, and then as below. */
+/* A session of this process has ended, and its descriptor is closed: server_exit_recorded, then
+ * server_ended. */
 void server_session_ended(struct server *server, struct child *child,
                           const struct session *session, int signal);
 

@@ -1,4 +1,4 @@
-/* wait.c: waiting, and what is kept up to date at each wait: the title, the manager (server.h). */
+/* wait.c: waiting, and what each wait keeps up to date: the title, the manager (server.h). */
 #include "server/parts.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 /* For ps(1): how many are served, of how many, and where. */
 static void update_title(struct server *server)
 {
-    char title[TITLE_MAX], where[TITLE_MAX];
+    char title[TITLE_MAX];
     struct text text = text_in(title, sizeof title);
     size_t live = children_live(server->children);
 
@@ -24,11 +24,10 @@ static void update_title(struct server *server)
     server->wait.titled_live = live;
     text_add_number(&text, live);
     if (server->stop.phase == SERVER_SERVING) {
-        listeners_text(&server->listeners, where, sizeof where);
         text_add(&text, " live of ");
         text_add_number(&text, server->options->max_connections);
         text_add(&text, " on ");
-        text_add(&text, where);
+        listeners_text(&server->listeners, text.at, (size_t)(text.end - text.at) + 1);
     } else {
         text_add(&text, " live, stopping");
     }
@@ -48,46 +47,12 @@ static double notify_manager(const struct server *server, double now)
     return manager_update(text, now);
 }
 
-/* When the wait must end although nothing happens: clock.h; 0: no such time. */
-static double wake_time(const struct server *server, double until, double now)
-{
-    double times[] = {until, server->stop.phase_ends, gate_wakes(&server->gate, now),
-                      log_sum_up(now), notify_manager(server, now)};
-
-    return clock_earliest(times, sizeof times / sizeof times[0]);
-}
-
-static int watch_listeners(const struct listeners *listeners, fd_set *readable, int limit)
-{
-    for (size_t i = 0; i < listeners->count; i++) {
-        FD_SET((unsigned)listeners->all[i].descriptor, readable);
-        if (listeners->all[i].descriptor >= limit)
-            limit = listeners->all[i].descriptor + 1;
-    }
-    return limit;
-}
-
-static void note_ready(struct server *server, const fd_set *readable)
-{
-    for (size_t i = 0; i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
-        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
-    }
-}
-
-/* Who waits when the gate has just opened was deferred, and so are all until nobody waits. */
-static void note_late(struct server *server, bool just_opened)
-{
-    for (size_t i = 0; i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
-        if (just_opened || !listener->ready)
-            listener->late = listener->ready;
-    }
-}
-
 struct waiting server_wait_begin(struct server *server, double until)
 {
-    double now = clock_seconds(), wake = wake_time(server, until, now);
+    double now = clock_seconds();
+    double times[] = {until, server->stop.phase_ends, gate_wakes(&server->gate, now),
+                      log_sum_up(now), notify_manager(server, now)};
+    double wake = clock_earliest(times, sizeof times / sizeof times[0]);
     bool open = !server->model->children_accept && accept_is_open(server, now);
     bool just_opened = open && server->wait.was_closed;
     bool at_once = just_opened || server->stop.signal != 0 || (wake > 0 && wake <= now);
@@ -116,7 +81,12 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
         signals_deliver();
         server->wait.heard = waiting->now;
     }
-    note_late(server, waiting->just_opened);
+    /* Who waits when the gate has just opened was deferred, and so are all until nobody waits. */
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        if (waiting->just_opened || !listener->ready)
+            listener->late = listener->ready;
+    }
     now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
     requests_handle_stop(server, now);
     gate_end_episode(&server->gate, now);
@@ -130,8 +100,12 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
     struct timespec timeout = clock_timespec(waiting.seconds);
     int found;
 
-    if (waiting.open)
-        limit = watch_listeners(&server->listeners, readable, limit);
+    for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
+        int descriptor = server->listeners.all[i].descriptor;
+        FD_SET((unsigned)descriptor, readable);
+        if (descriptor >= limit)
+            limit = descriptor + 1;
+    }
     found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
                     signals_wait_mask());
     if (found == -1) {
@@ -140,8 +114,10 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
             FD_ZERO(writable);
         found = errno == EINTR ? 0 : -1;
     }
-    if (found > 0 && waiting.open)
-        note_ready(server, readable);
+    for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
+        struct listener *listener = &server->listeners.all[i];
+        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
+    }
     (void)server_wait_end(server, &waiting, found);
 }
 

@@ -145,7 +145,7 @@ RULES = [
     ('detach', '*', '*', '*', 'stops'),
 
     # accept: an error of the new connection alone costs nothing; one that others have to cure is
-    # waited out; one that says that our listener is none ends the server (server/failures.h).
+    # waited out; one that says that our listener is none ends the server (server/gate.h).
     ('serve', 'ACCEPT', 'EBADF EFAULT EINVAL ENOTSOCK', '*', 'stops'),
     ('serve', 'ACCEPT', 'EINTR EAGAIN', '*', 'serves'),
     ('serve', 'ACCEPT FORK THREAD', '*', 'always', 'waits'),

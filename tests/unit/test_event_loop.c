@@ -158,7 +158,7 @@ static int serve(void (*clients_act)(int wait), char **words)
     signals_open();
     server = server_open(&model, &options, &starter, &pidfile);
     ck_assert_ptr_nonnull(server);
-    ck_assert_int_eq(server_listen(server), 0);
+    ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     outcome = event_loop_serve(server);
     capture_end(&errors);
     return outcome;

@@ -1,7 +1,7 @@
-/* test_failures.c: what a server does about each errno (failures.h). */
+/* test_failures.c: what a server does about each errno (server/gate.h). */
 #include "suite.h"
 
-#include "server/failures.h"
+#include "server/gate.h"
 
 static void expect(enum failure_action action, const int *errors, size_t count)
 {

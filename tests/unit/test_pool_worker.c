@@ -37,7 +37,7 @@ static void open_pool(size_t listeners)
     signals_open();
     server = server_open(&model, &options, &starter, &no_pidfile);
     ck_assert_ptr_nonnull(server);
-    ck_assert_int_eq(server_listen(server), 0);
+    ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     pool = pool_open(server);
     ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));
     pool_worker_prepare(&self, pool, server);

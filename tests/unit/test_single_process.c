@@ -31,7 +31,7 @@ static struct server *open_server(void)
     signals_open();
     server = server_open(&model, &options, &starter, &pidfile);
     ck_assert_ptr_nonnull(server);
-    ck_assert_int_eq(server_listen(server), 0);
+    ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     return server;
 }
 

@@ -48,7 +48,7 @@ static void give_listeners(void)
         ck_assert_int_eq(address_split(texts[i], &options.listen[i].endpoint, &problem), 0);
     }
     options.listen_count = SUITE_LENGTH(texts);
-    ck_assert_int_eq(server_listen(server), 0);
+    ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     server->listeners.all[1].inherits = true;
 }
 

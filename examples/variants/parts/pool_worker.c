@@ -10,7 +10,6 @@
 #include "process/log_sink.h"
 #include "process/signals.h"
 #include "process/title.h"
-#include "server/failures.h"
 
 #include <errno.h>
 #include <sys/select.h>

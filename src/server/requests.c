@@ -1,5 +1,5 @@
 /* requests.c: what signals ask of a server: to stop, a status line, an upgrade (server.h). */
-#include "server/parts.h"
+#include "server/server.h"
 
 #include "base/clock.h"
 #include "process/log.h"

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -75,7 +74,7 @@ void server_accept_failed(struct server *server)
 static void refuse(struct server *server, const struct client *client, const char *why)
 {
     if (client->descriptor != -1)
-        close(client->descriptor);
+        listener_refuse(client->descriptor, &client->peer);
     server->statistics.refused++;
     lines_log_refusal(&client->peer, why);
 }

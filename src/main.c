@@ -103,6 +103,8 @@ static struct server *take_over(const struct options *options, int state, struct
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
+    for (size_t i = 0; i < server->listeners.count; i++)
+        listener_prepare(&server->listeners.all[i], options->service.idle);
     if (server->earlier.manager > 0)
         manager_adopt(server->earlier.manager);
     else

@@ -136,23 +136,34 @@ static void reset_at_close(int descriptor)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-void session_finish(struct session *session)
+static void discard_input(const struct session *session)
 {
     size_t room = session_buffer_size(session->service), discarded = 0;
     ssize_t size;
 
-    if (session->ending != SESSION_IDLE && session->ending != SESSION_LIFETIME)
-        return;
-    if (session->ending == SESSION_IDLE && session->unsent.size > 0) {
-        reset_at_close(session->descriptor);
-        return;
-    }
-    platform_give_up_after(session->descriptor, CLOSING_TIME);
-    (void)shutdown(session->descriptor, SHUT_WR);
     do {
         size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
         discarded += size > 0 ? (size_t)size : 0;
     } while (size > 0 && discarded < DISCARD_MAX);
+}
+
+void session_finish(struct session *session)
+{
+    bool limited = session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME;
+    bool unsent = session->unsent.size > 0;
+
+    if (session->ending == SESSION_IDLE && unsent) {
+        reset_at_close(session->descriptor);
+    } else if (limited) {
+        platform_give_up_after(session->descriptor, CLOSING_TIME);
+        (void)shutdown(session->descriptor, SHUT_WR);
+        discard_input(session);
+    } else if (session->ending == SESSION_RESET && unsent &&
+               session->peer.name.any.sa_family == AF_UNIX) {
+        /* It has gone before its greeting, say. Descriptors that it has passed are closed here, not
+         * by a parent that has yet to close its copy of the socket (process/close.h). */
+        discard_input(session);
+    }
 }
 
 /* ---- what a session needs ---- */

@@ -8,28 +8,33 @@
  *
  *   exit record   A child's last act is one record on the ledger, a pipe (server/ledger.h). At
  *                 SIGCHLD the parent reads all records, lists their writers as exiting, and asks
- *                 for each of them now and at each SIGCHLD until it is gone.
+ *                 for each of them now and at each SIGCHLD until it is gone, for a second at most.
  *   the young     A SIGCHLD without an exit record is of a child that was killed, or of one that
- *                 was reaped before its signal was looked at. Most children die young: the
- *                 YOUNG_MAX youngest are asked at once, at most every YOUNG_PERIOD.
- *   the sweep     Signals merge, and a killed child may hide behind a record of another. So within
- *                 SWEEP_PERIOD of any SIGCHLD the parent asks the kernel whether anybody is dead
- *                 and not reaped, in one call, and only then asks for all children by pid, the
- *                 youngest first, in portions between which the loop goes on.
+ *                 was reaped on another's signal. Most children die young: the 256 youngest are
+ *                 asked for at once, at most every 10 ms.
+ *   the sweep     Signals merge: fifty deaths may be one SIGCHLD, and a killed child may hide
+ *                 behind a record of another. So within a second of any SIGCHLD the parent asks
+ *                 whether anybody is dead and not reaped, by one waitid, which walks that list; and
+ *                 only then for all children by pid, the youngest first, in portions of 512, between
+ *                 which the loop goes on.
  *
- * Invariants. A child is registered (server_began) before it can be reaped, as signals are blocked
- * meanwhile. Its pid is nobody else's until reap_child, which takes it from the table, the list and
- * the sweep at once. A child is on the list at most once: a second record of it is ignored.
+ * Invariants. A child is registered (server_began) before it can be reaped, as only the loop reaps.
+ * Its pid is nobody else's until reap_child, which takes it from the table, the list and the sweep
+ * at once. A child is on the list at most once: a second record of it is ignored.
  *
- * A compromised child can write what it likes on the ledger. A record that is malformed, or names
- * no live child, is logged and ignored; one that names another live child makes the parent ask for
- * that one for EXITING_MAX seconds, lies about its bytes in its `end` line, and no more: a child is
- * gone when waitpid says so. A pipe that is kept full is read in portions. Full and made blocking,
- * it holds up the others in their last write, so that no SIGCHLD comes: where every place is taken
- * (-c) a sweep reads the ledger each SWEEP_PERIOD all the same.
+ * A compromised child can write what it likes on the ledger:
+ *   - what is no record, or names no live child: it is ignored, and logged, floods summed up;
+ *   - a record of another live child: the parent asks for that one for a second. Bytes and ending in
+ *     that one's `end` line are the liar's, and its own record is then ignored; but it is gone only
+ *     when waitpid says so;
+ *   - more than the parent can read: a turn reads no more than a pipe holds;
+ *   - so much that the pipe is full, with O_NONBLOCK cleared for all who share it: the others then
+ *     block in their last write, and no SIGCHLD comes. So where -c children are live, a sweep reads
+ *     the ledger each second all the same; the reading end has a flag of its own.
  *
- * Cost of a turn: a system call for each child that has died, one read for LEDGER_BATCH records,
- * and after a SIGCHLD YOUNG_MAX calls every YOUNG_PERIOD and one every SWEEP_PERIOD.
+ * Cost of a turn: a system call for each child that has died, and one read for LEDGER_BATCH records.
+ * After a SIGCHLD, 256 calls at most every 10 ms; and at most once a second the sweep: one call that
+ * is linear in the live children, and one for each of them where it finds a dead one.
  */
 #ifndef REAPER_H
 #define REAPER_H

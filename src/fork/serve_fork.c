@@ -9,24 +9,33 @@
  *   record   Its last act before it exits is one record on the ledger, a pipe to the parent: who it
  *            is, how many bytes, and how the session ended (server/ledger.h).
  *   reap     SIGCHLD has the parent read the records and reap their writers by pid, so that this
- *            costs the same beside ten thousand live children. One that was killed left no record;
- *            it is found within a second, and its end is logged as signal-9 (reaper.h).
+ *            costs the same beside ten thousand live children. One that was killed left no record:
+ *            it is found within about a second, and its `end` line says how=signal-9 (reaper.h).
  *
- * All signals that the server handles are blocked except in server_wait, so no child can be reaped
- * before it is registered, none runs a handler of the parent's, and a handler only sets a flag.
+ * A handler only sets a flag, and only the loop reaps: no child is reaped before it is registered.
+ * The signals that the server handles are blocked except in server_wait, so none is missed between
+ * the look at its flag and the sleep. They stay blocked in children: whoever signals all processes
+ * of the server, as a terminal does, cuts off no client. SIGHUP asks for an upgrade: another program
+ * replaces this one in the same process by exec, and goes on with its children (upgrade/upgrade.h).
  *
  * What fails, and what becomes of the client:
  *
- *   accept   No descriptor is left (EMFILE), or no memory: he stays in the kernel's backlog. The
- *            gate closes, the failure is logged once, and the parent accepts again when a child has
- *            ended or a pause of 0.05 to 1 s is over. It neither spins nor ends.
- *   fork     He is held: kept open by the parent, and started in the same way.
+ *   accept   No descriptor is left (EMFILE), or no memory: the client stays in the kernel's backlog.
+ *            The gate closes, one line is logged for all failures that follow on each other, and the
+ *            parent accepts again when a child has ended or a pause of 0.05 to 1 s is over, which
+ *            server_wait waits out. It neither spins nor ends.
+ *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
+ *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *
- * What a compromised child may do: it runs as the parent's user, without the right to open, fork or
- * write files (process/confine.h). It can lie on the ledger, fill it, and change the flags that all
- * children share (reaper.h), and signal the parent, as any process of that user can: a user of the
- * server's own (-u) keeps others out. It cannot reach another client, a listener, or the parent's
- * memory.
+ * What a compromised child may do. It runs as the parent's user, without the right to open, fork or
+ * write files (process/confine.h). It has its client, the standard descriptors, the ledger, with -vv
+ * the log, and a copy of the parent's memory as it was at the fork. So it can
+ *   - lie on the ledger, fill it, and clear O_NONBLOCK, which all its writers share: see reaper.h;
+ *   - write what it likes to standard error;
+ *   - signal the parent and the other children, as any process of that user can: a user of the
+ *     server's own (-u) keeps others out of that.
+ * It cannot reach another client's socket or a listener. Installed as it is to be (mode 711), Linux
+ * does not let it trace the parent either, or read its memory.
  *
  * System calls a connection with -v off, one listener, one client at a time, glibc (held by
  * tests/behaviour/test_costs.py; a busy parent reaps several children for one SIGCHLD):
@@ -37,7 +46,7 @@
  *           2 read, 2 write, 1 close, 1 getpid, 1 exit_group
  *
  * Read next: reaper.h, and session.h for the echo. server/server.h has what all servers of the
- * family do alike; main.c calls serve() when all is set up.
+ * family do alike, whatever their model; main.c calls serve() when all is set up.
  */
 #include "base/clock.h"
 #include "fork/reaper.h"

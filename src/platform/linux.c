@@ -147,6 +147,30 @@ int platform_sealed_file(size_t size)
                : descriptors_close_failed(file);
 }
 
+/* Headers before Linux 6.16 lack it, and two architectures number their options otherwise. */
+#ifndef SO_PASSRIGHTS
+#if defined __sparc__ || defined __hppa__
+#define SO_PASSRIGHTS (-1)
+#else
+#define SO_PASSRIGHTS 83
+#endif
+#endif
+
+void platform_refuse_rights(int listener)
+{
+    int passed = 0;
+
+    (void)setsockopt(listener, SOL_SOCKET, SO_PASSRIGHTS, &passed, sizeof passed);
+}
+
+bool platform_refuses_rights(int descriptor)
+{
+    int passed = 1;
+    socklen_t size = sizeof passed;
+
+    return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
+}
+
 /* The kernel probes a client that takes nothing, first after 0.2 s and then after twice as long each
  * time, and looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next
  * comes 12.8 s later: such a client has had its time, and is reset. */

@@ -72,6 +72,17 @@ void platform_forbid_tracing(void)
 {
 }
 
+void platform_refuse_rights(int listener)
+{
+    (void)listener;
+}
+
+bool platform_refuses_rights(int descriptor)
+{
+    (void)descriptor;
+    return false;
+}
+
 void platform_give_up_after(int descriptor, double seconds)
 {
     (void)descriptor;

@@ -50,6 +50,15 @@ int platform_anonymous_file(void);
 int platform_sealed_file(size_t size);
 
 /*
+ * Has the system refuse the descriptors that clients of a Unix socket may pass (SCM_RIGHTS,
+ * unix(7)), on a listener for all who connect from then on (SO_PASSRIGHTS, Linux 6.16): their
+ * sendmsg fails with EPERM. Whether a connection's client has been refused them from its first
+ * moment on. Elsewhere nothing, and false.
+ */
+void platform_refuse_rights(int listener);
+bool platform_refuses_rights(int descriptor);
+
+/*
  * Before a TCP connection is closed: has the system give up what its client does not take once
  * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.
  * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes.

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -71,7 +70,7 @@ static void refuse(struct server *server, const struct client *client, const cha
     char from[ADDRESS_TEXT_MAX];
 
     if (client->descriptor != -1)
-        close(client->descriptor);
+        listener_refuse(client->descriptor, &client->peer);
     server->statistics.refused++;
     log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }

@@ -1,6 +1,8 @@
 /* listener.c: see listener.h. */
 #include "server/listener.h"
 
+#include "platform/platform.h"
+#include "process/close.h"
 #include "process/log.h"
 
 #include <errno.h>
@@ -65,6 +67,13 @@ static bool has_client_options(int descriptor, int listener)
            same_option(descriptor, listener, SOL_SOCKET, SO_SNDTIMEO);
 }
 
+void listener_prepare(const struct listener *listener, double idle)
+{
+    if (is_local(listener))
+        platform_refuse_rights(listener->descriptor);
+    listener_set_options(listener->descriptor, is_local(listener), idle);
+}
+
 int listener_accept(struct listener *listener, double idle, struct peer *peer)
 {
     socklen_t length = sizeof peer->name;
@@ -82,6 +91,14 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
         listener_set_options(descriptor, is_local(listener), idle);
     }
     return descriptor;
+}
+
+void listener_refuse(int descriptor, const struct peer *peer)
+{
+    if (peer->name.any.sa_family == AF_UNIX && !platform_refuses_rights(descriptor))
+        close_by_exit(descriptor);
+    else
+        close(descriptor);
 }
 
 /* ---- opening and closing ---- */
@@ -135,7 +152,7 @@ static int set_up(struct listener *listener, const struct options *options)
     if (family == AF_INET6 &&
         setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1)
         return -1;
-    listener_set_options(listener->descriptor, family == AF_UNIX, options->service.idle);
+    listener_prepare(listener, options->service.idle);
     if (bind_address(listener) == -1)
         return -1;
     if (family == AF_UNIX && lstat(listener->address.name.local.sun_path, &status) == 0) {
@@ -188,12 +205,15 @@ void listener_adopt(struct listener *listener, int descriptor, double idle)
     *listener = (struct listener){.descriptor = descriptor,
                                   .address.length = sizeof listener->address.name};
     (void)getsockname(descriptor, &listener->address.name.any, &listener->address.length);
-    listener_set_options(descriptor, is_local(listener), idle);
+    listener_prepare(listener, idle);
 }
 
 void listener_close(struct listener *listener)
 {
     if (is_local(listener) && listener->file != 0)
         remove_file(listener);
-    close(listener->descriptor);
+    if (is_local(listener)) /* with it go the clients that wait */
+        close_by_exit(listener->descriptor);
+    else
+        close(listener->descriptor);
 }

@@ -11,6 +11,10 @@
  * until one has them all, and those that lack them are given them. One that waited in the queue of
  * a listener before it was handed over to us may lack them where others do not.
  *
+ * Clients of a Unix socket cannot pass descriptors where the system refuses them, which an accepted
+ * socket inherits when its client connects. Elsewhere, and for clients that came earlier, the
+ * server does not wait when it closes what it has not served: close.h.
+ *
  * Cost: constant a connection.
  */
 #ifndef LISTENER_H
@@ -49,12 +53,19 @@ int listener_open(struct listener *listener, const struct address *address,
 /* Takes over a listening socket that is not ours alone: its file stays. */
 void listener_adopt(struct listener *listener, int descriptor, double idle);
 
+/* Sets what a listener has to have: the options above, and that it refuses descriptors. One of an
+ * earlier program may lack some (takeover.h). */
+void listener_prepare(const struct listener *listener, double idle);
+
 /* Closes it and removes the file of a Unix socket; where that fails, it is logged. Children and
  * later owners of the same port are not disturbed. */
 void listener_close(struct listener *listener);
 
 /* Accepts a connection. Returns its descriptor, blocking, the caller's to close; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);
+
+/* Closes an accepted connection that is not to be served. */
+void listener_refuse(int descriptor, const struct peer *peer);
 
 /* Sets those options: on a listener, on what it accepts, and on the one connection of a server that
  * has no listener. `local`: it is a Unix socket. */

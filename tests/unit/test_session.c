@@ -480,6 +480,24 @@ START_TEST(finishing_an_idle_session_with_a_tail_resets)
 }
 END_TEST
 
+/* Catches descriptors that a Unix client has passed, and whose close may wait, left to whoever closes
+ * the socket last. */
+START_TEST(finishing_leaves_nothing_in_the_queue_of_a_reset_unix_client)
+{
+    char byte;
+
+    open_session();
+    session.peer.name.any.sa_family = AF_UNIX;
+    send_text("x");
+    session.unsent.size = 1;
+    session_end(&session, SESSION_RESET);
+    session_finish(&session);
+    ck_assert_int_eq(recv(ours, &byte, 1, MSG_DONTWAIT), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    close_session();
+}
+END_TEST
+
 /* Catches a finish that waits for a client that has nothing more to say. */
 START_TEST(finishing_does_not_wait)
 {
@@ -519,5 +537,6 @@ SUITE("session", chunks_of_every_size_are_echoed, the_echo_is_binary_clean,
       a_delay_ends_with_the_lifetime, a_reset_found_by_a_read_is_a_reset,
       a_client_gone_before_its_echo_is_a_reset, any_other_error_ends_the_session_as_an_error,
       an_ended_session_stays_ended, finishing_after_a_lifetime_keeps_the_tail,
-      finishing_an_idle_session_with_a_tail_resets, finishing_does_not_wait,
+      finishing_an_idle_session_with_a_tail_resets,
+      finishing_leaves_nothing_in_the_queue_of_a_reset_unix_client, finishing_does_not_wait,
       endings_have_the_names_of_the_log)

@@ -9,7 +9,7 @@
  *     until its parent asks for it (POSIX.1-2008, waitpid). Here the parent never asks.
  * Who had it: the first server of "UNIX Network Programming" (ch. 5), to show it; and programs
  *     that became process 1 of a container, which is handed the orphans of all (moby#12228).
- * forkecho: reaps when SIGCHLD comes, handle_child_signal in src/fork/reaper.c.
+ * forkecho: reaps when SIGCHLD comes, reaper_turn in src/fork/reaper.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -179,8 +179,8 @@ static void sweep(struct server *server)
         if (!ask_for(server, child) && reaper->asked == child)
             reaper->asked = child->older;
     }
-    /* At its end it is to look again: who was passed alive may have died before that, and the SIGCHLD
-     * have planned no sweep, as this one was under way. */
+    /* At its end it is to look again: one that was passed alive may have died meanwhile, and its
+     * SIGCHLD have planned no sweep, as this one was under way. */
     plan_sweep(reaper->asked != NULL ? 0 : SWEEP_PERIOD);
 }
 

@@ -83,19 +83,6 @@ static struct source_count *count_source(struct children *children, struct sourc
     return count;
 }
 
-static void uncount_source(struct children *children, struct source_count *count)
-{
-    struct source_count **link = source_chain(children, count->source);
-
-    if (--count->live > 0)
-        return;
-    while (*link != count)
-        link = &(*link)->chain;
-    *link = count->chain;
-    count->chain = children->free_source;
-    children->free_source = count;
-}
-
 struct child *children_add(struct children *children, int64_t id, const struct peer *peer,
                            double since)
 {
@@ -126,9 +113,17 @@ struct child *children_find(struct children *children, int64_t id)
 
 void children_leave_source(struct children *children, struct child *child)
 {
-    if (child->source != NULL)
-        uncount_source(children, child->source);
+    struct source_count *count = child->source, **link;
+
     child->source = NULL;
+    if (count == NULL || --count->live > 0)
+        return;
+    link = source_chain(children, count->source);
+    while (*link != count)
+        link = &(*link)->chain;
+    *link = count->chain;
+    count->chain = children->free_source;
+    children->free_source = count;
 }
 
 void children_remove(struct children *children, struct child *child)

@@ -142,15 +142,13 @@ static int set_up(struct listener *listener, const struct options *options)
     struct stat status;
 
     if (fcntl(listener->descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
-        fcntl(listener->descriptor, F_SETFL, O_NONBLOCK) == -1)
-        return -1;
-    /* A new server may bind while old connections of this port are in TIME_WAIT or still
-     * served by the children of the one before. */
-    if (family != AF_UNIX &&
-        setsockopt(listener->descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
-        return -1;
-    if (family == AF_INET6 &&
-        setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1)
+        fcntl(listener->descriptor, F_SETFL, O_NONBLOCK) == -1 ||
+        /* A new server may bind while old connections of this port are in TIME_WAIT or still
+         * served by the children of the one before. */
+        (family != AF_UNIX &&
+         setsockopt(listener->descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
+        (family == AF_INET6 &&
+         setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1))
         return -1;
     listener_prepare(listener, options->service.idle);
     if (bind_address(listener) == -1)
@@ -173,13 +171,10 @@ static void remove_file(const struct listener *listener)
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    if (lstat(path, &status) == 0) {
-        if (status.st_dev != listener->device || status.st_ino != listener->file ||
-            unlink(path) == 0)
-            return;
-    } else if (errno == ENOENT) {
+    if (lstat(path, &status) == 0 ? status.st_dev != listener->device ||
+                                        status.st_ino != listener->file || unlink(path) == 0
+                                  : errno == ENOENT)
         return;
-    }
     log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
 }
 

@@ -2,8 +2,8 @@
  * listener.h: one listening socket, and the clients' sockets that it gives.
  *
  * A Unix socket that nobody listens on any more is stale and is replaced; one that answers is not.
- * (Where two servers start at the same moment, the slower one may win.) Its file is removed with its
- * listener, as far as the server's user may do so, and its root directory (-r) shows it.
+ * (Where two servers start at the same moment, the slower one may win.) Its file is removed with
+ * its listener, as far as the server's user may do so, and its root directory (-r) shows it.
  *
  * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, a bound on the kernel's
  * buffers, the idle limit as session_set_timeouts has it) are set once, on the listener: on Linux
@@ -61,7 +61,7 @@ void listener_prepare(const struct listener *listener, double idle);
  * later owners of the same port are not disturbed. */
 void listener_close(struct listener *listener);
 
-/* Accepts a connection. Returns its descriptor, blocking, the caller's to close; or -1 with errno. */
+/* Accepts a connection. Returns its descriptor, blocking, the caller's; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);
 
 /* Closes an accepted connection that is not to be served. */

@@ -155,7 +155,7 @@ bool server_admit(struct server *server, const struct client *client);
  * gate, and has server_accept return it again when a child has ended or a pause is over. */
 void server_hold(struct server *server, const struct client *client, const char *what);
 
-/* The same where no client waits for the child that could not be started. */
+/* The same where no client waits for that child. */
 void server_start_failed(struct server *server, const char *what);
 
 /* accept failed with errno, in a way that persists (gate.h). Where it cannot pass, the server

@@ -6,9 +6,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 struct flood {
     unsigned limit;      /* lines in a second */
     const char *summary; /* the format of the line that counts the rest */
-    double since;        /* when this second began */
-    unsigned long lines; /* lines in this second */
+    double since;        /* when the present second began */
+    unsigned long lines; /* lines in it */
 };
 
 /* There is one log (log_sink.h). */
@@ -81,11 +81,11 @@ static void write_lost(void)
 {
     char line[LOG_LINE_MAX];
     size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
-    unsigned long lost = atomic_exchange(&the_log.lost, 0);
+    unsigned long lost = the_log.lost;
 
     used += (size_t)snprintf(line + used, sizeof line - used, "log lost=%lu\n", lost);
-    if (!log_sink_write(the_log.sink, line, used))
-        the_log.lost += lost;
+    if (log_sink_write(the_log.sink, line, used))
+        the_log.lost -= lost; /* threads may have lost more meanwhile */
 }
 
 /* Writes one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
@@ -139,23 +139,29 @@ void log_event(enum log_level level, const char *format, ...)
     va_end(values);
 }
 
-/* Writes how many lines of a flood were left out, if any, and begins a new second. */
-static void sum_up(struct flood *flood, double now)
+/* Where a second is over, ends it, and writes how many lines of a flood were left out. Returns when
+ * a second will be over in which some were; 0: there is none. */
+static double sum_up(struct flood *flood, double now)
 {
-    if (flood->lines > flood->limit)
-        log_event(LOG_QUIET, flood->summary, flood->lines - flood->limit);
+    unsigned long lines = flood->lines;
+
+    if (now < flood->since + 1)
+        return lines > flood->limit ? flood->since + 1 : 0;
     flood->lines = 0;
-    flood->since = now;
+    if (lines > flood->limit)
+        log_event(LOG_QUIET, flood->summary, lines - flood->limit);
+    return 0;
 }
 
-/* Counts one more line. Returns whether it may be written. */
+/* Counts one more line: the first begins a second. Returns whether it may be written. */
 static bool admit(struct flood *flood)
 {
     double now = clock_seconds();
 
-    if (now >= flood->since + 1)
-        sum_up(flood, now);
-    return ++flood->lines <= flood->limit;
+    (void)sum_up(flood, now);
+    if (flood->lines++ == 0)
+        flood->since = now;
+    return flood->lines <= flood->limit;
 }
 
 void log_refusal(const char *format, ...)
@@ -180,30 +186,16 @@ void log_error(const char *format, ...)
     va_end(values);
 }
 
-void log_sum_up_all(void)
-{
-    double now = clock_seconds();
-
-    sum_up(&the_log.errors, now);
-    sum_up(&the_log.refusals, now);
-    if (the_log.lost > 0)
-        write_lost();
-}
-
-/* Sums up a flood whose second is over. Returns when that will be, 0 where there is none. */
-static double sum_up_due(struct flood *flood, double now)
-{
-    if (flood->lines <= flood->limit)
-        return 0;
-    if (now < flood->since + 1)
-        return flood->since + 1;
-    sum_up(flood, now);
-    return 0;
-}
-
 double log_sum_up(double now)
 {
-    double errors = sum_up_due(&the_log.errors, now);
+    double errors = sum_up(&the_log.errors, now);
 
-    return clock_earlier(errors, sum_up_due(&the_log.refusals, now));
+    return clock_earlier(errors, sum_up(&the_log.refusals, now));
+}
+
+void log_sum_up_all(void)
+{
+    (void)log_sum_up(HUGE_VAL); /* a time when every second is over */
+    if (the_log.lost > 0)
+        write_lost();
 }

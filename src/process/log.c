@@ -77,29 +77,13 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-static void write_lost(void)
+/* Writes a text as one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
+static bool write_to(enum log_sink sink, enum log_priority priority, const char *text)
 {
-    char line[LOG_LINE_MAX];
-    size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
-    unsigned long lost = the_log.lost;
-
-    used += (size_t)snprintf(line + used, sizeof line - used, "log lost=%lu\n", lost);
-    if (log_sink_write(the_log.sink, line, used))
-        the_log.lost -= lost; /* threads may have lost more meanwhile */
-}
-
-/* Writes one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
-static bool write_to(enum log_sink sink, enum log_priority priority, const char *format,
-                   va_list values)
-{
-    char line[LOG_LINE_MAX];
+    char line[LOG_LINE_MAX], *end;
     size_t used = log_sink_prefix(sink, line, priority);
-    char *end;
 
-    if (priority == PRIORITY_ERROR)
-        used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
-    if (vsnprintf(line + used, sizeof line - used, format, values) < 0)
-        return true; /* the format makes no line */
+    snprintf(line + used, sizeof line - used, "%s", text);
     for (end = line + used; *end != '\0'; end++) /* one line, whatever it quotes */
         if (iscntrl((unsigned char)*end))
             *end = '?';
@@ -107,21 +91,32 @@ static bool write_to(enum log_sink sink, enum log_priority priority, const char 
     return log_sink_write(sink, line, (size_t)(end - line) + 1);
 }
 
+static void write_lost(void)
+{
+    char text[64];
+    unsigned long lost = the_log.lost;
+
+    snprintf(text, sizeof text, "log lost=%lu", lost);
+    if (lost > 0 && write_to(the_log.sink, PRIORITY_ERROR, text))
+        the_log.lost -= lost; /* threads may have lost more meanwhile */
+}
+
 /* Writes one line where the log goes. `loop`: the server's loop writes it, not a child, which has a
  * copy of the count of lost lines, nor a thread. */
 static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
 {
-    int saved = errno;
-    va_list again;
+    char text[LOG_LINE_MAX];
+    int saved = errno, used = 0;
 
-    if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD) {
-        va_copy(again, values);
-        (void)write_to(SINK_STANDARD, priority, format, again);
-        va_end(again);
-    }
-    if (loop && the_log.lost > 0)
+    if (priority == PRIORITY_ERROR)
+        used = snprintf(text, sizeof text, "%.255s: ", the_log.program);
+    if (vsnprintf(text + used, sizeof text - (size_t)used, format, values) < 0)
+        return; /* the format makes no line */
+    if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD)
+        (void)write_to(SINK_STANDARD, priority, text);
+    if (loop)
         write_lost();
-    if (!write_to(the_log.sink, priority, format, values))
+    if (!write_to(the_log.sink, priority, text))
         the_log.lost++;
     errno = saved;
 }
@@ -196,6 +191,5 @@ double log_sum_up(double now)
 void log_sum_up_all(void)
 {
     (void)log_sum_up(HUGE_VAL); /* a time when every second is over */
-    if (the_log.lost > 0)
-        write_lost();
+    write_lost();
 }

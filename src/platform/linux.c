@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -90,8 +89,7 @@ static bool read_text(const char *path, char *text, size_t size)
     return used > 0;
 }
 
-/* Reads the fields of /proc/self/stat below `count`, by their numbers in proc(5), from the third
- * on. */
+/* Reads the fields of /proc/self/stat from the third to before `count`, by number (proc(5)). */
 static bool read_stat(unsigned long long *fields, int count)
 {
     char text[1024], *at;
@@ -124,9 +122,7 @@ int platform_show_title(char *area, size_t size)
         .start_brk = fields[START_BRK], .brk = (uintptr_t)sbrk(0),
         .start_stack = fields[START_STACK],
         .arg_start = (uintptr_t)area, .arg_end = (uintptr_t)area + size,
-        .env_start = fields[ENV_START], .env_end = fields[ENV_END],
-        .exe_fd = (unsigned)-1,
-    };
+        .env_start = fields[ENV_START], .env_end = fields[ENV_END], .exe_fd = (unsigned)-1};
     /* As the last byte is no NUL, the kernel takes the area for one text, not for a list. */
     area[size - 1] = '.';
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
@@ -171,9 +167,9 @@ bool platform_refuses_rights(int descriptor)
     return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
 }
 
-/* The kernel probes a client that takes nothing, first after 0.2 s and then after twice as long each
- * time, and looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next
- * comes 12.8 s later: such a client has had its time, and is reset. */
+/* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time, and
+ * looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next comes 12.8 s
+ * later: such a client has had its time, and is reset. */
 #define PROBED_OFTEN 6
 
 void platform_give_up_after(int descriptor, double seconds)
@@ -192,46 +188,19 @@ void platform_give_up_after(int descriptor, double seconds)
 }
 
 /* By libc's function where it has one, which touches no page more in a child. */
-static int close_by_kernel(int lowest, int highest)
+void platform_close_from(int lowest)
 {
 #if defined(CLOSE_RANGE_UNSHARE) /* glibc 2.34 */
-    return close_range((unsigned)lowest, (unsigned)highest, 0);
-#elif defined(SYS_close_range)
-    return (int)syscall(SYS_close_range, (unsigned)lowest, (unsigned)highest, 0);
-#else
-    return -1;
-#endif
-}
-
-/* Those that /proc lists. */
-static int close_by_list(int lowest, int highest)
-{
-    DIR *list = opendir("/proc/self/fd");
-    const struct dirent *entry;
-
-    if (list == NULL)
-        return -1;
-    while ((entry = readdir(list)) != NULL) {
-        int descriptor = atoi(entry->d_name); /* NOLINT(cert-err34-c): "." and ".." are 0 */
-        if (descriptor >= lowest && descriptor <= highest && descriptor != dirfd(list))
-            close(descriptor);
-    }
-    closedir(list);
-    return 0;
-}
-
-void platform_close_range(int lowest, int highest)
-{
-    struct rlimit limit;
-
-    /* Linux before 5.9 has no such call, and some sandboxes forbid it. */
-    if (close_by_kernel(lowest, highest) == 0 || close_by_list(lowest, highest) == 0)
+    if (close_range((unsigned)lowest, INT_MAX, 0) == 0)
         return;
-    /* The soft limit bounds the descriptors that can be open. */
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)highest > limit.rlim_cur)
-        highest = (int)limit.rlim_cur;
-    for (int descriptor = lowest; descriptor <= highest; descriptor++)
-        close(descriptor);
+#elif defined(SYS_close_range)
+    if (syscall(SYS_close_range, (unsigned)lowest, INT_MAX, 0) == 0)
+        return;
+#endif
+    /* Linux before 5.9 has no such call, and some sandboxes forbid it. Not by the list in /proc, for
+     * opendir allocates, which a child cannot where its heap is withheld. */
+    for (long limit = descriptors_limit(); lowest < limit; lowest++)
+        close(lowest);
 }
 
 int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
@@ -295,11 +264,10 @@ void platform_timer_set(int timer, double seconds)
 #define NO_LIMIT ULLONG_MAX
 static unsigned long long read_limit(const char *path)
 {
-    char text[32], *end = text;
-    unsigned long long limit =
-        read_text(path, text, sizeof text) ? strtoull(text, &end, 10) : NO_LIMIT;
+    char text[32];
 
-    return end != text ? limit : NO_LIMIT;
+    return read_text(path, text, sizeof text) && text[0] != 'm' ? strtoull(text, NULL, 10)
+                                                                 : NO_LIMIT;
 }
 
 /* The pids limit of our control group (cgroups(7), version 2: the line that starts with 0::). */
@@ -317,29 +285,22 @@ static unsigned long long group_limit(void)
     return read_limit(path);
 }
 
-/* RLIMIT_NPROC, to which the kernel does not hold root (fork(2), EAGAIN). */
-static unsigned long long user_limit(void)
-{
-    struct rlimit limit;
-
-    return geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 &&
-                   limit.rlim_cur != RLIM_INFINITY
-               ? limit.rlim_cur
-               : NO_LIMIT;
-}
-
 void platform_process_limits(char *text, size_t size)
 {
+    struct rlimit user = {.rlim_cur = RLIM_INFINITY};
     struct {
         unsigned long long value;
         const char *name, *where; /* it can be changed */
-    } limits[] = {{user_limit(), "RLIMIT_NPROC", " (ulimit -u)"},
+    } limits[] = {{NO_LIMIT, "RLIMIT_NPROC", " (ulimit -u)"},
                   {group_limit(), "pids.max", " (TasksMax=)"},
                   {read_limit("/proc/sys/kernel/pid_max"), "kernel.pid_max", ""},
                   {read_limit("/proc/sys/kernel/threads-max"), "kernel.threads-max", ""}};
     size_t used = 0;
 
     text[0] = '\0';
+    (void)getrlimit(RLIMIT_NPROC, &user);
+    if (geteuid() != 0 && user.rlim_cur != RLIM_INFINITY) /* root is not held to it (fork(2)) */
+        limits[0].value = user.rlim_cur;
     while (used < size) {
         size_t lowest = 0;
         for (size_t i = 1; i < sizeof limits / sizeof limits[0]; i++)

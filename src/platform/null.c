@@ -89,11 +89,9 @@ void platform_give_up_after(int descriptor, double seconds)
     (void)seconds;
 }
 
-void platform_close_range(int lowest, int highest)
+void platform_close_from(int lowest)
 {
-    if (highest > DESCRIPTORS_SCANNED)
-        highest = DESCRIPTORS_SCANNED;
-    for (int descriptor = lowest; descriptor <= highest; descriptor++)
+    for (int descriptor = lowest; descriptor <= DESCRIPTORS_SCANNED; descriptor++)
         close(descriptor);
 }
 

@@ -14,30 +14,26 @@
 #include <sys/types.h>
 
 /* Forks like fork(2), for a single-threaded parent whose child calls only its own functions and
- * those that are async-signal-safe, and ends with _exit. Where libc has _Fork (POSIX.1-2024), it
- * leaves out the locks and the handlers of pthread_atfork, which such a child does not need and
- * which cost page faults. Elsewhere it is fork itself: nothing is lost but that time. */
+ * those that are async-signal-safe, and ends with _exit. Where libc has _Fork (POSIX.1-2024), that
+ * leaves out the locks and pthread_atfork's handlers, which cost page faults. Elsewhere: fork. */
 pid_t platform_fork(void);
 
-/* Private memory: zeroed memory of the parent that its children do not have. fork leaves it out
- * (MADV_DONTFORK, madvise(2)), so a child that touches it dies of SIGSEGV. The server's tables are
- * there: a child that a client has compromised cannot read of other clients, and fork takes no
- * longer the larger the tables are. It cannot be freed. Returns NULL with errno on failure.
- * Elsewhere it is ordinary memory: children inherit it, and fork copies its page tables. */
+/* Zeroed memory of the parent that its children do not have: fork leaves it out (MADV_DONTFORK,
+ * madvise(2)), so a child that touches it dies of SIGSEGV. The server's tables are there: a child
+ * that a client has compromised cannot read of other clients, and fork takes no longer the larger
+ * they are. It cannot be freed. Returns NULL with errno on failure. Elsewhere: ordinary memory. */
 void *platform_private_memory(size_t size);
 
-/*
- * Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
+/* Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
  * may then make system calls, and neither allocate nor look at the clock (session_only_calls). Each
  * mapping that fork need not copy makes it cheaper: by 8 % of the processor time of a connection
  * (tests/bench/FIGURES). Only in a program that is linked statically, where it is known what runs in
- * a child: with shared libraries, which others may add to, it does nothing. Elsewhere: nothing.
- */
+ * a child: with shared libraries, which others may add to, it does nothing. Elsewhere: nothing. */
 void platform_withhold_memory(void);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of
  * this process. The last byte belongs to this function. Call it once before a chroot. Returns 0, or
- * -1, as always elsewhere: the command line stays what it was. */
+ * -1, as always elsewhere. */
 int platform_show_title(char *area, size_t size);
 
 /* Opens a new anonymous file, which has no name and is gone with its last descriptor: readable,
@@ -58,33 +54,27 @@ int platform_sealed_file(size_t size);
 void platform_refuse_rights(int listener);
 bool platform_refuses_rights(int descriptor);
 
-/*
- * Before a TCP connection is closed: has the system give up what its client does not take once
+/* Before a TCP connection is closed: has the system give up what its client does not take once
  * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.
- * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes.
- */
+ * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes. */
 void platform_give_up_after(int descriptor, double seconds);
 
-/* Closes the descriptors from `lowest` to `highest` that are open, in one system call
- * (close_range(2), Linux 5.9) or one for each number. Elsewhere in one for each number, and those
- * above 4096 stay open: POSIX has no way to ask for the highest. */
-void platform_close_range(int lowest, int highest);
+/* Closes the descriptors from `lowest` on, in one system call (close_range(2), Linux 5.9) or one
+ * for each number. Elsewhere those above 4096 stay open: POSIX has no way to ask for the highest.
+ * Async-signal-safe. */
+void platform_close_from(int lowest);
 
-/* poll(2) for at most `seconds` (negative: without end) with `mask` as the signal mask while it
- * waits, as in pselect(2); NULL: with the mask as it is. That is ppoll(2), POSIX.1-2024. Returns as
- * poll does. Elsewhere a signal that comes just before the wait does not end it; so a wait with a
- * mask ends after PLATFORM_POLL_SLICE seconds at the latest, as if its time were over. */
+/* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as the
+ * signal mask while it waits; NULL: with the mask as it is. Elsewhere a signal that comes just
+ * before the wait does not end it; so a wait with a mask ends after PLATFORM_POLL_SLICE seconds at
+ * the latest, as if its time were over. */
 #define PLATFORM_POLL_SLICE 0.1
 int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask);
 
-/* Makes `count` groups the supplementary groups of the process (setgroups(2)). POSIX can only
- * ask for them. Returns 0, or -1 with errno, EPERM without the privilege. Elsewhere -1 with ENOSYS:
- * a server that is started as root does not start, unless it is to stay root. */
+/* Makes `count` groups the supplementary groups of the process (setgroups(2)), or `path` its root
+ * (chroot(2)), not its working directory. Returns 0, or -1 with errno, EPERM without the privilege.
+ * Elsewhere -1 with ENOSYS: root starts a server only if it is to stay root, and there is no -r. */
 int platform_set_groups(size_t count, const gid_t *groups);
-
-/* Makes `path` the root of the process (chroot(2), which POSIX.1-2001 dropped). The working
- * directory stays where it was: the caller changes it. Returns 0, or -1 with errno, EPERM
- * without the privilege. Elsewhere -1 with ENOSYS: there is no -r. */
 int platform_change_root(const char *path);
 
 /* Call it when the user has been changed. Gives up the privileges that are left to a process that
@@ -94,26 +84,23 @@ void platform_forbid_privileges(void);
 
 /* Whether processes of the same user, such as a compromised child, cannot trace this one nor read
  * its memory (PR_SET_DUMPABLE, prctl(2)); and how to have it so. Linux sees to that when a process
- * changes its user, but forgets it at exec, after which it has to be asked for again. Elsewhere
- * false, and nothing: whether they can is not known. */
+ * changes its user, but forgets it at exec. Elsewhere false, and nothing: it is not known. */
 bool platform_is_untraceable(void);
 void platform_forbid_tracing(void);
 
 /* Takes from a child what POSIX cannot (process/confine.h). On Linux and FreeBSD that is the right
  * to create processes (RLIMIT_NPROC), on OpenBSD (pledge(2)) and FreeBSD (cap_enter(2)) all but its
- * descriptors. Elsewhere nothing: a child can create processes. */
+ * descriptors. Elsewhere nothing. */
 void platform_confine_child(void);
 
 /* Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
  * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing. */
 void platform_signal_when_orphaned(int number);
 
-/* Opens a descriptor that becomes readable when its time has come, for waits that must be exact to
- * less than the millisecond of poll(2) (timerfd_create(2)). The caller closes it. Returns it, or
- * -1, as always elsewhere: waits are then exact to a millisecond. */
+/* Opens a descriptor, for the caller to close, that becomes readable when its time has come, which
+ * is exact to less than poll(2)'s millisecond (timerfd_create(2)). -1, as always elsewhere: there is
+ * none. Its time is `seconds`, above 0, from the call that sets it. */
 int platform_timer(void);
-
-/* Sets its time to `seconds`, above 0, from now. Until then it is not readable. */
 void platform_timer_set(int timer, double seconds);
 
 /* Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the

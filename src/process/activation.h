@@ -1,10 +1,8 @@
 /*
- * activation.h: sockets that the service manager hands over (socket activation).
+ * activation.h: sockets that the service manager hands over (sd_listen_fds(3), without libsystemd).
  *
- * Without libsystemd: the protocol is three variables of the environment (sd_listen_fds(3), which
- * describes it as stable and open to reimplementation). The sockets are the descriptors from
- * ACTIVATION_FIRST on. They are shared with the manager, which goes on listening after us: close
- * them, but never shutdown(2) them nor unlink their files.
+ * They are the descriptors from ACTIVATION_FIRST on. They are shared with the manager, which goes on
+ * listening after us: close them, but never shutdown(2) them nor unlink their files.
  */
 #ifndef ACTIVATION_H
 #define ACTIVATION_H
@@ -13,13 +11,11 @@
 
 #define ACTIVATION_FIRST 3 /* SD_LISTEN_FDS_START */
 
-/*
- * Takes LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (and LISTEN_PIDFDID) from the environment and
+/* Takes LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (and LISTEN_PIDFDID) from the environment and
  * unsets them. They count only where LISTEN_PID is the pid of this process. Makes the sockets
  * close-on-exec and non-blocking. Call it before anything is opened, which could take the number of
- * a socket that is missing. Returns 0, or -1 (logged): the variables are malformed; there are more
- * sockets than `limit`; or one is no stream socket that listens, of IPv4, IPv6 or Unix.
- */
+ * a socket that is missing. Returns 0, or -1 (logged): the variables are malformed, there are more
+ * sockets than `limit`, or one is no stream socket that listens, of IPv4, IPv6 or Unix. */
 int activation_open(size_t limit);
 
 /* How many sockets were handed over. */

@@ -21,40 +21,29 @@ static int fail(const char *what)
     return -1;
 }
 
-/* Waits for the server's end. Returns the starter's exit status. */
-static int status_of(pid_t server)
-{
-    int status;
-    pid_t ended;
-
-    do
-        ended = waitpid(server, &status, 0);
-    while (ended == -1 && errno == EINTR);
-    if (ended == -1) /* lost, because whoever started us ignores SIGCHLD */
-        return EXIT_FAILURE;
-    if (WIFSIGNALED(status))
-        log_error("the server was ended by signal %d before it listened (-d)", WTERMSIG(status));
-    return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EXIT_FAILURE;
-}
-
 /* The rest of the starter's life. */
 static _Noreturn void wait_for_answer(int lifeline, pid_t server)
 {
     char byte;
     ssize_t got;
+    int status = 0; /* stays so where it is lost, since whoever started us ignores SIGCHLD */
 
     do
         got = read(lifeline, &byte, sizeof byte);
     while (got == -1 && errno == EINTR);
+    if (got == sizeof byte)
+        _exit(EXIT_SUCCESS);
     if (got == -1) { /* nobody will know whether it listens, so it must not */
         (void)fail("the server's answer");
         kill(server, SIGTERM);
-        /* While the lifeline is still open here: else the server would log an error as well. */
-        while (waitpid(server, NULL, 0) == -1 && errno == EINTR)
-            ;
-        _exit(EXIT_FAILURE);
     }
-    _exit(got == sizeof byte ? EXIT_SUCCESS : status_of(server));
+    /* While the lifeline is still open here: else the server would log an error as well. */
+    while (waitpid(server, &status, 0) == -1 && errno == EINTR)
+        ;
+    if (got == 0 && WIFSIGNALED(status))
+        log_error("the server was ended by signal %d before it listened (-d)", WTERMSIG(status));
+    _exit(got == 0 && WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
+                                                                    : EXIT_FAILURE);
 }
 
 int daemon_detach(struct daemon *daemon)

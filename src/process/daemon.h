@@ -20,38 +20,30 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
-/* What a server that was detached holds until it is ready. */
 struct daemon {
-    int lifeline; /* write end; -1: not detached */
+    int lifeline; /* write end; -1: a server that is ready, or stays in the foreground */
 };
-
-/* A server that stays in the foreground. */
 #define DAEMON_NONE ((struct daemon){-1})
 
 /*
- * Forks, and returns in the new process, which leads a session of its own (setsid). In the
- * original process, the starter, it does NOT return. That waits, and ends with _exit: with 0 when
- * the server called daemon_ready, else with the server's exit status, or with 1 when that was 0 or
- * a signal ended the server (logged). Where it cannot read the server's answer (logged), it ends
- * the server, and then itself, with 1.
+ * Forks, and returns in the new process, which leads a session of its own (setsid). The original
+ * process, the starter, waits, and ends with _exit: with 0 when the server called daemon_ready, else
+ * with the server's exit status, or with 1 when that was 0 or a signal ended the server (logged), or
+ * when it could not read the server's answer (logged), and has ended the server.
  *
  * Call it after inherited_tidy, which has made 0 /dev/null, and before anything that belongs to one
  * process: locks (pidfile.h), handlers and blocked signals, since an interrupt must still end the
- * starter. The lifeline is close-on-exec.
- * Returns 0, or -1 (logged) in the original process when there was no fork.
+ * starter. The lifeline is close-on-exec. Returns 0, or -1 (logged) when there was no fork.
  */
 int daemon_detach(struct daemon *daemon);
 
 /*
- * The server listens: changes to the directory /, which it does not before, for until now relative
- * names on the command line mean what they meant to whoever typed them; notifies the starter; and
- * redirects 1 to where 0 leads, /dev/null; 2 as well, unless it is a regular file (2>>file), where
- * the log goes on. A terminal, pipe or socket does not stay open, since whoever reads it may wait
- * for its end ($(forkecho -d 2>&1), ssh). Call log_started afterwards, for what 2 is may have
- * changed.
- *
- * Does nothing for DAEMON_NONE. Returns 0, or -1 (logged) when the starter is gone: then nobody
- * learned that the server runs, and it has to end.
+ * The server listens: changes to the directory /, not earlier, since relative names on the command
+ * line mean what they meant to whoever typed them; notifies the starter; and redirects 1 to where 0
+ * leads, /dev/null; 2 as well, unless it is a regular file (2>>file), where the log goes on. Whoever
+ * reads a terminal, pipe or socket may wait for its end ($(forkecho -d 2>&1), ssh). Call log_started
+ * afterwards. Does nothing for DAEMON_NONE. Returns 0, or -1 (logged) when the starter is gone: then
+ * nobody learned that the server runs, and it has to end.
  */
 int daemon_ready(struct daemon *daemon);
 

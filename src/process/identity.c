@@ -15,19 +15,23 @@
 #include <unistd.h>
 
 #define UNPRIVILEGED_USER "nobody" /* whom root becomes without -u */
-#define NAME_SIZE 256 /* the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere */
+#define NAME_SIZE 256    /* the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere */
+#define GROUPS_SEEN 16   /* more than a process that gave them up can have */
 
 /* setreuid(2) and its like take -1 for "no change", so no user or group has the number. */
 #define NO_GROUP ((gid_t)-1)
 
-#define GROUPS_SEEN 16 /* more than a process that gave them up can have */
-
 /* ---- finding ---- */
 
-/* Logs that a name of -u cannot be used. Returns -1. Systems have different errnos for a name that
- * is not in the database (getpwnam(3)), but these mean that the database failed. */
-static int fail_name(const char *kind, const char *name, int error)
+/* Reads the number of a user or group whose name the database does not have: it may lack it for the
+ * reason `error`. Returns 0, or -1 (logged). Systems have different errnos for an unknown name
+ * (getpwnam(3)), but these mean that the database failed. */
+static int read_number(const char *kind, const char *name, int error, long *number)
 {
+    if (parse_number(name, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&
+        (uid_t)*number != (uid_t)-1 && (long)(gid_t)*number == *number &&
+        (gid_t)*number != NO_GROUP)
+        return 0;
     if (error == EIO || error == EMFILE || error == ENFILE || error == ENOMEM || error == ERANGE)
         log_error("cannot look up the %s '%s' (-u): %s", kind, name, strerror(error));
     else
@@ -36,26 +40,16 @@ static int fail_name(const char *kind, const char *name, int error)
     return -1;
 }
 
-/* Reads the number of a user or group. Returns false where it is none. */
-static bool read_number(const char *text, long *number)
-{
-    return parse_number(text, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&
-           (uid_t)*number != (uid_t)-1 && (long)(gid_t)*number == *number &&
-           (gid_t)*number != NO_GROUP;
-}
-
 /* Finds a user and its group; NO_GROUP for a number without an entry. Returns 0, or -1 (logged). */
 static int find_user(struct identity *identity, const char *name)
 {
     const struct passwd *entry;
-    int error;
     long number;
 
     errno = 0;
     entry = getpwnam(name);
-    error = errno;
-    if (entry == NULL && !read_number(name, &number))
-        return fail_name("user", name, error);
+    if (entry == NULL && read_number("user", name, errno, &number) == -1)
+        return -1;
     if (entry == NULL)
         entry = getpwuid((uid_t)number);
     identity->user = entry != NULL ? entry->pw_uid : (uid_t)number;
@@ -66,14 +60,12 @@ static int find_user(struct identity *identity, const char *name)
 static int find_group(struct identity *identity, const char *name)
 {
     const struct group *entry;
-    int error;
     long number;
 
     errno = 0;
     entry = getgrnam(name);
-    error = errno;
-    if (entry == NULL && !read_number(name, &number))
-        return fail_name("group", name, error);
+    if (entry == NULL && read_number("group", name, errno, &number) == -1)
+        return -1;
     identity->group = entry != NULL ? entry->gr_gid : (gid_t)number;
     return 0;
 }
@@ -83,10 +75,9 @@ static int find_both(struct identity *identity, const char *text)
 {
     const char *colon = strchr(text, ':');
     char user[NAME_SIZE];
+    bool fits = snprintf(user, sizeof user, "%.*s", (int)strcspn(text, ":"), text) < NAME_SIZE;
 
-    if (snprintf(user, sizeof user, "%.*s", (int)strcspn(text, ":"), text) >= NAME_SIZE)
-        return fail_name("user", text, 0);
-    if (find_user(identity, user) == -1)
+    if (find_user(identity, fits ? user : text) == -1) /* whole: not another that exists */
         return -1;
     if (colon != NULL)
         return find_group(identity, colon + 1);
@@ -124,37 +115,27 @@ static int check_unprivileged(const struct identity *identity)
 static int check_root(const char *root)
 {
     struct stat status;
+    bool found = root != NULL && stat(root, &status) == 0;
 
-    if (root == NULL)
+    if (root == NULL || (found && S_ISDIR(status.st_mode)))
         return 0;
-    if (stat(root, &status) == -1)
-        log_error("cannot make '%s' the root (-r): %s; it has to be a directory, which may be "
-                  "empty", root, strerror(errno));
-    else if (!S_ISDIR(status.st_mode))
-        log_error("cannot make '%s' the root (-r): it is not a directory", root);
-    else
-        return 0;
+    log_error("cannot make '%s' the root (-r): %s%s", root,
+              found ? "it is not a directory" : strerror(errno),
+              found ? "" : "; it has to be a directory, which may be empty");
     return -1;
 }
 
 int identity_find(struct identity *identity, const char *user, const char *root)
 {
-    *identity = (struct identity){
-        .user = geteuid(),
-        .group = getegid(),
-        .name = user,
-        .root = root,
-        .privileged = geteuid() == 0,
-        .started_user = getuid(),
-        .started_group = getgid(),
-    };
-    if (user == NULL && identity->privileged) {
+    *identity = (struct identity){.user = geteuid(), .group = getegid(), .name = user,
+                                  .root = root, .privileged = geteuid() == 0,
+                                  .started_user = getuid(), .started_group = getgid()};
+    if (user == NULL && identity->privileged)
         identity->name = UNPRIVILEGED_USER;
-        if (getpwnam(UNPRIVILEGED_USER) == NULL) {
-            log_error("started as root, and there is no user '%s' to become; name one with -u (-u "
-                      "root insists on root)", UNPRIVILEGED_USER);
-            return -1;
-        }
+    if (user == NULL && identity->privileged && getpwnam(UNPRIVILEGED_USER) == NULL) {
+        log_error("started as root, and there is no user '%s' to become; name one with -u (-u root "
+                  "insists on root)", UNPRIVILEGED_USER);
+        return -1;
     }
     if (identity->name != NULL && find_both(identity, identity->name) == -1)
         return -1;
@@ -191,21 +172,17 @@ static int enter_root(const char *root)
  * pidfile could no longer be removed. */
 static int change(const struct identity *identity)
 {
-    /* -u root may be run without the privilege to change, and needs none. */
-    bool stays = identity->user == 0 && identity->group == getegid();
-
-    if (!stays && platform_set_groups(0, NULL) == -1)
+    if (identity->user == 0 && identity->group == getegid())
+        return enter_root(identity->root); /* -u root may lack the privilege to change */
+    if (platform_set_groups(0, NULL) == -1)
         return fail_step(identity, "give up the supplementary groups");
-    if (!stays && setgid(identity->group) == -1)
+    if (setgid(identity->group) == -1)
         return fail_step(identity, "change the group");
-    if (!stays && identity->root != NULL &&
-        (seteuid(identity->user) == -1 || seteuid(0) == -1))
+    if (identity->root != NULL && (seteuid(identity->user) == -1 || seteuid(0) == -1))
         return fail_step(identity, "change the user");
     if (enter_root(identity->root) == -1)
         return -1;
-    if (!stays && setuid(identity->user) == -1)
-        return fail_step(identity, "change the user");
-    return 0;
+    return setuid(identity->user) == -1 ? fail_step(identity, "change the user") : 0;
 }
 
 /* Whether the process has no group but this one. Systems differ in whether it is among the

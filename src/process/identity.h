@@ -3,9 +3,8 @@
  *
  * A server started as root binds its ports, and then becomes another user for good. identity_find
  * looks up names while /etc and the network are within reach. identity_become gives up everything
- * in the one order that works: supplementary groups, group, root directory, user. Where a group or
- * the user cannot be changed, the root has not been left yet, and the files of Unix sockets can
- * still be removed. In the end it tries to get each of the old ids back, and fails if it succeeds.
+ * in the one order that works: supplementary groups, group, root directory, user. In the end it
+ * tries to get each of the old ids back, and fails if it succeeds.
  *
  *   started as root, no -u     becomes `nobody`, with the group of that entry
  *   started as root, -u root   stays root, which has to be asked for; nothing is proved

@@ -4,7 +4,6 @@
 #include "platform/platform.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <unistd.h>
 
 int inherited_tidy(int lowest_free)
@@ -17,7 +16,7 @@ int inherited_tidy(int lowest_free)
     if (descriptor == -1 || dup2(descriptor, STDIN_FILENO) == -1)
         return -1;
     close(descriptor);
-    inherited_close_from(lowest_free);
+    platform_close_from(lowest_free);
     return 0;
 }
 
@@ -32,10 +31,5 @@ void inherited_keep_only(int *kept, size_t count)
             (void)dup2(kept[i], place); /* which needs no new number: nothing can be lacking */
         kept[i] = place;
     }
-    inherited_close_from(STDERR_FILENO + 1 + (int)count);
-}
-
-void inherited_close_from(int lowest)
-{
-    platform_close_range(lowest, INT_MAX);
+    platform_close_from(STDERR_FILENO + 1 + (int)count);
 }

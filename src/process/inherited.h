@@ -1,6 +1,4 @@
-/*
- * inherited.h: the descriptors that a process was started with, most of them by accident.
- */
+/* inherited.h: the descriptors that a process was started with, most of them by accident. */
 #ifndef INHERITED_H
 #define INHERITED_H
 
@@ -12,13 +10,9 @@
  * it could become one of 0, 1 and 2. */
 int inherited_tidy(int lowest_free);
 
-/* Keeps `count` descriptors beside the standard ones, and closes all others: kept[i] is moved to
- * STDERR_FILENO + 1 + i, wherever it was, and changed to say so. A kept one has no close-on-exec
- * from then on. For a child, whose descriptors then do not depend on what its parent had open, nor
- * in which order. Async-signal-safe. */
+/* For a child, whose descriptors then do not depend on what its parent had open, nor in which order:
+ * keeps `count` beside the standard ones, and closes all others. kept[i] is moved to STDERR_FILENO +
+ * 1 + i, and changed to say so; it has no close-on-exec any more. Async-signal-safe. */
 void inherited_keep_only(int *kept, size_t count);
-
-/* Closes all descriptors from `lowest` on. */
-void inherited_close_from(int lowest);
 
 #endif

@@ -6,9 +6,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 struct flood {
     unsigned limit;      /* lines in a second */
     const char *summary; /* the format of the line that counts the rest */
-    double since;        /* when this second began */
-    unsigned long lines; /* lines in this second */
+    double since;        /* when the present second began */
+    unsigned long lines; /* lines in it */
 };
 
 /* There is one log (log_sink.h). */
@@ -77,29 +77,13 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-static void write_lost(void)
+/* Writes a text as one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
+static bool write_to(enum log_sink sink, enum log_priority priority, const char *text)
 {
-    char line[LOG_LINE_MAX];
-    size_t used = log_sink_prefix(the_log.sink, line, PRIORITY_ERROR);
-    unsigned long lost = atomic_exchange(&the_log.lost, 0);
-
-    used += (size_t)snprintf(line + used, sizeof line - used, "log lost=%lu\n", lost);
-    if (!log_sink_write(the_log.sink, line, used))
-        the_log.lost += lost;
-}
-
-/* Writes one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
-static bool write_to(enum log_sink sink, enum log_priority priority, const char *format,
-                   va_list values)
-{
-    char line[LOG_LINE_MAX];
+    char line[LOG_LINE_MAX], *end;
     size_t used = log_sink_prefix(sink, line, priority);
-    char *end;
 
-    if (priority == PRIORITY_ERROR)
-        used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", the_log.program);
-    if (vsnprintf(line + used, sizeof line - used, format, values) < 0)
-        return true; /* the format makes no line */
+    snprintf(line + used, sizeof line - used, "%s", text);
     for (end = line + used; *end != '\0'; end++) /* one line, whatever it quotes */
         if (iscntrl((unsigned char)*end))
             *end = '?';
@@ -107,21 +91,32 @@ static bool write_to(enum log_sink sink, enum log_priority priority, const char 
     return log_sink_write(sink, line, (size_t)(end - line) + 1);
 }
 
+static void write_lost(void)
+{
+    char text[64];
+    unsigned long lost = the_log.lost;
+
+    snprintf(text, sizeof text, "log lost=%lu", lost);
+    if (lost > 0 && write_to(the_log.sink, PRIORITY_ERROR, text))
+        the_log.lost -= lost; /* threads may have lost more meanwhile */
+}
+
 /* Writes one line where the log goes. `loop`: the server's loop writes it, not a child, which has a
  * copy of the count of lost lines, nor a thread. */
 static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
 {
-    int saved = errno;
-    va_list again;
+    char text[LOG_LINE_MAX];
+    int saved = errno, used = 0;
 
-    if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD) {
-        va_copy(again, values);
-        (void)write_to(SINK_STANDARD, priority, format, again);
-        va_end(again);
-    }
-    if (loop && the_log.lost > 0)
+    if (priority == PRIORITY_ERROR)
+        used = snprintf(text, sizeof text, "%.255s: ", the_log.program);
+    if (vsnprintf(text + used, sizeof text - (size_t)used, format, values) < 0)
+        return; /* the format makes no line */
+    if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD)
+        (void)write_to(SINK_STANDARD, priority, text);
+    if (loop)
         write_lost();
-    if (!write_to(the_log.sink, priority, format, values))
+    if (!write_to(the_log.sink, priority, text))
         the_log.lost++;
     errno = saved;
 }
@@ -139,23 +134,29 @@ void log_event(enum log_level level, const char *format, ...)
     va_end(values);
 }
 
-/* Writes how many lines of a flood were left out, if any, and begins a new second. */
-static void sum_up(struct flood *flood, double now)
+/* Where a second is over, ends it, and writes how many lines of a flood were left out. Returns when
+ * a second will be over in which some were; 0: there is none. */
+static double sum_up(struct flood *flood, double now)
 {
-    if (flood->lines > flood->limit)
-        log_event(LOG_QUIET, flood->summary, flood->lines - flood->limit);
+    unsigned long lines = flood->lines;
+
+    if (now < flood->since + 1)
+        return lines > flood->limit ? flood->since + 1 : 0;
     flood->lines = 0;
-    flood->since = now;
+    if (lines > flood->limit)
+        log_event(LOG_QUIET, flood->summary, lines - flood->limit);
+    return 0;
 }
 
-/* Counts one more line. Returns whether it may be written. */
+/* Counts one more line: the first begins a second. Returns whether it may be written. */
 static bool admit(struct flood *flood)
 {
     double now = clock_seconds();
 
-    if (now >= flood->since + 1)
-        sum_up(flood, now);
-    return ++flood->lines <= flood->limit;
+    (void)sum_up(flood, now);
+    if (flood->lines++ == 0)
+        flood->since = now;
+    return flood->lines <= flood->limit;
 }
 
 void log_refusal(const char *format, ...)
@@ -180,30 +181,15 @@ void log_error(const char *format, ...)
     va_end(values);
 }
 
-void log_sum_up_all(void)
-{
-    double now = clock_seconds();
-
-    sum_up(&the_log.errors, now);
-    sum_up(&the_log.refusals, now);
-    if (the_log.lost > 0)
-        write_lost();
-}
-
-/* Sums up a flood whose second is over. Returns when that will be, 0 where there is none. */
-static double sum_up_due(struct flood *flood, double now)
-{
-    if (flood->lines <= flood->limit)
-        return 0;
-    if (now < flood->since + 1)
-        return flood->since + 1;
-    sum_up(flood, now);
-    return 0;
-}
-
 double log_sum_up(double now)
 {
-    double errors = sum_up_due(&the_log.errors, now);
+    double errors = sum_up(&the_log.errors, now);
 
-    return clock_earlier(errors, sum_up_due(&the_log.refusals, now));
+    return clock_earlier(errors, sum_up(&the_log.refusals, now));
+}
+
+void log_sum_up_all(void)
+{
+    (void)log_sum_up(HUGE_VAL); /* a time when every second is over */
+    write_lost();
 }

@@ -32,14 +32,13 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* The start is over. Until then errors that go to syslogd go to standard error as well, where
- * whoever starts a server looks. Looks again at what standard error is, which daemon_ready may
- * redirect. */
+/* The start is over: errors no longer go to standard error as well as to syslogd. Looks again at
+ * what standard error is, which daemon_ready may have redirected. */
 void log_started(void);
 
-/* For a program that takes over in this process (upgrade/takeover.h), after log_open. From now on
- * the log is at `level`, and goes to the socket of syslogd that the earlier program left open,
- * since /dev/log may be out of reach by now (-r). 0: it left none. */
+/* For a program that takes over in this process (upgrade/takeover.h), after log_open: the log is at
+ * `level`, and goes to the socket of syslogd that the earlier program left open, for /dev/log may be
+ * out of reach by now (-r). 0: it left none. */
 void log_adopt(enum log_level level, int descriptor);
 
 /* Whether lines of `level` are written: ask before costly preparation. */
@@ -56,10 +55,8 @@ void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest
- * (clock.h); 0: no such time. */
+ * (clock.h), or 0. Or, for the end of a program, all that was, and how many lines were lost. */
 double log_sum_up(double now);
-
-/* Writes what was summed up, due or not, and how many lines were lost: for the end of a program. */
 void log_sum_up_all(void);
 
 #endif

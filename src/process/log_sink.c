@@ -20,7 +20,6 @@ enum standard_kind {
     STANDARD_SHARED  /* a pipe or terminal that could not be opened anew */
 };
 
-/* There is one standard error ... */
 static struct {
     enum standard_kind kind;
     bool terminal, journal;
@@ -28,18 +27,15 @@ static struct {
     ino_t file;
 } standard;
 
-/* ... and one syslogd. */
 static struct {
     const char *program;
-    int facility;
-    int descriptor;
+    int facility, descriptor;
     double tried_at; /* when it was last connected */
 } syslogd = {.descriptor = -1};
 
 /* Puts an open file description of our own, with O_NONBLOCK, in the place of the shared one.
- * /dev/tty may be opened whoever owns the terminal (POSIX.1-2008, "The Controlling Terminal").
- * Opening /dev/stderr makes a new description on Linux alone; elsewhere it is a duplicate, on which
- * open's flags have no effect: hence the look at the flags. */
+ * /dev/tty may be opened whoever owns the terminal. Elsewhere than on Linux, /dev/stderr opened is
+ * a duplicate, on which open's flags have no effect: hence the look at them. */
 static enum standard_kind reopen_nonblocking(void)
 {
     bool controlling = standard.terminal && tcgetpgrp(STDERR_FILENO) != -1;
@@ -66,8 +62,6 @@ static bool is_journal(const struct stat *status)
     return stream != NULL && strcmp(stream, own) == 0;
 }
 
-/* What was opened anew is not opened a second time: the server may have another user by now, who
- * may not open it. */
 void log_sink_open_standard(void)
 {
     struct stat status;
@@ -76,7 +70,7 @@ void log_sink_open_standard(void)
         return;
     standard.journal = is_journal(&status);
     if (status.st_dev == standard.device && status.st_ino == standard.file)
-        return;
+        return; /* opened anew already, which the server's present user may not do */
     standard.kind = S_ISSOCK(status.st_mode) ? STANDARD_SOCKET : STANDARD_FILE;
     standard.terminal = isatty(STDERR_FILENO);
     if (standard.terminal)
@@ -87,8 +81,6 @@ void log_sink_open_standard(void)
     standard.device = status.st_dev;
     standard.file = status.st_ino;
 }
-
-/* ---- syslog ---- */
 
 int log_sink_facility(const char *name)
 {
@@ -145,8 +137,6 @@ static ssize_t write_syslog(const char *line, size_t length)
     connect_syslog();
     return send(syslogd.descriptor, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
-
-/* ---- both ---- */
 
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority)
 {

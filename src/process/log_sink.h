@@ -6,12 +6,11 @@
  *   the journal          its priority as "<5>", no time (sd-daemon(3); the journal has one)
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log
  *
- * No write ever waits. Standard error is often an open file description that other processes
- * share, and O_NONBLOCK set there would surprise them. So a pipe or terminal is opened anew. Where
- * that fails, as on a pipe that root has made for a server of another user, or has no effect, as on
- * other systems than Linux, O_NONBLOCK is set on the shared description: the others may then find
- * it full, but the server does not stop. Asking poll(2) before each write would not do: a terminal
- * with room for one byte is ready, and on a pipe another process may write in between.
+ * No write ever waits. Standard error is often an open file description that other processes share,
+ * which O_NONBLOCK would surprise. So a pipe or terminal is opened anew. Where that fails, as on
+ * root's pipe for a server of another user, or has no effect, as on other systems than Linux,
+ * O_NONBLOCK is set on the shared description all the same. Asking poll(2) before each write would
+ * not do: a terminal with room for one byte is ready, and another process may fill a pipe first.
  *
  * Where syslogd is absent or was restarted, the next line connects to /dev/log again, at most once
  * a second; in another root directory (-r) that may lead nowhere.
@@ -44,10 +43,8 @@ int log_sink_facility(const char *name);
 /* Opens a socket to syslogd, which may be absent. Keeps `program`. Returns 0, or -1 with errno. */
 int log_sink_open_syslog(const char *program, int facility);
 
-/* The socket to syslogd; -1 where there is none. */
+/* The socket to syslogd; -1: there is none. And gives it another number. */
 int log_sink_descriptor(void);
-
-/* The socket has this number from now on. */
 void log_sink_moved(int descriptor);
 
 /* Puts what stands before the text of a line into `line`, of LOG_PREFIX_MAX characters. Returns how

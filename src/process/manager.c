@@ -17,13 +17,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Seconds between two status texts, and until a message that failed is sent again. */
-#define STATUS_PERIOD 1
-#define STATE_AGAIN 0.1
-
+#define STATUS_PERIOD 1 /* seconds between two status texts */
+#define STATE_AGAIN 0.1 /* seconds until a message that failed is sent again */
 #define ADDRESS_MAX sizeof ((struct sockaddr_un *)NULL)->sun_path
 
-/* There is one service manager. */
 static struct {
     char address[ADDRESS_MAX + 1]; /* NOTIFY_SOCKET; empty: nobody to notify */
     int descriptor;                /* the notify socket; -1: none */
@@ -32,7 +29,7 @@ static struct {
     double status_next;            /* when a status may be sent again */
     char status[MANAGER_STATUS_MAX]; /* the last one sent */
     enum manager_state state;
-    bool owes_state; /* the state could not be sent yet */
+    bool owes_state; /* it could not be sent yet */
 } the_manager = {.descriptor = -1};
 
 /* ---- the environment ---- */
@@ -46,16 +43,13 @@ static size_t address_length(const char *address)
 
 static void take_notify_socket(const char *text)
 {
-    const char *defect = NULL;
+    bool named = (text[0] == '/' || text[0] == '@') && text[1] != '\0';
 
-    if ((text[0] != '/' && text[0] != '@') || text[1] == '\0')
-        defect = "is neither /path nor @name";
-    else if (address_length(text) > ADDRESS_MAX)
-        defect = "is longer than the address of a Unix socket";
-    if (defect != NULL)
-        log_error("NOTIFY_SOCKET '%s' %s: the service manager is told nothing", text, defect);
-    else
+    if (named && address_length(text) <= ADDRESS_MAX)
         strcpy(the_manager.address, text);
+    else
+        log_error("NOTIFY_SOCKET '%s' is %s: the service manager is told nothing", text,
+                  named ? "longer than the address of a Unix socket" : "neither /path nor @name");
 }
 
 /* `pid` names the process that is to answer; NULL or empty: whoever has the variable. */
@@ -144,11 +138,11 @@ int manager_descriptor(void)
 void manager_adopt(int descriptor)
 {
     the_manager.descriptor = descriptor;
-    the_manager.status_next = clock_seconds() + STATUS_PERIOD;
+    the_manager.status_next = clock_seconds() + STATUS_PERIOD; /* it may have sent one just now */
 }
 
-/* The manager may have made its socket anew, or only now. Then the same descriptor is connected
- * again: a datagram socket may change its peer (POSIX.1-2008, connect). */
+/* Where the manager has made its socket anew, or only now, the same descriptor is connected again: a
+ * datagram socket may change its peer (POSIX.1-2008, connect). */
 static int send_message(const char *message, size_t length)
 {
     ssize_t sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
@@ -194,15 +188,7 @@ void manager_state(enum manager_state state)
     the_manager.owes_state = sent == -1;
 }
 
-/* Each of these sends one thing if it is due, and returns when it is due again; 0: it is not. */
-
-static double send_state(double now)
-{
-    if (the_manager.owes_state)
-        manager_state(the_manager.state);
-    return the_manager.owes_state ? now + STATE_AGAIN : 0;
-}
-
+/* Sends the status text if it is due. Returns when it is due again; 0: it is not. */
 static double send_status(const char *text, double now)
 {
     char status[MANAGER_STATUS_MAX];
@@ -220,14 +206,13 @@ static double send_status(const char *text, double now)
     return 0;
 }
 
+/* The same for the watchdog. */
 static double send_watchdog(double now)
 {
-    double period = (double)the_manager.watchdog / 1e6 / 2;
-
-    if (period <= 0)
+    if (the_manager.watchdog == 0)
         return 0;
     if (now >= the_manager.watchdog_next && manager_notify("WATCHDOG=1") == 1)
-        the_manager.watchdog_next = now + period;
+        the_manager.watchdog_next = now + (double)the_manager.watchdog / 1e6 / 2;
     return now >= the_manager.watchdog_next ? now + STATE_AGAIN : the_manager.watchdog_next;
 }
 
@@ -237,7 +222,9 @@ double manager_update(const char *text, double now)
 
     if (!manager_present())
         return 0;
-    due[0] = send_state(now);
+    if (the_manager.owes_state)
+        manager_state(the_manager.state);
+    due[0] = the_manager.owes_state ? now + STATE_AGAIN : 0;
     due[1] = send_status(text, now);
     due[2] = send_watchdog(now);
     return clock_earliest(due, sizeof due / sizeof due[0]);

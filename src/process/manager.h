@@ -1,13 +1,10 @@
 /*
  * manager.h: notifying the service manager: ready, stopping, a status text, the watchdog.
  *
- * Without libsystemd: the protocol is a few variables of the environment and a datagram
- * (sd_notify(3) and sd_watchdog_enabled(3), which describe it as stable and open to
- * reimplementation). A server that no manager started does nothing here. The sockets that a
- * manager hands over are activation.h's.
- *
- * Nothing that fails here stops the server. There is one service manager, so this module has one
- * state a process. Only the thread that runs the server's loop calls it.
+ * Without libsystemd: the protocol, a few variables of the environment and a datagram, is stable and
+ * open to reimplementation (sd_notify(3), sd_watchdog_enabled(3)). A server that no manager started
+ * does nothing here, and nothing that fails here stops it. Only the thread that runs the server's
+ * loop calls this module. The sockets that a manager hands over are activation.h's.
  */
 #ifndef MANAGER_H
 #define MANAGER_H
@@ -20,14 +17,13 @@
  * before daemon_detach. What is malformed is logged and ignored. */
 void manager_open(void);
 
-/* Opens the notify socket, if there is a manager to notify: close-on-exec and non-blocking. Call it
- * before a chroot, after which the manager's path leads nowhere while a connected socket still
- * works. It keeps its number for good. A failure is logged. */
+/* Opens the notify socket, if there is a manager: close-on-exec and non-blocking. Call it before a
+ * chroot, after which a connected socket still works. A failure is logged. */
 void manager_connect(void);
 
-/* Sends one datagram, such as "READY=1" or "STATUS=...\nMAINPID=...", without waiting. More than
- * MANAGER_MESSAGE_MAX bytes are not sent at all. Returns 1 when it was sent, 0 where there is no
- * manager, -1 with errno when it was not sent: EAGAIN where the manager's queue is full. */
+/* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there is
+ * no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full,
+ * EMSGSIZE above MANAGER_MESSAGE_MAX bytes. */
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define MANAGER_MESSAGE_MAX 512
 
@@ -52,9 +48,8 @@ double manager_update(const char *text, double now);
 /* The notify socket; -1: there is none. */
 int manager_descriptor(void);
 
-/* Uses the notify socket that the earlier program has left open, in place of manager_connect: by
- * now the manager's path may be out of reach (-u, -r). That program may just have sent a status
- * text, so the next one waits for its second to pass. */
+/* Uses the notify socket that the earlier program has left open, in place of manager_connect: by now
+ * the manager's path may be out of reach (-u, -r). */
 void manager_adopt(int descriptor);
 
 /* Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, before exec. Returns 0, or -1 with

@@ -14,7 +14,6 @@
 /* How often to try again because the file was removed or unlocked just then. Each time another
  * server has started or stopped, so only a mistake reaches this. */
 #define LOCK_TRIES 1000
-
 #define CONTENT_SIZE 64 /* more than a pid, a newline, and the rest of a longer pid */
 
 /* What errno says where another process has the lock; POSIX leaves the choice between the two. */
@@ -31,9 +30,7 @@ static long read_pid(int descriptor)
     if (length == -1 || length == (ssize_t)sizeof text - 1)
         return -1;
     text[length] = '\0';
-    if (strspn(text, "0123456789 \n") != (size_t)length)
-        return -1;
-    return strtol(text, NULL, 10);
+    return strspn(text, "0123456789 \n") == (size_t)length ? strtol(text, NULL, 10) : -1;
 }
 
 /* Writes the pid over the one before, and then cuts off the rest: whoever reads meanwhile finds a
@@ -83,13 +80,6 @@ static int fail_open(const char *path)
     return -1;
 }
 
-static enum attempt fail_content(const char *path)
-{
-    log_error("'%s' is not a pidfile (-P), and is left alone: it holds something else; choose "
-              "another name", path);
-    return ATTEMPT_FAILED;
-}
-
 /* There is no lock to be had: logs who holds it, unless that process has ended meanwhile. */
 static enum attempt fail_lock(int descriptor, const char *path)
 {
@@ -137,32 +127,32 @@ static int lock_file(int descriptor)
 /* One attempt to lock what is open and write to it. */
 static enum attempt take_opened(struct pidfile *pidfile)
 {
+    int descriptor = pidfile->descriptor;
+    bool regular;
     struct stat status;
 
-    if (fstat(pidfile->descriptor, &status) == -1 || !S_ISREG(status.st_mode))
-        return fail_content(pidfile->path);
+    regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
     /* Whoever has it by another name could write another pid into it; so could another owner. */
-    if (status.st_nlink > 1) {
+    if (regular && status.st_nlink > 1)
         log_error("the pidfile '%s' (-P) has another name as well; remove it", pidfile->path);
-        return ATTEMPT_FAILED;
-    }
-    if (status.st_uid != geteuid() && status.st_uid != 0) {
+    else if (regular && status.st_uid != geteuid() && status.st_uid != 0)
         log_error("the pidfile '%s' (-P) belongs to user %ld; remove it", pidfile->path,
                   (long)status.st_uid);
-        return ATTEMPT_FAILED;
-    }
-    if (lock_file(pidfile->descriptor) == -1)
-        return fail_lock(pidfile->descriptor, pidfile->path);
+    else if (regular && lock_file(descriptor) == -1)
+        return fail_lock(descriptor, pidfile->path);
     /* Another server may have removed it between our open and our lock. Then what is locked is not
      * what the next server opens. */
-    if (!is_in_place(pidfile))
+    else if (regular && !is_in_place(pidfile))
         return ATTEMPT_AGAIN;
-    if (read_pid(pidfile->descriptor) == -1)
-        return fail_content(pidfile->path);
-    if (write_pid(pidfile->descriptor) == 0)
+    else if (!regular || read_pid(descriptor) == -1)
+        log_error("'%s' is not a pidfile (-P), and is left alone: it holds something else; choose "
+                  "another name", pidfile->path);
+    else if (write_pid(descriptor) == 0)
         return ATTEMPT_DONE;
-    log_error("cannot write the pidfile '%s' (-P): %s", pidfile->path, strerror(errno));
-    pidfile_close(pidfile);
+    else {
+        log_error("cannot write the pidfile '%s' (-P): %s", pidfile->path, strerror(errno));
+        pidfile_close(pidfile);
+    }
     return ATTEMPT_FAILED;
 }
 

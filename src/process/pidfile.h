@@ -11,10 +11,10 @@
  *   - closing *any* descriptor of the file drops it. Whatever else in this process opens the
  *     pidfile and closes it again, if only to read it, unlocks it.
  *
- * At the end the file is removed if it still is ours (device and inode). Where it cannot be
- * removed, because the root has changed or only root may write to the folder, such as /run, it is
- * emptied through the descriptor. So an empty pidfile means what an absent one does. A descriptor
- * of the folder would always allow to remove it, but would be a way out of the new root.
+ * At the end the file is removed if it still is ours (device and inode). Where it cannot be, because
+ * the root has changed or only root may write to the folder, such as /run, it is emptied: an empty
+ * pidfile means what an absent one does. A descriptor of the folder, by which to remove it, would
+ * be a way out of the new root.
  *
  * A file that holds anything but a pid is left alone: a slip such as -P /etc/passwd must not
  * cost that file its content. A symbolic link is not followed.
@@ -22,8 +22,7 @@
 #ifndef PIDFILE_H
 #define PIDFILE_H
 
-/* Longest path of a pidfile. PATH_MAX need not be defined (POSIX.1-2008, limits.h). */
-#define PIDFILE_PATH_MAX 1024
+#define PIDFILE_PATH_MAX 1024 /* PATH_MAX need not be defined (POSIX.1-2008, limits.h) */
 
 struct pidfile {
     int descriptor;              /* open and locked; -1: there is none */
@@ -41,12 +40,9 @@ struct pidfile {
  */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
-/*
- * Takes over the descriptor that an earlier program of this process left open and locked, with the
- * path in its struct pidfile. The descriptor is close-on-exec again. Returns 0, or -1 (logged): it
- * is not open, no file, or another process has the lock. The descriptor then is as it was, and
- * `pidfile` may be passed to pidfile_close.
- */
+/* Takes over the descriptor that an earlier program of this process left open and locked, with the
+ * path in its struct pidfile. Returns as pidfile_open does: it is not open, no file, or another
+ * process has the lock. The descriptor then is as it was. */
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path);
 
 /* Removes the file if it still is ours, or empties it, and unlocks it. Not for children. */

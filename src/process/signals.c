@@ -12,14 +12,13 @@ enum { HANDLED = sizeof handled / sizeof handled[0] };
 static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 enum { IGNORED = sizeof ignored / sizeof ignored[0] };
 
-static volatile sig_atomic_t seen[HANDLED];
+/* By number. Those that are handled have numbers below 32 on every Unix. */
+static volatile sig_atomic_t seen[32];
 static sigset_t blocked, wait_mask;
 
 static void record(int number)
 {
-    for (size_t i = 0; i < HANDLED; i++)
-        if (handled[i] == number)
-            seen[i] = 1;
+    seen[number] = 1;
 }
 
 static int handle(int number, void (*handler)(int))
@@ -75,8 +74,8 @@ const sigset_t *signals_wait_mask(void)
     return &wait_mask;
 }
 
-/* By sigwait, once for each that is pending, so that it returns at once: cheaper than to unblock
- * it, which makes the kernel set up a call of the handler, and a call to return from it. */
+/* sigwait returns at once for each that is pending: cheaper than to unblock it, for which the kernel
+ * sets up a call of the handler, and a call to return from it. */
 void signals_deliver(void)
 {
     sigset_t pending;
@@ -91,12 +90,11 @@ void signals_deliver(void)
 
 bool signals_take(int number)
 {
-    for (size_t i = 0; i < HANDLED; i++)
-        if (handled[i] == number && seen[i]) {
-            seen[i] = 0;
-            return true;
-        }
-    return false;
+    bool came = seen[number];
+
+    if (came)
+        seen[number] = 0;
+    return came;
 }
 
 void signals_alone(void)

@@ -7,14 +7,12 @@
  * that comes meanwhile is seen at the next turn; one that comes twice between two looks counts
  * once.
  *
- * Where a descriptor is ready, Linux's pselect returns and delivers no signal: a busy server
- * would not learn of its dead children, nor of SIGTERM, until it is idle. So a wait that
- * found descriptors ready is followed by signals_deliver.
+ * Where a descriptor is ready, Linux's pselect delivers no signal: a busy server would learn of its
+ * dead children, and of SIGTERM, only when idle. So signals_deliver follows such a wait.
  *
  * In children these signals stay blocked for good. So whoever signals all processes of the server
- * at once, as terminals, timeout(1), and service managers do, cuts off no client: it is the parent
- * that drains. When a stop has come to that, it sends its children SIGNALS_STOP, which nobody else
- * sends.
+ * at once, as terminals, timeout(1) and service managers do, cuts off no client: the parent drains,
+ * and sends its children SIGNALS_STOP, which nobody else sends, when they are to end at once.
  */
 #ifndef SIGNALS_H
 #define SIGNALS_H
@@ -22,7 +20,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* What a parent sends to a child that is to end at once: it ends it, as by default. */
+/* Ends a child, as by default. */
 #define SIGNALS_STOP SIGUSR2
 
 /* Blocks TERM, INT, QUIT, HUP, USR1 and CHLD and installs their handlers. Ignores PIPE, XFSZ and

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-/* A process has one title. */
 static struct {
     const char *program;
     char *area; /* of TITLE_MAX characters, the last of which is not ours (platform.h) */

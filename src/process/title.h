@@ -3,23 +3,22 @@
  * "forkecho: 127.0.0.1:4242" for a child.
  *
  * On Linux a process may say where its command line lies (prctl(2), PR_SET_MM_MAP, in a kernel
- * built with CONFIG_CHECKPOINT_RESTORE). A title then costs no system call. Where its area lies on
- * the stack, in a page that parent and child write to anyway, it costs neither of them a page
- * fault: that is 3 % of the processor time of a connection (tests/bench/FIGURES).
+ * built with CONFIG_CHECKPOINT_RESTORE). A title then costs no system call, and no page fault where
+ * its area lies on the stack, in a page that parent and child write to anyway: that is 3 % of the
+ * processor time of a connection (tests/bench/FIGURES).
  */
 #ifndef TITLE_H
 #define TITLE_H
 
 #include <stddef.h>
 
-/* Longest title with its end; more is cut. */
-#define TITLE_MAX 160
+#define TITLE_MAX 160 /* with its end; more is cut */
 
 /* From now on the title is the text in `area`, of TITLE_MAX characters; NULL: in memory of this
  * module. Where the system cannot do that there are no titles. `program` is kept. */
 void title_open(const char *program, char *area);
 
-/* Makes "program: " and this text the title. No system call. */
+/* Makes "program: " and this text the title. */
 void title_set(const char *text);
 
 #endif

@@ -5,7 +5,6 @@
 #include "platform/platform.h"
 #include "process/confine.h"
 #include "process/identity.h"
-#include "process/inherited.h"
 #include "process/log.h"
 #include "process/signals.h"
 #include "process/title.h"
@@ -53,7 +52,7 @@ static int keep_to_one(void)
         return -1;
     if (is_same_file(STDERR_FILENO, STDIN_FILENO) && dup2(null, STDERR_FILENO) == -1)
         return -1;
-    inherited_close_from(STDERR_FILENO + 1);
+    platform_close_from(STDERR_FILENO + 1);
     return fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) & ~O_NONBLOCK);
 }
 

@@ -48,14 +48,10 @@ static int read_address(const char *text, size_t size, uint8_t *address)
     return inet_pton(AF_INET, host, address + sizeof mapped) == 1 ? MAPPED_BITS : -1;
 }
 
-static int read_length(const char *text, int longest, long *length)
-{
-    return text[0] == '0' && text[1] != '\0' ? -1 : parse_number(text, 0, longest, length);
-}
-
 int block_parse(const char *text, struct block *block, char *problem)
 {
     size_t size = strcspn(text, "/");
+    const char *tail = text + size + 1; /* the length, if there is a '/' */
     struct block found, network;
     int first = read_address(text, size, found.address);
     long length = 128 - first;
@@ -65,7 +61,8 @@ int block_parse(const char *text, struct block *block, char *problem)
         snprintf(problem, BLOCK_PROBLEM_MAX, "it is neither an IPv4 nor an IPv6 address");
         return -1;
     }
-    if (text[size] == '/' && read_length(text + size + 1, 128 - first, &length) == -1) {
+    if (text[size] == '/' && ((tail[0] == '0' && tail[1] != '\0') ||
+                              parse_number(tail, 0, 128 - first, &length) == -1)) {
         snprintf(problem, BLOCK_PROBLEM_MAX, "its length is a number from 0 to %d", 128 - first);
         return -1;
     }
@@ -122,9 +119,8 @@ static bool holds(const struct block *block, const uint8_t *address)
 /* Whether the first of two rules that hold the same client decides. */
 static bool decides(const struct access_entry *one, const struct access_entry *other)
 {
-    if (one->block.length != other->block.length)
-        return one->block.length > other->block.length;
-    return one->rule == ACCESS_DENY;
+    return one->block.length > other->block.length ||
+           (one->block.length == other->block.length && one->rule == ACCESS_DENY);
 }
 
 /* The rule that decides about a client; NULL where no block holds it. */

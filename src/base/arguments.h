@@ -1,13 +1,10 @@
 /*
- * arguments.h: the command line of every program here, from one table.
+ * arguments.h: the command line of every program here, from one table: short and long forms, --help
+ * and error messages, which so cannot disagree; tests hold the man pages against it.
  *
- * The short and long forms, --help and the error messages are made from that table, so they cannot
- * disagree; tests hold the man pages against it. Parsing follows POSIX.1-2008 XBD 12.2 (Utility
- * Syntax Guidelines): options come before operands, `--` ends them; long names are those of
- * getopt_long(3).
- *
- * Errors are reported here, in one line on standard error. The caller then exits with its usage
- * status.
+ * Parsing follows POSIX.1-2008 XBD 12.2 (Utility Syntax Guidelines): options come before operands,
+ * `--` ends them; long names are those of getopt_long(3). Errors are reported here, in one line on
+ * standard error. The caller then exits with its usage status.
  */
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H

@@ -1,9 +1,8 @@
 /*
  * takeover.c: see takeover.h.
  *
- * The form of the state stands once: go_through visits all lines and fields, whether they are
- * written or read. A field is given a value and gives one back: writing, the same one; reading, the
- * one in the state.
+ * The form of the state stands once: go_through visits all lines and fields, written or read. A
+ * field is given a value and gives one back: writing, the same one; reading, the one in the state.
  */
 #include "upgrade/takeover.h"
 
@@ -51,8 +50,7 @@ static void require(struct state *state, bool right)
 
 /* ---- fields ---- */
 
-/* There is one space before each word; `first` says what may follow. The functions of the library
- * would skip more. */
+/* One space, no more, stands before each word; `first` says what may follow. */
 static void next_word(struct state *state, const char *first)
 {
     if (state->at[0] == ' ' && state->at[1] != '\0' && strchr(first, state->at[1]) != NULL)
@@ -99,11 +97,6 @@ static double moment(struct state *state, double value)
     return value;
 }
 
-static unsigned char value_of(char digit)
-{
-    return (unsigned char)(strchr(digits, digit) - digits);
-}
-
 static void bytes(struct state *state, void *bytes, size_t size)
 {
     unsigned char *byte = bytes, *end = byte + size;
@@ -112,7 +105,8 @@ static void bytes(struct state *state, void *bytes, size_t size)
         next_word(state, digits);
         require(state, strspn(state->at, digits) == 2 * size);
         for (; !state->spoiled && byte < end; byte++, state->at += 2)
-            *byte = (unsigned char)(value_of(state->at[0]) * 16 + value_of(state->at[1]));
+            *byte = (unsigned char)((strchr(digits, state->at[0]) - digits) * 16 +
+                                    (strchr(digits, state->at[1]) - digits));
     } else {
         for (putc(' ', state->stream); byte < end; byte++) {
             putc(digits[*byte / 16], state->stream);

@@ -18,8 +18,7 @@
 /* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
 #define ADDRESS_TEXT_MAX 128
 
-/* A client's address. Without room for a Unix path, which clients do not have, a table of many
- * thousands stays small. */
+/* A client's address; clients have no Unix path, and without room for one tables stay small. */
 struct peer {
     union {
         struct sockaddr any;
@@ -28,7 +27,7 @@ struct peer {
     } name;
 };
 
-/* Any address to listen on or connect to. */
+/* An address to listen on or connect to. */
 struct address {
     socklen_t length;
     union {
@@ -59,8 +58,7 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
 char *address_text(const struct sockaddr *address, char *text);
 char *peer_text(const struct peer *peer, char *text);
 
-/* The client by its IPv4 address where that is v4-mapped (RFC 4291 section 2.5.5.2), as it is at a
- * listener for both families. */
+/* The client by its IPv4 address where that is v4-mapped, as at a listener for both families. */
 struct peer peer_unmapped(const struct peer *peer);
 
 /* The port of an IPv4 or IPv6 address in host order; 0 for others. */

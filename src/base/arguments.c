@@ -170,7 +170,7 @@ int arguments_shown(const char *program)
 /* One option as --help shows it. Returns whether it is short enough to share a line. */
 static bool describe(const struct argument *argument, char *form)
 {
-    const char *indent = argument->letter > UCHAR_MAX ? "    " : ""; /* where others have a letter */
+    const char *indent = argument->letter > UCHAR_MAX ? "    " : ""; /* in place of a letter */
     char names[ARGUMENTS_FORM_MAX];
 
     snprintf(form, FORM_MAX, "%s%s%s%s", indent, arguments_form(argument, names),

@@ -28,13 +28,9 @@ double clock_earliest(const double *times, size_t count)
 
 struct timespec clock_timespec(double seconds)
 {
-    struct timespec result = {0, 0};
+    time_t whole = seconds > 0 ? (time_t)seconds : 0;
 
-    if (seconds > 0) {
-        result.tv_sec = (time_t)seconds;
-        result.tv_nsec = (long)((seconds - (double)result.tv_sec) * 1e9);
-    }
-    return result;
+    return (struct timespec){whole, seconds > 0 ? (long)((seconds - (double)whole) * 1e9) : 0};
 }
 
 struct timeval clock_timeval(double seconds)

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A v4-mapped address: 96 bits of prefix, then the IPv4 address. */
-#define MAPPED_BITS 96
+#define MAPPED_BITS 96 /* the prefix of a v4-mapped address, before the IPv4 address */
 static const uint8_t mapped[MAPPED_BITS / 8] = {[10] = 0xff, [11] = 0xff};
 
 struct access_entry {
@@ -29,8 +28,6 @@ static uint8_t mask_of(size_t index, size_t length)
 
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
-
-/* ---- blocks ---- */
 
 /* Reads an address of `size` characters. Returns where a length behind it begins to count, 0 or
  * MAPPED_BITS; or -1. */
@@ -89,8 +86,6 @@ char *block_text(const struct block *block, char *text)
     snprintf(text, BLOCK_TEXT_MAX, "%s/%d", host, block->length - first);
     return text;
 }
-
-/* ---- lists ---- */
 
 /* A client's address, of 16 bytes. Returns false for a Unix client, which has none. */
 static bool read_peer(const struct peer *peer, uint8_t *address)

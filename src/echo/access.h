@@ -45,11 +45,9 @@ struct access {
 /* Adds a rule, in any order. Returns 0, or -1 with errno (ENOMEM) and the list as it was. */
 int access_add(struct access *access, enum access_rule rule, const struct block *block);
 
-/* Whether the client may be served. */
+/* Whether the client may be served; and, for a list that says who is a proxy, whether any block
+ * holds it, whatever the rule. A client of a Unix socket is in no block. */
 bool access_permits(const struct access *access, const struct peer *peer);
-
-/* Whether any block of the list holds the client, whatever the rule: for a list that says who is a
- * proxy. A client of a Unix socket is in no block. */
 bool access_names(const struct access *access, const struct peer *peer);
 
 #endif

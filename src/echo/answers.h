@@ -30,10 +30,9 @@ struct answer {
     double pause;
 };
 
-/* How many bytes one read takes at most. */
+/* How many bytes one read takes at most; and the size of a buffer for a message and its reply, or
+ * for the greeting. */
 size_t answers_message_size(const struct answers *answers);
-
-/* The size of a buffer for a message and its reply, or for the greeting. */
 size_t answers_buffer_size(const struct answers *answers);
 
 /* Replaces `answer` where the client at `peer` gets another one. It holds a message at the start of

@@ -49,8 +49,6 @@ static void name_client(struct proxy_header *header, sa_family_t family, const v
     *peer = peer_unmapped(peer);
 }
 
-/* A parser of either version gets a header of zeros, and sets its size once it is complete. */
-
 /* ---- version 1: a line of text ---- */
 
 #define LINE_SIZE_MAX 107 /* with its CRLF: section 2.1 */
@@ -67,15 +65,6 @@ static const struct line {
     {"PROXY TCP6 ", "0123456789abcdefABCDEF:. ", LINE_SIZE_MAX, AF_INET6},
     {"PROXY UNKNOWN", NULL, LINE_SIZE_MAX, AF_UNSPEC},
 };
-
-/* The first line that the bytes could become; NULL when there is none. */
-static const struct line *line_of(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        if (memcmp(bytes, lines[i].start, smaller(size, strlen(lines[i].start))) == 0)
-            return &lines[i];
-    return NULL;
-}
 
 /* Whether a CRLF stands there, or its CR as the last byte that has come. */
 static bool is_crlf(const char *bytes, size_t size, size_t at)
@@ -138,9 +127,12 @@ static enum proxy_problem decode_line(const char *bytes, size_t size, sa_family_
 
 static enum proxy_problem parse_line(const char *bytes, size_t size, struct proxy_header *header)
 {
-    const struct line *line = line_of(bytes, size);
+    const struct line *line = NULL; /* one that the bytes could become */
     size_t start, end, seen;
 
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (memcmp(bytes, lines[i].start, smaller(size, strlen(lines[i].start))) == 0)
+            line = &lines[i];
     if (line == NULL)
         return PROXY_NO_HEADER;
     start = strlen(line->start);
@@ -221,7 +213,7 @@ static enum proxy_problem parse_binary(const char *bytes, size_t size, struct pr
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,
                 enum proxy_problem *problem)
 {
-    struct proxy_header found = {0};
+    struct proxy_header found = {0}; /* it gets a size once it is complete */
     enum proxy_problem wrong;
 
     if (size == 0)

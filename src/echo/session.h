@@ -79,8 +79,8 @@ void session_open(struct session *session, const struct service *service, int de
  * false with errno when nothing moved (EAGAIN, EINTR). Any other failure ends the session. */
 bool session_step(struct session *session);
 
-/* Ends a session from outside: a limit is reached, or the server stops. A session that ends as
- * idle within its PROXY header ends as SESSION_PROXY: the header is late. */
+/* Ends a session from outside: a limit is reached, or the server stops. One that is idle within its
+ * PROXY header ends as SESSION_PROXY: the header is late. */
 void session_end(struct session *session, enum session_ending ending);
 
 /* Makes the descriptor of a session that wants SESSION_DONE ready to be closed. Does not wait.
@@ -99,12 +99,12 @@ void session_finish(struct session *session);
  * buffer is free: who reads less than that within the idle limit counts as idle. */
 #define SESSION_WRITE_PARTS 4
 
-/* Sets the timeouts of a blocking descriptor: a read ends after `idle` seconds (SO_RCVTIMEO), a
- * write after a part of them (SO_SNDTIMEO). 0: no limit. */
+/* Sets the timeouts of a blocking descriptor: of a read `idle` seconds, of a write a part of them
+ * (SO_RCVTIMEO, SO_SNDTIMEO). 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
 
-/* Serves a session on a blocking descriptor to its end, within the limits of its service, and
- * calls session_finish. The idle limit must be set already (session_set_timeouts). */
+/* Serves a session on a blocking descriptor, whose timeouts are set, to its end, and calls
+ * session_finish. */
 void session_run(struct session *session);
 
 /* The word for log lines: "eof", "idle" ...; "error" for a number that is no session_ending. */

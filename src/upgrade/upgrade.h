@@ -43,18 +43,16 @@ void upgrade_pass_test(void);
  * file is found and tested. */
 void upgrade_begin(struct server *server);
 
-/* Once a turn of the loop, last: ends a test that takes too long, or any once the server is to
- * stop. Where a test has ended, has the new program take over, and then does not return; or logs
- * why not. */
+/* Once a turn of the loop, last: ends a test that is late, or any once the server is to stop. Where
+ * a test has ended, the new program takes over, and this does not return; or why not is logged. */
 void upgrade_turn(struct server *server);
 
-/* A child of this process that is none of the server's was reaped: it may be the one under test. */
+/* A child that is none of the server's was reaped: it may be the program under test. */
 void upgrade_reaped(pid_t pid, int status);
 
-/* Whether a test is under way: the server must not end before it has ended the test. */
+/* Whether a test is under way, which has to end before the server does; and when it is late, which
+ * no signal tells (clock.h; 0: never). */
 bool upgrade_is_on(void);
-
-/* When upgrade_turn has something to do although no signal comes (clock.h); 0: no such time. */
 double upgrade_due(void);
 
 #endif

@@ -99,6 +99,8 @@ static struct server *take_over(const struct options *options, int state, struct
 
     manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
+    if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
+        return cannot("hear signals", strerror(errno));
     server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
@@ -110,11 +112,7 @@ static struct server *take_over(const struct options *options, int state, struct
     else
         manager_connect();
     log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
-    if (signals_open() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
-        return server;
-    (void)cannot("hear signals", strerror(errno));
-    server_close(server);
-    return NULL;
+    return server;
 }
 
 /* Whether that could be done, which is all that is asked. Touches nothing. */

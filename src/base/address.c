@@ -127,8 +127,7 @@ static void add_ipv4(struct text *text, const struct sockaddr_in *address)
 }
 
 /* The name of an interface; "" where it cannot be found out. To look it up takes a socket, which a
- * child may not open (process/confine.h), so the last one that was found is remembered: a child has
- * the one that its parent found. */
+ * child may not open (process/confine.h): it has the last one that its parent found. */
 static const char *zone_name(unsigned interface)
 {
     static _Thread_local unsigned last;
@@ -142,8 +141,8 @@ static const char *zone_name(unsigned interface)
     return last == interface ? last_name : "";
 }
 
-/* In brackets, and a link-local address with its interface, without which it means nothing (RFC
- * 4007 section 11). With other addresses getaddrinfo does not take one. */
+/* A link-local address means nothing without its interface (RFC 4007 section 11); with others
+ * getaddrinfo does not take one. */
 static void add_ipv6(struct text *text, const struct sockaddr_in6 *address)
 {
     char host[INET6_ADDRSTRLEN] = "";

@@ -18,8 +18,7 @@
 /* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
 #define ADDRESS_TEXT_MAX 128
 
-/* A client's address. Without room for a Unix path, which clients do not have, a table of many
- * thousands stays small. */
+/* A client's address; clients have no Unix path, and without room for one tables stay small. */
 struct peer {
     union {
         struct sockaddr any;
@@ -28,7 +27,7 @@ struct peer {
     } name;
 };
 
-/* Any address to listen on or connect to. */
+/* An address to listen on or connect to. */
 struct address {
     socklen_t length;
     union {
@@ -45,25 +44,21 @@ struct endpoint {
     char port[64];  /* number or service name; empty for a path */
 };
 
-/* Splits `text`, without a look at the network. Returns 0, or -1 when it is not an address;
- * `*problem` then says why. */
+/* Splits `text`, without a look at the network. Returns 0; or -1, and `*problem` says why. */
 int address_split(const char *text, struct endpoint *endpoint, const char **problem);
 
-/* Resolves `endpoint` (getaddrinfo) to at most `limit` different addresses, in the resolver's
- * order. `passive`: they are to be listened on; then "*" is 0.0.0.0 and ::, else it is localhost.
- * Returns how many, or -1 when there are none; `*problem` then says why. */
+/* Resolves `endpoint` to at most `limit` different addresses, in the resolver's order. `passive`:
+ * they are to be listened on; then "*" is 0.0.0.0 and ::, else it is localhost. Returns how many;
+ * or -1 when there are none, and `*problem` says why. */
 int address_resolve(const struct endpoint *endpoint, bool passive, struct address *found,
                     size_t limit, const char **problem);
 
-/* Writes an address that was listened on or connected to, in the form that address_split
- * takes. Returns `text`, which has room for ADDRESS_TEXT_MAX. */
+/* Write an address that was listened on or connected to in the form that address_split takes; that
+ * of a client, unmapped, which is "local" at a Unix socket. Return `text`, of ADDRESS_TEXT_MAX. */
 char *address_text(const struct sockaddr *address, char *text);
-
-/* The same for a client, unmapped. One of a Unix socket has no name and is "local". */
 char *peer_text(const struct peer *peer, char *text);
 
-/* The client by its IPv4 address where that is v4-mapped (RFC 4291 section 2.5.5.2), as it is at a
- * listener for both families. */
+/* The client by its IPv4 address where that is v4-mapped, as at a listener for both families. */
 struct peer peer_unmapped(const struct peer *peer);
 
 /* The port of an IPv4 or IPv6 address in host order; 0 for others. */

@@ -17,8 +17,7 @@
 #define MESSAGE_MAX 1024 /* of a usage error; a longer one is cut */
 #define VALUE_SHOWN 200  /* as much of a value as is shown before what is wrong with it */
 
-/* The columns of --help: an option and what it does. Two neighbours that are both short share
- * a line, so that a long list still fits a screen. */
+/* The columns of --help. Two neighbours that are both short share a line. */
 #define FORM_MAX 80
 #define FORM_WIDTH 28
 #define SHORT_FORM_WIDTH 19
@@ -77,12 +76,11 @@ static const char *nearest_name(const struct arguments *arguments, const char *n
 
 static int reject_unknown(const struct arguments *arguments, const char *word)
 {
-    const struct argument *known = optopt != 0 ? find_letter(arguments, optopt) : NULL;
+    const struct argument *known = find_letter(arguments, optopt); /* NULL for 0 */
     const char *nearest;
 
-    /* optopt is the letter of a short option that is unknown, or of a long one that takes no value
-     * but was given one; 0 for a long one that is unknown. Only then is `word` sure to be the
-     * option: a letter may stand before others. */
+    /* optopt is the letter of a short option that is unknown, or of a long one that was given a
+     * value and takes none; 0 for a long one that is unknown, which then is `word`. */
     if (known != NULL)
         return arguments_misused(arguments, "option --%s takes no value", known->name);
     if (optopt != 0)
@@ -172,7 +170,7 @@ int arguments_shown(const char *program)
 /* One option as --help shows it. Returns whether it is short enough to share a line. */
 static bool describe(const struct argument *argument, char *form)
 {
-    const char *indent = argument->letter > UCHAR_MAX ? "    " : ""; /* where others have a letter */
+    const char *indent = argument->letter > UCHAR_MAX ? "    " : ""; /* in place of a letter */
     char names[ARGUMENTS_FORM_MAX];
 
     snprintf(form, FORM_MAX, "%s%s%s%s", indent, arguments_form(argument, names),

@@ -1,13 +1,10 @@
 /*
- * arguments.h: the command line of every program here, from one table.
+ * arguments.h: the command line of every program here, from one table: short and long forms, --help
+ * and error messages, which so cannot disagree; tests hold the man pages against it.
  *
- * The short and long forms, --help and the error messages are made from that table, so they cannot
- * disagree; tests hold the man pages against it. Parsing follows POSIX.1-2008 XBD 12.2 (Utility
- * Syntax Guidelines): options come before operands, `--` ends them; long names are those of
- * getopt_long(3).
- *
- * Errors are reported here, in one line on standard error. The caller then exits with its usage
- * status.
+ * Parsing follows POSIX.1-2008 XBD 12.2 (Utility Syntax Guidelines): options come before operands,
+ * `--` ends them; long names are those of getopt_long(3). Errors are reported here, in one line on
+ * standard error. The caller then exits with its usage status.
  */
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H
@@ -40,21 +37,20 @@ int arguments_next(struct arguments *arguments);
 #define ARGUMENTS_FORM_MAX 64
 const char *arguments_form(const struct argument *argument, char *text);
 
-/* Reports that the current value is not what is `expected`, such as "a port". Returns -1. */
+/* Report a usage error, or that the current value is not what is `expected`, such as "a port".
+ * Return -1. */
+int arguments_misused(const struct arguments *arguments, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 int arguments_reject(const struct arguments *arguments, const char *expected);
 
 /* The current value as a number or a duration. Return 0, or -1 (reported). */
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value);
 int arguments_duration(const struct arguments *arguments, double *seconds);
 
-/* Writes out what was printed on standard output, such as --help. Returns 0, or -1 (reported). */
-int arguments_shown(const char *program);
-
-/* Prints --help on standard output; fits a screen of 80 columns and 24 lines for our programs. */
+/* Prints --help; fits a screen of 80 columns and 24 lines for our programs. */
 void arguments_help(const struct arguments *arguments);
 
-/* Reports a usage error that is not about one option's value. Returns -1. */
-int arguments_misused(const struct arguments *arguments, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* Writes out what was printed on standard output, such as --help. Returns 0, or -1 (reported). */
+int arguments_shown(const char *program);
 
 #endif

@@ -6,18 +6,15 @@
 
 double clock_seconds(void)
 {
-    struct timespec now;
+    struct timespec now = {0, 0};
 
-    if (clock_gettime(CLOCK_MONOTONIC, &now) == -1)
-        return 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* which every system here has */
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 double clock_earlier(double one, double other)
 {
-    if (one <= 0 || other <= 0)
-        return one > 0 ? one : other;
-    return one < other ? one : other;
+    return one > 0 && (one < other || other <= 0) ? one : other;
 }
 
 double clock_earliest(const double *times, size_t count)
@@ -31,13 +28,9 @@ double clock_earliest(const double *times, size_t count)
 
 struct timespec clock_timespec(double seconds)
 {
-    struct timespec result = {0, 0};
+    time_t whole = seconds > 0 ? (time_t)seconds : 0;
 
-    if (seconds > 0) {
-        result.tv_sec = (time_t)seconds;
-        result.tv_nsec = (long)((seconds - (double)result.tv_sec) * 1e9);
-    }
-    return result;
+    return (struct timespec){whole, seconds > 0 ? (long)((seconds - (double)whole) * 1e9) : 0};
 }
 
 struct timeval clock_timeval(double seconds)
@@ -54,14 +47,10 @@ struct timeval clock_timeval(double seconds)
 int clock_milliseconds(double seconds)
 {
     double exact = seconds * 1000;
-    int whole;
 
-    if (seconds < 0)
-        return -1;
-    if (exact >= INT_MAX)
-        return INT_MAX;
-    whole = (int)exact;
-    return exact > whole ? whole + 1 : whole;
+    if (seconds < 0 || exact >= INT_MAX)
+        return seconds < 0 ? -1 : INT_MAX;
+    return (int)exact + (exact > (int)exact);
 }
 
 void clock_sleep(double seconds)
@@ -75,10 +64,9 @@ void clock_sleep(double seconds)
 int clock_poll(struct pollfd *polls, nfds_t count, double seconds)
 {
     double deadline = clock_seconds() + seconds, left = seconds;
-    int ready;
 
     for (;;) {
-        ready = poll(polls, count, clock_milliseconds(left));
+        int ready = poll(polls, count, clock_milliseconds(left));
         if (ready > 0 || (ready == -1 && errno != EINTR))
             return ready;
         if (seconds >= 0 && (left = deadline - clock_seconds()) <= 0)

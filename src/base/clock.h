@@ -15,10 +15,8 @@
 /* Seconds since an arbitrary start that does not change. */
 double clock_seconds(void);
 
-/* The earlier of two times, each of which is 0 for none; 0 where both are. */
+/* The earlier of two times, and the earliest of `count`; 0 stands for none. */
 double clock_earlier(double one, double other);
-
-/* The earliest of `count` times, in the same way. */
 double clock_earliest(const double *times, size_t count);
 
 /* `seconds` as the structures that system calls take; 0 and less give zero. */

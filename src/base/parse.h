@@ -1,8 +1,6 @@
 /*
- * parse.h: strict numbers and durations.
- *
- * The whole text must be the value: no blanks, no sign where none makes sense, nothing
- * behind it. What is outside the range is an error, never a silent limit.
+ * parse.h: strict numbers and durations: the whole text must be the value, without blanks, a sign
+ * that makes no sense, or anything behind it. What is outside the range is an error, never a limit.
  */
 #ifndef PARSE_H
 #define PARSE_H
@@ -13,8 +11,8 @@
 /* A whole decimal number from `lowest` to `highest`. Returns 0, or -1 with `*value` untouched. */
 int parse_number(const char *text, long lowest, long highest, long *value);
 
-/* A duration in seconds: 500ms, 30s, 5m, 2h, or a bare number of seconds; a decimal fraction is
- * allowed (1.5s). Returns 0, or -1 with `*seconds` untouched. */
+/* A duration in seconds: 500ms, 30s, 5m, 2h, or a bare number of seconds, also with a decimal
+ * fraction. Returns 0, or -1 with `*seconds` untouched. */
 int parse_duration(const char *text, double *seconds);
 
 #endif

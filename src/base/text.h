@@ -1,8 +1,6 @@
 /*
- * text.h: put a text together without printf.
- *
- * For what is written for each connection, such as a client's address or a title: printf takes
- * more than a microsecond, and uses so much stack that the parent copies one page more after fork.
+ * text.h: put a text together without printf, which takes more than a microsecond, and so much
+ * stack that the parent copies one page more after fork: for what is written for each connection.
  *
  * The text always ends with a NUL; what does not fit is left out.
  */
@@ -13,7 +11,7 @@
 
 struct text {
     char *at;  /* where the NUL is */
-    char *end; /* the last character, which can only be the NUL */
+    char *end; /* the last character of its room */
 };
 
 /* An empty text in `buffer`, of `size` characters, at least one. */

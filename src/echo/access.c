@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A v4-mapped address: 96 bits of prefix, then the IPv4 address. */
-#define MAPPED_BITS 96
+#define MAPPED_BITS 96 /* the prefix of a v4-mapped address, before the IPv4 address */
 static const uint8_t mapped[MAPPED_BITS / 8] = {[10] = 0xff, [11] = 0xff};
 
 struct access_entry {
@@ -30,8 +29,6 @@ static uint8_t mask_of(size_t index, size_t length)
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
 
-/* ---- blocks ---- */
-
 /* Reads an address of `size` characters. Returns where a length behind it begins to count, 0 or
  * MAPPED_BITS; or -1. */
 static int read_address(const char *text, size_t size, uint8_t *address)
@@ -48,14 +45,10 @@ static int read_address(const char *text, size_t size, uint8_t *address)
     return inet_pton(AF_INET, host, address + sizeof mapped) == 1 ? MAPPED_BITS : -1;
 }
 
-static int read_length(const char *text, int longest, long *length)
-{
-    return text[0] == '0' && text[1] != '\0' ? -1 : parse_number(text, 0, longest, length);
-}
-
 int block_parse(const char *text, struct block *block, char *problem)
 {
     size_t size = strcspn(text, "/");
+    const char *tail = text + size + 1; /* the length, if there is a '/' */
     struct block found, network;
     int first = read_address(text, size, found.address);
     long length = 128 - first;
@@ -65,7 +58,8 @@ int block_parse(const char *text, struct block *block, char *problem)
         snprintf(problem, BLOCK_PROBLEM_MAX, "it is neither an IPv4 nor an IPv6 address");
         return -1;
     }
-    if (text[size] == '/' && read_length(text + size + 1, 128 - first, &length) == -1) {
+    if (text[size] == '/' && ((tail[0] == '0' && tail[1] != '\0') ||
+                              parse_number(tail, 0, 128 - first, &length) == -1)) {
         snprintf(problem, BLOCK_PROBLEM_MAX, "its length is a number from 0 to %d", 128 - first);
         return -1;
     }
@@ -92,8 +86,6 @@ char *block_text(const struct block *block, char *text)
     snprintf(text, BLOCK_TEXT_MAX, "%s/%d", host, block->length - first);
     return text;
 }
-
-/* ---- lists ---- */
 
 /* A client's address, of 16 bytes. Returns false for a Unix client, which has none. */
 static bool read_peer(const struct peer *peer, uint8_t *address)
@@ -122,9 +114,8 @@ static bool holds(const struct block *block, const uint8_t *address)
 /* Whether the first of two rules that hold the same client decides. */
 static bool decides(const struct access_entry *one, const struct access_entry *other)
 {
-    if (one->block.length != other->block.length)
-        return one->block.length > other->block.length;
-    return one->rule == ACCESS_DENY;
+    return one->block.length > other->block.length ||
+           (one->block.length == other->block.length && one->rule == ACCESS_DENY);
 }
 
 /* The rule that decides about a client; NULL where no block holds it. */

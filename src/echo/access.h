@@ -1,30 +1,22 @@
 /*
  * access.h: CIDR blocks, and lists of blocks whose clients are permitted or denied.
  *
- * A block is written `10.0.0.0/8`, `2001:db8::/32`, or as one address: `192.0.2.1`, `::1`
- * (RFC 4632 section 3.1; RFC 4291 section 2.3). An IPv4 address counts as its v4-mapped one (RFC
- * 4291 section 2.5.5.2), in a block and in a client: `10.0.0.0/8` is `::ffff:10.0.0.0/104`. So no
- * client escapes a rule by the family of the socket that it came through. A shorter IPv6 block,
- * even `::/0`, holds no IPv4 client.
+ * A block is written `10.0.0.0/8`, `2001:db8::/32`, or as one address (RFC 4632 section 3.1; RFC
+ * 4291 section 2.3). An IPv4 address counts as its v4-mapped one (RFC 4291 section 2.5.5.2), in a
+ * block and in a client: so no client escapes a rule by the family of the socket that it came
+ * through. A shorter IPv6 block, even `::/0`, holds no IPv4 client.
  *
- * The longest block that holds a client decides whether the client is permitted; where a block
- * is both allowed and denied, it is denied. A client that no block holds is permitted, unless
- * the list has an allow: then it is denied. Clients of a Unix socket have no address and are not
- * subject to the list; the permissions of the socket's file decide there.
+ * The longest block that holds a client decides; where it is both allowed and denied, it is denied.
+ * A client that no block holds is permitted, unless the list has an allow. Clients of a Unix socket
+ * have no address and are always permitted: the permissions of the socket's file decide there.
  *
- * Cost: a question is linear in the rules, a few nanoseconds each, without a system call. Rules
- * come from a command line, so they are few; a thousand of them cost a few percent of the fork
- * that follows. A list without rules allocates nothing.
+ * Cost: a question is linear in the rules, a few nanoseconds each. Rules come from a command line,
+ * so they are few; a thousand cost a few percent of a fork. Without rules nothing is allocated.
  */
 #ifndef ACCESS_H
 #define ACCESS_H
 
 #include "base/address.h"
-
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #define BLOCK_TEXT_MAX (INET6_ADDRSTRLEN + 4) /* a block's text, "/128" and its end */
 #define BLOCK_PROBLEM_MAX 128                 /* what is wrong with one: a phrase and a block */
@@ -35,12 +27,10 @@ struct block {
 };
 
 /* Reads a block. Strict: no bits beyond the length, no leading zeros, no name, no zone. Returns 0;
- * or -1 with `block` untouched and the reason in `problem`, which has room for BLOCK_PROBLEM_MAX.
- * Where only bits beyond the length are wrong, it names the network that was probably meant. */
+ * or -1 with `block` untouched and the reason in `problem`, of BLOCK_PROBLEM_MAX characters. */
 int block_parse(const char *text, struct block *block, char *problem);
 
-/* Writes a block in the form that block_parse takes, always with its length. Returns `text`,
- * which has room for BLOCK_TEXT_MAX. */
+/* Writes a block, always with its length, into `text`, of BLOCK_TEXT_MAX. Returns that. */
 char *block_text(const struct block *block, char *text);
 
 enum access_rule { ACCESS_ALLOW, ACCESS_DENY };
@@ -55,11 +45,9 @@ struct access {
 /* Adds a rule, in any order. Returns 0, or -1 with errno (ENOMEM) and the list as it was. */
 int access_add(struct access *access, enum access_rule rule, const struct block *block);
 
-/* Whether the client may be served. */
+/* Whether the client may be served; and, for a list that says who is a proxy, whether any block
+ * holds it, whatever the rule. A client of a Unix socket is in no block. */
 bool access_permits(const struct access *access, const struct peer *peer);
-
-/* Whether any block of the list holds the client, whatever the rule, its port and zone: for a list
- * that says who is a proxy, not who is served. A client of a Unix socket is in no block. */
 bool access_names(const struct access *access, const struct peer *peer);
 
 #endif

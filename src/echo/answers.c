@@ -3,11 +3,6 @@
 
 #include "process/log.h"
 
-bool answers_are_plain(const struct answers *answers)
-{
-    return answers->reply == NULL && answers->greeting == NULL && answers->delay <= 0;
-}
-
 size_t answers_message_size(const struct answers *answers)
 {
     return answers->reply != NULL ? answers->message_size : MESSAGE_SIZE_MAX;

@@ -1,22 +1,18 @@
 /*
  * answers.h: what a client gets beside plain echo: a greeting, a delay, replies in place of echo.
  *
- * The session passes each answer, which is the client's own bytes, through here before it sends
- * them. Here alone they may be replaced. With -vv each message is logged here as well.
- *
- * Cost: for plain echo two comparisons a message; a reply is made in one pass (reply.h).
+ * Each message passes through here before the session sends it back. Here alone it may be replaced,
+ * and with -vv it is logged. Cost: for plain echo two comparisons a message.
  */
 #ifndef ANSWERS_H
 #define ANSWERS_H
 
-#include "base/address.h"
 #include "echo/reply.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
-/* The largest message in bytes, and what one read of plain echo takes: so much that the price of
- * a system call does not show beside the copying. */
+/* The largest message in bytes, and what one read of plain echo takes: with so much the price of a
+ * system call does not show beside the copying. */
 #define MESSAGE_SIZE_MAX 65536
 
 /* From the command line. All zeros is plain echo. */
@@ -34,13 +30,9 @@ struct answer {
     double pause;
 };
 
-/* Whether this is plain echo, which needs neither templates nor the clock. */
-bool answers_are_plain(const struct answers *answers);
-
-/* How many bytes one read takes at most. */
+/* How many bytes one read takes at most; and the size of a buffer for a message and its reply, or
+ * for the greeting. */
 size_t answers_message_size(const struct answers *answers);
-
-/* The size of a buffer for a message and its reply, or for the greeting. */
 size_t answers_buffer_size(const struct answers *answers);
 
 /* Replaces `answer` where the client at `peer` gets another one. It holds a message at the start of

@@ -1,30 +1,23 @@
 /*
  * header.h: the PROXY header that comes first on a connection from a proxy, read from its socket.
  *
- * A proxy is a client whose address is in one of the service's blocks. From a proxy the header
- * is required, and it is believed. From anybody else it is not looked for: guessing would let
- * any client say who it is. Nothing is sent before the header is complete.
+ * A proxy is a client whose address is in one of the service's blocks. From a proxy the header is
+ * required, and believed; from anybody else it is not looked for, as guessing would let any client
+ * say who it is. Nothing is sent before the header is complete. It is looked at in the socket
+ * (MSG_PEEK) and read to its last byte, no further: it counts neither as input nor as a message.
  *
- * The header is looked at in the socket (MSG_PEEK) and read to its last byte, no further: the first
- * message is read like any other, and the header counts neither as input nor as a message.
- *
- * The header has one time limit for all of it. A proxy that closes without a byte is checking our
- * health; one that sends nothing and waits is idle. A header that has begun and is malformed, cut
- * off or late ends the session with the reason, perhaps by a reset, so that the proxy notices.
+ * A proxy that closes without a byte is checking our health; one that sends nothing and waits is
+ * idle. A header that has begun and is malformed, cut off or late ends the session with the reason,
+ * perhaps by a reset, so that the proxy notices.
  *
  * Cost: two system calls where the header comes in one piece, two more for each further piece.
  */
 #ifndef HEADER_H
 #define HEADER_H
 
-#include "base/address.h"
 #include "echo/proxy.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
-/* The longest that a header may take, in seconds, also where there is no idle limit. A proxy
- * sends it at once; this leaves time for segments that are lost on the way. */
+/* Seconds. A proxy sends a header at once; this leaves time for segments that are lost. */
 #define HEADER_TIME 60.0
 
 struct header {
@@ -47,8 +40,8 @@ enum header_result {
 enum header_result header_step(struct header *header, int descriptor, char *bytes,
                                struct peer *peer);
 
-/* How long a header may take, in seconds: the idle limit (0: none), and at most HEADER_TIME.
- * While the header is due this limit holds, from the start, and not the idle limit. */
+/* How long all of a header may take, in seconds from the start, in place of the idle limit (0:
+ * none): as long as that, and at most HEADER_TIME. */
 double header_time(double idle);
 
 #endif

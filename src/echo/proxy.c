@@ -49,8 +49,6 @@ static void name_client(struct proxy_header *header, sa_family_t family, const v
     *peer = peer_unmapped(peer);
 }
 
-/* A parser of either version gets a header of zeros, and sets its size once it is complete. */
-
 /* ---- version 1: a line of text ---- */
 
 #define LINE_SIZE_MAX 107 /* with its CRLF: section 2.1 */
@@ -68,23 +66,13 @@ static const struct line {
     {"PROXY UNKNOWN", NULL, LINE_SIZE_MAX, AF_UNSPEC},
 };
 
-/* The first line that the bytes could become; NULL when there is none. */
-static const struct line *line_of(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        if (memcmp(bytes, lines[i].start, smaller(size, strlen(lines[i].start))) == 0)
-            return &lines[i];
-    return NULL;
-}
-
-/* Whether a CRLF stands at `at`, or its CR as the last byte that has come. */
+/* Whether a CRLF stands there, or its CR as the last byte that has come. */
 static bool is_crlf(const char *bytes, size_t size, size_t at)
 {
     return bytes[at] == '\r' && (at + 1 == size || bytes[at + 1] == '\n');
 }
 
-/* Where the characters that the line may have end: at its CRLF, at another character, or behind
- * the last byte. */
+/* Where the characters that the line may have end. */
 static size_t text_end(const struct line *line, const char *bytes, size_t size)
 {
     size_t at = strlen(line->start);
@@ -117,8 +105,7 @@ static bool read_port(const char *text, long *port)
     return (text[0] != '0' || text[1] == '\0') && parse_number(text, 0, 65535, port) == 0;
 }
 
-/* Decodes "source destination port port". Both ends must be valid, though only the source is
- * used. */
+/* Decodes "source destination port port": both must be valid, though only the source is used. */
 static enum proxy_problem decode_line(const char *bytes, size_t size, sa_family_t family,
                                       struct proxy_header *header)
 {
@@ -140,9 +127,12 @@ static enum proxy_problem decode_line(const char *bytes, size_t size, sa_family_
 
 static enum proxy_problem parse_line(const char *bytes, size_t size, struct proxy_header *header)
 {
-    const struct line *line = line_of(bytes, size);
+    const struct line *line = NULL; /* one that the bytes could become */
     size_t start, end, seen;
 
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (memcmp(bytes, lines[i].start, smaller(size, strlen(lines[i].start))) == 0)
+            line = &lines[i];
     if (line == NULL)
         return PROXY_NO_HEADER;
     start = strlen(line->start);
@@ -164,8 +154,7 @@ static enum proxy_problem parse_line(const char *bytes, size_t size, struct prox
 
 /* ---- version 2: binary ---- */
 
-/* The parts of the fixed beginning: a signature, version and command, family and transport, and
- * the length of what follows. */
+/* The fixed beginning: signature, version and command, family and transport, length of the rest. */
 enum { AT_COMMAND = 12, AT_KIND = 13, AT_LENGTH = 14, FIXED_SIZE = 16 };
 enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 };
 enum { FAMILY_HIGHEST = 0x3, TRANSPORT_HIGHEST = 0x2 };
@@ -185,19 +174,10 @@ static const struct kind {
     {0x31, AF_UNIX, 216, 0},
 };
 
-/* NULL: no client that we could name. */
-static const struct kind *kind_of(unsigned byte)
-{
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (byte == kinds[i].byte)
-            return &kinds[i];
-    return NULL;
-}
-
 static enum proxy_problem parse_binary(const char *bytes, size_t size, struct proxy_header *header)
 {
     const char *addresses = bytes + FIXED_SIZE;
-    const struct kind *kind = NULL;
+    const struct kind *kind = NULL; /* where it stays so, there is no client that we could name */
     uint8_t fixed[FIXED_SIZE];
     size_t whole;
     in_port_t port;
@@ -210,7 +190,9 @@ static enum proxy_problem parse_binary(const char *bytes, size_t size, struct pr
     if (fixed[AT_COMMAND] == COMMAND_PROXY) {
         if (fixed[AT_KIND] >> 4 > FAMILY_HIGHEST || (fixed[AT_KIND] & 0xf) > TRANSPORT_HIGHEST)
             return PROXY_FAMILY;
-        kind = kind_of(fixed[AT_KIND]);
+        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+            if (fixed[AT_KIND] == kinds[i].byte)
+                kind = &kinds[i];
     } else if (fixed[AT_COMMAND] != COMMAND_LOCAL) {
         return PROXY_COMMAND;
     }
@@ -231,12 +213,11 @@ static enum proxy_problem parse_binary(const char *bytes, size_t size, struct pr
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,
                 enum proxy_problem *problem)
 {
-    struct proxy_header found;
+    struct proxy_header found = {0}; /* it gets a size once it is complete */
     enum proxy_problem wrong;
 
     if (size == 0)
         return 0;
-    memset(&found, 0, sizeof found);
     wrong = bytes[0] == '\r' ? parse_binary(bytes, size, &found) : parse_line(bytes, size, &found);
     if (wrong != PROXY_RIGHT) {
         *problem = wrong;

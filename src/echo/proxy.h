@@ -8,13 +8,11 @@
  * - UNKNOWN, LOCAL and UNSPEC keep the connection's own peer, as the text demands. So does DGRAM:
  *   a receiver treats a valid combination that it has no use for as UNSPEC.
  * - A Unix client is "local"; its path is not used. A v4-mapped client is its IPv4 address.
- * - Version 1 takes IPv6 addresses with a dotted tail as well: inet_ntop, which proxies use,
- *   writes v4-mapped ones so.
+ * - Version 1 takes IPv6 addresses with a dotted tail as well, as inet_ntop writes v4-mapped ones.
  * - TLVs are skipped, also the one with a checksum: TCP has one already.
  *
- * Bytes that cannot become a header are an error at once, without waiting for more: a first byte
- * that fits neither version, a wrong keyword, character, command, family or length. What a line
- * has between its keyword and its CRLF is decoded once the CRLF is there, as section 2.1 demands.
+ * Bytes that cannot become a header are an error at once. What a line has between its keyword and
+ * its CRLF is decoded once the CRLF is there, as section 2.1 demands.
  *
  * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many there are.
  */
@@ -22,10 +20,6 @@
 #define PROXY_H
 
 #include "base/address.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /* The longest header that is accepted. Version 2 allows 65,551 bytes; the largest addresses need
  * 232, and the TLVs that proxies send (host name, certificate's name, unique id) a few hundred. */
@@ -44,10 +38,8 @@ enum proxy_problem {
     PROXY_FAMILY,    /* an unknown family or transport */
     PROXY_TOO_LONG,  /* more than PROXY_HEADER_MAX */
     PROXY_TOO_SHORT, /* no room for the addresses of its family */
-
-    /* Found by the caller, not by the parser: */
-    PROXY_CUT,  /* the connection ended within the header */
-    PROXY_LATE, /* it was not complete in time */
+    PROXY_CUT,       /* found by the caller: the connection ended within the header */
+    PROXY_LATE,      /* found by the caller: it was not complete in time */
     PROXY_PROBLEMS
 };
 
@@ -61,9 +53,8 @@ struct proxy_header {
 };
 
 /* Looks for a header at the start of the `size` bytes that have come so far. Returns 1 when it is
- * complete, and fills in `header`; 0 when more bytes are needed (call again with all of them),
- * never once there are PROXY_HEADER_MAX; -1 when it is malformed, and `*problem` then says why.
- * `header` is untouched unless it returns 1. */
+ * complete; 0 when more bytes are needed (call again with all of them), never once there are
+ * PROXY_HEADER_MAX; -1 when it is malformed. Sets `*header` with 1 alone, `*problem` with -1. */
 int proxy_parse(const char *bytes, size_t size, struct proxy_header *header,
                 enum proxy_problem *problem);
 

@@ -45,8 +45,7 @@ static const char *add_number(struct reply *reply, const char *at, int base, int
 /* What a backslash means with the characters behind it. Returns what comes next, or NULL. */
 static const char *add_escape(struct reply *reply, const char *at)
 {
-    static const char letters[] = "abfnrtv\\'\"?";
-    static const char values[] = "\a\b\f\n\r\t\v\\'\"?";
+    static const char letters[] = "abfnrtv\\'\"?", values[] = "\a\b\f\n\r\t\v\\'\"?";
     const char *letter = *at != '\0' ? strchr(letters, *at) : NULL;
 
     if (*at == 'x')
@@ -62,9 +61,8 @@ static const char *add_field(struct reply *reply, const char *at, bool with_mess
 {
     if (*at == '\0' || strchr(with_message ? "%mqta" : "%ta", *at) == NULL)
         return NULL;
-    /* Children open nothing: the time zone is read here, once. */
     if (*at == 't')
-        tzset();
+        tzset(); /* here and once: children open nothing, so no file of a time zone */
     add(reply, *at == '%' ? 0 : *at, '%');
     return at + 1;
 }
@@ -119,9 +117,7 @@ size_t reply_size_max(const struct reply *reply, size_t message_size)
 
 size_t reply_escape(const char *bytes, size_t size, char *to)
 {
-    static const char hex[] = "0123456789abcdef";
-    static const char special[] = "\\'\n\r\t";
-    static const char letters[] = "\\'nrt";
+    static const char hex[] = "0123456789abcdef", special[] = "\\'\n\r\t", letters[] = "\\'nrt";
     char *start = to;
 
     for (size_t i = 0; i < size; i++) {

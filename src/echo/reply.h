@@ -1,17 +1,14 @@
 /*
- * reply.h: templates of replies and greetings.
+ * reply.h: templates of replies and greetings, compiled at the start, where errors show.
  *
  * `%m` the message, `%q` the message quoted (escaped as between the quotes of a C or Python bytes
  * literal), `%t` the time as ctime(3) without its newline, `%a` the client's address, `%%` a
- * percent sign; backslash escapes as in C. A template is compiled at the start, where errors show.
+ * percent sign; backslash escapes as in C.
  */
 #ifndef REPLY_H
 #define REPLY_H
 
 #include "base/address.h"
-
-#include <stdbool.h>
-#include <stddef.h>
 
 #define REPLY_TEMPLATE_MAX 4096     /* characters of a template */
 #define REPLY_SIZE_MAX (16UL << 20) /* bytes of a reply: every session keeps room for one */
@@ -30,8 +27,8 @@ size_t reply_size_max(const struct reply *reply, size_t message_size);
 size_t reply_make(const struct reply *reply, const char *message, size_t size,
                   const struct peer *peer, char *to);
 
-/* Writes `size` bytes with \\ \' \n \r \t \xNN escapes, at most four times as many, without
- * an end. Returns how many. */
+/* Writes `size` bytes with \\ \' \n \r \t \xNN escapes, without an end. Returns how many, at most
+ * four times `size`. */
 size_t reply_escape(const char *bytes, size_t size, char *to);
 
 #endif

@@ -10,8 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How many bytes session_finish discards at most: more than a receive buffer holds by default. A
- * client that sends more gets a reset. */
+/* How many bytes session_finish discards at most: more than a receive buffer holds by default. */
 #define DISCARD_MAX (8 * 1024 * 1024)
 
 /* A client that takes nothing for so long after its session does not get the rest. Seconds. */
@@ -58,8 +57,7 @@ void session_end(struct session *session, enum session_ending ending)
     }
 }
 
-/* A read or write failed. Returns false, as session_step does, when it only has to be tried again;
- * any other failure ends the session. */
+/* A read or write failed. Returns what session_step does. */
 static bool handle_error(struct session *session)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
@@ -88,12 +86,11 @@ static bool step_read(struct session *session)
 
     if (size == -1)
         return handle_error(session);
-    if (size == 0) {
-        session_end(session, SESSION_EOF);
-        return true;
-    }
     session->in += (uint64_t)size;
-    answer(session, (size_t)size);
+    if (size == 0)
+        session_end(session, SESSION_EOF);
+    else
+        answer(session, (size_t)size);
     return true;
 }
 
@@ -114,16 +111,13 @@ static bool step_write(struct session *session)
 bool session_step(struct session *session)
 {
     switch (session->wants) {
-    case SESSION_READ:
-        return session->header.due ? step_header(session) : step_read(session);
-    case SESSION_WRITE:
-        return step_write(session);
+    case SESSION_READ: return session->header.due ? step_header(session) : step_read(session);
+    case SESSION_WRITE: return step_write(session);
     case SESSION_PAUSE:
         session->unsent.pause = 0;
         choose_next(session);
         return true;
-    case SESSION_DONE:
-        break;
+    case SESSION_DONE: break;
     }
     return false;
 }
@@ -139,10 +133,11 @@ static void reset_at_close(int descriptor)
 static void discard_input(const struct session *session)
 {
     size_t room = session_buffer_size(session->service), discarded = 0;
+    int descriptor = session->descriptor;
     ssize_t size;
 
     do {
-        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
+        size = recv(descriptor, session->buffer, room, MSG_DONTWAIT);
         discarded += size > 0 ? (size_t)size : 0;
     } while (size > 0 && discarded < DISCARD_MAX);
 }
@@ -189,8 +184,6 @@ char *session_only_buffer(const struct service *service)
     return size <= sizeof buffer ? buffer : malloc(size);
 }
 
-/* ---- a session on a blocking descriptor ---- */
-
 /* Waits out the pause, or the lifetime where that is over first, or until the connection is reset
  * or shut down both ways. Where poll fails, as it does with RLIMIT_NOFILE 0, this only sleeps. */
 static void pause_session(const struct session *session, double deadline)
@@ -212,16 +205,15 @@ void session_set_timeouts(int descriptor, double idle)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
-/* How many waits make up the idle limit: session_set_timeouts. */
+/* How many waits make up the idle limit. */
 static int waits_allowed(const struct session *session)
 {
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;
 }
 
-/* With a lifetime, no step may wait beyond its end, which costs two system calls a step. A timer's
- * signal would cost none, but could come just before the read that it is to interrupt. Returns
- * false when the lifetime is over. `*idle_first` says which ends the next wait: the idle limit (or
- * a part of it), or else the lifetime. */
+/* With a lifetime, no step may wait beyond its end. A timer's signal would cost no calls, but could
+ * come just before the read that it is to interrupt. Returns false when the lifetime is over.
+ * `*idle_first`: the idle limit, or a part of it, ends the next wait, not the lifetime. */
 static bool limit_wait(const struct session *session, double deadline, bool *idle_first)
 {
     double left = deadline - clock_seconds(), idle = session->service->idle;

@@ -1,9 +1,9 @@
 /*
  * session.h: one client's echo as a small state machine over one descriptor.
  *
- * A session says what it wants next, to read, to write or to wait, and session_step takes one
- * step. A blocking server takes one step after the other (session_run does); an event-driven
- * server takes one when the descriptor is ready. A session knows no fork, thread or listener.
+ * A session says what it wants next, and session_step takes that one step. A blocking server takes
+ * step after step (session_run); an event-driven one takes a step when the descriptor is ready. A
+ * session knows no fork, thread or listener.
  *
  *                       +------ they are written ------+
  *                       v                              |
@@ -15,21 +15,8 @@
  * only when everything is written. So nothing is left to send when it reads end of file, and the
  * close that follows is orderly, also for a client that has closed its sending side only.
  *
- * Beside the echo: header.h reads the PROXY header that a proxy sends first; answers.h has a
- * greeting, which is written before the first read, a delay after it (PAUSE), and replies.
- *
- * Limits: a session ends when nothing has moved for the idle limit, and when its lifetime is over.
- * Input may be unread then, and to close would send a reset, which can destroy what the client has
- * yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So session_finish first discards what has
- * arrived. It does not wait for more: a client that goes on sending may still get a reset.
- * Nor does it leave to the kernel for long what a client does not read: that occupies memory which
- * no limit of the server counts any more. A client that is idle while something is unsent has read
- * nothing for all of the idle limit: it is reset. For any other the kernel goes on as long as
- * something is read now and then (platform_give_up_after).
- *
- * A blocked write moves when the kernel takes more: on Linux, once about a third of the send buffer
- * is free. A client that reads less than that within the idle limit counts as idle: at the default
- * limit, less than some 240 bytes a second.
+ * Beside the echo: a PROXY header first (header.h); a greeting, a delay after it (PAUSE), replies
+ * (answers.h). What a session that reaches a limit may leave behind: session_finish.
  *
  * Cost: one buffer a session and no allocation; two system calls a message, with a lifetime two
  * more a step. A PROXY header: six calls, more where it comes in pieces.
@@ -37,19 +24,14 @@
 #ifndef SESSION_H
 #define SESSION_H
 
-#include "base/address.h"
 #include "echo/access.h"
 #include "echo/answers.h"
 #include "echo/header.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 /* What every session of a server has in common; from the command line. */
 struct service {
     struct answers answers; /* what is sent beside plain echo */
-    double idle;            /* seconds that a read or write may wait; 0: no limit */
+    double idle;            /* seconds that a read or write may wait (below); 0: no limit */
     double lifetime;        /* seconds from accept; 0: no limit */
     struct access proxies;  /* from these a PROXY header is due */
 };
@@ -82,12 +64,11 @@ struct session {
 /* The size of the buffer that a session of this service needs. */
 size_t session_buffer_size(const struct service *service);
 
-/* Whether a session of this service only makes system calls: no template, no PROXY header, no look
- * at the clock (platform_withhold_memory). */
+/* Whether a session of this service only makes system calls: platform_withhold_memory. */
 bool session_only_calls(const struct service *service);
 
-/* A buffer for a process that serves one session at a time, never to be freed. For plain echo it
- * lies in the program, where only children touch it. Returns NULL with errno on failure. */
+/* A buffer for a process that serves one session at a time, never to be freed; for plain echo one
+ * in the program, which only children touch. Returns NULL with errno on failure. */
 char *session_only_buffer(const struct service *service);
 
 /* Begins a session. `service` and `buffer` must outlive it; `peer` is copied. */
@@ -95,29 +76,35 @@ void session_open(struct session *session, const struct service *service, int de
                   const struct peer *peer, char *buffer);
 
 /* Takes one step: one read or write, or the end of a pause, which the caller waits out. Returns
- * false with errno when nothing moved: the descriptor is not ready (EAGAIN), or a signal came
- * (EINTR). Any other failure ends the session. */
+ * false with errno when nothing moved (EAGAIN, EINTR). Any other failure ends the session. */
 bool session_step(struct session *session);
 
-/* Ends a session from outside: a limit is reached, or the server stops. A session that ends as
- * idle within its PROXY header ends as SESSION_PROXY: the header is late. */
+/* Ends a session from outside: a limit is reached, or the server stops. One that is idle within its
+ * PROXY header ends as SESSION_PROXY: the header is late. */
 void session_end(struct session *session, enum session_ending ending);
 
-/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed: see "Limits" above.
- * Does not wait. */
+/* Makes the descriptor of a session that wants SESSION_DONE ready to be closed. Does not wait.
+ *
+ * Where a limit has ended it, input may be unread: a close would send a reset, which can destroy
+ * what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So what has arrived is
+ * discarded first. A client that goes on sending may still get a reset. What a client does not read
+ * must not stay in the kernel for long, as no limit of the server counts it any more: one that was
+ * idle while something was unsent is reset; for any other the kernel goes on as long as something
+ * is read now and then (platform_give_up_after). */
 void session_finish(struct session *session);
 
-/* A blocking write waits for the idle limit in so many parts. A write that moves some bytes and
- * then waits in vain returns their count, not how long it waited. So a client that stops reading
- * is noticed late, by one part at most: the idle limit and a quarter. */
+/* A blocking write waits for the idle limit in so many parts. One that moves some bytes and then
+ * waits in vain returns their count, not how long it waited: so a client that stops reading is
+ * noticed late by one part at most. A blocked write moves, on Linux, once a third of the send
+ * buffer is free: who reads less than that within the idle limit counts as idle. */
 #define SESSION_WRITE_PARTS 4
 
-/* Sets the timeouts of a blocking descriptor: a read ends after `idle` seconds (SO_RCVTIMEO), a
- * write after a part of them (SO_SNDTIMEO). 0: no limit. */
+/* Sets the timeouts of a blocking descriptor: of a read `idle` seconds, of a write a part of them
+ * (SO_RCVTIMEO, SO_SNDTIMEO). 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
 
-/* Serves a session on a blocking descriptor to its end, within the limits of its service, and
- * calls session_finish. The idle limit must be set already (session_set_timeouts). */
+/* Serves a session on a blocking descriptor, whose timeouts are set, to its end, and calls
+ * session_finish. */
 void session_run(struct session *session);
 
 /* The word for log lines: "eof", "idle" ...; "error" for a number that is no session_ending. */

@@ -1,9 +1,8 @@
 /*
  * takeover.c: see takeover.h.
  *
- * The form of the state stands once: go_through visits all lines and fields, whether they are
- * written or read. A field is given a value and gives one back: writing, the same one; reading, the
- * one in the state.
+ * The form of the state stands once: go_through visits all lines and fields, written or read. A
+ * field is given a value and gives one back: writing, the same one; reading, the one in the state.
  */
 #include "upgrade/takeover.h"
 
@@ -32,14 +31,14 @@
 static const char digits[] = "0123456789abcdef";
 
 struct state {
-    FILE *stream; /* NULL: nothing is written, only `descriptors` are noted */
+    FILE *stream;
     char line[LINE_SIZE];
     const char *at; /* what is still to be read of the line; NULL: the state is written */
     int lines;      /* begun so far */
     bool spoiled;   /* something that was read is missing or malformed: all of it is worthless */
     bool inherited; /* the descriptors that are read are open */
-    int descriptors[TAKEOVER_DESCRIPTORS_MAX]; /* those named so far ... */
-    size_t count;                              /* ... and how many */
+    int *descriptors; /* those named so far ... */
+    size_t count;     /* ... and how many */
 };
 
 /* Of what is written, nothing is required. */
@@ -51,8 +50,7 @@ static void require(struct state *state, bool right)
 
 /* ---- fields ---- */
 
-/* There is one space before each word; `first` says what may follow. The functions of the library
- * would skip more. */
+/* One space, no more, stands before each word; `first` says what may follow. */
 static void next_word(struct state *state, const char *first)
 {
     if (state->at[0] == ' ' && state->at[1] != '\0' && strchr(first, state->at[1]) != NULL)
@@ -66,10 +64,10 @@ static unsigned long long number(struct state *state, unsigned long long value,
 {
     char *end;
 
-    if (state->at == NULL && state->stream != NULL)
+    if (state->at == NULL) {
         fprintf(state->stream, " %llu", value);
-    if (state->at == NULL)
         return value;
+    }
     next_word(state, "0123456789");
     errno = 0;
     value = strtoull(state->at, &end, 10);
@@ -88,20 +86,15 @@ static double moment(struct state *state, double value)
 {
     char *end;
 
-    if (state->at == NULL && state->stream != NULL)
+    if (state->at == NULL) {
         fprintf(state->stream, " %.9f", value);
-    if (state->at == NULL)
         return value;
+    }
     next_word(state, "0123456789");
     value = strtod(state->at, &end);
     require(state, value >= 0 && value <= TIME_MAX);
     state->at = end;
     return value;
-}
-
-static unsigned char value_of(char digit)
-{
-    return (unsigned char)(strchr(digits, digit) - digits);
 }
 
 static void bytes(struct state *state, void *bytes, size_t size)
@@ -112,8 +105,9 @@ static void bytes(struct state *state, void *bytes, size_t size)
         next_word(state, digits);
         require(state, strspn(state->at, digits) == 2 * size);
         for (; !state->spoiled && byte < end; byte++, state->at += 2)
-            *byte = (unsigned char)(value_of(state->at[0]) * 16 + value_of(state->at[1]));
-    } else if (state->stream != NULL) {
+            *byte = (unsigned char)((strchr(digits, state->at[0]) - digits) * 16 +
+                                    (strchr(digits, state->at[1]) - digits));
+    } else {
         for (putc(' ', state->stream); byte < end; byte++) {
             putc(digits[*byte / 16], state->stream);
             putc(digits[*byte % 16], state->stream);
@@ -189,7 +183,7 @@ static bool begin(struct state *state, const char *what, bool is_there)
     size_t length = strlen(what);
 
     if (state->at == NULL) {
-        if (is_there && state->stream != NULL)
+        if (is_there)
             fprintf(state->stream, "%s%s", state->lines++ > 0 ? "\n" : "", what);
         return is_there;
     }
@@ -298,7 +292,7 @@ static void pidfile_line(struct state *state, struct pidfile *pidfile)
         if (!state->spoiled && state->inherited && pidfile != NULL)
             (void)pidfile_adopt(pidfile, lock, state->at);
         state->at += strlen(state->at);
-    } else if (state->stream != NULL) {
+    } else {
         fprintf(state->stream, " %s", pidfile->path);
     }
 }
@@ -348,9 +342,10 @@ static FILE *open_state(int file, const char *mode)
     return stream;
 }
 
-int takeover_write(int file, const struct server *server)
+int takeover_write(int file, const struct server *server, int *descriptors)
 {
-    struct state state = {.stream = ftruncate(file, 0) == 0 ? open_state(file, "w") : NULL};
+    struct state state = {.stream = ftruncate(file, 0) == 0 ? open_state(file, "w") : NULL,
+                          .descriptors = descriptors};
     bool failed;
 
     if (state.stream == NULL)
@@ -361,18 +356,12 @@ int takeover_write(int file, const struct server *server)
     return fclose(state.stream) == EOF || failed ? -1 : 0;
 }
 
-size_t takeover_descriptors(const struct server *server, int *descriptors)
-{
-    struct state state = {.stream = NULL};
-
-    go_through(&state, (struct server *)server, server->pidfile);
-    memcpy(descriptors, state.descriptors, state.count * sizeof *descriptors);
-    return state.count;
-}
-
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited)
 {
-    struct state state = {.stream = open_state(file, "r"), .inherited = inherited};
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX];
+    struct state state = {.stream = open_state(file, "r"),
+                          .inherited = inherited,
+                          .descriptors = descriptors};
 
     if (state.stream == NULL) {
         log_error("cannot take over: cannot read the state: %s", strerror(errno));

@@ -1,11 +1,10 @@
 /*
- * takeover.h: what a running program leaves to the one that takes over in its process.
+ * takeover.h: what a running program leaves to the one that takes over in its process (upgrade.h).
  *
- * At SIGHUP the program on disk replaces the one that runs (upgrade.h), by exec: the process,
- * its children and its open descriptors stay, its memory goes. What the next program cannot
- * find out for itself is written to an anonymous file, as text, a line for each thing:
+ * What the next program cannot find out for itself is written to an anonymous file, as text, a line
+ * for each thing, in this order:
  *
- *   takeover FORMAT PROGRAM           first; another format is refused, not guessed at
+ *   takeover FORMAT PROGRAM           another format is refused, not guessed at
  *   statistics ...                    what was counted, and since when
  *   listener DESCRIPTOR ...           a listening socket
  *   child PID ...                     a live child, the oldest first
@@ -14,12 +13,11 @@
  *   pidfile DESCRIPTOR PATH           if there is one; the lock goes with the process
  *   manager DESCRIPTOR                the service manager's socket, if there is one, and ...
  *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
- *   end                               last; without it the state was cut off
+ *   end                               without it the state was cut off
  *
- * Text, because the next program may be of another version, whose structures are laid out
- * differently. The lines come in this order. Numbers are decimal, addresses are bytes in
- * hexadecimal, times are those of clock.h, which an exec does not set back. The state is input:
- * each line is checked, and so is each descriptor that it names.
+ * Text, because the next program may be of another version, with other structures. Numbers are
+ * decimal, addresses are bytes in hexadecimal, times are those of clock.h, which an exec does not
+ * set back. The state is input: each line is checked, and so is each descriptor that it names.
  *
  * Cost: linear in the live children, some 200 bytes and a few microseconds each.
  */
@@ -33,21 +31,15 @@
  * live on write to the ledger (struct record), and what listeners have set on them for clients. */
 #define TAKEOVER_FORMAT 3
 
-/* Writes the state of `server` to the open file `file`. Returns 0, or -1 with errno. */
-int takeover_write(int file, const struct server *server);
+/* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
+ * those that it names, which the next program has to inherit. Returns 0, or -1 with errno. */
+#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 7) /* with a 0 at the end */
+int takeover_write(int file, const struct server *server, int *descriptors);
 
-/*
- * Reads a state from the start of `file`. `server` has its options and nothing else; it gets
- * listeners, children, statistics, held client, ledger and sockets. With `inherited` the
- * descriptors that the state names are open: they are checked, become close-on-exec again, and
- * the pidfile is adopted into `pidfile` (NULL: it is left alone). Without, as where a program is
- * only tested, their numbers are read and no more. Returns 0, or -1 (logged).
- */
+/* Reads a state from the start of `file` into `server`, which has its options and nothing else.
+ * With `inherited` the descriptors that it names are open: they are checked, become close-on-exec
+ * again, and the pidfile is adopted into `pidfile` (NULL: it is left alone). Without, as in a test,
+ * their numbers are read and no more. Returns 0, or -1 (logged). */
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited);
-
-/* The descriptors that a state names, for whoever has to let them be inherited: writes them to
- * `descriptors`, which has room for TAKEOVER_DESCRIPTORS_MAX, and returns how many. */
-#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 6)
-size_t takeover_descriptors(const struct server *server, int *descriptors);
 
 #endif

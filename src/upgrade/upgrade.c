@@ -46,7 +46,7 @@ static struct {
 
 /* ---- what a program was started for ---- */
 
-/* The path is that of `name` in the folder, if this is an absolute one and there is room. */
+/* The path is that of `name` in the folder, if that is an absolute one and there is room. */
 static void set_path(const char *folder, int length, const char *name)
 {
     int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
@@ -130,17 +130,17 @@ static void remove_state(int state)
     errno = error;
 }
 
-/* Writes the state, and for whom it is into the environment. Returns its file, which the next
- * program inherits, or -1 with errno. */
-static int leave_state(const struct server *server, const char *role)
+/* Writes the state (see takeover_write), and for whom it is into the environment. Returns its file,
+ * which the next program inherits, or -1 with errno. */
+static int leave_state(const struct server *server, const char *role, int *descriptors)
 {
     char value[64];
     int state = platform_anonymous_file();
 
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, state, (long)getpid(),
              platform_is_untraceable() ? ":" PRIVATE : "");
-    if (state != -1 && takeover_write(state, server) == 0 && fcntl(state, F_SETFD, 0) == 0 &&
-        setenv(VARIABLE, value, 1) == 0)
+    if (state != -1 && takeover_write(state, server, descriptors) == 0 &&
+        fcntl(state, F_SETFD, 0) == 0 && setenv(VARIABLE, value, 1) == 0)
         return state;
     remove_state(state);
     return -1;
@@ -192,10 +192,11 @@ static bool is_same_image(const struct stat *one, const struct stat *other)
 
 static void start_test(const struct server *server)
 {
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX] = {0}; /* a test inherits none of them */
     int state, error;
 
     (void)stat(program.path, &test.image); /* all is 0 where there is none */
-    state = leave_state(server, "test");
+    state = leave_state(server, "test", descriptors);
     test.answer = state != -1 ? platform_sealed_file(SAID_MAX) : -1;
     error = test.answer != -1 ? spawn() : errno;
     test.late = clock_seconds() + TEST_TIME;
@@ -232,32 +233,31 @@ void upgrade_reaped(pid_t pid, int status)
 
 /* ---- taking over ---- */
 
-static void set_inherited(const int *descriptors, size_t count, bool inherited)
+static void set_inherited(const int *descriptors, bool inherited)
 {
-    for (size_t i = 0; i < count; i++)
-        (void)fcntl(descriptors[i], F_SETFD, inherited ? 0 : FD_CLOEXEC);
+    for (; *descriptors != 0; descriptors++)
+        (void)fcntl(*descriptors, F_SETFD, inherited ? 0 : FD_CLOEXEC);
 }
 
 /* Becomes the new program. Returns only when that failed: why. */
 static const char *execute(const struct server *server)
 {
-    int descriptors[TAKEOVER_DESCRIPTORS_MAX];
-    size_t count = takeover_descriptors(server, descriptors);
-    int state = leave_state(server, "take"), error;
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX] = {0};
+    int state = leave_state(server, "take", descriptors), error;
 
     if (state != -1 && manager_export() == 0) {
-        set_inherited(descriptors, count, true);
+        set_inherited(descriptors, true);
         log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
-    set_inherited(descriptors, count, false);
+    set_inherited(descriptors, false);
     manager_unexport();
     remove_state(state);
     return strerror(error);
 }
 
-/* Why a test was not passed, in one line: what it said itself, or how it ended. */
+/* Why the test was not passed: the first line that it said, or how it ended; NULL: it was. */
 static const char *failure(char *text, size_t size)
 {
     int status = test.status;

@@ -4,19 +4,16 @@
  *     SIGHUP --> test --> passed --> exec: the next program reads the state (takeover.h)
  *                     \-> failed, or late --> why is said, and this program goes on
  *
- * The new image is tested before the old one is given up: it is started as a child with the same
- * command line and the state of this moment, reads both, and answers whether it could go on from
- * there. So one that is missing or broken, or does not know an option or the state, costs nothing.
- * The parent serves meanwhile. Where another file lies there when the test has ended, that is
- * tested first.
+ * The new image is tested first: started as a child with the same command line and the state of
+ * this moment, it answers whether it could go on from there. So one that is missing or broken, or
+ * does not know an option or the state, costs nothing. The parent serves meanwhile.
  *
- * In the exec the process stays: its pid, its children, whom it can go on to reap, its open
- * listeners, in whose backlog clients wait for the few milliseconds, and its locks. Signals
- * stay blocked and pending. So no client notices, and none is counted twice or lost.
+ * In the exec the process stays: its pid, its children, whom it can go on to reap, its listeners,
+ * in whose backlog clients wait for some milliseconds, and its locks. Signals stay blocked and
+ * pending. So no client notices, and none is counted twice or lost.
  *
- * The program is the one that was started: argv[0] where that is a path, made absolute, else
- * what PATH led to then. The command line is the same, but for argv[0], which is that path;
- * privileges are what is left of them.
+ * The program is the one that was started: argv[0] where that is a path, made absolute, else what
+ * PATH led to then. The command line is the same, but for argv[0], which is that path.
  *
  * A program learns its role from a variable of its environment, which goes at once:
  * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID. `take` is believed only where PID is that of the process
@@ -29,39 +26,33 @@
 
 #include "server/server.h"
 
-#include <stdbool.h>
-#include <sys/types.h>
-
 enum upgrade_role {
     UPGRADE_START, /* to start a server */
     UPGRADE_TEST,  /* to say whether it could take over */
     UPGRADE_TAKE   /* to take over */
 };
 
-/* Remembers how this program was started, and takes the variable from the environment. First of
- * all, while the working directory is the one of the command line. `argv` is kept. Returns the
- * role; `*file` then has the state, and is left as it was where there is none. */
+/* Remembers how this program was started: first of all, while the working directory is the one of
+ * the command line. `argv` is kept. Returns the role; `*file` then has the state, if any. */
 enum upgrade_role upgrade_role(char **argv, int *file);
 
 /* A tested program's last words: that it could take over. */
 void upgrade_pass_test(void);
 
-/* SIGHUP: begins the test of the program on disk. While one is under way it does nothing: when that
- * ends, a newer file is found and tested. */
+/* SIGHUP: begins the test of the program on disk, unless one is under way: when that ends, a newer
+ * file is found and tested. */
 void upgrade_begin(struct server *server);
 
-/* Once a turn of the loop, last: ends a test that takes too long, or any once the server is to
- * stop. Where a test has ended, has the new program take over, and then does not return; or logs
- * why not. */
+/* Once a turn of the loop, last: ends a test that is late, or any once the server is to stop. Where
+ * a test has ended, the new program takes over, and this does not return; or why not is logged. */
 void upgrade_turn(struct server *server);
 
-/* A child of this process that is none of the server's was reaped: it may be the one under test. */
+/* A child that is none of the server's was reaped: it may be the program under test. */
 void upgrade_reaped(pid_t pid, int status);
 
-/* Whether a test is under way: the server must not end before it has ended the test. */
+/* Whether a test is under way, which has to end before the server does; and when it is late, which
+ * no signal tells (clock.h; 0: never). */
 bool upgrade_is_on(void);
-
-/* When upgrade_turn has something to do although no signal comes (clock.h); 0: no such time. */
 double upgrade_due(void);
 
 #endif

@@ -123,9 +123,10 @@ static int read_state(const char *text, size_t size, struct server *server)
 /* The state of a server that has taken over, as it would leave it. Returns its size. */
 static size_t write_state(const struct server *server, char *text)
 {
+    int descriptors[TAKEOVER_DESCRIPTORS_MAX] = {0};
     ssize_t size;
 
-    FUZZ_HOLDS(takeover_write(state_file, server) == 0);
+    FUZZ_HOLDS(takeover_write(state_file, server, descriptors) == 0);
     size = pread(state_file, text, STATE_MAX, 0);
     FUZZ_HOLDS(size > 0 && size < STATE_MAX);
     return (size_t)size;
@@ -143,12 +144,11 @@ static bool is_pipe(int descriptor, int mode)
 
 static void check_descriptors(const struct server *server)
 {
-    int all[TAKEOVER_DESCRIPTORS_MAX];
-    size_t count;
+    int all[TAKEOVER_DESCRIPTORS_MAX] = {0};
 
-    count = takeover_descriptors(server, all);
-    FUZZ_HOLDS(count <= TAKEOVER_DESCRIPTORS_MAX);
-    for (size_t i = 0; i < count; i++) {
+    FUZZ_HOLDS(takeover_write(state_file, server, all) == 0);
+    FUZZ_HOLDS(all[TAKEOVER_DESCRIPTORS_MAX - 1] == 0);
+    for (size_t i = 0; all[i] != 0; i++) {
         FUZZ_HOLDS(all[i] > STDERR_FILENO && (fcntl(all[i], F_GETFD) & FD_CLOEXEC) != 0);
         for (size_t j = 0; j < i; j++)
             FUZZ_HOLDS(all[i] != all[j]);

@@ -1,5 +1,5 @@
 /* accept.c: which clients come in: accepting, admitting, refusing and holding (server.h). */
-#include "server/parts.h"
+#include "server/server.h"
 
 #include "base/clock.h"
 #include "base/descriptors.h"

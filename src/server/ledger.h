@@ -52,7 +52,7 @@ struct record {
 #define LEDGER_BATCH 64
 #define LEDGER_JUNK_MAX 65536 /* what a pipe holds: a child that writes more does so on purpose */
 
-/* What a write does while the ledger is full: it fails after about a second, or waits. */
+/* What a write does while the ledger is full: fail after about a second, or wait. */
 enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
 
 struct ledger {
@@ -81,12 +81,12 @@ bool ledger_client(const struct record *record, struct peer *client);
  * the ledger stays full, EPIPE where nobody is left who would read it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 
-/* A child's last act: writes the exit record of `id`'s session. Returns 0, or -1 as ledger_write
- * does: a process can exit all the same, a thread has to try again, or nobody joins it. */
+/* Writes the exit record of `id`'s session. Returns 0, or -1 as ledger_write does: a process can
+ * exit all the same, a thread has to try again, or nobody joins it. */
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 
-/* Reads the next record. Returns false when there is none now, or when `junk` has reached
- * LEDGER_JUNK_MAX: then the caller should do something else first, and set `junk` to 0. */
+/* Reads the next record. False when there is none now, or `junk` has reached LEDGER_JUNK_MAX: then
+ * the caller should do something else first, and set it to 0. */
 bool ledger_read(struct ledger *ledger, struct record *record);
 
 #endif

@@ -1,5 +1,5 @@
 /* life.c: a server from its opening to its close, and its clients, counted (server.h). */
-#include "server/parts.h"
+#include "server/server.h"
 
 #include "base/clock.h"
 #include "platform/platform.h"

@@ -1,7 +1,6 @@
 /* listener.c: see listener.h. */
 #include "server/listener.h"
 
-#include "base/descriptors.h"
 #include "process/log.h"
 
 #include <errno.h>
@@ -12,12 +11,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/*
- * The kernel's buffers of a connection, one for each direction, in bytes; Linux counts its own
- * records as well, and takes up to twice that. Left to itself it lets them grow to several MB for a
- * client that sends and never reads. Streams over loopback gain by the bound. It is what Linux lets
- * any process ask for, unless it was told otherwise (net.core.wmem_max).
- */
+/* The kernel's buffers of a connection, one for each direction, in bytes; Linux takes up to twice
+ * that. Left to itself it lets them grow to several MB for a client that sends and never reads. It
+ * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
 /* ---- options of accepted sockets ---- */
@@ -44,21 +40,15 @@ void listener_set_options(int descriptor, bool local, double idle)
     session_set_timeouts(descriptor, idle);
 }
 
-/* As the kernel has it, which doubles a size on Linux: so it is compared with another of its. */
+/* As the kernel has it, which doubles a size and rounds a time: so two of its own are compared. */
 static bool same_option(int one, int other, int level, int option)
 {
-    return descriptors_option(one, level, option) == descriptors_option(other, level, option);
-}
-
-/* As the kernel has them, which rounds. */
-static bool same_timeout(int one, int other, int option)
-{
-    struct timeval first = {0, 0}, second = {0, 0};
+    unsigned char first[sizeof(struct timeval)] = {0}, second[sizeof first] = {0};
     socklen_t size = sizeof first;
 
-    (void)getsockopt(one, SOL_SOCKET, option, &first, &size);
-    (void)getsockopt(other, SOL_SOCKET, option, &second, &size);
-    return first.tv_sec == second.tv_sec && first.tv_usec == second.tv_usec;
+    (void)getsockopt(one, level, option, first, &size);
+    (void)getsockopt(other, level, option, second, &size);
+    return memcmp(first, second, sizeof first) == 0;
 }
 
 /* Whether the socket of a TCP client has the options of its listener, and only those: BSD lets it
@@ -71,8 +61,8 @@ static bool has_client_options(int descriptor, int listener)
            same_option(descriptor, listener, SOL_SOCKET, SO_OOBINLINE) &&
            same_option(descriptor, listener, SOL_SOCKET, SO_RCVBUF) &&
            same_option(descriptor, listener, SOL_SOCKET, SO_SNDBUF) &&
-           same_timeout(descriptor, listener, SO_RCVTIMEO) &&
-           same_timeout(descriptor, listener, SO_SNDTIMEO);
+           same_option(descriptor, listener, SOL_SOCKET, SO_RCVTIMEO) &&
+           same_option(descriptor, listener, SOL_SOCKET, SO_SNDTIMEO);
 }
 
 int listener_accept(struct listener *listener, double idle, struct peer *peer)

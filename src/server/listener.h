@@ -2,10 +2,8 @@
  * listener.h: one listening socket, and the clients' sockets that it gives.
  *
  * A Unix socket that nobody listens on any more is stale and is replaced; one that answers is not.
- * (Two servers that start at the same moment can both find it stale, and the slower one wins; a
- * folder that only one of them may write to prevents that.) The file of a Unix socket is removed
- * with its listener, as far as the user that the server has become may do so, and its root
- * directory (-r) shows it.
+ * (Where two servers start at the same moment, the slower one may win.) Its file is removed with its
+ * listener, as far as the server's user may do so, and its root directory (-r) shows it.
  *
  * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, a bound on the kernel's
  * buffers, the idle limit as session_set_timeouts has it) are set once, on the listener: on Linux
@@ -30,9 +28,9 @@ struct listener {
     dev_t device;           /* the file of a Unix socket: ... */
     ino_t file;             /* ... no other is removed; 0: it is not ours */
     bool inherits;          /* accepted sockets have its options */
-    bool ready;   /* a connection may be waiting: set by each wait, cleared by an accept */
-    bool late;    /* it has waited while the gate was closed */
-    bool watched; /* in the readiness of an event loop: its own to note */
+    bool ready;             /* a connection may be waiting: set by a wait, cleared by an accept */
+    bool late;              /* it has waited while the gate was closed */
+    bool watched;           /* the event loop's */
 };
 
 /* An accepted connection that a model is to serve; the descriptor is the model's to close. Where
@@ -55,8 +53,7 @@ void listener_adopt(struct listener *listener, int descriptor, double idle);
  * later owners of the same port are not disturbed. */
 void listener_close(struct listener *listener);
 
-/* Accepts a connection. Returns its descriptor, blocking, with the options above, the caller's to
- * close; or -1 with errno. */
+/* Accepts a connection. Returns its descriptor, blocking, the caller's to close; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);
 
 /* Sets those options: on a listener, on what it accepts, and on the one connection of a server that

@@ -30,7 +30,7 @@ int listeners_open(struct listeners *listeners, const struct options *options);
 
 void listeners_close(struct listeners *listeners);
 
-/* Whether all are listening sockets still: what a child says of them may not be true. */
+/* Whether all are listening sockets still. */
 bool listeners_accepting(const struct listeners *listeners);
 
 /* The addresses as one text for a log line, "a,b,c", cut with ",..." where `size` ends. */

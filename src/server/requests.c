@@ -1,5 +1,5 @@
 /* requests.c: what signals ask of a server: to stop, a status line, an upgrade (server.h). */
-#include "server/parts.h"
+#include "server/server.h"
 
 #include "base/clock.h"
 #include "process/log.h"
@@ -17,14 +17,13 @@
 
 static void enter_phase(struct stop *stop, enum server_phase phase, double now, double grace)
 {
+    static const int signals[] = {[SERVER_TERMINATING] = SIGTERM, [SERVER_KILLING] = SIGKILL};
+
     stop->phase = phase;
+    stop->signal = signals[phase];
     stop->phase_ends = phase == SERVER_DRAINING      ? now + grace
                        : phase == SERVER_TERMINATING ? now + TERMINATION_TIME
                                                      : 0;
-    if (phase == SERVER_TERMINATING)
-        stop->signal = SIGTERM;
-    if (phase == SERVER_KILLING)
-        stop->signal = SIGKILL;
 }
 
 static void stop(struct server *server, enum server_phase phase, const char *why)

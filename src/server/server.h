@@ -179,4 +179,15 @@ void server_session_ended(struct server *server, struct child *child,
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
 
+/* ---- for life.c, accept.c, wait.c and requests.c among each other: models need none of it ---- */
+
+/* Whether new clients may come in at `now`. */
+bool accept_is_open(const struct server *server, double now);
+
+/* Drains because the server cannot go on. */
+void requests_stop_for_failure(struct server *server);
+
+/* Enters the next phase of a stop where a signal has asked for it, or it is due at `now`. */
+void requests_handle_stop(struct server *server, double now);
+
 #endif

@@ -1,5 +1,5 @@
 /* wait.c: waiting, and what each wait keeps up to date: the title, the manager (server.h). */
-#include "server/parts.h"
+#include "server/server.h"
 
 #include "base/clock.h"
 #include "base/text.h"

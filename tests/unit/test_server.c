@@ -1,10 +1,9 @@
 /* test_server.c: what every server does alike: counting, the gate, and stopping, without a model
- * (server.h, server/parts.h). What the tests start are entries of its table, not processes. */
+ * (server.h). What the tests start are entries of its table, not processes. */
 #include "suite.h"
 
 #include "base/clock.h"
 #include "process/signals.h"
-#include "server/parts.h"
 #include "server/serve.h"
 
 #include <poll.h>

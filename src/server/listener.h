@@ -2,16 +2,14 @@
  * listener.h: one listening socket, and the clients' sockets that it gives.
  *
  * A Unix socket that nobody listens on any more is stale and is replaced; one that answers is not.
- * (Where two servers start at the same moment, the slower one may win.) Its file is removed with its
- * listener, as far as the server's user may do so, and its root directory (-r) shows it.
+ * (Where two servers start at the same moment, the slower one may win.) Its file is removed with
+ * its listener, as far as the server's user may do so, and its root directory (-r) shows it.
  *
  * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, a bound on the kernel's
  * buffers, the idle limit as session_set_timeouts has it) are set once, on the listener: on Linux
  * the socket of a TCP client inherits them. POSIX does not say so: each accepted socket is asked
- * until one has them all, and those that lack them are given them. One that waited in the queue of
- * a listener before it was handed over to us may lack them where others do not.
- *
- * Cost: constant a connection.
+ * until one has them all, and those that lack them, as one may that waited in the queue of a
+ * listener before it was handed over to us, are given them.
  */
 #ifndef LISTENER_H
 #define LISTENER_H
@@ -49,15 +47,13 @@ int listener_open(struct listener *listener, const struct address *address,
 /* Takes over a listening socket that is not ours alone: its file stays. */
 void listener_adopt(struct listener *listener, int descriptor, double idle);
 
-/* Closes it and removes the file of a Unix socket; where that fails, it is logged. Children and
- * later owners of the same port are not disturbed. */
+/* Closes it and removes the file of a Unix socket; where that fails, it is logged. */
 void listener_close(struct listener *listener);
 
-/* Accepts a connection. Returns its descriptor, blocking, the caller's to close; or -1 with errno. */
+/* Accepts a connection. Returns its descriptor, blocking, the caller's; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);
 
-/* Sets those options: on a listener, on what it accepts, and on the one connection of a server that
- * has no listener. `local`: it is a Unix socket. */
+/* Sets those options on a listener or a connection. `local`: it is a Unix socket. */
 void listener_set_options(int descriptor, bool local, double idle);
 
 #endif

@@ -50,10 +50,8 @@ void requests_stop_for_failure(struct server *server)
 /* A graceful stop begins the drain; when it is asked for once more, it ends the drain. */
 static void stop_gracefully(struct server *server, const char *why)
 {
-    if (server->stop.phase == SERVER_SERVING)
-        stop(server, SERVER_DRAINING, why);
-    else if (server->stop.phase == SERVER_DRAINING)
-        stop(server, SERVER_TERMINATING, why);
+    if (server->stop.phase <= SERVER_DRAINING)
+        stop(server, server->stop.phase + 1, why);
 }
 
 void requests_handle_stop(struct server *server, double now)

@@ -120,33 +120,29 @@ static int bind_address(const struct listener *listener)
 /* Returns 0, or -1 with errno. */
 static int set_up(struct listener *listener, const struct options *options)
 {
-    int on = 1, family = listener->address.name.any.sa_family;
+    int descriptor = listener->descriptor, family = listener->address.name.any.sa_family, on = 1;
     socklen_t length = sizeof listener->address.name;
     struct stat status;
 
-    if (fcntl(listener->descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
-        fcntl(listener->descriptor, F_SETFL, O_NONBLOCK) == -1)
+    /* SO_REUSEADDR: a new server may bind while old connections of this port are in TIME_WAIT, or
+     * still served by the children of the one before. */
+    if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
+        fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1 ||
+        (family != AF_UNIX &&
+         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
+        (family == AF_INET6 &&
+         setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1))
         return -1;
-    /* A new server may bind while old connections of this port are in TIME_WAIT or still
-     * served by the children of the one before. */
-    if (family != AF_UNIX &&
-        setsockopt(listener->descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1)
-        return -1;
-    if (family == AF_INET6 &&
-        setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1)
-        return -1;
-    listener_set_options(listener->descriptor, family == AF_UNIX, options->service.idle);
+    listener_set_options(descriptor, family == AF_UNIX, options->service.idle);
     if (bind_address(listener) == -1)
         return -1;
     if (family == AF_UNIX && lstat(listener->address.name.local.sun_path, &status) == 0) {
         listener->device = status.st_dev;
         listener->file = status.st_ino;
     }
-    if (listen(listener->descriptor, (int)options->backlog) == -1)
+    if (listen(descriptor, (int)options->backlog) == -1)
         return -1;
-    if (family == AF_UNIX)
-        return 0;
-    return getsockname(listener->descriptor, &listener->address.name.any, &length);
+    return getsockname(descriptor, &listener->address.name.any, &length);
 }
 
 /* Removes the file of a Unix socket, unless somebody has put another in its place. As another
@@ -156,14 +152,12 @@ static void remove_file(const struct listener *listener)
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    if (lstat(path, &status) == 0) {
-        if (status.st_dev != listener->device || status.st_ino != listener->file ||
-            unlink(path) == 0)
-            return;
-    } else if (errno == ENOENT) {
-        return;
-    }
-    log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
+    bool seen = lstat(path, &status) == 0;
+
+    if (!seen ? errno != ENOENT
+              : status.st_dev == listener->device && status.st_ino == listener->file &&
+                    unlink(path) == -1)
+        log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
 }
 
 int listener_open(struct listener *listener, const struct address *address,

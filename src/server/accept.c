@@ -20,8 +20,6 @@ bool accept_is_open(const struct server *server, double now)
            children_live(server->children) < server->options->max_connections;
 }
 
-/* ---- failures ---- */
-
 void server_start_failed(struct server *server, const char *what)
 {
     int error = errno;
@@ -63,8 +61,6 @@ void server_accept_failed(struct server *server)
     }
 }
 
-/* ---- admitting ---- */
-
 static void refuse(struct server *server, const struct client *client, const char *why)
 {
     char from[ADDRESS_TEXT_MAX];
@@ -81,11 +77,10 @@ static bool source_is_full(struct server *server, const struct peer *peer)
 {
     size_t most = server->options->max_per_source;
 
-    if (most == 0 || children_from(server->children, peer) < most)
-        return false;
-    if (server->model->read_records != NULL)
+    if (most > 0 && children_from(server->children, peer) >= most &&
+        server->model->read_records != NULL)
         server->model->read_records(server);
-    return children_from(server->children, peer) >= most;
+    return most > 0 && children_from(server->children, peer) >= most;
 }
 
 bool server_admit(struct server *server, const struct client *client)
@@ -100,9 +95,7 @@ bool server_admit(struct server *server, const struct client *client)
     return why == NULL;
 }
 
-/* ---- accepting ---- */
-
-/* The next connection of any listener that is ready. They are asked in turn: none starves others. */
+/* The next connection of any listener that is ready. They are asked in turn: none starves. */
 static bool accept_next(struct server *server, struct client *client)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {

@@ -22,8 +22,7 @@ void gate_pause(struct gate *gate, int error, const char *what, const char *limi
                   *limits != '\0' ? "; limits: " : "", limits);
     }
     gate->closed_until = gate->failed_last + gate->pause;
-    if ((gate->pause *= 2) > PAUSE_LONGEST)
-        gate->pause = PAUSE_LONGEST;
+    gate->pause = gate->pause * 2 < PAUSE_LONGEST ? gate->pause * 2 : PAUSE_LONGEST;
 }
 
 /* When the episode is over, if nothing fails until then; 0: none is on. It lasts until nothing
@@ -55,8 +54,7 @@ double gate_wakes(const struct gate *gate, double now)
     return gate->holding ? now : episode_ends(gate);
 }
 
-/* POSIX.1-2008, accept, and the network errors that Linux passes to it (accept(2), "Error
- * handling"). */
+/* POSIX.1-2008, accept, and what Linux passes to it (accept(2), "Error handling"). */
 static const int retried[] = {
     EINTR, EAGAIN, EWOULDBLOCK,       /* nothing to do after all */
     ECONNABORTED, EPROTO, ECONNRESET, /* the connection is gone */

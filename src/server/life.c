@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- its life ---- */
-
 struct server *server_open(const struct serve_model *model, const struct options *options,
                            struct daemon *starter, struct pidfile *pidfile)
 {
@@ -91,8 +89,6 @@ bool server_running(const struct server *server)
     return server->stop.phase == SERVER_SERVING || children_live(server->children) > 0 ||
            server->gate.holding;
 }
-
-/* ---- its clients ---- */
 
 struct child *server_began(struct server *server, int64_t id, const struct client *client)
 {

@@ -40,29 +40,24 @@ void listener_set_options(int descriptor, bool local, double idle)
     session_set_timeouts(descriptor, idle);
 }
 
-/* As the kernel has it, which doubles a size and rounds a time: so two of its own are compared. */
-static bool same_option(int one, int other, int level, int option)
-{
-    unsigned char first[sizeof(struct timeval)] = {0}, second[sizeof first] = {0};
-    socklen_t size = sizeof first;
-
-    (void)getsockopt(one, level, option, first, &size);
-    (void)getsockopt(other, level, option, second, &size);
-    return memcmp(first, second, sizeof first) == 0;
-}
-
 /* Whether the socket of a TCP client has the options of its listener, and only those: BSD lets it
- * inherit O_NONBLOCK as well. */
+ * inherit O_NONBLOCK as well. The kernel doubles sizes and rounds times: its own are compared. */
 static bool has_client_options(int descriptor, int listener)
 {
-    return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
-           same_option(descriptor, listener, IPPROTO_TCP, TCP_NODELAY) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_KEEPALIVE) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_OOBINLINE) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_RCVBUF) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_SNDBUF) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_RCVTIMEO) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_SNDTIMEO);
+    static const int options[][2] = {
+        {IPPROTO_TCP, TCP_NODELAY}, {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_OOBINLINE},
+        {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVTIMEO},
+        {SOL_SOCKET, SO_SNDTIMEO}};
+    bool same = (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0;
+
+    for (size_t i = 0; same && i < sizeof options / sizeof options[0]; i++) {
+        unsigned char its[sizeof(struct timeval)] = {0}, wanted[sizeof its] = {0};
+        socklen_t size = sizeof its;
+        (void)getsockopt(descriptor, options[i][0], options[i][1], its, &size);
+        (void)getsockopt(listener, options[i][0], options[i][1], wanted, &size);
+        same = memcmp(its, wanted, sizeof its) == 0;
+    }
+    return same;
 }
 
 int listener_accept(struct listener *listener, double idle, struct peer *peer)
@@ -117,7 +112,6 @@ static int bind_address(const struct listener *listener)
     return bind(listener->descriptor, &address->name.any, address->length);
 }
 
-/* Returns 0, or -1 with errno. */
 static int set_up(struct listener *listener, const struct options *options)
 {
     int descriptor = listener->descriptor, family = listener->address.name.any.sa_family, on = 1;
@@ -145,8 +139,7 @@ static int set_up(struct listener *listener, const struct options *options)
     return getsockname(descriptor, &listener->address.name.any, &length);
 }
 
-/* Removes the file of a Unix socket, unless somebody has put another in its place. As another
- * user than the one who made it the server may not be permitted to. */
+/* Removes the file of a Unix socket, unless somebody has put another in its place. */
 static void remove_file(const struct listener *listener)
 {
     const char *path = listener->address.name.local.sun_path;

@@ -10,10 +10,7 @@
 
 #include <signal.h>
 
-/* Between SIGTERM and SIGKILL to children that outlived the grace. Seconds. */
-#define TERMINATION_TIME 1.0
-
-/* ---- to stop ---- */
+#define TERMINATION_TIME 1.0 /* between SIGTERM and SIGKILL, seconds */
 
 static void enter_phase(struct stop *stop, enum server_phase phase, double now, double grace)
 {
@@ -84,8 +81,6 @@ static void stop_children(struct server *server)
             kill((pid_t)each->id, signal == SIGTERM ? SIGNALS_STOP : signal);
     }
 }
-
-/* ---- other requests ---- */
 
 /* `zombies` were found not yet reaped when it was asked for. */
 static void log_status(const struct server *server, size_t zombies)

@@ -19,8 +19,6 @@ bool accept_is_open(const struct server *server, double now)
            children_live(server->children) < server->options->max_connections;
 }
 
-/* ---- failures ---- */
-
 void server_start_failed(struct server *server, const char *what)
 {
     int error = errno;
@@ -62,9 +60,6 @@ void server_accept_failed(struct server *server)
     }
 }
 
-/* ---- admitting ---- */
-
-/* `why` is one word. */
 static void refuse(struct server *server, const struct client *client, const char *why)
 {
     char from[ADDRESS_TEXT_MAX];
@@ -81,29 +76,25 @@ static bool source_is_full(struct server *server, const struct peer *peer)
 {
     size_t most = server->options->max_per_source;
 
-    if (most == 0 || children_from(server->children, peer) < most)
-        return false;
-    if (server->model->read_records != NULL)
+    if (most > 0 && children_from(server->children, peer) >= most &&
+        server->model->read_records != NULL)
         server->model->read_records(server);
-    return children_from(server->children, peer) >= most;
+    return most > 0 && children_from(server->children, peer) >= most;
 }
 
 bool server_admit(struct server *server, const struct client *client)
 {
+    const char *why = !access_permits(&server->options->access, &client->peer) ? "denied"
+                      : source_is_full(server, &client->peer)                  ? "max-per-source"
+                                                                               : NULL;
+
     server->statistics.accepted++;
-    if (!access_permits(&server->options->access, &client->peer))
-        refuse(server, client, "denied");
-    else if (source_is_full(server, &client->peer))
-        refuse(server, client, "max-per-source");
-    else
-        return true;
-    return false;
+    if (why != NULL)
+        refuse(server, client, why);
+    return why == NULL;
 }
 
-/* ---- accepting ---- */
-
-/* The next connection of any listener that is ready. They are asked in turn: where there is room
- * for one client at a time, no listener starves the others. */
+/* The next connection of any listener that is ready. They are asked in turn: none starves. */
 static bool accept_next(struct server *server, struct client *client)
 {
     for (size_t i = 0; i < server->listeners.count; i++) {
@@ -127,27 +118,18 @@ static bool accept_next(struct server *server, struct client *client)
     return false;
 }
 
-/* The client that could not be started before, when it is time to try again. */
-static bool release_held(struct server *server, struct client *client)
+bool server_accept(struct server *server, struct client *client)
 {
     struct gate *gate = &server->gate;
 
-    if (server->stop.phase >= SERVER_TERMINATING) {
+    if (gate->holding && server->stop.phase >= SERVER_TERMINATING) {
         gate->holding = false;
         refuse(server, &gate->held, "stopping");
-        return false;
+    } else if (gate->holding && clock_seconds() >= gate->closed_until) {
+        gate->holding = false;
+        *client = gate->held;
+        return true;
     }
-    if (clock_seconds() < gate->closed_until)
-        return false;
-    gate->holding = false;
-    *client = gate->held;
-    return true;
-}
-
-bool server_accept(struct server *server, struct client *client)
-{
-    if (server->gate.holding)
-        return release_held(server, client);
     while (accept_is_open(server, clock_seconds()) && accept_next(server, client))
         if (server_admit(server, client))
             return true;

@@ -31,8 +31,7 @@ struct children *children_new(size_t capacity)
 
     if (children == NULL)
         return NULL;
-    children->shift = 63;
-    for (; chains < capacity; chains *= 2)
+    for (children->shift = 63; chains < capacity; chains *= 2)
         children->shift--;
     children->capacity = capacity;
     children->salt = ((uint64_t)(clock_seconds() * 1e9) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
@@ -40,10 +39,10 @@ struct children *children_new(size_t capacity)
     children->by_source = platform_private_memory(chains * sizeof *children->by_source);
     children->free_child = platform_private_memory(capacity * sizeof *children->free_child);
     children->free_source = platform_private_memory(capacity * sizeof *children->free_source);
-    return children->by_id != NULL && children->by_source != NULL &&
-                   children->free_child != NULL && children->free_source != NULL
-               ? children
-               : NULL;
+    if (children->by_id == NULL || children->by_source == NULL || children->free_child == NULL ||
+        children->free_source == NULL)
+        return NULL;
+    return children;
 }
 
 /* Multiply-shift hashing (Dietzfelbinger et al., 1997): the top bits of the product with a random
@@ -113,14 +112,14 @@ struct child *children_find(struct children *children, int64_t id)
 
 void children_leave_source(struct children *children, struct child *child)
 {
-    struct source_count *count = child->source, **link;
+    struct source_count *count = child->source;
+    struct source_count **link;
 
     child->source = NULL;
     if (count == NULL || --count->live > 0)
         return;
-    link = source_chain(children, count->source);
-    while (*link != count)
-        link = &(*link)->chain;
+    for (link = source_chain(children, count->source); *link != count; link = &(*link)->chain)
+        ;
     *link = count->chain;
     count->chain = children->free_source;
     children->free_source = count;

@@ -1,15 +1,15 @@
 /*
  * children.h: the table of live children, by id and in order of age, counted by source.
  *
- * A child is live from the moment it is registered until it is reaped. Its id is its pid; servers
- * of the family without processes number their clients. A child whose session has ended leaves its
- * source (address.h), though it is still live: its client may come again.
+ * A child is live from its registration until it is reaped. Its id is its pid; servers without
+ * processes number their clients. When its session has ended it leaves its source (address.h),
+ * though it is still live: its client may come again.
  *
  * Invariants: an id is there once; the counts of all sources add up to children_live, less those
  * that have left their source.
  *
  * Cost: add, find and remove are constant, and make no system call. About 200 bytes an entry, in
- * private memory (platform.h): so a large table makes no fork dearer.
+ * private memory (platform.h): a large table makes no fork dearer.
  */
 #ifndef CHILDREN_H
 #define CHILDREN_H
@@ -41,8 +41,8 @@ struct child {
 
     /* The table's. */
     struct child *older, *younger;
-    struct child *chain; /* the next with this hash, or the next free one; NULL in an entry that was
-                          * never used: the one behind it, so that a table is not touched before */
+    struct child *chain; /* the next with this hash, or the next free one. NULL in one never used:
+                          * the one behind it, so that a new table need not be touched */
     struct source_count *source; /* NULL: it has left it */
 };
 
@@ -52,22 +52,20 @@ struct children *children_new(size_t capacity);
 /* Registers a child. NULL when the table is full or the id is there already. */
 struct child *children_add(struct children *children, int64_t id, const struct peer *peer,
                            double since);
-
 struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 
 /* Counts it for its source no more. */
 void children_leave_source(struct children *children, struct child *child);
 
+/* How many are live, and how many of these are counted for the source of `peer`. */
 size_t children_live(const struct children *children);
-
-/* How many live children are counted for the source of `peer`. */
 size_t children_from(const struct children *children, const struct peer *peer);
 
-/* The most live children of one source. Linear in the live ones: for a status line. */
+/* The most of one source. Linear in the live ones: for a status line. */
 size_t children_most_from_one(const struct children *children);
 
-/* NULL when there is none. `->younger`, and `->older`, lead to all others. */
+/* NULL when there is none. `younger` and `older` lead to all others. */
 struct child *children_oldest(const struct children *children);
 struct child *children_youngest(const struct children *children);
 

@@ -8,14 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Soon enough for who waits, and no load. Seconds. */
-#define PAUSE_LONGEST 1.0
-
-/* Failures less than this apart belong to one episode. Seconds. */
-#define EPISODE_GAP 1.0
-
-/* Accepts in a row that may fail with FAILURE_RETRY before that counts as persistent. */
-#define RETRIES_MAX 32
+#define PAUSE_LONGEST 1.0 /* soon enough for who waits, and no load; seconds */
+#define EPISODE_GAP 1.0   /* failures less than this apart belong to one episode; seconds */
+#define RETRIES_MAX 32    /* accepts in a row that may fail with FAILURE_RETRY */
 
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits)
 {
@@ -27,8 +22,7 @@ void gate_pause(struct gate *gate, int error, const char *what, const char *limi
                   *limits != '\0' ? "; limits: " : "", limits);
     }
     gate->closed_until = gate->failed_last + gate->pause;
-    if ((gate->pause *= 2) > PAUSE_LONGEST)
-        gate->pause = PAUSE_LONGEST;
+    gate->pause = gate->pause * 2 < PAUSE_LONGEST ? gate->pause * 2 : PAUSE_LONGEST;
 }
 
 /* When the episode is over, if nothing fails until then; 0: none is on. It lasts until nothing
@@ -60,14 +54,11 @@ double gate_wakes(const struct gate *gate, double now)
     return gate->holding ? now : episode_ends(gate);
 }
 
-/* POSIX.1-2008, accept, and the network errors that Linux passes to it (accept(2), "Error
- * handling"). */
+/* POSIX.1-2008, accept, and what Linux passes to it (accept(2), "Error handling"). */
 static const int retried[] = {
-    /* Nothing to do after all. */
-    EINTR, EAGAIN, EWOULDBLOCK,
-    /* The connection is gone. */
-    ECONNABORTED, EPROTO, ECONNRESET,
-    /* Errors of the new connection's network, and of a firewall. */
+    EINTR, EAGAIN, EWOULDBLOCK,       /* nothing to do after all */
+    ECONNABORTED, EPROTO, ECONNRESET, /* the connection is gone */
+    /* Errors of the new connection's network, and of a firewall: */
     ENETDOWN, ENOPROTOOPT, EOPNOTSUPP, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EPERM,
 #ifdef EHOSTDOWN
     EHOSTDOWN,

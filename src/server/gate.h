@@ -2,9 +2,8 @@
  * gate.h: failures that keep new clients out for a while, and which these are.
  *
  * What fails and may pass (there is no descriptor for accept, no process for fork) closes the gate
- * until a child ends, which may free what was missing, or until a pause is over. Meanwhile clients
- * are deferred: they wait in the kernel's backlog, and nothing is lost. A client that was accepted
- * already when starting its child failed is held, and is the first to be started after that.
+ * until a child ends, which may free what was missing, or until a pause is over. A client that was
+ * accepted already when starting its child failed is held, and is the first to be started then.
  *
  * Failures that follow closely on each other are one episode, logged at its start and its end: a
  * server at a limit, where each child that ends lets one more begin, has one and not thousands.
@@ -31,7 +30,7 @@ struct gate {
 };
 
 /* `what` has failed with `error`, an errno: closes the gate for a pause. Logs the first failure of
- * an episode, with `limits` that may be the reason; "": none. */
+ * an episode, with `limits` that may be the reason, or "". */
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits);
 
 /* Ends the episode, and logs that, when it is over at `now`. */
@@ -46,12 +45,11 @@ enum failure_action {
     FAILURE_PAUSE, /* somebody else can cure it, or it is unknown: close the gate */
     FAILURE_STOP   /* it cannot pass, and is a defect of our own: stop the server */
 };
-
 enum failure_action failure_action(int error);
 
-/* Whether accept is to be waited or stopped for after `error`, and not tried again at once. With
- * FAILURE_RETRY only after many in a row, which `*retries` counts; the caller sets it to 0 when
- * accept succeeds. EAGAIN and EINTR are no failures, however often they come. */
+/* Whether accept is not to be tried again at once after `error`. With FAILURE_RETRY only after many
+ * in a row, which `*retries` counts; the caller sets it to 0 when accept succeeds. EAGAIN and EINTR
+ * are no failures, however often they come. */
 bool failure_persists(int error, unsigned *retries);
 
 #endif

@@ -35,22 +35,16 @@ static const char *defect(void)
                : NULL;
 }
 
-static bool is_same_file(int one, int other)
-{
-    struct stat first, second;
-
-    return fstat(one, &first) == 0 && fstat(other, &second) == 0 &&
-           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
-
 /* Leaves the connection as descriptor 0 and nowhere else. Returns 0, or -1 with errno. */
 static int keep_to_one(void)
 {
     int null = open("/dev/null", O_RDWR);
+    struct stat client, error;
+    bool shared = fstat(STDIN_FILENO, &client) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+                  client.st_dev == error.st_dev && client.st_ino == error.st_ino;
 
-    if (null == -1 || dup2(null, STDOUT_FILENO) == -1)
-        return -1;
-    if (is_same_file(STDERR_FILENO, STDIN_FILENO) && dup2(null, STDERR_FILENO) == -1)
+    if (null == -1 || dup2(null, STDOUT_FILENO) == -1 ||
+        (shared && dup2(null, STDERR_FILENO) == -1))
         return -1;
     platform_close_from(STDERR_FILENO + 1);
     return fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) & ~O_NONBLOCK);

@@ -14,12 +14,9 @@ _Static_assert(sizeof(struct record) == 14 * sizeof(uint64_t) &&
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-/* A child whose write fails tries again for about a second. Seconds. */
-#define WRITE_TRIES 100
-#define WRITE_PAUSE 0.01
-
-/* After a read that has failed: a server that waits for the ledger would spin. Seconds. */
-#define READ_PAUSE 0.01
+#define WRITE_TRIES 100  /* of a child whose write fails, for about a second */
+#define WRITE_PAUSE 0.01 /* between these, seconds */
+#define READ_PAUSE 0.01  /* after a read that has failed: who waits for the ledger would spin */
 
 int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
@@ -81,10 +78,8 @@ struct record ledger_exit_record(int64_t id, const struct session *session)
 
 bool ledger_client(const struct record *record, struct peer *client)
 {
-    bool known = record->family == AF_INET || record->family == AF_INET6 ||
-                 record->family == AF_UNIX;
-
-    if (!known || record->port > UINT16_MAX || record->zone > UINT32_MAX)
+    if ((record->family != AF_INET && record->family != AF_INET6 && record->family != AF_UNIX) ||
+        record->port > UINT16_MAX || record->zone > UINT32_MAX)
         return false;
     memset(client, 0, sizeof *client);
     client->name.any.sa_family = (sa_family_t)record->family;
@@ -107,7 +102,7 @@ int ledger_write(int write_end, struct record *record)
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
         if (errno == EPIPE)
-            return -1; /* the parent is gone: nobody would read this */
+            return -1;
         if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
             clock_sleep(WRITE_PAUSE);
     }

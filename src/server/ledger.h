@@ -1,15 +1,14 @@
 /*
  * ledger.h: the pipe on which children report to their parent (why: fork/reaper.h).
  *
- * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The read end is
- * non-blocking: the parent never waits for a child. A forked child tries to write to a full ledger
- * (of a stopped parent) for a second at most, then exits without a record, and the parent's sweep
- * finds it. No sweep finds a thread, nor the worker of a pool, which goes on: these wait in
- * write(2), where the system wakes one writer for each record that is read.
+ * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The parent never
+ * waits for a child: it reads without blocking. A forked child tries to write to a full ledger (of
+ * a stopped parent) for a second, then exits without a record, and the parent's sweep finds it. No
+ * sweep finds a thread, nor the worker of a pool, which goes on: these wait in write(2).
  *
- * The parent trusts nothing that it reads here: a child may have been compromised. Bytes that are
- * no record, by magic number and checksum, are skipped and counted, so a torn record costs itself
- * and not those behind it. A child can forge a whole one: the caller checks each member.
+ * A child may have been compromised. Bytes that are no record, by magic number and checksum, are
+ * skipped and counted: a torn record costs itself and not those behind it. The caller checks each
+ * member of a whole one, which a child can forge.
  *
  * Cost: one write a child; one read for up to LEDGER_BATCH records.
  */
@@ -24,16 +23,14 @@
 
 #define LEDGER_MAGIC UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
 
-/* What a record reports. */
 enum record_kind {
     RECORD_EXIT,         /* a session has ended: in, out, ending, problem, a client if named */
     RECORD_ARRIVAL,      /* a child of a pool has accepted a client: its address */
     RECORD_ACCEPT_FAILED /* a child of a pool cannot accept: error */
 };
 
-/* One report. Tests parse this struct: all members are of 64-bit words, and there is no gap. The
- * checksum starts at 0; for each word before it, it is rotated left by 13 bits and XORed with the
- * word: each bit counts, and so does the order of the words. */
+/* Tests parse this struct: all members are of 64-bit words, and there is no gap. The checksum
+ * starts at 0; for each word before it, it is rotated left by 13 bits and XORed with the word. */
 struct record {
     uint64_t magic;      /* LEDGER_MAGIC */
     uint64_t kind;       /* enum record_kind */
@@ -65,24 +62,20 @@ struct ledger {
 
 /* Opens the pipe, close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger, enum ledger_writer writer);
-
 void ledger_close(struct ledger *ledger);
 
 /* The exit record of `id`'s session, but for magic and checksum. */
 struct record ledger_exit_record(int64_t id, const struct session *session);
 
-/* Puts a client's address into a record, for ledger_client. */
+/* Puts a client's address into a record, and gets it out: false where there is none, or one that
+ * cannot be. */
 void ledger_put_client(struct record *record, const struct peer *client);
-
-/* The client whose address the record has. False where it has none, or one that cannot be. */
 bool ledger_client(const struct record *record, struct peer *client);
 
-/* Writes a record, after it has set magic and checksum. Returns 0, or -1 with errno: EAGAIN where
- * the ledger stays full, EPIPE where nobody is left who would read it. Async-signal-safe. */
+/* Writes a record with magic and checksum, or the exit record of `id`'s session. Return 0, or -1
+ * with errno: EAGAIN where the ledger stays full, EPIPE where nobody would read it. A process can
+ * exit all the same, a thread has to try again, or nobody joins it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
-
-/* Writes the exit record of `id`'s session. Returns 0, or -1 as ledger_write does: a process can
- * exit all the same, a thread has to try again, or nobody joins it. */
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 
 /* Reads the next record. False when there is none now, or `junk` has reached LEDGER_JUNK_MAX: then

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- its life ---- */
-
 struct server *server_open(const struct serve_model *model, const struct options *options,
                            struct daemon *starter, struct pidfile *pidfile)
 {
@@ -35,14 +33,13 @@ struct server *server_open(const struct serve_model *model, const struct options
     return server;
 }
 
-/* On standard output, which then becomes /dev/null, as standard input is. */
+/* Then standard output becomes /dev/null, as standard input is. */
 static int print_addresses(const struct server *server)
 {
-    const struct listeners *listeners = &server->listeners;
     char text[ADDRESS_TEXT_MAX];
 
-    for (size_t i = 0; server->options->print_address && i < listeners->count; i++)
-        puts(address_text(&listeners->all[i].address.name.any, text));
+    for (size_t i = 0; server->options->print_address && i < server->listeners.count; i++)
+        puts(address_text(&server->listeners.all[i].address.name.any, text));
     if (fflush(stdout) == EOF || ferror(stdout)) {
         log_error("cannot print the addresses (-1): %s", strerror(errno));
         return -1;
@@ -93,8 +90,6 @@ bool server_running(const struct server *server)
            server->gate.holding;
 }
 
-/* ---- its clients ---- */
-
 struct child *server_began(struct server *server, int64_t id, const struct client *client)
 {
     char from[ADDRESS_TEXT_MAX];
@@ -118,10 +113,10 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
                         : child->exit_recorded        ? "has written its exit record already"
                         : record->kind != RECORD_EXIT ? "cannot write such a record"
                                                       : NULL;
+    long long id = record->id;
 
     if (wrong != NULL) {
-        log_error("ignored a record on the ledger for %lld, which %s", (long long)record->id,
-                  wrong);
+        log_error("ignored a record on the ledger for %lld, which %s", id, wrong);
         return NULL;
     }
     child->exit_recorded = true;
@@ -149,7 +144,6 @@ void server_session_ended(struct server *server, struct child *child,
     server_ended(server, child, signal);
 }
 
-/* It is still counted as live. */
 static void log_end(const struct server *server, const struct child *child, int signal)
 {
     const char *ending = session_ending_name(child->ending);
@@ -158,8 +152,6 @@ static void log_end(const struct server *server, const struct child *child, int 
 
     if (!log_shows(LOG_CLIENTS))
         return;
-    peer_text(named ? &child->client : &child->peer, from);
-    peer_text(&child->peer, via);
     if (child->exit_recorded)
         snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
                  (unsigned long long)child->out);
@@ -170,7 +162,8 @@ static void log_end(const struct server *server, const struct child *child, int 
     else
         snprintf(how, sizeof how, "%s", ending);
     log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s %s secs=%.3f how=%s live=%zu",
-              (long long)child->id, from, named ? " via=" : "", named ? via : "", bytes,
+              (long long)child->id, peer_text(named ? &child->client : &child->peer, from),
+              named ? " via=" : "", named ? peer_text(&child->peer, via) : "", bytes,
               clock_seconds() - child->since, how, children_live(server->children) - 1);
 }
 

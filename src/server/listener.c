@@ -42,29 +42,24 @@ void listener_set_options(int descriptor, bool local, double idle)
     session_set_timeouts(descriptor, idle);
 }
 
-/* As the kernel has it, which doubles a size and rounds a time: so two of its own are compared. */
-static bool same_option(int one, int other, int level, int option)
-{
-    unsigned char first[sizeof(struct timeval)] = {0}, second[sizeof first] = {0};
-    socklen_t size = sizeof first;
-
-    (void)getsockopt(one, level, option, first, &size);
-    (void)getsockopt(other, level, option, second, &size);
-    return memcmp(first, second, sizeof first) == 0;
-}
-
 /* Whether the socket of a TCP client has the options of its listener, and only those: BSD lets it
- * inherit O_NONBLOCK as well. */
+ * inherit O_NONBLOCK as well. The kernel doubles sizes and rounds times: its own are compared. */
 static bool has_client_options(int descriptor, int listener)
 {
-    return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0 &&
-           same_option(descriptor, listener, IPPROTO_TCP, TCP_NODELAY) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_KEEPALIVE) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_OOBINLINE) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_RCVBUF) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_SNDBUF) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_RCVTIMEO) &&
-           same_option(descriptor, listener, SOL_SOCKET, SO_SNDTIMEO);
+    static const int options[][2] = {
+        {IPPROTO_TCP, TCP_NODELAY}, {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_OOBINLINE},
+        {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVTIMEO},
+        {SOL_SOCKET, SO_SNDTIMEO}};
+    bool same = (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0;
+
+    for (size_t i = 0; same && i < sizeof options / sizeof options[0]; i++) {
+        unsigned char its[sizeof(struct timeval)] = {0}, wanted[sizeof its] = {0};
+        socklen_t size = sizeof its;
+        (void)getsockopt(descriptor, options[i][0], options[i][1], its, &size);
+        (void)getsockopt(listener, options[i][0], options[i][1], wanted, &size);
+        same = memcmp(its, wanted, sizeof its) == 0;
+    }
+    return same;
 }
 
 void listener_prepare(const struct listener *listener, double idle)
@@ -134,21 +129,20 @@ static int bind_address(const struct listener *listener)
     return bind(listener->descriptor, &address->name.any, address->length);
 }
 
-/* Returns 0, or -1 with errno. */
 static int set_up(struct listener *listener, const struct options *options)
 {
-    int on = 1, family = listener->address.name.any.sa_family;
+    int descriptor = listener->descriptor, family = listener->address.name.any.sa_family, on = 1;
     socklen_t length = sizeof listener->address.name;
     struct stat status;
 
-    if (fcntl(listener->descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
-        fcntl(listener->descriptor, F_SETFL, O_NONBLOCK) == -1 ||
-        /* A new server may bind while old connections of this port are in TIME_WAIT or still
-         * served by the children of the one before. */
+    /* SO_REUSEADDR: a new server may bind while old connections of this port are in TIME_WAIT, or
+     * still served by the children of the one before. */
+    if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
+        fcntl(descriptor, F_SETFL, O_NONBLOCK) == -1 ||
         (family != AF_UNIX &&
-         setsockopt(listener->descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
+         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
         (family == AF_INET6 &&
-         setsockopt(listener->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1))
+         setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1))
         return -1;
     listener_prepare(listener, options->service.idle);
     if (bind_address(listener) == -1)
@@ -157,25 +151,23 @@ static int set_up(struct listener *listener, const struct options *options)
         listener->device = status.st_dev;
         listener->file = status.st_ino;
     }
-    if (listen(listener->descriptor, (int)options->backlog) == -1)
+    if (listen(descriptor, (int)options->backlog) == -1)
         return -1;
-    if (family == AF_UNIX)
-        return 0;
-    return getsockname(listener->descriptor, &listener->address.name.any, &length);
+    return getsockname(descriptor, &listener->address.name.any, &length);
 }
 
-/* Removes the file of a Unix socket, unless somebody has put another in its place. As another
- * user than the one who made it the server may not be permitted to. */
+/* Removes the file of a Unix socket, unless somebody has put another in its place. */
 static void remove_file(const struct listener *listener)
 {
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    if (lstat(path, &status) == 0 ? status.st_dev != listener->device ||
-                                        status.st_ino != listener->file || unlink(path) == 0
-                                  : errno == ENOENT)
-        return;
-    log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
+    bool seen = lstat(path, &status) == 0;
+
+    if (!seen ? errno != ENOENT
+              : status.st_dev == listener->device && status.st_ino == listener->file &&
+                    unlink(path) == -1)
+        log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
 }
 
 int listener_open(struct listener *listener, const struct address *address,

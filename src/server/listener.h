@@ -57,8 +57,7 @@ void listener_adopt(struct listener *listener, int descriptor, double idle);
  * earlier program may lack some (takeover.h). */
 void listener_prepare(const struct listener *listener, double idle);
 
-/* Closes it and removes the file of a Unix socket; where that fails, it is logged. Children and
- * later owners of the same port are not disturbed. */
+/* Closes it and removes the file of a Unix socket; where that fails, it is logged. */
 void listener_close(struct listener *listener);
 
 /* Accepts a connection. Returns its descriptor, blocking, the caller's; or -1 with errno. */

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How often a port that the kernel chose for one family may be taken in the other. */
-#define PORT_TRIES 16
+#define PORT_TRIES 16 /* a port that the kernel chose for one family may be taken in the other */
 
 /* What may help, for the end of a message. */
 static const char *remedy(int error, const struct address *address)

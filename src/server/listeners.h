@@ -3,8 +3,7 @@
  *
  * A name that resolves to several addresses is listened on at all of them; `*` is two sockets, IPv4
  * and IPv6. Where an address says port 0 the kernel chooses, once for all addresses of that name.
- *
- * Cost: a wait is linear in the listeners, of which there are at most LISTENERS_MAX.
+ * Cost: a wait is linear in the listeners.
  */
 #ifndef LISTENERS_H
 #define LISTENERS_H
@@ -27,13 +26,12 @@ struct listeners {
 /* Opens all that `options` name, or adopts what the service manager hands over (activation.h).
  * Returns 0, or -1 (logged) with nothing left behind. */
 int listeners_open(struct listeners *listeners, const struct options *options);
-
 void listeners_close(struct listeners *listeners);
 
 /* Whether all are listening sockets still. */
 bool listeners_accepting(const struct listeners *listeners);
 
-/* The addresses as one text for a log line, "a,b,c", cut with ",..." where `size` ends. */
+/* The addresses, "a,b,c", cut with ",..." where `size` ends. */
 void listeners_text(const struct listeners *listeners, char *text, size_t size);
 
 #endif

@@ -10,11 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Above what one kernel can have as processes (PID_MAX_LIMIT, 4194304 on Linux). */
-#define CONNECTIONS_MAX 4194304
+#define CONNECTIONS_MAX 4194304 /* what Linux can have as processes (PID_MAX_LIMIT) */
 
-/* Options that have only a long form. */
-enum { OPTION_PROXY = UCHAR_MAX + 1 };
+enum { OPTION_PROXY = UCHAR_MAX + 1 }; /* has only a long form */
 
 static const struct argument table[] = {
     {'1', "print-address", NULL, "print each bound address on standard output"},
@@ -62,8 +60,7 @@ static int add_listen(struct options *options, const struct arguments *arguments
     if (count == OPTIONS_LISTEN_MAX)
         return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
                                  OPTIONS_LISTEN_MAX);
-    options->listen[count].text = arguments->value;
-    options->listen_count++;
+    options->listen[options->listen_count++].text = arguments->value;
     if (address_split(arguments->value, &options->listen[count].endpoint, &problem) == 0)
         return 0;
     return arguments_misused(arguments, "option -l, --listen: '%s': %s "
@@ -89,13 +86,12 @@ static int add_rule(struct access *access, const struct arguments *arguments,
 
 static int set_facility(const struct arguments *arguments, int *facility)
 {
+    static const char expected[] = "a facility (user, mail, daemon, auth, local0 ... local7)";
+
     *facility = log_sink_facility(arguments->value);
-    if (*facility != -1)
-        return 0;
-    return arguments_reject(arguments, "a facility (user, mail, daemon, auth, local0 ... local7)");
+    return *facility != -1 ? 0 : arguments_reject(arguments, expected);
 }
 
-/* Who that is, identity.h finds out. */
 static int set_user(const struct arguments *arguments, const char **user)
 {
     const char *colon = strchr(arguments->value, ':');
@@ -163,22 +159,17 @@ static int set_option(struct options *options, const struct arguments *arguments
     }
 }
 
-/* What -i rules out: it has no listener, and nobody waits for it to be ready. NULL: nothing. */
-static const char *contradiction(const struct options *options)
-{
-    return !options->inetd             ? NULL
-           : options->listen_count > 0 ? "-l, --listen"
-           : options->daemon           ? "-d, --daemon"
-           : options->pidfile != NULL  ? "-P, --pidfile"
-           : options->print_address    ? "-1, --print-address"
-                                       : NULL;
-}
-
 /* What only the whole command line shows. */
-static int check_whole(struct options *options, const struct arguments *arguments)
+static int check_whole(struct options *options, struct arguments *arguments)
 {
     const struct answers *answers = &options->service.answers;
-    const char *problem, *other = contradiction(options);
+    /* What -i rules out: it has no listener, and nobody waits for it to be ready. */
+    const char *other = !options->inetd             ? NULL
+                        : options->listen_count > 0 ? "-l, --listen"
+                        : options->daemon           ? "-d, --daemon"
+                        : options->pidfile != NULL  ? "-P, --pidfile"
+                        : options->print_address    ? "-1, --print-address"
+                                                    : NULL;
 
     if (optind < arguments->argc)
         return arguments_misused(arguments, "unexpected argument '%s'; addresses are given with -l",
@@ -193,10 +184,8 @@ static int check_whole(struct options *options, const struct arguments *argument
                                  "use a smaller -z, --message-size",
                                  REPLY_SIZE_MAX);
     options->listen_given = options->listen_count > 0;
-    if (options->listen_given)
-        return 0;
-    options->listen[options->listen_count++].text = "localhost:echo";
-    return address_split(options->listen[0].text, &options->listen[0].endpoint, &problem);
+    arguments->value = "localhost:echo";
+    return options->listen_given ? 0 : add_listen(options, arguments);
 }
 
 enum options_outcome options_read(struct options *options, const char *program,

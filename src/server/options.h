@@ -11,8 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* More -l than anybody types, few enough that the loop over listeners is no cost. */
-#define OPTIONS_LISTEN_MAX 64
+#define OPTIONS_LISTEN_MAX 64 /* more -l than anybody types */
 
 struct options {
     const char *program;
@@ -45,7 +44,7 @@ enum options_outcome {
     OPTIONS_WRONG /* a usage error, which was reported */
 };
 
-/* Reads the command line. `about` is the sentence for --help. */
+/* `about` is the sentence for --help. */
 enum options_outcome options_read(struct options *options, const char *program,
                                   const char *about, int argc, char **argv);
 

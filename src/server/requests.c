@@ -10,10 +10,7 @@
 
 #include <signal.h>
 
-/* Between SIGTERM and SIGKILL to children that outlived the grace. Seconds. */
-#define TERMINATION_TIME 1.0
-
-/* ---- to stop ---- */
+#define TERMINATION_TIME 1.0 /* between SIGTERM and SIGKILL, seconds */
 
 static void enter_phase(struct stop *stop, enum server_phase phase, double now, double grace)
 {
@@ -50,10 +47,8 @@ void requests_stop_for_failure(struct server *server)
 /* A graceful stop begins the drain; when it is asked for once more, it ends the drain. */
 static void stop_gracefully(struct server *server, const char *why)
 {
-    if (server->stop.phase == SERVER_SERVING)
-        stop(server, SERVER_DRAINING, why);
-    else if (server->stop.phase == SERVER_DRAINING)
-        stop(server, SERVER_TERMINATING, why);
+    if (server->stop.phase <= SERVER_DRAINING)
+        stop(server, server->stop.phase + 1, why);
 }
 
 void requests_handle_stop(struct server *server, double now)
@@ -86,8 +81,6 @@ static void stop_children(struct server *server)
             kill((pid_t)each->id, signal == SIGTERM ? SIGNALS_STOP : signal);
     }
 }
-
-/* ---- other requests ---- */
 
 /* `zombies` were found not yet reaped when it was asked for. */
 static void log_status(const struct server *server, size_t zombies)

@@ -2,8 +2,7 @@
  * serve.h: the one contract that every server of the family implements.
  *
  * A server is main.c, the library, and exactly one serve_*.c, which defines serve_model: how it
- * serves many clients at once, by a child process each, by a thread each, by one loop. All else is
- * the same. Read serve_fork.c first; the others stand in examples/variants/.
+ * serves many clients at once. Read serve_fork.c first; the others stand in examples/variants/.
  */
 #ifndef SERVE_H
 #define SERVE_H

@@ -1,8 +1,6 @@
 /*
- * server.h: what every server of the family does alike: accepting and admitting clients, counting,
- * waiting, stopping, and the lines of the log.
- *
- * A model (serve.h) runs the loop, and starts and ends sessions its own way:
+ * server.h: what every server of the family does alike: accepting, admitting, counting, waiting,
+ * stopping, and the lines of the log. A model (serve.h) runs the loop, starts and ends sessions:
  *
  *     server_announce(server);
  *     while (server_running(server)) {
@@ -13,13 +11,12 @@
  *             ... start it: server_began, or server_hold when that fails
  *     }
  *
- * New clients may come in while fewer than max_connections are live, no failure is being waited
- * out, no client is held (gate.h), and nobody has told the server to stop. Else the gate is closed,
- * and they are deferred: they stay in the kernel's backlog, and nothing is lost.
+ * The gate is open, and new clients may come in, while fewer than max_connections are live, no
+ * failure is being waited out, no client is held (gate.h), and nobody has told the server to stop.
+ * Else they are deferred: they stay in the kernel's backlog.
  *
  * Invariants: accepted == ended + refused + live + held. Each accepted connection ends as
  * one `end` or one `refuse` line. The loop sleeps whenever there is nothing to do.
- *
  * Cost of a turn: linear in the listeners, constant in live children and sources.
  */
 #ifndef SERVER_H
@@ -62,8 +59,8 @@ struct stop {
 
 /* What waits remember. */
 struct wait_state {
-    bool was_closed;    /* the gate was closed at the last wait */
-    bool was_full;      /* when it was, there were max_connections */
+    bool was_closed;    /* the gate, at the last wait; */
+    bool was_full;      /* it was for max_connections */
     double hear_period; /* waits that do not sleep let signals in once in so many seconds ... */
     double heard;       /* ... and did so last at this time: clock.h */
     size_t titled_live; /* how many live children the title tells of */
@@ -90,14 +87,14 @@ struct server {
     double started;          /* when it was announced: clock.h; 0: not yet */
     struct daemon *starter;  /* who waits to hear that it listens */
     struct pidfile *pidfile;
-    struct ledger ledger;    /* open where the model has opened it, or an earlier program left it */
+    struct ledger ledger;    /* opened by the model, or left open by an earlier program */
     struct earlier_program earlier;
 };
 
 /* ---- its life ---- */
 
-/* A server with a table for its children, and no listener yet (listeners.h). Returns it, in private
- * memory (platform.h), or NULL (logged). All arguments are kept. */
+/* A server without listeners as yet, in private memory (platform.h), or NULL (logged). All
+ * arguments are kept. */
 struct server *server_open(const struct serve_model *model, const struct options *options,
                            struct daemon *starter, struct pidfile *pidfile);
 
@@ -113,34 +110,29 @@ bool server_running(const struct server *server);
 
 /* ---- waiting ---- */
 
-/* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time). */
+/* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time); or
+ * until a `descriptor` of the model is readable (-1: none), or any of its descriptors below `limit`
+ * is ready, in sets that come back as from pselect. */
 void server_wait(struct server *server, double until);
-
-/* The same; the wait ends as well when the model's `descriptor` is readable. -1: there is none. */
 void server_wait_beside(struct server *server, double until, int descriptor);
-
-/* The same with any descriptors of the model, below `limit`; the sets come back as from pselect. */
 void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
                      int limit);
 
-/* How a model has to wait that does not wait by pselect. */
+/* How a model has to wait that does not do so by pselect. */
 struct waiting {
     double now;       /* when it begins */
     double seconds;   /* for so long at most; negative: without end */
-    bool open;        /* the gate: listeners are waited for as well; else they are not */
+    bool open;        /* the gate: only then listeners are waited for */
     bool just_opened; /* it was closed at the last wait: who is there by now was deferred */
 };
 
-/* What comes before such a wait. The model marks the listeners that it then finds ready. */
+/* Before such a wait, and after it, when the model has marked the listeners that are ready. `found`
+ * is how many descriptors are; -1 with errno: the wait failed. Returns the time: clock.h. */
 struct waiting server_wait_begin(struct server *server, double until);
-
-/* What comes after it. `found` is how many descriptors are ready, or -1 with errno where the wait
- * failed (logged). Returns the time: clock.h. */
 double server_wait_end(struct server *server, const struct waiting *waiting, int found);
 
-/* Once a turn: the status line (SIGUSR1), an upgrade (SIGHUP), or a drain where that says that the
- * terminal has gone from which the server was started. And where a stop has come to that, passes
- * its signal on to each live child, once (serve.h, stop_child). */
+/* Once a turn: the status line (SIGUSR1), an upgrade (SIGHUP), or a drain where that says that its
+ * terminal has gone. Passes the signal of a stop on to each live child, once (stop_child). */
 void server_handle_requests(struct server *server);
 
 /* ---- clients that come in ---- */
@@ -148,40 +140,37 @@ void server_handle_requests(struct server *server);
 /* The next client that may come in, accepted and admitted. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);
 
-/* Whether a client that was just accepted may come in; else it is closed, counted and logged. */
+/* Whether a client that was accepted may come in; else it is closed, counted and logged. */
 bool server_admit(struct server *server, const struct client *client);
 
 /* An admitted client cannot be served now because `what` failed with errno: keeps it, closes the
  * gate, and has server_accept return it again when a child has ended or a pause is over. */
 void server_hold(struct server *server, const struct client *client, const char *what);
 
-/* The same where no client waits for that child. */
+/* The same without a client, and for accept, where `errno` persists (gate.h): where it cannot pass,
+ * the server stops. */
 void server_start_failed(struct server *server, const char *what);
-
-/* accept failed with errno, in a way that persists (gate.h). Where it cannot pass, the server
- * stops. */
 void server_accept_failed(struct server *server);
 
 /* ---- children ---- */
 
-/* An admitted client is being served, as child `id`. Registers it. */
+/* Registers child `id`, which serves an admitted client. */
 struct child *server_began(struct server *server, int64_t id, const struct client *client);
 
 /* Notes what an exit record says of a child, as far as it can be true. Returns the child, or NULL
  * where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
-/* A session of this process has ended, and its descriptor is closed: server_exit_recorded, then
- * server_ended. */
-void server_session_ended(struct server *server, struct child *child,
-                          const struct session *session, int signal);
-
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
 void server_ended(struct server *server, struct child *child, int signal);
 
+/* Both, for a session of this process, whose descriptor is closed. */
+void server_session_ended(struct server *server, struct child *child,
+                          const struct session *session, int signal);
+
 /* ---- for life.c, accept.c, wait.c and requests.c among each other: models need none of it ---- */
 
-/* Whether new clients may come in at `now`. */
+/* Whether the gate is open at `now`. */
 bool accept_is_open(const struct server *server, double now);
 
 /* Drains because the server cannot go on. */

@@ -66,17 +66,16 @@ static int take_listeners(const char *count, const char *pid, const char *names,
 
     if (!malformed && process != (long)getpid())
         return 0;
-    if (malformed || parse_number(count, 1, INT_MAX - ACTIVATION_FIRST, &number) == -1) {
+    if (malformed || parse_number(count, 1, INT_MAX - ACTIVATION_FIRST, &number) == -1)
         log_error("LISTEN_FDS '%s', LISTEN_PID '%s' are not a number of sockets and a pid; unset "
                   "them, or start it as a socket unit does", count, pid);
-        return -1;
+    else if ((size_t)number > limit)
+        log_error("LISTEN_FDS hands over %ld sockets; at most %zu can be served", number, limit);
+    else {
+        sockets = (int)number;
+        return check_sockets(names);
     }
-    sockets = (int)number;
-    if ((size_t)number > limit) {
-        log_error("LISTEN_FDS hands over %d sockets; at most %zu can be served", sockets, limit);
-        return -1;
-    }
-    return check_sockets(names);
+    return -1;
 }
 
 int activation_open(size_t limit)

@@ -15,11 +15,9 @@
 #include <unistd.h>
 
 #define UNPRIVILEGED_USER "nobody" /* whom root becomes without -u */
-#define NAME_SIZE 256    /* the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere */
-#define GROUPS_SEEN 16   /* more than a process that gave them up can have */
-
-/* setreuid(2) and its like take -1 for "no change", so no user or group has the number. */
-#define NO_GROUP ((gid_t)-1)
+#define NAME_SIZE 256 /* the user of -u; LOGIN_NAME_MAX is 256 on Linux, less elsewhere */
+#define GROUPS_SEEN 16 /* more than a process that gave them up can have */
+#define NO_GROUP ((gid_t)-1) /* setreuid(2) and its like take it for "no change" */
 
 /* ---- finding ---- */
 

@@ -12,12 +12,11 @@
  *
  * "As root" means that the effective user is 0. The new user's supplementary groups are not taken.
  *
- * The log, listeners, the pidfile and the service manager's socket must be open before
- * identity_become, since they may be out of reach afterwards. No descriptor of a directory may be
- * open: it would be a way out of the new root.
+ * What may be out of reach afterwards (log, listeners, pidfile, the service manager's socket) must
+ * be open before identity_become, but no descriptor of a directory: a way out of the new root.
  *
- * Sources: POSIX.1-2008, setuid, setgid, seteuid, setegid, getgroups, getpwnam, getgrnam;
- * setgroups(2), chroot(2); "Setuid Demystified" (Chen, Wagner, Dean 2002) on proving it.
+ * Sources: POSIX.1-2008, setuid, seteuid, getgroups, getpwnam; setgroups(2), chroot(2); "Setuid
+ * Demystified" (Chen, Wagner, Dean 2002) on proving it.
  */
 #ifndef IDENTITY_H
 #define IDENTITY_H
@@ -35,13 +34,11 @@ struct identity {
     gid_t started_group;
 };
 
-/*
- * Finds out who the server is to be. `user` is the value of -u, "user" or "user:group", each a
+/* Finds out who the server is to be. `user` is the value of -u, "user" or "user:group", each a
  * name or a number, and `root` that of -r. Either may be NULL; both are kept. Digits that are a
  * name count as the name, as in chown(1). Call it before binding, so that a mistake costs nothing.
  * Returns 0, or -1 (logged): an unknown name, something that only root can do, no such directory,
- * or, without root, real ids that differ from the effective ones.
- */
+ * or, without root, real ids that differ from the effective ones. */
 int identity_find(struct identity *identity, const char *user, const char *root);
 
 /* Becomes that, and proves that it cannot go back. Does nothing where there is nothing to change.

@@ -4,10 +4,10 @@
  * An event is a verb and key=value fields; an error is `program: what failed: why; what to do`.
  * Where lines go, and what stands before them there, is log_sink.h's.
  *
- * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes, which POSIX
- * lets a pipe take whole (PIPE_BUF). Where the reader is slow or gone the line is lost; how many
- * were is written once the log takes lines again. Of errors and refusals, which a hostile client
- * can cause at will, so many are written in a second, and then one line that counts the rest.
+ * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes. Where the
+ * reader is slow or gone the line is lost; how many were is written once the log takes lines again.
+ * Of errors and refusals, which a hostile client can cause at will, so many are written in a second,
+ * and then one line that counts the rest.
  *
  * Threads and children may call log_event with LOG_MESSAGES; all else belongs to the one thread
  * that runs the server's loop. A line that a child loses is not counted.
@@ -44,14 +44,11 @@ void log_adopt(enum log_level level, int descriptor);
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);
 
-/* An event, if its level is written. The format has no newline. */
+/* An event, if its level is written; a refusal, which is one at LOG_CLIENTS; an error, always. Of the
+ * latter two floods are summed up. The format has no newline. */
 void log_event(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-
-/* A refusal: an event at LOG_CLIENTS of which floods are summed up. */
 void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* An error; always written, floods summed up. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest

@@ -23,18 +23,12 @@
 
 #define LOG_PREFIX_MAX 64 /* characters of a prefix */
 
-/* How important a line is; the numbers of syslog(3). */
-enum log_priority {
-    PRIORITY_ERROR = 3,
-    PRIORITY_NOTICE = 5,
-    PRIORITY_INFO = 6,
-    PRIORITY_DEBUG = 7
-};
+/* The numbers of syslog(3). */
+enum log_priority { PRIORITY_ERROR = 3, PRIORITY_NOTICE = 5, PRIORITY_INFO, PRIORITY_DEBUG };
 
 enum log_sink { SINK_STANDARD, SINK_SYSLOG };
 
-/* Finds out what standard error is, and sees to it that no write to it waits. To be called again
- * when it may have been redirected. */
+/* Finds out what standard error is. To be called again when it may have been redirected. */
 void log_sink_open_standard(void);
 
 /* The number of the facility of this name ("daemon", "local0"), or -1. */

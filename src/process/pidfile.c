@@ -33,8 +33,8 @@ static long read_pid(int descriptor)
     return strspn(text, "0123456789 \n") == (size_t)length ? strtol(text, NULL, 10) : -1;
 }
 
-/* Writes the pid over the one before, and then cuts off the rest: whoever reads meanwhile finds a
- * whole pid in the first line. Returns 0, or -1 with errno. */
+/* Cuts off the rest of the pid before only then: whoever reads meanwhile finds a whole pid in the
+ * first line. Returns 0, or -1 with errno. */
 static int write_pid(int descriptor)
 {
     char text[CONTENT_SIZE];
@@ -116,7 +116,7 @@ static bool is_in_place(const struct pidfile *pidfile)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-/* Locks the whole file. Returns 0, or -1 with errno (IS_TAKEN). */
+/* Returns 0, or -1 with errno (IS_TAKEN). */
 static int lock_file(int descriptor)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -156,14 +156,6 @@ static enum attempt take_opened(struct pidfile *pidfile)
     return ATTEMPT_FAILED;
 }
 
-/* Closing drops the lock. */
-static void let_go(struct pidfile *pidfile)
-{
-    if (pidfile->descriptor != -1)
-        close(pidfile->descriptor);
-    pidfile->descriptor = -1;
-}
-
 int pidfile_open(struct pidfile *pidfile, const char *path)
 {
     enum attempt attempt = ATTEMPT_AGAIN;
@@ -179,11 +171,13 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
         if (pidfile->descriptor == -1)
             return fail_open(path);
         attempt = take_opened(pidfile);
-        if (attempt != ATTEMPT_DONE)
-            let_go(pidfile);
+        if (attempt != ATTEMPT_DONE && pidfile->descriptor != -1)
+            close(pidfile->descriptor); /* which drops the lock */
     }
     if (attempt == ATTEMPT_AGAIN)
         log_error("cannot lock the pidfile '%s' (-P): others keep replacing it", path);
+    if (attempt != ATTEMPT_DONE)
+        pidfile->descriptor = -1;
     return attempt == ATTEMPT_DONE ? 0 : -1;
 }
 
@@ -215,5 +209,6 @@ void pidfile_close(struct pidfile *pidfile)
         ftruncate(pidfile->descriptor, 0) == -1)
         log_error("cannot remove or empty the pidfile '%s' (-P): %s", pidfile->path,
                   strerror(errno));
-    let_go(pidfile);
+    close(pidfile->descriptor);
+    pidfile->descriptor = -1;
 }

@@ -5,11 +5,9 @@
  * file that a crashed server left behind is no obstacle: nobody holds its lock.
  *
  * The lock is fcntl's (POSIX.1-2008, fcntl, F_SETLK). It belongs to the process:
- *   - a child does not inherit it, and may close its descriptor freely; hence pidfile_open comes
- *     after daemon_detach;
+ *   - a child does not inherit it: hence pidfile_open comes after daemon_detach;
  *   - exec keeps it, as long as the descriptor stays open (pidfile_adopt);
- *   - closing *any* descriptor of the file drops it. Whatever else in this process opens the
- *     pidfile and closes it again, if only to read it, unlocks it.
+ *   - closing *any* descriptor of the file, opened if only to read it, drops it.
  *
  * At the end the file is removed if it still is ours (device and inode). Where it cannot be, because
  * the root has changed or only root may write to the folder, such as /run, it is emptied: an empty
@@ -31,13 +29,10 @@ struct pidfile {
 
 #define PIDFILE_NONE ((struct pidfile){.descriptor = -1})
 
-/*
- * Opens `path`, close-on-exec, locks it, and writes the pid of this process, which is to be the
- * server and has not yet given up privileges. Returns 0, or -1 (logged): another server holds the
- * lock (then its pid is named), the folder is missing, the file is no pidfile. After -1 no new file
- * is left behind, except an empty one on a file system without locks, and `pidfile` may be passed
- * to pidfile_close.
- */
+/* Opens `path`, close-on-exec, locks it, and writes the pid of this process, which has not yet given
+ * up privileges. Returns 0, or -1 (logged): another server holds the lock (then its pid is named),
+ * the folder is missing, the file is no pidfile. After -1 no new file is left behind, except an
+ * empty one on a file system without locks, and `pidfile` may be passed to pidfile_close. */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
 /* Takes over the descriptor that an earlier program of this process left open and locked, with the

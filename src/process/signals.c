@@ -10,7 +10,6 @@ enum { HANDLED = sizeof handled / sizeof handled[0] };
 /* Signals that a write causes: to a pipe or socket without a reader, or beyond RLIMIT_FSIZE, where
  * it then fails; and to a terminal from the background (stty tostop), where it then succeeds. */
 static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
-enum { IGNORED = sizeof ignored / sizeof ignored[0] };
 
 /* By number. Those that are handled have numbers below 32 on every Unix. */
 static volatile sig_atomic_t seen[32];
@@ -33,7 +32,7 @@ static int handle(int number, void (*handler)(int))
 
 static int ignore_signals(void)
 {
-    for (size_t i = 0; i < IGNORED; i++)
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         if (handle(ignored[i], SIG_IGN) == -1)
             return -1;
     return 0;

@@ -31,14 +31,14 @@ int signals_open(void);
 /* The mask to wait with: that of the caller of signals_open, with our signals unblocked. */
 const sigset_t *signals_wait_mask(void);
 
-/* Records the signals that are pending now. One system call where there are none. */
+/* Records the signals that are pending. One system call where there are none. */
 void signals_deliver(void);
 
 /* Whether the signal `number` has come since the last such call for it; clears its record. */
 bool signals_take(int number);
 
-/* For a server that has no children of its own, but is given others', as process 1 is: the system
- * reaps them (POSIX.1-2008, _Exit, "Consequences of Process Termination"). */
+/* For a server without children that is given others', as process 1 is: the system reaps them
+ * (POSIX.1-2008, _Exit, "Consequences of Process Termination"). */
 void signals_without_children(void);
 
 /* For a process that serves one client and has no loop (server/inetd.h). Signals end it as by

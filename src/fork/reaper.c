@@ -27,12 +27,23 @@ static struct reaper {
     double sweep_at;       /* when to sweep; 0: not planned */
 } *reaper;
 
+static void list_exiting(struct child *child)
+{
+    child->exiting_until = clock_seconds() + EXITING_MAX;
+    child->exiting_next = reaper->exiting;
+    reaper->exiting = child;
+}
+
 int reaper_open(struct server *server)
 {
     reaper = platform_private_memory(sizeof *reaper);
     if (reaper == NULL)
         return -1;
-    reaper->sweep_at = clock_seconds(); /* whoever died while an earlier program was replaced */
+    /* After an upgrade: whose records have been read, and whoever died meanwhile. */
+    for (struct child *each = children_oldest(server->children); each != NULL; each = each->younger)
+        if (each->exit_recorded)
+            list_exiting(each);
+    reaper->sweep_at = clock_seconds();
     return server->ledger.write_end > 0 ? 0 : ledger_open(&server->ledger, LEDGER_GIVES_UP);
 }
 
@@ -105,11 +116,8 @@ void reaper_read_records(struct server *server)
     int portion = RECORDS_PORTION;
 
     while (portion-- > 0 && ledger_read(&server->ledger, &record))
-        if ((child = server_exit_recorded(server, &record)) != NULL) {
-            child->exiting_until = clock_seconds() + EXITING_MAX;
-            child->exiting_next = reaper->exiting;
-            reaper->exiting = child;
-        }
+        if ((child = server_exit_recorded(server, &record)) != NULL)
+            list_exiting(child);
     if (server->ledger.junk > 0)
         log_error("ignored %lu bytes on the ledger that are no record", server->ledger.junk);
     if (portion < 0 || server->ledger.junk >= LEDGER_JUNK_MAX)
@@ -188,6 +196,7 @@ size_t reaper_reap_all(struct server *server)
 {
     unsigned long long before = server->statistics.ended;
 
+    reaper->asked = NULL; /* those that a sweep has passed may have died since */
     do
         sweep(server);
     while (reaper->asked != NULL);

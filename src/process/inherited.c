@@ -20,15 +20,30 @@ int inherited_tidy(int lowest_free)
     return 0;
 }
 
+/* The lowest number behind the standard ones that is not among those kept. */
+static int lowest_other(const int *kept, size_t count)
+{
+    int number = STDERR_FILENO + 1;
+
+    for (size_t i = 0; i < count; i++)
+        if (kept[i] == number) {
+            number++;
+            i = (size_t)-1; /* look at all of them again */
+        }
+    return number;
+}
+
 void inherited_keep_only(int *kept, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         int place = STDERR_FILENO + 1 + (int)i;
         for (size_t later = i + 1; later < count; later++)
-            if (kept[later] == place)
-                kept[later] = dup(place);
+            if (kept[later] == place) { /* it makes room, onto a number that nobody keeps */
+                kept[later] = lowest_other(kept, count);
+                (void)dup2(place, kept[later]);
+            }
         if (kept[i] != place)
-            (void)dup2(kept[i], place); /* which needs no new number: nothing can be lacking */
+            (void)dup2(kept[i], place);
         kept[i] = place;
     }
     platform_close_from(STDERR_FILENO + 1 + (int)count);

@@ -12,7 +12,8 @@ int inherited_tidy(int lowest_free);
 
 /* For a child, whose descriptors then do not depend on what its parent had open, nor in which order:
  * keeps `count` beside the standard ones, and closes all others. kept[i] is moved to STDERR_FILENO +
- * 1 + i, and changed to say so; it has no close-on-exec any more. Async-signal-safe. */
+ * 1 + i, and changed to say so; it has no close-on-exec any more. Async-signal-safe, and needs no
+ * descriptor more than there are. */
 void inherited_keep_only(int *kept, size_t count);
 
 #endif

@@ -96,6 +96,11 @@ bool signals_take(int number)
     return came;
 }
 
+void signals_send(pid_t child, int signal)
+{
+    kill(child, signal == SIGTERM ? SIGNALS_STOP : signal);
+}
+
 void signals_alone(void)
 {
     (void)ignore_signals();

@@ -19,9 +19,13 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Ends a child, as by default. */
 #define SIGNALS_STOP SIGUSR2
+
+/* kill(2) by a parent: a child that is to be sent SIGTERM, which is blocked there, gets SIGNALS_STOP. */
+void signals_send(pid_t child, int signal);
 
 /* Blocks TERM, INT, QUIT, HUP, USR1 and CHLD and installs their handlers. Ignores PIPE, XFSZ and
  * TTOU: they would end or stop the server at a write, which now fails or goes through.

@@ -10,7 +10,7 @@
 
 #include <signal.h>
 
-#define TERMINATION_TIME 1.0 /* between SIGTERM and SIGKILL, seconds */
+#define TERMINATION_TIME 1.0 /* seconds that children have before SIGKILL */
 
 static void enter_phase(struct stop *stop, enum server_phase phase, double now, double grace)
 {
@@ -78,7 +78,7 @@ static void stop_children(struct server *server)
         if (server->model->stop_child != NULL)
             server->model->stop_child(server, each, signal);
         else
-            kill((pid_t)each->id, signal == SIGTERM ? SIGNALS_STOP : signal);
+            signals_send((pid_t)each->id, signal);
     }
 }
 

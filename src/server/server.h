@@ -46,7 +46,7 @@ struct statistics {
 enum server_phase {
     SERVER_SERVING,
     SERVER_DRAINING,    /* listeners closed; children finish for the grace */
-    SERVER_TERMINATING, /* children were sent SIGTERM, and have a second */
+    SERVER_TERMINATING, /* children were told to end (signals_send), and have a second */
     SERVER_KILLING      /* children were sent SIGKILL */
 };
 

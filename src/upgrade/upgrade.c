@@ -295,7 +295,9 @@ static void act_on_answer(struct server *server)
         return;
     }
     if (why == NULL) {
-        server->model->read_records(server); /* what was read and not handled would be lost */
+        do /* what was read and not handled would be lost */
+            server->model->read_records(server);
+        while (server->ledger.held >= sizeof(struct record));
         why = execute(server);
     }
     give_up(server, why);

@@ -4,6 +4,7 @@
 
 #include "process/inherited.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static bool is_same_file(int descriptor, const struct stat *file)
@@ -75,5 +76,57 @@ START_TEST(a_replaced_descriptor_can_be_read_and_written)
 }
 END_TEST
 
+enum { KEPT = 3, HIGH = 40 };
+
+/* Each number that is open is a pipe's end of its own; moves three of them, in an order that `data`
+ * has, while the table of descriptors is full. */
+static int keep_in_order(void *data)
+{
+    const int *order = data;
+    const struct rlimit full = {HIGH + 1, HIGH + 1};
+    struct stat before[KEPT], after;
+    int kept[KEPT], ends[2];
+
+    for (int number = 3; number <= HIGH; number += 2) {
+        close(number);
+        close(number + 1);
+        if (pipe(ends) == -1)
+            return 1;
+    }
+    if (setrlimit(RLIMIT_NOFILE, &full) == -1)
+        return 2;
+    for (int i = 0; i < KEPT; i++) {
+        kept[i] = order[i];
+        if (fstat(kept[i], &before[i]) == -1 || fcntl(kept[i], F_SETFD, FD_CLOEXEC) == -1)
+            return 3;
+    }
+    inherited_keep_only(kept, KEPT);
+    for (int i = 0; i < KEPT; i++)
+        if (kept[i] != 3 + i || fstat(kept[i], &after) == -1 || after.st_ino != before[i].st_ino)
+            return 10 + i;
+    for (int number = 3 + KEPT; number <= HIGH; number++)
+        if (fcntl(number, F_GETFD) != -1)
+            return 100 + number;
+    return 0;
+}
+
+/* Catches a client that lands on the ledger, or a pipe's other end that a child keeps, as two kept
+ * ones lay in each other's place, or as no number was left for a copy. */
+START_TEST(what_is_kept_does_not_depend_on_where_it_was)
+{
+    static const int numbers[] = {3, 5, 4, 7, 39};
+    enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
+
+    for (int i = 0; i < NUMBERS * NUMBERS * NUMBERS; i++) {
+        int order[KEPT] = {numbers[i % NUMBERS], numbers[i / NUMBERS % NUMBERS],
+                           numbers[i / NUMBERS / NUMBERS]};
+        int result = order[0] == order[1] || order[1] == order[2] || order[0] == order[2]
+                         ? 0 : suite_in_child(keep_in_order, order);
+        ck_assert_msg(result == 0, "%d %d %d: %d", order[0], order[1], order[2], result);
+    }
+}
+END_TEST
+
 SUITE("inherited", standard_descriptors_are_open_and_all_others_closed,
-      a_replaced_descriptor_can_be_read_and_written)
+      a_replaced_descriptor_can_be_read_and_written,
+      what_is_kept_does_not_depend_on_where_it_was)

@@ -260,7 +260,7 @@ static void stop_idle(struct pool *pool, const struct server *server)
 
     for (; each != NULL; each = each->younger)
         if (!is_busy(server, each))
-            kill((pid_t)each->id, server->stop.signal);
+            signals_send((pid_t)each->id, server->stop.signal);
 }
 
 /* ---- a turn ---- */

@@ -1,9 +1,13 @@
 /*
- * main.c: an ordered checklist, the same for every server of the family.
+ * main.c: an ordered checklist, the same for every server of the family (forkecho, threadecho ...).
  *
- * What has to be known of whoever started us is taken first, while it is still true; what may fail
- * for a mistake comes before what others can see; ports are bound and files opened while the
- * privilege for it lasts; and nobody hears that the server is ready before it is.
+ * What has to be known of whoever started us is taken while it is still true; what may fail for a
+ * mistake comes before what others can see; ports are bound and files opened while the privilege
+ * for it lasts. That the server is ready is announced by serve(), which is the model's.
+ *
+ * At an upgrade (SIGHUP, upgrade/upgrade.h) the program on disk is started twice: as a test, which
+ * says whether it could take over, and then, by exec in the server's own process, to do so. It finds
+ * what the program before it has left in a file that is open: the state.
  *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
@@ -32,7 +36,8 @@
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
-/* Holds the caller to what the model can keep. Returns 0, or -1 (logged). */
+/* Refuses a -c above what this model can serve, and lowers the default to that. Returns 0, or -1
+ * (logged). */
 static int fit_to_model(struct options *options)
 {
     char why[160];
@@ -91,7 +96,8 @@ static struct server *set_up(const struct options *options, struct daemon *start
     return server;
 }
 
-/* The same where an earlier program of this process has done it all, and left what it had. */
+/* What set_up does, at an upgrade: the program that ran in this process before has bound the ports
+ * and given up privileges, and left its state. */
 static struct server *take_over(const struct options *options, int state, struct daemon *starter,
                                 struct pidfile *pidfile)
 {
@@ -115,7 +121,7 @@ static struct server *take_over(const struct options *options, int state, struct
     return server;
 }
 
-/* Whether that could be done, which is all that is asked. Touches nothing. */
+/* Tests whether take_over would succeed, and changes nothing. */
 static int test_takeover(const struct options *options, int state)
 {
     struct server *server = server_open(&serve_model, options, NULL, NULL);
@@ -126,7 +132,7 @@ static int test_takeover(const struct options *options, int state)
     return 0;
 }
 
-/* `state` is what was left to this program, -1 where it is a fresh start. */
+/* `state` is the descriptor of the state from before an upgrade; -1: this is a fresh start. */
 static int run(const struct options *options, int state)
 {
     struct daemon starter = DAEMON_NONE;

@@ -16,8 +16,6 @@
  * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
-/* ---- options of accepted sockets ---- */
-
 static bool is_local(const struct listener *listener)
 {
     return listener->address.name.any.sa_family == AF_UNIX;
@@ -78,8 +76,6 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
     }
     return descriptor;
 }
-
-/* ---- opening and closing ---- */
 
 /* Whether nobody listens on a Unix socket whose file is in the way. False with EADDRINUSE. */
 static bool is_stale(const struct sockaddr_un *path)
@@ -156,11 +152,10 @@ static void remove_file(const struct listener *listener)
 int listener_open(struct listener *listener, const struct address *address,
                   const struct options *options)
 {
-    int error;
+    int error, descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
 
-    *listener = (struct listener){.address = *address};
-    listener->descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
-    if (listener->descriptor == -1)
+    *listener = (struct listener){.descriptor = descriptor, .address = *address};
+    if (descriptor == -1)
         return -1;
     if (set_up(listener, options) == 0)
         return 0;

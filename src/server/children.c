@@ -4,9 +4,6 @@
 #include "base/clock.h"
 #include "platform/platform.h"
 
-#include <string.h>
-
-/* The count of one source, while it has live children. */
 struct source_count {
     struct source source;
     size_t live;
@@ -66,7 +63,7 @@ static struct source_count *find_source(const struct children *children, struct 
     return each;
 }
 
-/* Counts one more live child of `source`. There is room: sources are never more than children. */
+/* Counts one more of `source`. There is room: sources are never more than children. */
 static struct source_count *count_source(struct children *children, struct source source)
 {
     struct source_count *count = find_source(children, source);

@@ -58,11 +58,10 @@ void children_remove(struct children *children, struct child *child);
 /* Counts it for its source no more. */
 void children_leave_source(struct children *children, struct child *child);
 
-/* How many are live, and how many of these are counted for the source of `peer`. */
+/* How many are live, how many of these are counted for the source of `peer`, and the most of one
+ * source, which is linear in the live ones: for a status line. */
 size_t children_live(const struct children *children);
 size_t children_from(const struct children *children, const struct peer *peer);
-
-/* The most of one source. Linear in the live ones: for a status line. */
 size_t children_most_from_one(const struct children *children);
 
 /* NULL when there is none. `younger` and `older` lead to all others. */

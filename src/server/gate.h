@@ -15,8 +15,7 @@
 
 #include <stdbool.h>
 
-/* The first pause of an episode. Each further one is twice as long, up to a second. Seconds. */
-#define GATE_PAUSE_FIRST 0.05
+#define GATE_PAUSE_FIRST 0.05 /* seconds; each further one is twice as long, up to a second */
 
 struct gate {
     bool holding;           /* there is a client that was accepted and could not be started yet: */
@@ -33,8 +32,7 @@ struct gate {
  * an episode, with `limits` that may be the reason, or "". */
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits);
 
-/* Ends the episode, and logs that, when it is over at `now`. */
-void gate_end_episode(struct gate *gate, double now);
+void gate_end_episode(struct gate *gate, double now); /* where it is over at `now`; logs that */
 
 /* When there is something to do although nothing happens: clock.h; 0: no such time. */
 double gate_wakes(const struct gate *gate, double now);

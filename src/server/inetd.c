@@ -30,9 +30,9 @@ static const char *defect(void)
         return "it is not a socket; -i is for inetd, xinetd and systemd sockets with Accept=yes";
     if (type != SOCK_STREAM)
         return "it is not a stream socket; the service has to be one of tcp";
-    return descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) > 0
-               ? "it listens, and is no connection; say nowait, or Accept=yes"
-               : NULL;
+    if (descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) > 0)
+        return "it listens, and is no connection; say nowait, or Accept=yes";
+    return NULL;
 }
 
 /* Leaves the connection as descriptor 0 and nowhere else. Returns 0, or -1 with errno. */

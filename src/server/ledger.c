@@ -116,8 +116,8 @@ int ledger_write_exit(int write_end, int64_t id, const struct session *session)
     return ledger_write(write_end, &record);
 }
 
-/* Reads more into the batch. Returns whether it may hold a whole record now. A read that did not
- * fill the room has emptied the pipe, so the next read is left out, once. */
+/* Reads more into the batch. Returns whether it holds a whole record's bytes now. A read that did
+ * not fill the room has emptied the pipe, so the next one is left out, once. */
 static bool fill(struct ledger *ledger)
 {
     size_t room = sizeof ledger->batch - ledger->held;
@@ -145,13 +145,12 @@ static bool fill(struct ledger *ledger)
 bool ledger_read(struct ledger *ledger, struct record *record)
 {
     while (ledger->junk < LEDGER_JUNK_MAX && (ledger->held >= sizeof *record || fill(ledger))) {
-        size_t size = sizeof *record;
-        memcpy(record, ledger->batch + ledger->at, size);
-        if (record->magic != LEDGER_MAGIC || record->checksum != checksum_of(record))
-            size = 1; /* no record begins with this byte; one may with the next */
+        memcpy(record, ledger->batch + ledger->at, sizeof *record);
+        bool whole = record->magic == LEDGER_MAGIC && record->checksum == checksum_of(record);
+        size_t size = whole ? sizeof *record : 1; /* a record may begin with the next byte */
         ledger->at += size;
         ledger->held -= size;
-        if (size > 1)
+        if (whole)
             return true;
         ledger->junk++;
     }

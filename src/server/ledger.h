@@ -67,8 +67,7 @@ void ledger_close(struct ledger *ledger);
 /* The exit record of `id`'s session, but for magic and checksum. */
 struct record ledger_exit_record(int64_t id, const struct session *session);
 
-/* Puts a client's address into a record, and gets it out: false where there is none, or one that
- * cannot be. */
+/* Puts a client's address in, and gets it out: false where it has none, or one that cannot be. */
 void ledger_put_client(struct record *record, const struct peer *client);
 bool ledger_client(const struct record *record, struct peer *client);
 

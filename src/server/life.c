@@ -33,7 +33,7 @@ struct server *server_open(const struct serve_model *model, const struct options
     return server;
 }
 
-/* Then standard output becomes /dev/null, as standard input is. */
+/* Standard output then becomes /dev/null, as standard input is. */
 static int print_addresses(const struct server *server)
 {
     char text[ADDRESS_TEXT_MAX];

@@ -13,24 +13,21 @@
 #define PORT_TRIES 16 /* a port that the kernel chose for one family may be taken in the other */
 
 /* What may help, for the end of a message. */
-static const char *remedy(int error, const struct address *address)
+static const char *remedy(int error, bool local)
 {
-    bool local = address->name.any.sa_family == AF_UNIX;
-
-    if (error == EACCES && !local)
-        return "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
-               "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l";
-    if (error == EADDRINUSE && local)
-        return "; another server, or an earlier -l, listens on it, or it is not a socket";
-    if (error == EADDRINUSE)
-        return "; another server, or an earlier -l, listens on it; choose another port with -l";
-    if (error == EADDRNOTAVAIL)
-        return "; no interface of this machine has it";
-    return "";
+    return error == EACCES && !local
+               ? "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
+                 "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l"
+           : error == EADDRINUSE && local
+               ? "; another server, or an earlier -l, listens on it, or it is not a socket"
+           : error == EADDRINUSE
+               ? "; another server, or an earlier -l, listens on it; choose another port with -l"
+           : error == EADDRNOTAVAIL ? "; no interface of this machine has it"
+                                    : "";
 }
 
-/* A machine without IPv6, or without IPv4, has no loopback address of it, and still serves a name
- * that has addresses of both. Leaves errno at `error`. */
+/* A machine without IPv6, or IPv4, has no loopback address of it, and still serves a name that has
+ * addresses of both. Leaves errno at `error`. */
 static bool family_is_missing(int error, int family)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -76,7 +73,6 @@ static void close_from(struct listeners *listeners, size_t first)
         listener_close(&listeners->all[--listeners->count]);
 }
 
-/* Opens the -l of that index. Returns 0, or -1 (logged). */
 static int open_given(struct listeners *listeners, const struct options *options, size_t index)
 {
     const char *given = options->listen[index].text, *problem;
@@ -86,6 +82,7 @@ static int open_given(struct listeners *listeners, const struct options *options
     int count = address_resolve(&options->listen[index].endpoint, true, found,
                                 LISTENERS_MAX - first, &problem);
     int failed = 0, error = 0;
+    bool local = false;
 
     if (count == -1) {
         log_error("cannot resolve '%s' (-l): %s", given, problem);
@@ -96,14 +93,14 @@ static int open_given(struct listeners *listeners, const struct options *options
         if (failed == -1)
             return 0;
         error = errno;
+        local = found[failed].name.any.sa_family == AF_UNIX;
         close_from(listeners, first);
         /* Only a port that the kernel chose is worth another try. */
-        if (error != EADDRINUSE || found[failed].name.any.sa_family == AF_UNIX ||
-            address_port(&found[failed].name.any) != 0)
+        if (error != EADDRINUSE || local || address_port(&found[failed].name.any) != 0)
             break;
     }
     log_error("cannot listen on %s (-l %s): %s%s", address_text(&found[failed].name.any, text),
-              given, strerror(error), remedy(error, &found[failed]));
+              given, strerror(error), remedy(error, local));
     return -1;
 }
 

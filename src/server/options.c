@@ -76,9 +76,8 @@ static int add_rule(struct access *access, const struct arguments *arguments,
 
     arguments_form(arguments->current, form);
     if (block_parse(arguments->value, &block, problem) == -1)
-        return arguments_misused(
-            arguments, "option %s: '%s': %s (address or address/length, such as 10.0.0.0/8)", form,
-            arguments->value, problem);
+        return arguments_misused(arguments, "option %s: '%s': %s (address or address/length, such "
+                                            "as 10.0.0.0/8)", form, arguments->value, problem);
     if (access_add(access, rule, &block) == -1)
         return arguments_misused(arguments, "option %s: no memory", form);
     return 0;
@@ -124,7 +123,6 @@ static int set_reply(const struct arguments *arguments, bool with_message,
     return 0;
 }
 
-/* Sets one option. Returns 0, or -1 when its value is wrong (logged). */
 static int set_option(struct options *options, const struct arguments *arguments)
 {
     struct service *service = &options->service;
@@ -179,10 +177,8 @@ static int check_whole(struct options *options, struct arguments *arguments)
                                             "standard input; leave out %s", other);
     if (answers->reply != NULL &&
         reply_size_max(answers->reply, answers->message_size) > REPLY_SIZE_MAX)
-        return arguments_misused(arguments,
-                                 "option -m, --reply: a reply could exceed %lu bytes; "
-                                 "use a smaller -z, --message-size",
-                                 REPLY_SIZE_MAX);
+        return arguments_misused(arguments, "option -m, --reply: a reply could exceed %lu bytes; "
+                                            "use a smaller -z, --message-size", REPLY_SIZE_MAX);
     options->listen_given = options->listen_count > 0;
     arguments->value = "localhost:echo";
     return options->listen_given ? 0 : add_listen(options, arguments);
@@ -198,14 +194,12 @@ enum options_outcome options_read(struct options *options, const char *program,
     *options = defaults;
     options->program = program;
     while ((letter = arguments_next(&arguments)) > 0) {
-        if (letter == 'h') {
+        if (letter == 'h')
             arguments_help(&arguments);
-            return OPTIONS_DONE;
-        }
-        if (letter == 'V') {
+        if (letter == 'V')
             printf("%s %s\n", program, VERSION);
+        if (letter == 'h' || letter == 'V')
             return OPTIONS_DONE;
-        }
         if (set_option(options, &arguments) == -1)
             return OPTIONS_WRONG;
     }

@@ -12,30 +12,29 @@
 
 #define TERMINATION_TIME 1.0 /* seconds that children have before SIGKILL */
 
-static void enter_phase(struct stop *stop, enum server_phase phase, double now, double grace)
+static void enter_phase(struct server *server, enum server_phase phase, double now)
 {
     static const int signals[] = {[SERVER_TERMINATING] = SIGTERM, [SERVER_KILLING] = SIGKILL};
 
-    stop->phase = phase;
-    stop->signal = signals[phase];
-    stop->phase_ends = phase == SERVER_DRAINING      ? now + grace
-                       : phase == SERVER_TERMINATING ? now + TERMINATION_TIME
-                                                     : 0;
+    server->stop.phase = phase;
+    server->stop.signal = signals[phase];
+    server->stop.phase_ends = phase == SERVER_DRAINING      ? now + server->options->grace
+                              : phase == SERVER_TERMINATING ? now + TERMINATION_TIME
+                                                            : 0;
 }
 
 static void stop(struct server *server, enum server_phase phase, const char *why)
 {
     bool serving = server->stop.phase == SERVER_SERVING;
-    double grace = phase == SERVER_DRAINING ? server->options->grace : 0;
 
-    enter_phase(&server->stop, phase, clock_seconds(), grace);
+    enter_phase(server, phase, clock_seconds());
     if (serving && server->model->before_close != NULL)
         server->model->before_close(server);
     /* Who reads the line may bind the same port: the listeners are closed by then. */
     listeners_close(&server->listeners);
     manager_state(MANAGER_STOPPING);
     log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, children_live(server->children),
-              grace);
+              phase == SERVER_DRAINING ? server->options->grace : 0);
 }
 
 void requests_stop_for_failure(struct server *server)
@@ -60,7 +59,7 @@ void requests_handle_stop(struct server *server, double now)
     if (signals_take(SIGQUIT) && server->stop.phase != SERVER_KILLING)
         stop(server, SERVER_KILLING, "SIGQUIT");
     if (server->stop.phase_ends > 0 && now >= server->stop.phase_ends)
-        enter_phase(&server->stop, server->stop.phase + 1, now, 0);
+        enter_phase(server, server->stop.phase + 1, now);
 }
 
 /* Passes a stop on to the children, the oldest first, where it has come to that. */

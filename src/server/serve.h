@@ -24,7 +24,7 @@ struct serve_model {
      * ended: the loop of server.h. Returns 0, or -1 when it could not start (logged). */
     int (*serve)(struct server *server);
 
-    /* What the rest of the server asks of a model. Each of these may be NULL. */
+    /* What the rest of the server asks of a model. Each may be NULL. */
     void (*read_records)(struct server *server); /* reads the exit records that wait to be read */
     size_t (*reap_all)(struct server *server);   /* reaps all that have died; returns how many */
     void (*upgrade)(struct server *server);      /* SIGHUP: begins to replace the program */

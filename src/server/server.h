@@ -42,34 +42,11 @@ struct statistics {
     size_t peak;                     /* most live at once */
 };
 
-/* How far a stop has come (requests.c). */
 enum server_phase {
     SERVER_SERVING,
     SERVER_DRAINING,    /* listeners closed; children finish for the grace */
     SERVER_TERMINATING, /* children were told to end (signals_send), and have a second */
     SERVER_KILLING      /* children were sent SIGKILL */
-};
-
-struct stop {
-    enum server_phase phase;
-    double phase_ends; /* when the next phase begins: clock.h; 0: it does not by itself */
-    int signal;        /* is still to be passed on to all live children; 0: none is */
-    bool failed;       /* the server stops because it cannot go on */
-};
-
-/* What waits remember. */
-struct wait_state {
-    bool was_closed;    /* the gate, at the last wait; */
-    bool was_full;      /* it was for max_connections */
-    double hear_period; /* waits that do not sleep let signals in once in so many seconds ... */
-    double heard;       /* ... and did so last at this time: clock.h */
-    size_t titled_live; /* how many live children the title tells of */
-};
-
-/* What a program has left that an upgrade has replaced in this process (upgrade/takeover.h). */
-struct earlier_program {
-    bool any;            /* false: there was none */
-    int manager, syslog; /* the sockets to these two; 0: it had none */
 };
 
 struct serve_model;
@@ -82,16 +59,28 @@ struct server {
     struct children *children; /* the live ones */
     struct statistics statistics;
     struct gate gate;
-    struct stop stop;
-    struct wait_state wait;
-    double started;          /* when it was announced: clock.h; 0: not yet */
-    struct daemon *starter;  /* who waits to hear that it listens */
+    struct {
+        enum server_phase phase; /* how far it has come (requests.c) */
+        double phase_ends; /* when the next phase begins: clock.h; 0: it does not by itself */
+        int signal;        /* is still to be passed on to all live children; 0: none is */
+        bool failed;       /* the server stops because it cannot go on */
+    } stop;
+    struct {
+        bool was_closed;    /* the gate, at the last wait; ... */
+        bool was_full;      /* ... it was so for max_connections */
+        double hear_period; /* waits that do not sleep let signals in once in so many seconds ... */
+        double heard;       /* ... and did so last at this time: clock.h */
+        size_t titled_live; /* how many live children the title tells of */
+    } wait;
+    double started;         /* when it was announced: clock.h; 0: not yet */
+    struct daemon *starter; /* who waits to hear that it listens */
     struct pidfile *pidfile;
-    struct ledger ledger;    /* opened by the model, or left open by an earlier program */
-    struct earlier_program earlier;
+    struct ledger ledger;   /* opened by the model, or left open by an earlier program */
+    struct {                /* what an upgrade has replaced in this process (takeover.h) */
+        bool any;            /* false: nothing */
+        int manager, syslog; /* its sockets to these two; 0: it had none */
+    } earlier;
 };
-
-/* ---- its life ---- */
 
 /* A server without listeners as yet, in private memory (platform.h), or NULL (logged). All
  * arguments are kept. */
@@ -102,11 +91,10 @@ struct server *server_open(const struct serve_model *model, const struct options
  * and with -1 on standard output, which is ended by that. Returns 0, or -1 (logged). */
 int server_announce(struct server *server);
 
-/* Closes the listeners that are still open, and logs how it went where it was announced. */
+/* Closes its listeners, and logs how it went where it was announced. */
 void server_close(struct server *server);
 
-/* Whether it serves, or has clients that have not ended. */
-bool server_running(const struct server *server);
+bool server_running(const struct server *server); /* it serves, or has clients */
 
 /* ---- waiting ---- */
 
@@ -152,8 +140,6 @@ void server_hold(struct server *server, const struct client *client, const char 
 void server_start_failed(struct server *server, const char *what);
 void server_accept_failed(struct server *server);
 
-/* ---- children ---- */
-
 /* Registers child `id`, which serves an admitted client. */
 struct child *server_began(struct server *server, int64_t id, const struct client *client);
 
@@ -173,10 +159,9 @@ void server_session_ended(struct server *server, struct child *child,
 /* Whether the gate is open at `now`. */
 bool accept_is_open(const struct server *server, double now);
 
-/* Drains because the server cannot go on. */
+/* Drains because the server cannot go on; enters the next phase of a stop where a signal has asked
+ * for it, or it is due at `now`. */
 void requests_stop_for_failure(struct server *server);
-
-/* Enters the next phase of a stop where a signal has asked for it, or it is due at `now`. */
 void requests_handle_stop(struct server *server, double now);
 
 #endif

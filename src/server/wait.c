@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* For ps(1): how many are served, of how many, and where. */
+/* For ps(1). */
 static void update_title(struct server *server)
 {
     char title[TITLE_MAX];
@@ -69,6 +69,7 @@ struct waiting server_wait_begin(struct server *server, double until)
 
 double server_wait_end(struct server *server, const struct waiting *waiting, int found)
 {
+    struct listener *all = server->listeners.all;
     double now;
 
     if (found == -1) {
@@ -82,11 +83,9 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
         server->wait.heard = waiting->now;
     }
     /* Who waits when the gate has just opened was deferred, and so are all until nobody waits. */
-    for (size_t i = 0; i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
-        if (waiting->just_opened || !listener->ready)
-            listener->late = listener->ready;
-    }
+    for (size_t i = 0; i < server->listeners.count; i++)
+        if (waiting->just_opened || !all[i].ready)
+            all[i].late = all[i].ready;
     now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
     requests_handle_stop(server, now);
     gate_end_episode(&server->gate, now);
@@ -96,15 +95,15 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
 void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
                      int limit)
 {
+    struct listener *all = server->listeners.all;
     struct waiting waiting = server_wait_begin(server, until);
     struct timespec timeout = clock_timespec(waiting.seconds);
     int found;
 
     for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
-        int descriptor = server->listeners.all[i].descriptor;
-        FD_SET((unsigned)descriptor, readable);
-        if (descriptor >= limit)
-            limit = descriptor + 1;
+        FD_SET((unsigned)all[i].descriptor, readable);
+        if (all[i].descriptor >= limit)
+            limit = all[i].descriptor + 1;
     }
     found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
                     signals_wait_mask());
@@ -114,10 +113,8 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
             FD_ZERO(writable);
         found = errno == EINTR ? 0 : -1;
     }
-    for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
-        struct listener *listener = &server->listeners.all[i];
-        listener->ready = FD_ISSET((unsigned)listener->descriptor, readable);
-    }
+    for (size_t i = 0; waiting.open && i < server->listeners.count; i++)
+        all[i].ready = FD_ISSET((unsigned)all[i].descriptor, readable);
     (void)server_wait_end(server, &waiting, found);
 }
 

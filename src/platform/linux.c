@@ -78,17 +78,15 @@ void platform_withhold_memory(void)
         (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
 }
 
-/* Reads the beginning of a file into `text`. Returns whether there is any. */
+/* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
 static bool read_text(const char *path, char *text, size_t size)
 {
-    FILE *file = fopen(path, "re");
-    size_t used;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t used = file != -1 ? read(file, text, size - 1) : 0;
 
-    if (file == NULL)
-        return false;
-    used = fread(text, 1, size - 1, file);
-    fclose(file);
-    text[used] = '\0';
+    if (file != -1)
+        close(file);
+    text[used > 0 ? used : 0] = '\0';
     return used > 0;
 }
 
@@ -97,14 +95,11 @@ static bool read_stat(unsigned long long *fields, int count)
 {
     char text[1024], *at;
 
-    if (!read_text("/proc/self/stat", text, sizeof text))
-        return false;
+    (void)read_text("/proc/self/stat", text, sizeof text);
     at = strrchr(text, ')'); /* the end of the name, in which anything may stand */
-    for (int field = 3; at != NULL && field < count; field++) {
-        at = strchr(at + 1, ' ');
-        if (at != NULL)
+    for (int field = 3; at != NULL && field < count; field++)
+        if ((at = strchr(at + 1, ' ')) != NULL)
             fields[field] = strtoull(at + 1, NULL, 10);
-    }
     return at != NULL;
 }
 
@@ -126,8 +121,7 @@ int platform_show_title(char *area, size_t size)
         .start_stack = fields[START_STACK],
         .arg_start = (uintptr_t)area, .arg_end = (uintptr_t)area + size,
         .env_start = fields[ENV_START], .env_end = fields[ENV_END], .exe_fd = (unsigned)-1};
-    /* As the last byte is no NUL, the kernel takes the area for one text, not for a list. */
-    area[size - 1] = '.';
+    area[size - 1] = '.'; /* as it is no NUL, the kernel takes the area for one text, not a list */
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
 }
 
@@ -279,8 +273,7 @@ static unsigned long long group_limit(void)
     char groups[4096], path[320];
     const char *own;
 
-    if (!read_text("/proc/self/cgroup", groups, sizeof groups))
-        return NO_LIMIT;
+    (void)read_text("/proc/self/cgroup", groups, sizeof groups);
     own = strncmp(groups, "0::", 3) == 0 ? groups : strstr(groups, "\n0::");
     if (own == NULL || (own = strchr(own, '/')) == NULL)
         return NO_LIMIT;

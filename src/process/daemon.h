@@ -11,11 +11,9 @@
  * server's end, whatever the reason. If the starter is killed while it waits, daemon_ready fails
  * and the server stops. Hence a server runs if and only if the starting command exits with 0.
  *
- * There is no second fork. It would keep a session leader from acquiring a terminal when it opens
- * one (POSIX.1-2008, "The Controlling Terminal"), but this server opens one only with O_NOCTTY.
- * And with one fork the starter learns from waitpid how the server ended.
- *
- * The umask is left alone: with it the administrator decides who may use a Unix socket.
+ * There is no second fork: it would keep a session leader from acquiring a terminal when it opens
+ * one, but this server opens one only with O_NOCTTY. And so the starter learns from waitpid how the
+ * server ended. The umask is left alone: it decides who may use a Unix socket.
  */
 #ifndef DAEMON_H
 #define DAEMON_H
@@ -31,9 +29,9 @@ struct daemon {
  * with the server's exit status, or with 1 when that was 0 or a signal ended the server (logged), or
  * when it could not read the server's answer (logged), and has ended the server.
  *
- * Call it after inherited_tidy, which has made 0 /dev/null, and before anything that belongs to one
- * process: locks (pidfile.h), handlers and blocked signals, since an interrupt must still end the
- * starter. The lifeline is close-on-exec. Returns 0, or -1 (logged) when there was no fork.
+ * Call it after inherited_tidy, which has made 0 /dev/null, and before locks are taken (pidfile.h) or
+ * signals blocked: an interrupt must still end the starter. Returns 0, or -1 (logged) when there was
+ * no fork.
  */
 int daemon_detach(struct daemon *daemon);
 

@@ -88,7 +88,7 @@ static int find_both(struct identity *identity, const char *text)
     return -1;
 }
 
-/* Without root, a server can only stay who it is. Returns 0, or -1 (logged). */
+/* Without root, a server can only stay who it is. */
 static int check_unprivileged(const struct identity *identity)
 {
     long user = (long)geteuid(), group = (long)getegid();
@@ -166,8 +166,8 @@ static int enter_root(const char *root)
 }
 
 /* In this order: each step needs the privilege that the last one gives up. Whether the user can be
- * changed is tried before the root is: from within another root, the files of Unix sockets and the
- * pidfile could no longer be removed. */
+ * changed is tried before the root is: in another root, the files of Unix sockets and the pidfile
+ * could no longer be removed. */
 static int change(const struct identity *identity)
 {
     if (identity->user == 0 && identity->group == getegid())

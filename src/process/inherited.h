@@ -4,10 +4,9 @@
 
 #include <stddef.h>
 
-/* Opens /dev/null on those of 0, 1 and 2 that are closed, so that none of them becomes a client's
- * socket on which a stray message would appear, and on 0 in any case. Closes all from `lowest_free`
- * on. Returns 0, or -1 with errno where /dev/null cannot be opened: then nothing else may be, for
- * it could become one of 0, 1 and 2. */
+/* Opens /dev/null on 0, and on 1 and 2 where they are closed, so that none becomes a client's socket
+ * on which a stray message would appear. Closes all from `lowest_free` on. Returns 0, or -1 with
+ * errno where /dev/null cannot be opened: then nothing else may be. */
 int inherited_tidy(int lowest_free);
 
 /* For a child, whose descriptors then do not depend on what its parent had open, nor in which order:

@@ -22,7 +22,6 @@ struct flood {
     unsigned long lines; /* lines in it */
 };
 
-/* There is one log (log_sink.h). */
 static struct {
     const char *program;
     enum log_level level;

@@ -14,11 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum standard_kind {
-    STANDARD_FILE,   /* a file, or a pipe or terminal opened anew: write fails rather than waits */
-    STANDARD_SOCKET, /* the journal's stream: send with MSG_DONTWAIT */
-    STANDARD_SHARED  /* a pipe or terminal that could not be opened anew */
-};
+/* What has to be done so that no write waits: nothing for a file, or for a pipe or terminal opened
+ * anew; MSG_DONTWAIT; or O_NONBLOCK each time, for a pipe or terminal that could not be. */
+enum standard_kind { STANDARD_FILE, STANDARD_SOCKET, STANDARD_SHARED };
 
 static struct {
     enum standard_kind kind;
@@ -50,8 +48,7 @@ static enum standard_kind reopen_nonblocking(void)
     return replaced ? STANDARD_FILE : STANDARD_SHARED;
 }
 
-/* Whether standard error is the journal's: $JOURNAL_STREAM names its device and inode
- * (systemd.exec(5)). */
+/* Whether $JOURNAL_STREAM names standard error (systemd.exec(5)). */
 static bool is_journal(const struct stat *status)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -172,8 +169,7 @@ bool log_sink_write(enum log_sink sink, const char *line, size_t length)
 {
     ssize_t written;
 
-    if (sink == SINK_SYSLOG)
-        length--; /* a datagram is a line, and needs no newline */
+    length -= sink == SINK_SYSLOG; /* a datagram is a line, and needs no newline */
     do
         written = sink == SINK_SYSLOG ? write_syslog(line, length) : write_standard(line, length);
     while (written == -1 && errno == EINTR);

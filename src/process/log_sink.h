@@ -12,8 +12,8 @@
  * O_NONBLOCK is set on the shared description all the same. Asking poll(2) before each write would
  * not do: a terminal with room for one byte is ready, and another process may fill a pipe first.
  *
- * Where syslogd is absent or was restarted, the next line connects to /dev/log again, at most once
- * a second; in another root directory (-r) that may lead nowhere.
+ * Where syslogd is absent or was restarted, the next line connects again, at most once a second; in
+ * another root directory (-r) /dev/log may lead nowhere.
  */
 #ifndef LOG_SINK_H
 #define LOG_SINK_H

@@ -43,13 +43,9 @@ void manager_state(enum manager_state state);
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 
-/* ---- for a program that takes over in this process (upgrade/takeover.h) ---- */
-
-/* The notify socket; -1: there is none. */
+/* The notify socket, or -1. For a program that takes over in this process (upgrade/takeover.h): uses
+ * it in place of manager_connect, for by now the manager's path may be out of reach (-u, -r). */
 int manager_descriptor(void);
-
-/* Uses the notify socket that the earlier program has left open, in place of manager_connect: by now
- * the manager's path may be out of reach (-u, -r). */
 void manager_adopt(int descriptor);
 
 /* Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, before exec. Returns 0, or -1 with

@@ -16,7 +16,7 @@
 #define LOCK_TRIES 1000
 #define CONTENT_SIZE 64 /* more than a pid, a newline, and the rest of a longer pid */
 
-/* What errno says where another process has the lock; POSIX leaves the choice between the two. */
+/* Whether another process has the lock: POSIX leaves the choice between the two. */
 #define IS_TAKEN(error) ((error) == EAGAIN || (error) == EACCES)
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_FAILED };
@@ -174,11 +174,12 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
         if (attempt != ATTEMPT_DONE && pidfile->descriptor != -1)
             close(pidfile->descriptor); /* which drops the lock */
     }
+    if (attempt == ATTEMPT_DONE)
+        return 0;
     if (attempt == ATTEMPT_AGAIN)
         log_error("cannot lock the pidfile '%s' (-P): others keep replacing it", path);
-    if (attempt != ATTEMPT_DONE)
-        pidfile->descriptor = -1;
-    return attempt == ATTEMPT_DONE ? 0 : -1;
+    pidfile->descriptor = -1;
+    return -1;
 }
 
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)

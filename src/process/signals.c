@@ -91,8 +91,7 @@ bool signals_take(int number)
 {
     bool came = seen[number];
 
-    if (came)
-        seen[number] = 0;
+    seen[number] = 0;
     return came;
 }
 

@@ -2,10 +2,9 @@
  * signals.h: handlers that only record, and the one place where signals are let in.
  *
  * The signals that the server handles are blocked from signals_open on, and unblocked only inside
- * the wait (pselect takes the mask from signals_wait_mask). So none can come between a look at the
- * record and the sleep: no wakeup is lost. A record is cleared before its work is done, so a signal
- * that comes meanwhile is seen at the next turn; one that comes twice between two looks counts
- * once.
+ * the wait (pselect takes the mask from signals_wait_mask): none can come between a look at the
+ * record and the sleep. A record is cleared before its work is done, so a signal that comes
+ * meanwhile is seen at the next turn; one that comes twice between two looks counts once.
  *
  * Where a descriptor is ready, Linux's pselect delivers no signal: a busy server would learn of its
  * dead children, and of SIGTERM, only when idle. So signals_deliver follows such a wait.

@@ -164,9 +164,9 @@ bool platform_refuses_rights(int descriptor)
     return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
 }
 
-/* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time, and
- * looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next comes 12.8 s
- * later: such a client has had its time, and is reset. */
+/* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time,
+ * and looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next comes
+ * 12.8 s later: such a client has had its time, and is reset. */
 #define PROBED_OFTEN 6
 
 void platform_give_up_after(int descriptor, double seconds)
@@ -194,8 +194,8 @@ void platform_close_from(int lowest)
     if (syscall(SYS_close_range, (unsigned)lowest, INT_MAX, 0) == 0)
         return;
 #endif
-    /* Linux before 5.9 has no such call, and some sandboxes forbid it. Not by the list in /proc, for
-     * opendir allocates, which a child cannot where its heap is withheld. */
+    /* Linux before 5.9 has no such call, and some sandboxes forbid it. Not by the list in /proc,
+     * for opendir allocates, which a child cannot where its heap is withheld. */
     for (long limit = descriptors_limit(); lowest < limit; lowest++)
         close(lowest);
 }
@@ -274,9 +274,10 @@ static unsigned long long group_limit(void)
     const char *own;
 
     (void)read_text("/proc/self/cgroup", groups, sizeof groups);
-    own = strncmp(groups, "0::", 3) == 0 ? groups : strstr(groups, "\n0::");
-    if (own == NULL || (own = strchr(own, '/')) == NULL)
+    own = strstr(groups, "0::/"); /* other lines name controllers, as in "10:memory:/" */
+    if (own == NULL)
         return NO_LIMIT;
+    own = strchr(own, '/');
     snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max", (int)strcspn(own, "\n"), own);
     return read_limit(path);
 }

@@ -27,8 +27,8 @@ void *platform_private_memory(size_t size);
 /* Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
  * may then make system calls, and neither allocate nor look at the clock (session_only_calls). Each
  * mapping that fork need not copy makes it cheaper: by 8 % of the processor time of a connection
- * (tests/bench/FIGURES). Only in a program that is linked statically, where it is known what runs in
- * a child: with shared libraries, which others may add to, it does nothing. Elsewhere: nothing. */
+ * (tests/bench/FIGURES). Only in a program that is linked statically, where it is known what runs
+ * in a child: with shared libraries, and elsewhere, it does nothing. */
 void platform_withhold_memory(void);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of
@@ -64,8 +64,8 @@ void platform_give_up_after(int descriptor, double seconds);
  * Async-signal-safe. */
 void platform_close_from(int lowest);
 
-/* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as the
- * signal mask while it waits; NULL: with the mask as it is. Elsewhere a signal that comes just
+/* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as
+ * the signal mask while it waits; NULL: with the mask as it is. Elsewhere a signal that comes just
  * before the wait does not end it; so a wait with a mask ends after PLATFORM_POLL_SLICE seconds at
  * the latest, as if its time were over. */
 #define PLATFORM_POLL_SLICE 0.1
@@ -98,8 +98,8 @@ void platform_confine_child(void);
 void platform_signal_when_orphaned(int number);
 
 /* Opens a descriptor, for the caller to close, that becomes readable when its time has come, which
- * is exact to less than poll(2)'s millisecond (timerfd_create(2)). -1, as always elsewhere: there is
- * none. Its time is `seconds`, above 0, from the call that sets it. */
+ * is exact to less than poll(2)'s millisecond (timerfd_create(2)). -1, as always elsewhere: there
+ * is none. Its time is `seconds`, above 0, from the call that sets it. */
 int platform_timer(void);
 void platform_timer_set(int timer, double seconds);
 

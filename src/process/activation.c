@@ -26,10 +26,9 @@ static const char *defect_of(int descriptor)
         return "it is not open";
     if (type == -1)
         return "it is not a socket";
-    if (type == SOCK_DGRAM)
-        return "it is a datagram socket; use ListenStream=";
     if (type != SOCK_STREAM)
-        return "it is not a stream socket; use ListenStream=";
+        return type == SOCK_DGRAM ? "it is a datagram socket; use ListenStream="
+                                  : "it is not a stream socket; use ListenStream=";
     if (descriptors_option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) <= 0)
         return "it does not listen; use Accept=no";
     if (getsockname(descriptor, (struct sockaddr *)&name, &length) == -1 ||
@@ -44,19 +43,18 @@ static const char *defect_of(int descriptor)
 /* `names` is LISTEN_FDNAMES: a list parted by colons, which may be shorter. */
 static int check_sockets(const char *names)
 {
-    for (int i = ACTIVATION_FIRST; i < ACTIVATION_FIRST + sockets; i++) {
-        const char *defect = defect_of(i);
-        int length = (int)strcspn(names, ":");
+    const char *defect = NULL;
 
-        if (defect != NULL) {
-            log_error("cannot listen on descriptor %d%s%.*s%s of LISTEN_FDS: %s", i,
-                      length > 0 ? " (" : "", length, names, length > 0 ? ")" : "", defect);
-            return -1;
-        }
-        names += length;
-        names += *names == ':';
+    for (int i = 0; i < sockets && defect == NULL; i++) {
+        int length = (int)strcspn(names, ":");
+        defect = defect_of(ACTIVATION_FIRST + i);
+        if (defect != NULL)
+            log_error("cannot listen on descriptor %d%s%.*s%s of LISTEN_FDS: %s",
+                      ACTIVATION_FIRST + i, length > 0 ? " (" : "", length, names,
+                      length > 0 ? ")" : "", defect);
+        names += length + (names[length] == ':');
     }
-    return 0;
+    return defect == NULL ? 0 : -1;
 }
 
 static int take_listeners(const char *count, const char *pid, const char *names, size_t limit)
@@ -66,22 +64,22 @@ static int take_listeners(const char *count, const char *pid, const char *names,
 
     if (!malformed && process != (long)getpid())
         return 0;
-    if (malformed || parse_number(count, 1, INT_MAX - ACTIVATION_FIRST, &number) == -1)
+    if (malformed || parse_number(count, 1, INT_MAX - ACTIVATION_FIRST, &number) == -1) {
         log_error("LISTEN_FDS '%s', LISTEN_PID '%s' are not a number of sockets and a pid; unset "
                   "them, or start it as a socket unit does", count, pid);
-    else if ((size_t)number > limit)
-        log_error("LISTEN_FDS hands over %ld sockets; at most %zu can be served", number, limit);
-    else {
-        sockets = (int)number;
-        return check_sockets(names);
+        return -1;
     }
+    sockets = (int)number;
+    if ((size_t)number <= limit)
+        return check_sockets(names);
+    log_error("LISTEN_FDS hands over %ld sockets; at most %zu can be served", number, limit);
     return -1;
 }
 
 int activation_open(size_t limit)
 {
-    const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"),
-               *names = getenv("LISTEN_FDNAMES");
+    const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+    const char *names = getenv("LISTEN_FDNAMES");
     int result = 0;
 
     if (count != NULL && *count != '\0' && pid != NULL && *pid != '\0')

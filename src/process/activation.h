@@ -1,8 +1,8 @@
 /*
  * activation.h: sockets that the service manager hands over (sd_listen_fds(3), without libsystemd).
  *
- * They are the descriptors from ACTIVATION_FIRST on. They are shared with the manager, which goes on
- * listening after us: close them, but never shutdown(2) them nor unlink their files.
+ * They are the descriptors from ACTIVATION_FIRST on. They are shared with the manager, which goes
+ * on listening after us: close them, but never shutdown(2) them nor unlink their files.
  */
 #ifndef ACTIVATION_H
 #define ACTIVATION_H

@@ -72,7 +72,7 @@ int daemon_detach(struct daemon *daemon)
     return 0;
 }
 
-/* Sends the byte. Returns false when the starter is gone. */
+/* Returns false when the starter is gone. */
 static bool notify_starter(int lifeline)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;

@@ -4,15 +4,15 @@
 
 #include <stddef.h>
 
-/* Opens /dev/null on 0, and on 1 and 2 where they are closed, so that none becomes a client's socket
- * on which a stray message would appear. Closes all from `lowest_free` on. Returns 0, or -1 with
- * errno where /dev/null cannot be opened: then nothing else may be. */
+/* Opens /dev/null on 0, and on 1 and 2 where they are closed, so that none becomes a client's
+ * socket on which a stray message would appear. Closes all from `lowest_free` on. Returns 0, or -1
+ * with errno where /dev/null cannot be opened: then nothing else may be. */
 int inherited_tidy(int lowest_free);
 
-/* For a child, whose descriptors then do not depend on what its parent had open, nor in which order:
- * keeps `count` beside the standard ones, and closes all others. kept[i] is moved to STDERR_FILENO +
- * 1 + i, and changed to say so; it has no close-on-exec any more. Async-signal-safe, and needs no
- * descriptor more than there are. */
+/* For a child, whose descriptors then do not depend on what its parent had open, nor in which
+ * order: keeps `count` beside the standard ones, and closes all others. kept[i] is moved to
+ * 3 + i, without close-on-exec, and changed to say so. Async-signal-safe, and needs no number
+ * more than there are. */
 void inherited_keep_only(int *kept, size_t count);
 
 #endif

@@ -6,8 +6,8 @@
  *
  * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes. Where the
  * reader is slow or gone the line is lost; how many were is written once the log takes lines again.
- * Of errors and refusals, which a hostile client can cause at will, so many are written in a second,
- * and then one line that counts the rest.
+ * Of errors and refusals, which a hostile client can cause at will, so many are written in a
+ * second, and then one line that counts the rest.
  *
  * Threads and children may call log_event with LOG_MESSAGES; all else belongs to the one thread
  * that runs the server's loop. A line that a child loses is not counted.
@@ -37,15 +37,15 @@ void log_open(const char *program, enum log_level level, int facility);
 void log_started(void);
 
 /* For a program that takes over in this process (upgrade/takeover.h), after log_open: the log is at
- * `level`, and goes to the socket of syslogd that the earlier program left open, for /dev/log may be
- * out of reach by now (-r). 0: it left none. */
+ * `level`, and goes to the socket of syslogd that the earlier program left open, for /dev/log may
+ * be out of reach by now (-r). 0: it left none. */
 void log_adopt(enum log_level level, int descriptor);
 
 /* Whether lines of `level` are written: ask before costly preparation. */
 bool log_shows(enum log_level level);
 
-/* An event, if its level is written; a refusal, which is one at LOG_CLIENTS; an error, always. Of the
- * latter two floods are summed up. The format has no newline. */
+/* An event, if its level is written; a refusal, which is one at LOG_CLIENTS; an error, always. Of
+ * the latter two floods are summed up. The format has no newline. */
 void log_event(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -141,8 +141,8 @@ void manager_adopt(int descriptor)
     the_manager.status_next = clock_seconds() + STATUS_PERIOD; /* it may have sent one just now */
 }
 
-/* Where the manager has made its socket anew, or only now, the same descriptor is connected again: a
- * datagram socket may change its peer (POSIX.1-2008, connect). */
+/* Where the manager has made its socket anew, or only now, the same descriptor is connected again:
+ * a datagram socket may change its peer (POSIX.1-2008, connect). */
 static int send_message(const char *message, size_t length)
 {
     ssize_t sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);

@@ -1,10 +1,10 @@
 /*
  * manager.h: notifying the service manager: ready, stopping, a status text, the watchdog.
  *
- * Without libsystemd: the protocol, a few variables of the environment and a datagram, is stable and
- * open to reimplementation (sd_notify(3), sd_watchdog_enabled(3)). A server that no manager started
- * does nothing here, and nothing that fails here stops it. Only the thread that runs the server's
- * loop calls this module. The sockets that a manager hands over are activation.h's.
+ * Without libsystemd: the protocol, a few variables of the environment and a datagram, is stable
+ * and open to reimplementation (sd_notify(3), sd_watchdog_enabled(3)). A server that no manager
+ * started does nothing here, and nothing that fails here stops it. Only the thread that runs the
+ * server's loop calls this module. The sockets that a manager hands over are activation.h's.
  */
 #ifndef MANAGER_H
 #define MANAGER_H
@@ -21,8 +21,8 @@ void manager_open(void);
  * chroot, after which a connected socket still works. A failure is logged. */
 void manager_connect(void);
 
-/* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there is
- * no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full,
+/* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there
+ * is no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full,
  * EMSGSIZE above MANAGER_MESSAGE_MAX bytes. */
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define MANAGER_MESSAGE_MAX 512
@@ -43,8 +43,8 @@ void manager_state(enum manager_state state);
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 
-/* The notify socket, or -1. For a program that takes over in this process (upgrade/takeover.h): uses
- * it in place of manager_connect, for by now the manager's path may be out of reach (-u, -r). */
+/* The notify socket, or -1; and for a program that takes over in this process (upgrade/takeover.h),
+ * in place of manager_connect: the manager's path may be out of reach by now (-u, -r). */
 int manager_descriptor(void);
 void manager_adopt(int descriptor);
 

@@ -9,10 +9,10 @@
  *   - exec keeps it, as long as the descriptor stays open (pidfile_adopt);
  *   - closing *any* descriptor of the file, opened if only to read it, drops it.
  *
- * At the end the file is removed if it still is ours (device and inode). Where it cannot be, because
- * the root has changed or only root may write to the folder, such as /run, it is emptied: an empty
- * pidfile means what an absent one does. A descriptor of the folder, by which to remove it, would
- * be a way out of the new root.
+ * At the end the file is removed if it still is ours (device and inode). Where it cannot be,
+ * because the root has changed or only root may write to the folder, such as /run, it is emptied:
+ * an empty pidfile means what an absent one does. A descriptor of the folder, by which to remove
+ * it, would be a way out of the new root.
  *
  * A file that holds anything but a pid is left alone: a slip such as -P /etc/passwd must not
  * cost that file its content. A symbolic link is not followed.
@@ -29,10 +29,10 @@ struct pidfile {
 
 #define PIDFILE_NONE ((struct pidfile){.descriptor = -1})
 
-/* Opens `path`, close-on-exec, locks it, and writes the pid of this process, which has not yet given
- * up privileges. Returns 0, or -1 (logged): another server holds the lock (then its pid is named),
- * the folder is missing, the file is no pidfile. After -1 no new file is left behind, except an
- * empty one on a file system without locks, and `pidfile` may be passed to pidfile_close. */
+/* Opens `path`, close-on-exec, locks it, and writes the pid of this process, which has not yet
+ * given up privileges. Returns 0, or -1 (logged): another server holds the lock (then its pid is
+ * named), the folder is missing, the file is no pidfile. After -1 no new file is left behind,
+ * except an empty one where there are no locks, and `pidfile` may be passed to pidfile_close. */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
 /* Takes over the descriptor that an earlier program of this process left open and locked, with the

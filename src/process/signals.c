@@ -11,7 +11,7 @@ enum { HANDLED = sizeof handled / sizeof handled[0] };
  * it then fails; and to a terminal from the background (stty tostop), where it then succeeds. */
 static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 
-/* By number. Those that are handled have numbers below 32 on every Unix. */
+/* By number: those that are handled have numbers below 32 on every Unix. */
 static volatile sig_atomic_t seen[32];
 static sigset_t blocked, wait_mask;
 
@@ -73,8 +73,8 @@ const sigset_t *signals_wait_mask(void)
     return &wait_mask;
 }
 
-/* sigwait returns at once for each that is pending: cheaper than to unblock it, for which the kernel
- * sets up a call of the handler, and a call to return from it. */
+/* sigwait returns at once for each that is pending: cheaper than to unblock it, for which the
+ * kernel sets up a call of the handler, and a call to return from it. */
 void signals_deliver(void)
 {
     sigset_t pending;

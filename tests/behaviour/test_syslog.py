@@ -12,7 +12,7 @@ import pytest
 
 from daemons import needs_daemon
 from harness import (DEADLINE, NO_LEAK_SEARCH, before_serving, eventually, forks_only, needs_root,
-                     open_ledger, program, run)
+                     open_ledger, program, run, with_processes)
 
 HEADER = re.compile(r'^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+\[\d+\]: (.*)', re.S)
 
@@ -78,7 +78,7 @@ def test_lines_go_to_syslogd(server, folder):
     assert srv.lines == []
 
 
-@forks_only
+@with_processes
 @needs_root
 @pytest.mark.parametrize('limit', [12, 64, 512, 1024])
 def test_children_log_messages_to_syslogd(server, folder, limit):

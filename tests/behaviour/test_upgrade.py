@@ -244,7 +244,7 @@ def test_children_that_sign_off_meanwhile_are_counted(server, folder):
     for client in clients[100:200]:
         client.close()
     eventually(lambda: len([each for each in children(srv.pid) if each.state == 'Z']) >= 100,
-               'they have ended while nobody could heed it')
+               'they have ended while nobody could handle it')
     go_on()
     srv.wait_line('^takeover ', after=mark)
     for client in clients[200:]:
@@ -640,7 +640,7 @@ def test_a_test_for_a_server_that_has_gone_starts_none(server_name):
 @forks_only
 @needs_root
 def test_a_private_process_stays_private(server):
-    """Catches an exec after which a subverted child may trace the parent: what /proc shows of a
+    """Catches an exec after which a compromised child may trace the parent: what /proc shows of a
     process that others of its user may not look into is root's."""
     srv = server(copy=True)
     assert os.stat(f'/proc/{srv.pid}/mem').st_uid == 0

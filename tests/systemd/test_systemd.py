@@ -126,7 +126,7 @@ def test_the_service_is_a_dynamic_user_without_rights(machine):
 
 
 def test_the_service_has_no_network_of_its_own(machine):
-    """Catches a unit without PrivateNetwork: a subverted child could call out."""
+    """Catches a unit without PrivateNetwork: a compromised child could call out."""
     pid = started(machine)
     assert os.readlink(f'/proc/{pid}/ns/net') != os.readlink(f'/proc/{machine.leader}/ns/net')
 

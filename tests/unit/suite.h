@@ -166,7 +166,7 @@ static inline struct peer peer_at(const char *address, unsigned port)
 }
 
 /* Makes an empty directory for a suite, open to all users, below $TMPDIR or /tmp: the path of a
- * Unix socket is short, so where $TMPDIR is long, /tmp has to do. Returns 0, or -1 (said). */
+ * Unix socket is short, so where $TMPDIR is long, /tmp has to do. Returns 0, or -1 (printed). */
 static inline int suite_make_directory(char *directory, size_t size)
 {
     const char *base = getenv("TMPDIR");

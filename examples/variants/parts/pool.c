@@ -225,29 +225,16 @@ size_t pool_reap(struct server *server)
 
 /* ---- a stop ---- */
 
-/* Waits until nobody has the write end of a pipe open. Returns false where that takes too long. */
-static bool await_end(int read_end, double seconds)
-{
-    struct pollfd end = {.fd = read_end, .events = POLLIN};
-    double until = clock_seconds() + seconds, left = seconds;
-    int found;
-
-    do {
-        found = poll(&end, 1, clock_milliseconds(left > 0 ? left : 0));
-        left = until - clock_seconds();
-    } while (found == -1 && errno == EINTR);
-    return found == 1;
-}
-
 void pool_recall(struct server *server)
 {
     struct pool *pool = server->own;
+    struct pollfd end = {.fd = pool->hold_read, .events = POLLIN}; /* nobody has it open any more */
 
     (void)read_reports(pool, server);
     close(pool->hold_write);
     for (struct child *each = children_oldest(pool->workers); each != NULL; each = each->younger)
         tell_to_leave(pool, each);
-    if (!await_end(pool->hold_read, RECALL_TIME))
+    if (clock_poll(&end, 1, RECALL_TIME) != 1)
         log_error("not all children have closed the listeners in %g s; are some stopped?",
                   RECALL_TIME);
 }

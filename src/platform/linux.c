@@ -277,7 +277,7 @@ static unsigned long long group_limit(void)
     own = strstr(groups, "0::/"); /* other lines name controllers, as in "10:memory:/" */
     if (own == NULL)
         return NO_LIMIT;
-    own = strchr(own, '/');
+    own += strlen("0::");
     snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max", (int)strcspn(own, "\n"), own);
     return read_limit(path);
 }

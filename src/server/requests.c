@@ -14,10 +14,10 @@
 
 static void enter_phase(struct server *server, enum server_phase phase, double now)
 {
-    static const int signals[] = {[SERVER_TERMINATING] = SIGTERM, [SERVER_KILLING] = SIGKILL};
-
     server->stop.phase = phase;
-    server->stop.signal = signals[phase];
+    server->stop.signal = phase == SERVER_TERMINATING ? SIGTERM
+                          : phase == SERVER_KILLING   ? SIGKILL
+                                                      : 0;
     server->stop.phase_ends = phase == SERVER_DRAINING      ? now + server->options->grace
                               : phase == SERVER_TERMINATING ? now + TERMINATION_TIME
                                                             : 0;

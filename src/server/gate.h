@@ -45,9 +45,8 @@ enum failure_action {
 };
 enum failure_action failure_action(int error);
 
-/* Whether accept is not to be tried again at once after `error`. With FAILURE_RETRY only after many
- * in a row, which `*retries` counts; the caller sets it to 0 when accept succeeds. EAGAIN and EINTR
- * are no failures, however often they come. */
+/* Whether accept is not to be tried again at once. EAGAIN and EINTR never persist; FAILURE_RETRY
+ * does after many in a row, which `*retries` counts: the caller sets it to 0 on success. */
 bool failure_persists(int error, unsigned *retries);
 
 #endif

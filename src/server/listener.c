@@ -18,8 +18,6 @@
  * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
-/* ---- options of accepted sockets ---- */
-
 static bool is_local(const struct listener *listener)
 {
     return listener->address.name.any.sa_family == AF_UNIX;
@@ -96,8 +94,6 @@ void listener_refuse(int descriptor, const struct peer *peer)
         close(descriptor);
 }
 
-/* ---- opening and closing ---- */
-
 /* Whether nobody listens on a Unix socket whose file is in the way. False with EADDRINUSE. */
 static bool is_stale(const struct sockaddr_un *path)
 {
@@ -120,13 +116,12 @@ static bool is_stale(const struct sockaddr_un *path)
 static int bind_address(const struct listener *listener)
 {
     const struct address *address = &listener->address;
+    int result = bind(listener->descriptor, &address->name.any, address->length);
 
-    if (bind(listener->descriptor, &address->name.any, address->length) == 0)
-        return 0;
-    if (errno != EADDRINUSE || !is_local(listener) || !is_stale(&address->name.local) ||
-        unlink(address->name.local.sun_path) == -1)
-        return -1;
-    return bind(listener->descriptor, &address->name.any, address->length);
+    if (result == -1 && errno == EADDRINUSE && is_local(listener) &&
+        is_stale(&address->name.local) && unlink(address->name.local.sun_path) == 0)
+        result = bind(listener->descriptor, &address->name.any, address->length);
+    return result;
 }
 
 static int set_up(struct listener *listener, const struct options *options)
@@ -162,11 +157,9 @@ static void remove_file(const struct listener *listener)
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    bool seen = lstat(path, &status) == 0;
-
-    if (!seen ? errno != ENOENT
-              : status.st_dev == listener->device && status.st_ino == listener->file &&
-                    unlink(path) == -1)
+    if (lstat(path, &status) == -1 ? errno != ENOENT
+                                   : status.st_dev == listener->device &&
+                                         status.st_ino == listener->file && unlink(path) == -1)
         log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
 }
 

@@ -3,7 +3,6 @@
  *
  * A name that resolves to several addresses is listened on at all of them; `*` is two sockets, IPv4
  * and IPv6. Where an address says port 0 the kernel chooses, once for all addresses of that name.
- * Cost: a wait is linear in the listeners.
  */
 #ifndef LISTENERS_H
 #define LISTENERS_H

@@ -44,11 +44,7 @@ static const struct argument table[] = {
 };
 
 static const struct options defaults = {
-    .backlog = 4096,
-    .max_connections = 1024,
-    .grace = 10,
-    .facility = -1,
-    .verbosity = LOG_NORMAL,
+    .backlog = 4096, .max_connections = 1024, .grace = 10, .facility = -1, .verbosity = LOG_NORMAL,
     .service = {.answers.message_size = 1024, .idle = 600},
 };
 
@@ -68,8 +64,7 @@ static int add_listen(struct options *options, const struct arguments *arguments
                              arguments->value, problem);
 }
 
-static int add_rule(struct access *access, const struct arguments *arguments,
-                    enum access_rule rule)
+static int add_rule(struct access *access, const struct arguments *arguments, enum access_rule rule)
 {
     struct block block;
     char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];

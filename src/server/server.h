@@ -96,8 +96,6 @@ void server_close(struct server *server);
 
 bool server_running(const struct server *server); /* it serves, or has clients */
 
-/* ---- waiting ---- */
-
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time); or
  * until a `descriptor` of the model is readable (-1: none), or any of its descriptors below `limit`
  * is ready, in sets that come back as from pselect. */
@@ -123,8 +121,6 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
  * terminal has gone. Passes the signal of a stop on to each live child, once (stop_child). */
 void server_handle_requests(struct server *server);
 
-/* ---- clients that come in ---- */
-
 /* The next client that may come in, accepted and admitted. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);
 
@@ -147,17 +143,15 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
  * where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
-/* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
+/* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. The second
+ * notes its exit as well, for a session of this process, whose descriptor is closed. */
 void server_ended(struct server *server, struct child *child, int signal);
-
-/* Both, for a session of this process, whose descriptor is closed. */
 void server_session_ended(struct server *server, struct child *child,
                           const struct session *session, int signal);
 
 /* ---- for life.c, accept.c, wait.c and requests.c among each other: models need none of it ---- */
 
-/* Whether the gate is open at `now`. */
-bool accept_is_open(const struct server *server, double now);
+bool accept_is_open(const struct server *server, double now); /* the gate, at `now` */
 
 /* Drains because the server cannot go on; enters the next phase of a stop where a signal has asked
  * for it, or it is due at `now`. */

@@ -46,8 +46,7 @@ struct record {
 #define LEDGER_BATCH 64       /* records that one read may bring */
 #define LEDGER_JUNK_MAX 65536 /* what a pipe holds: a child that writes more does so on purpose */
 
-/* What a write does while the ledger is full: fail after about a second, or wait. */
-enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
+enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS }; /* while it is full, as said above */
 
 struct ledger {
     int read_end, write_end; /* 0: not open */
@@ -68,9 +67,9 @@ struct record ledger_exit_record(int64_t id, const struct session *session);
 void ledger_put_client(struct record *record, const struct peer *client);
 bool ledger_client(const struct record *record, struct peer *client);
 
-/* Writes a record with magic and checksum, or the exit record of `id`'s session. Return 0, or -1
- * with errno: EAGAIN where the ledger stays full, EPIPE where nobody would read it. A process can
- * exit all the same, a thread has to try again, or nobody joins it. Async-signal-safe. */
+/* Writes a record with magic and checksum, or the exit record of `id`'s session. Returns 0, or -1
+ * with errno (EAGAIN: it stays full; EPIPE: nobody would read it): a process can exit all the same,
+ * a thread has to try again, or nobody joins it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 

@@ -70,11 +70,10 @@ void listener_prepare(const struct listener *listener, double idle)
 int listener_accept(struct listener *listener, double idle, struct peer *peer)
 {
     socklen_t length = sizeof peer->name;
-    int descriptor;
 
     memset(peer, 0, sizeof *peer); /* an upgrade passes on all of it (takeover.h) */
     peer->name.any.sa_family = AF_UNIX; /* stays so where a Unix client has no name at all */
-    descriptor = accept(listener->descriptor, &peer->name.any, &length);
+    int descriptor = accept(listener->descriptor, &peer->name.any, &length);
     if (descriptor == -1)
         return -1;
     if (!listener->inherits && !is_local(listener))
@@ -166,15 +165,13 @@ static void remove_file(const struct listener *listener)
 int listener_open(struct listener *listener, const struct address *address,
                   const struct options *options)
 {
-    int error;
-
     *listener = (struct listener){.address = *address};
     listener->descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
     if (listener->descriptor == -1)
         return -1;
     if (set_up(listener, options) == 0)
         return 0;
-    error = errno;
+    int error = errno;
     listener_close(listener);
     errno = error;
     return -1;

@@ -53,9 +53,7 @@ void listener_adopt(struct listener *listener, int descriptor, double idle);
 /* Sets what a listener has to have: the options above, and that it refuses descriptors. One of an
  * earlier program may lack some (takeover.h). */
 void listener_prepare(const struct listener *listener, double idle);
-
-/* Closes it and removes the file of a Unix socket; where that fails, it is logged. */
-void listener_close(struct listener *listener);
+void listener_close(struct listener *listener); /* logs that the file cannot be removed */
 
 /* Accepts a connection. Returns its descriptor, blocking, the caller's; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);

@@ -93,7 +93,7 @@ void listener_refuse(int descriptor, const struct peer *peer)
         close(descriptor);
 }
 
-/* Whether nobody listens on a Unix socket whose file is in the way. False with EADDRINUSE. */
+/* Whether nobody listens on a Unix socket whose file is in the way. Sets errno to EADDRINUSE. */
 static bool is_stale(const struct sockaddr_un *path)
 {
     struct stat status;

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* For ps(1). */
 static void update_title(struct server *server)
 {
     char title[TITLE_MAX];

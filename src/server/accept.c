@@ -30,14 +30,11 @@ void server_start_failed(struct server *server, const char *what)
 
 void server_hold(struct server *server, const struct client *client, const char *what)
 {
-    int error = errno;
-
     server->gate.holding = true;
     server->gate.held = *client;
+    server_start_failed(server, what);
     /* It is open in more than one turn: a program that is started meanwhile must not have it. */
     (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
-    errno = error;
-    server_start_failed(server, what);
 }
 
 void server_accept_failed(struct server *server)
@@ -70,8 +67,7 @@ static void refuse(struct server *server, const struct client *client, const cha
     log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
 
-/* Whether as many clients of that source are live as may be. One of them may have ended, with its
- * exit record still unread. */
+/* One of those that are counted may have ended, with its exit record still unread. */
 static bool source_is_full(struct server *server, const struct peer *peer)
 {
     size_t most = server->options->max_per_source;
@@ -105,15 +101,14 @@ static bool accept_next(struct server *server, struct client *client)
         listener->ready = false;
         client->descriptor =
             listener_accept(listener, server->options->service.idle, &client->peer);
-        if (client->descriptor == -1) {
-            if (failure_persists(errno, &server->gate.retries))
-                server_accept_failed(server);
-            continue;
+        if (client->descriptor != -1) {
+            server->gate.retries = 0;
+            server->statistics.deferred += listener->late;
+            server->statistics.deferred_cap += listener->late && server->wait.was_full;
+            return true;
         }
-        server->gate.retries = 0;
-        server->statistics.deferred += listener->late;
-        server->statistics.deferred_cap += listener->late && server->wait.was_full;
-        return true;
+        if (failure_persists(errno, &server->gate.retries))
+            server_accept_failed(server);
     }
     return false;
 }

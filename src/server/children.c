@@ -109,8 +109,7 @@ struct child *children_find(struct children *children, int64_t id)
 
 void children_leave_source(struct children *children, struct child *child)
 {
-    struct source_count *count = child->source;
-    struct source_count **link;
+    struct source_count *count = child->source, **link;
 
     child->source = NULL;
     if (count == NULL || --count->live > 0)

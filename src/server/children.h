@@ -1,12 +1,9 @@
 /*
  * children.h: the table of live children, by id and in order of age, counted by source.
  *
- * A child is live from its registration until it is reaped. Its id is its pid; servers without
- * processes number their clients. When its session has ended it leaves its source (address.h),
- * though it is still live: its client may come again.
- *
- * Invariants: an id is there once; the counts of all sources add up to children_live, less those
- * that have left their source.
+ * A child is live until it is reaped. Its id is its pid; servers without processes number their
+ * clients. When its session has ended it leaves its source (address.h), though it is still live:
+ * its client may come again. All others, and only those, are in the counts of their sources.
  *
  * Cost: add, find and remove are constant, and make no system call. About 200 bytes an entry, in
  * private memory (platform.h): a large table makes no fork dearer.
@@ -34,12 +31,10 @@ struct child {
     int ending;         /* enum session_ending */
     int problem;        /* enum proxy_problem */
     uint64_t in, out;   /* bytes */
-
-    /* The reaper's (fork/reaper.h). */
+    /* The reaper's (fork/reaper.h): */
     struct child *exiting_next;
     double exiting_until;
-
-    /* The table's. */
+    /* The table's: */
     struct child *older, *younger;
     struct child *chain; /* the next with this hash, or the next free one. NULL in one never used:
                           * the one behind it, so that a new table need not be touched */
@@ -54,12 +49,10 @@ struct child *children_add(struct children *children, int64_t id, const struct p
                            double since);
 struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
-
-/* Counts it for its source no more. */
 void children_leave_source(struct children *children, struct child *child);
 
-/* How many are live, how many of these are counted for the source of `peer`, and the most of one
- * source, which is linear in the live ones: for a status line. */
+/* How many are live, how many are counted for the source of `peer`, and the most for any source:
+ * linear in the live ones, for a status line. */
 size_t children_live(const struct children *children);
 size_t children_from(const struct children *children, const struct peer *peer);
 size_t children_most_from_one(const struct children *children);

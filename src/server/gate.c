@@ -5,7 +5,6 @@
 #include "process/log.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #define PAUSE_LONGEST 1.0 /* soon enough for who waits, and no load; seconds */

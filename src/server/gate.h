@@ -22,8 +22,7 @@ struct gate {
     struct client held;
     double closed_until;    /* a failure is waited out until then: clock.h; 0: none is */
     double pause;           /* how long the next one is waited out */
-    double failing_since;   /* the first failure of this episode ... */
-    double failed_last;     /* ... the last one ... */
+    double failing_since, failed_last; /* the first and the last failure of this episode ... */
     unsigned long failures; /* ... and how many there were; 0: no episode is on */
     unsigned retries;       /* for failure_persists */
 };
@@ -31,7 +30,6 @@ struct gate {
 /* `what` has failed with `error`, an errno: closes the gate for a pause. Logs the first failure of
  * an episode, with `limits` that may be the reason, or "". */
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits);
-
 void gate_end_episode(struct gate *gate, double now); /* where it is over at `now`; logs that */
 
 /* When there is something to do although nothing happens: clock.h; 0: no such time. */
@@ -45,9 +43,8 @@ enum failure_action {
 };
 enum failure_action failure_action(int error);
 
-/* Whether accept is not to be tried again at once after `error`. With FAILURE_RETRY only after many
- * in a row, which `*retries` counts; the caller sets it to 0 when accept succeeds. EAGAIN and EINTR
- * are no failures, however often they come. */
+/* Whether accept is not to be tried again at once. EAGAIN and EINTR never persist; FAILURE_RETRY
+ * does after many in a row, which `*retries` counts: the caller sets it to 0 on success. */
 bool failure_persists(int error, unsigned *retries);
 
 #endif

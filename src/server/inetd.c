@@ -12,14 +12,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Nothing is asked of a model where there is one client and no loop. */
-static const struct serve_model no_model = {0};
 
 /* What is wrong with standard input; NULL: nothing. */
 static const char *defect(void)
@@ -82,6 +78,7 @@ static void serve_client(struct server *server, const struct client *client, cha
 
 int inetd_serve(const struct options *options)
 {
+    static const struct serve_model no_model = {0}; /* there is one client, and no loop */
     struct client client = {.descriptor = STDIN_FILENO};
     char *buffer = session_only_buffer(&options->service);
     const char *wrong = defect();

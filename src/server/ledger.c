@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,9 +13,8 @@ _Static_assert(sizeof(struct record) == 14 * sizeof(uint64_t) &&
                    sizeof(struct record) < _POSIX_PIPE_BUF,
                "a record has gaps, or could be torn");
 
-#define WRITE_TRIES 100  /* of a child whose write fails, for about a second */
-#define WRITE_PAUSE 0.01 /* between these, seconds */
-#define READ_PAUSE 0.01  /* after a read that has failed: who waits for the ledger would spin */
+#define WRITE_TRIES 100 /* of a child whose write fails, for about a second */
+#define PAUSE 0.01 /* between these, and after a read that failed (who waits would spin); seconds */
 
 int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
@@ -64,12 +62,8 @@ void ledger_put_client(struct record *record, const struct peer *client)
 
 struct record ledger_exit_record(int64_t id, const struct session *session)
 {
-    struct record record = {.kind = RECORD_EXIT,
-                            .id = id,
-                            .in = session->in,
-                            .out = session->out,
-                            .ending = session->ending,
-                            .problem = session->header.problem};
+    struct record record = {.kind = RECORD_EXIT, .id = id, .in = session->in, .out = session->out,
+                            .ending = session->ending, .problem = session->header.problem};
 
     if (session->header.named)
         ledger_put_client(&record, &session->peer);
@@ -104,7 +98,7 @@ int ledger_write(int write_end, struct record *record)
         if (errno == EPIPE)
             return -1;
         if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
-            clock_sleep(WRITE_PAUSE);
+            clock_sleep(PAUSE);
     }
     return -1;
 }
@@ -137,7 +131,7 @@ static bool fill(struct ledger *ledger)
         /* Without a whole record this call returns false, and so no read is to be left out. */
         ledger->emptied = (size_t)size < room && ledger->held >= sizeof(struct record);
     } else if (size == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        clock_sleep(READ_PAUSE);
+        clock_sleep(PAUSE);
     }
     return ledger->held >= sizeof(struct record);
 }

@@ -1,16 +1,13 @@
 /*
  * ledger.h: the pipe on which children report to their parent (why: fork/reaper.h).
  *
- * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The parent never
- * waits for a child: it reads without blocking. A forked child tries to write to a full ledger (of
- * a stopped parent) for a second, then exits without a record, and the parent's sweep finds it. No
- * sweep finds a thread, nor the worker of a pool, which goes on: these wait in write(2).
+ * A record is smaller than PIPE_BUF, so write(2) writes all of it or nothing. The parent reads
+ * without blocking. A forked child that finds the ledger full (its parent is stopped) for a second
+ * exits without a record, and the parent's sweep finds it. No sweep finds a thread, nor the worker
+ * of a pool, which goes on: these wait in write(2).
  *
  * A child may have been compromised. Bytes that are no record, by magic number and checksum, are
- * skipped and counted: a torn record costs itself and not those behind it. The caller checks each
- * member of a whole one, which a child can forge.
- *
- * Cost: one write a child; one read for up to LEDGER_BATCH records.
+ * skipped and counted: a torn record costs only itself. The caller checks what a whole one says.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -46,11 +43,10 @@ struct record {
     uint64_t checksum;
 };
 
-#define LEDGER_BATCH 64
+#define LEDGER_BATCH 64       /* records that one read may bring */
 #define LEDGER_JUNK_MAX 65536 /* what a pipe holds: a child that writes more does so on purpose */
 
-/* What a write does while the ledger is full: fail after about a second, or wait. */
-enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS };
+enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS }; /* while it is full, as said above */
 
 struct ledger {
     int read_end, write_end; /* 0: not open */
@@ -71,9 +67,9 @@ struct record ledger_exit_record(int64_t id, const struct session *session);
 void ledger_put_client(struct record *record, const struct peer *client);
 bool ledger_client(const struct record *record, struct peer *client);
 
-/* Writes a record with magic and checksum, or the exit record of `id`'s session. Return 0, or -1
- * with errno: EAGAIN where the ledger stays full, EPIPE where nobody would read it. A process can
- * exit all the same, a thread has to try again, or nobody joins it. Async-signal-safe. */
+/* Writes a record with magic and checksum, or the exit record of `id`'s session. Returns 0, or -1
+ * with errno (EAGAIN: it stays full; EPIPE: nobody would read it): a process can exit all the same,
+ * a thread has to try again, or nobody joins it. Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 

@@ -97,7 +97,7 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
     size_t live = children_live(server->children);
 
     if (child != NULL)
-        child->ending = SESSION_ERROR; /* until its exit record says how */
+        child->ending = SESSION_ERROR; /* until its exit record says how, if it can be so */
     if (live > server->statistics.peak)
         server->statistics.peak = live;
     if (log_shows(LOG_CLIENTS))
@@ -123,12 +123,10 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
     children_leave_source(server->children, child);
     child->in = record->in;
     child->out = record->out;
-    child->ending = record->ending >= SESSION_EOF && record->ending < SESSION_ENDINGS
-                        ? (int)record->ending
-                        : SESSION_ERROR;
-    child->problem = record->problem > PROXY_RIGHT && record->problem < PROXY_PROBLEMS
-                         ? (int)record->problem
-                         : PROXY_RIGHT;
+    if (record->ending >= SESSION_EOF && record->ending < SESSION_ENDINGS)
+        child->ending = (int)record->ending;
+    if (record->problem > PROXY_RIGHT && record->problem < PROXY_PROBLEMS)
+        child->problem = (int)record->problem;
     /* A compromised child can name anybody: it is believed only where its peer is a proxy. */
     if (access_names(&server->options->service.proxies, &child->peer))
         (void)ledger_client(record, &child->client);

@@ -18,8 +18,6 @@
  * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
-/* ---- options of accepted sockets ---- */
-
 static bool is_local(const struct listener *listener)
 {
     return listener->address.name.any.sa_family == AF_UNIX;
@@ -72,11 +70,10 @@ void listener_prepare(const struct listener *listener, double idle)
 int listener_accept(struct listener *listener, double idle, struct peer *peer)
 {
     socklen_t length = sizeof peer->name;
-    int descriptor;
 
     memset(peer, 0, sizeof *peer); /* an upgrade passes on all of it (takeover.h) */
     peer->name.any.sa_family = AF_UNIX; /* stays so where a Unix client has no name at all */
-    descriptor = accept(listener->descriptor, &peer->name.any, &length);
+    int descriptor = accept(listener->descriptor, &peer->name.any, &length);
     if (descriptor == -1)
         return -1;
     if (!listener->inherits && !is_local(listener))
@@ -96,9 +93,7 @@ void listener_refuse(int descriptor, const struct peer *peer)
         close(descriptor);
 }
 
-/* ---- opening and closing ---- */
-
-/* Whether nobody listens on a Unix socket whose file is in the way. False with EADDRINUSE. */
+/* Whether nobody listens on a Unix socket whose file is in the way. Sets errno to EADDRINUSE. */
 static bool is_stale(const struct sockaddr_un *path)
 {
     struct stat status;
@@ -120,13 +115,12 @@ static bool is_stale(const struct sockaddr_un *path)
 static int bind_address(const struct listener *listener)
 {
     const struct address *address = &listener->address;
+    int result = bind(listener->descriptor, &address->name.any, address->length);
 
-    if (bind(listener->descriptor, &address->name.any, address->length) == 0)
-        return 0;
-    if (errno != EADDRINUSE || !is_local(listener) || !is_stale(&address->name.local) ||
-        unlink(address->name.local.sun_path) == -1)
-        return -1;
-    return bind(listener->descriptor, &address->name.any, address->length);
+    if (result == -1 && errno == EADDRINUSE && is_local(listener) &&
+        is_stale(&address->name.local) && unlink(address->name.local.sun_path) == 0)
+        result = bind(listener->descriptor, &address->name.any, address->length);
+    return result;
 }
 
 static int set_up(struct listener *listener, const struct options *options)
@@ -162,26 +156,22 @@ static void remove_file(const struct listener *listener)
     const char *path = listener->address.name.local.sun_path;
     struct stat status;
 
-    bool seen = lstat(path, &status) == 0;
-
-    if (!seen ? errno != ENOENT
-              : status.st_dev == listener->device && status.st_ino == listener->file &&
-                    unlink(path) == -1)
+    if (lstat(path, &status) == -1 ? errno != ENOENT
+                                   : status.st_dev == listener->device &&
+                                         status.st_ino == listener->file && unlink(path) == -1)
         log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
 }
 
 int listener_open(struct listener *listener, const struct address *address,
                   const struct options *options)
 {
-    int error;
-
     *listener = (struct listener){.address = *address};
     listener->descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
     if (listener->descriptor == -1)
         return -1;
     if (set_up(listener, options) == 0)
         return 0;
-    error = errno;
+    int error = errno;
     listener_close(listener);
     errno = error;
     return -1;

@@ -1,21 +1,18 @@
 /*
  * listener.h: one listening socket, and the clients' sockets that it gives.
  *
- * A Unix socket that nobody listens on any more is stale and is replaced; one that answers is not.
- * (Where two servers start at the same moment, the slower one may win.) Its file is removed with
- * its listener, as far as the server's user may do so, and its root directory (-r) shows it.
+ * A Unix socket that nobody listens on any more is replaced. (Where two servers start at the same
+ * moment, the slower one may win.) Its file is removed with its listener, as far as the server's
+ * user may do so, and its root directory (-r) shows it.
  *
- * The options of accepted sockets (TCP_NODELAY, SO_KEEPALIVE, SO_OOBINLINE, a bound on the kernel's
- * buffers, the idle limit as session_set_timeouts has it) are set once, on the listener: on Linux
- * the socket of a TCP client inherits them. POSIX does not say so: each accepted socket is asked
- * until one has them all, and those that lack them are given them. One that waited in the queue of
- * a listener before it was handed over to us may lack them where others do not.
+ * The options of accepted sockets are set once, on the listener: on Linux a TCP client's socket
+ * inherits them. POSIX does not say so: each accepted socket is asked until one has them all, and
+ * those that lack them are given them. One that waited in the queue of a listener before it was
+ * handed over to us may lack them where others do not.
  *
  * Clients of a Unix socket cannot pass descriptors where the system refuses them, which an accepted
  * socket inherits when its client connects. Elsewhere, and for clients that came earlier, the
  * server does not wait when it closes what it has not served: close.h.
- *
- * Cost: constant a connection.
  */
 #ifndef LISTENER_H
 #define LISTENER_H
@@ -56,18 +53,13 @@ void listener_adopt(struct listener *listener, int descriptor, double idle);
 /* Sets what a listener has to have: the options above, and that it refuses descriptors. One of an
  * earlier program may lack some (takeover.h). */
 void listener_prepare(const struct listener *listener, double idle);
-
-/* Closes it and removes the file of a Unix socket; where that fails, it is logged. */
-void listener_close(struct listener *listener);
+void listener_close(struct listener *listener); /* logs that the file cannot be removed */
 
 /* Accepts a connection. Returns its descriptor, blocking, the caller's; or -1 with errno. */
 int listener_accept(struct listener *listener, double idle, struct peer *peer);
+void listener_refuse(int descriptor, const struct peer *peer); /* closes it unserved */
 
-/* Closes an accepted connection that is not to be served. */
-void listener_refuse(int descriptor, const struct peer *peer);
-
-/* Sets those options: on a listener, on what it accepts, and on the one connection of a server that
- * has no listener. `local`: it is a Unix socket. */
+/* Sets the options above on any such socket. `local`: it is a Unix socket. */
 void listener_set_options(int descriptor, bool local, double idle);
 
 #endif

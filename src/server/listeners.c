@@ -81,27 +81,25 @@ static int open_given(struct listeners *listeners, const struct options *options
     size_t first = listeners->count;
     int count = address_resolve(&options->listen[index].endpoint, true, found,
                                 LISTENERS_MAX - first, &problem);
-    int failed = 0, error = 0;
-    bool local = false;
 
     if (count == -1) {
         log_error("cannot resolve '%s' (-l): %s", given, problem);
         return -1;
     }
-    for (int tries = 0; tries < PORT_TRIES; tries++) {
-        failed = add_all(listeners, found, count, options);
+    for (int tries = 1;; tries++) {
+        int failed = add_all(listeners, found, count, options), error = errno;
         if (failed == -1)
             return 0;
-        error = errno;
-        local = found[failed].name.any.sa_family == AF_UNIX;
+        const struct sockaddr *any = &found[failed].name.any;
+        bool local = any->sa_family == AF_UNIX;
         close_from(listeners, first);
         /* Only a port that the kernel chose is worth another try. */
-        if (error != EADDRINUSE || local || address_port(&found[failed].name.any) != 0)
-            break;
+        if (tries < PORT_TRIES && error == EADDRINUSE && !local && address_port(any) == 0)
+            continue;
+        log_error("cannot listen on %s (-l %s): %s%s", address_text(any, text), given,
+                  strerror(error), remedy(error, local));
+        return -1;
     }
-    log_error("cannot listen on %s (-l %s): %s%s", address_text(&found[failed].name.any, text),
-              given, strerror(error), remedy(error, local));
-    return -1;
 }
 
 int listeners_open(struct listeners *listeners, const struct options *options)

@@ -3,7 +3,6 @@
  *
  * A name that resolves to several addresses is listened on at all of them; `*` is two sockets, IPv4
  * and IPv6. Where an address says port 0 the kernel chooses, once for all addresses of that name.
- * Cost: a wait is linear in the listeners.
  */
 #ifndef LISTENERS_H
 #define LISTENERS_H
@@ -27,9 +26,7 @@ struct listeners {
  * Returns 0, or -1 (logged) with nothing left behind. */
 int listeners_open(struct listeners *listeners, const struct options *options);
 void listeners_close(struct listeners *listeners);
-
-/* Whether all are listening sockets still. */
-bool listeners_accepting(const struct listeners *listeners);
+bool listeners_accepting(const struct listeners *listeners); /* all are listening sockets still */
 
 /* The addresses, "a,b,c", cut with ",..." where `size` ends. */
 void listeners_text(const struct listeners *listeners, char *text, size_t size);

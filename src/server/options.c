@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4194304 /* what Linux can have as processes (PID_MAX_LIMIT) */
-
 enum { OPTION_PROXY = UCHAR_MAX + 1 }; /* has only a long form */
 
 static const struct argument table[] = {
@@ -44,11 +43,7 @@ static const struct argument table[] = {
 };
 
 static const struct options defaults = {
-    .backlog = 4096,
-    .max_connections = 1024,
-    .grace = 10,
-    .facility = -1,
-    .verbosity = LOG_NORMAL,
+    .backlog = 4096, .max_connections = 1024, .grace = 10, .facility = -1, .verbosity = LOG_NORMAL,
     .service = {.answers.message_size = 1024, .idle = 600},
 };
 
@@ -68,8 +63,7 @@ static int add_listen(struct options *options, const struct arguments *arguments
                              arguments->value, problem);
 }
 
-static int add_rule(struct access *access, const struct arguments *arguments,
-                    enum access_rule rule)
+static int add_rule(struct access *access, const struct arguments *arguments, enum access_rule rule)
 {
     struct block block;
     char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];

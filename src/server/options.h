@@ -20,20 +20,17 @@ struct options {
         struct endpoint endpoint;
     } listen[OPTIONS_LISTEN_MAX];
     size_t listen_count;
-    bool listen_given;     /* not only the default */
+    bool listen_given, max_connections_given; /* not only the default */
     size_t backlog;        /* for listen(2) */
     size_t max_connections;
-    bool max_connections_given;
     size_t max_per_source; /* 0: no limit */
     double grace;          /* seconds that a drain waits for children */
     struct access access;  /* who may be served */
     const char *user;      /* who to become: user or user:group; NULL: see identity.h */
     const char *root;      /* where to chroot; NULL: nowhere */
     const char *pidfile;   /* NULL: none */
-    bool daemon;           /* detach */
-    bool inetd;            /* serve the connection on standard input */
+    bool daemon, inetd, print_address; /* -d, -i, -1 */
     int facility;          /* of syslogd; -1: standard error is the log */
-    bool print_address;
     int verbosity;         /* enum log_level */
     struct service service;
 };

@@ -88,9 +88,8 @@ static void log_status(const struct server *server, size_t zombies)
     const struct child *oldest = children_oldest(server->children);
     double now = clock_seconds();
 
-    log_event(LOG_NORMAL,
-              "status live=%zu peak=%zu accepted=%llu ended=%llu refused=%llu deferred=%llu "
-              "in=%llu out=%llu zombies=%zu deferred-cap=%llu deferred-failure=%llu "
+    log_event(LOG_NORMAL, "status live=%zu peak=%zu accepted=%llu ended=%llu refused=%llu "
+              "deferred=%llu in=%llu out=%llu zombies=%zu deferred-cap=%llu deferred-failure=%llu "
               "source-max=%zu oldest=%.3f uptime=%.3f",
               children_live(server->children), count->peak, count->accepted, count->ended,
               count->refused, count->deferred, count->in, count->out, zombies,

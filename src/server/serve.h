@@ -29,7 +29,6 @@ struct serve_model {
     size_t (*reap_all)(struct server *server);   /* reaps all that have died; returns how many */
     void (*upgrade)(struct server *server);      /* SIGHUP: begins to replace the program */
     void (*before_close)(struct server *server); /* the listeners are closed next */
-
     /* Passes a stop on to one child, which it may remove at once. NULL: by kill(2), to its id. */
     void (*stop_child)(struct server *server, struct child *child, int signal);
 };

@@ -56,7 +56,7 @@ struct server {
     void *own; /* the model's state */
     const struct options *options;
     struct listeners listeners;
-    struct children *children; /* the live ones */
+    struct children *children;
     struct statistics statistics;
     struct gate gate;
     struct {
@@ -82,8 +82,7 @@ struct server {
     } earlier;
 };
 
-/* A server without listeners as yet, in private memory (platform.h), or NULL (logged). All
- * arguments are kept. */
+/* A server without listeners as yet, or NULL (logged). All arguments are kept. */
 struct server *server_open(const struct serve_model *model, const struct options *options,
                            struct daemon *starter, struct pidfile *pidfile);
 
@@ -93,10 +92,7 @@ int server_announce(struct server *server);
 
 /* Closes its listeners, and logs how it went where it was announced. */
 void server_close(struct server *server);
-
 bool server_running(const struct server *server); /* it serves, or has clients */
-
-/* ---- waiting ---- */
 
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time); or
  * until a `descriptor` of the model is readable (-1: none), or any of its descriptors below `limit`
@@ -111,7 +107,7 @@ struct waiting {
     double now;       /* when it begins */
     double seconds;   /* for so long at most; negative: without end */
     bool open;        /* the gate: only then listeners are waited for */
-    bool just_opened; /* it was closed at the last wait: who is there by now was deferred */
+    bool just_opened; /* it was closed at the last wait */
 };
 
 /* Before such a wait, and after it, when the model has marked the listeners that are ready. `found`
@@ -123,20 +119,16 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
  * terminal has gone. Passes the signal of a stop on to each live child, once (stop_child). */
 void server_handle_requests(struct server *server);
 
-/* ---- clients that come in ---- */
-
 /* The next client that may come in, accepted and admitted. False when there is none now. */
 bool server_accept(struct server *server, struct client *client);
 
 /* Whether a client that was accepted may come in; else it is closed, counted and logged. */
 bool server_admit(struct server *server, const struct client *client);
 
-/* An admitted client cannot be served now because `what` failed with errno: keeps it, closes the
- * gate, and has server_accept return it again when a child has ended or a pause is over. */
+/* `what` failed with errno, which closes the gate (gate.h): for an admitted client, held until
+ * server_accept returns it again; without a client; and for an accept whose errno persists, where
+ * the server stops if it cannot pass. */
 void server_hold(struct server *server, const struct client *client, const char *what);
-
-/* The same without a client, and for accept, where `errno` persists (gate.h): where it cannot pass,
- * the server stops. */
 void server_start_failed(struct server *server, const char *what);
 void server_accept_failed(struct server *server);
 
@@ -147,17 +139,15 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
  * where the record is ignored (logged). */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
-/* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. */
+/* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. The second
+ * notes its exit as well, for a session of this process, whose descriptor is closed. */
 void server_ended(struct server *server, struct child *child, int signal);
-
-/* Both, for a session of this process, whose descriptor is closed. */
 void server_session_ended(struct server *server, struct child *child,
                           const struct session *session, int signal);
 
 /* ---- for life.c, accept.c, wait.c and requests.c among each other: models need none of it ---- */
 
-/* Whether the gate is open at `now`. */
-bool accept_is_open(const struct server *server, double now);
+bool accept_is_open(const struct server *server, double now); /* the gate, at `now` */
 
 /* Drains because the server cannot go on; enters the next phase of a stop where a signal has asked
  * for it, or it is due at `now`. */

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* For ps(1). */
 static void update_title(struct server *server)
 {
     char title[TITLE_MAX];
@@ -70,7 +69,6 @@ struct waiting server_wait_begin(struct server *server, double until)
 double server_wait_end(struct server *server, const struct waiting *waiting, int found)
 {
     struct listener *all = server->listeners.all;
-    double now;
 
     if (found == -1) {
         gate_pause(&server->gate, errno, "the wait", "");
@@ -86,7 +84,7 @@ double server_wait_end(struct server *server, const struct waiting *waiting, int
     for (size_t i = 0; i < server->listeners.count; i++)
         if (waiting->just_opened || !all[i].ready)
             all[i].late = all[i].ready;
-    now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
+    double now = clock_seconds(); /* ThreadSanitizer runs handlers here: not after what follows */
     requests_handle_stop(server, now);
     gate_end_episode(&server->gate, now);
     return now;
@@ -98,15 +96,14 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
     struct listener *all = server->listeners.all;
     struct waiting waiting = server_wait_begin(server, until);
     struct timespec timeout = clock_timespec(waiting.seconds);
-    int found;
 
     for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
         FD_SET((unsigned)all[i].descriptor, readable);
         if (all[i].descriptor >= limit)
             limit = all[i].descriptor + 1;
     }
-    found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
-                    signals_wait_mask());
+    int found = pselect(limit, readable, writable, NULL, waiting.seconds < 0 ? NULL : &timeout,
+                        signals_wait_mask());
     if (found == -1) {
         FD_ZERO(readable);
         if (writable != NULL)

@@ -31,8 +31,7 @@ static struct {
     double tried_at; /* when it was last connected */
 } syslogd = {.descriptor = -1};
 
-/* Puts an open file description of our own, with O_NONBLOCK, in the place of the shared one.
- * /dev/tty may be opened whoever owns the terminal. Elsewhere than on Linux, /dev/stderr opened is
+/* /dev/tty may be opened whoever owns the terminal. Elsewhere than on Linux, /dev/stderr opened is
  * a duplicate, on which open's flags have no effect: hence the look at them. */
 static enum standard_kind reopen_nonblocking(void)
 {
@@ -92,8 +91,7 @@ int log_sink_facility(const char *name)
     return -1;
 }
 
-/* Also once more (POSIX.1-2008, connect, for datagram sockets): a syslogd that was restarted has a
- * new socket under the old name. */
+/* Also once more (POSIX.1-2008, connect): a syslogd that was restarted has made its socket anew. */
 static void connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};

@@ -2,7 +2,6 @@
 #include "process/signals.h"
 
 #include <stddef.h>
-#include <sys/select.h>
 
 static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
 enum { HANDLED = sizeof handled / sizeof handled[0] };

@@ -192,8 +192,8 @@ void platform_close_from(int lowest)
     if (syscall(SYS_close_range, (unsigned)lowest, INT_MAX, 0) == 0)
         return;
 #endif
-    /* Linux before 5.9 has no such call, and some sandboxes forbid it. Not by the list in /proc,
-     * for opendir allocates, which a child cannot where its heap is withheld. */
+    /* Linux before 5.9, or a sandbox that forbids it. Not by the list in /proc, for opendir
+     * allocates, which a child cannot where its heap is withheld. */
     for (long limit = descriptors_limit(); lowest < limit; lowest++)
         close(lowest);
 }

@@ -24,10 +24,9 @@ pid_t platform_fork(void);
 void *platform_private_memory(size_t size);
 
 /* Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
- * may then make system calls, and neither allocate nor look at the clock (session_only_calls). Each
- * mapping that fork need not copy makes it cheaper: by 8 % of the processor time of a connection
- * (tests/bench/FIGURES). Only in a program that is linked statically, where it is known what runs
- * in a child: with shared libraries, and elsewhere, it does nothing. */
+ * cannot allocate nor look at the clock (session_only_calls). Fork has less to copy: 8 % of the
+ * processor time of a connection (tests/bench/FIGURES). Only in a program linked statically, where
+ * it is known what runs in a child: with shared libraries, and elsewhere, it does nothing. */
 void platform_withhold_memory(void);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as our command line.
@@ -41,10 +40,9 @@ int platform_show_title(char *area, size_t size);
 int platform_anonymous_file(void);
 int platform_sealed_file(size_t size);
 
-/* Has the system refuse the descriptors that clients of a Unix socket may pass (SCM_RIGHTS,
- * unix(7)), on a listener for all who connect from then on (SO_PASSRIGHTS, Linux 6.16): their
- * sendmsg fails with EPERM. Whether a connection's client has been refused them from its first
- * moment on. Elsewhere nothing, and false. */
+/* Has the system refuse the descriptors (SCM_RIGHTS, unix(7)) of all who connect to a Unix listener
+ * from then on (SO_PASSRIGHTS, Linux 6.16): their sendmsg fails with EPERM. Whether a client has
+ * been refused them from its first moment on. Elsewhere nothing, and false. */
 void platform_refuse_rights(int listener);
 bool platform_refuses_rights(int descriptor);
 

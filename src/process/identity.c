@@ -19,9 +19,8 @@
 #define GROUPS_SEEN 16 /* more than a process that gave them up can have */
 #define NO_GROUP ((gid_t)-1) /* setreuid(2) and its like take it for "no change" */
 
-/* Reads the number of a user or group whose name the database does not have: it may lack it for the
- * reason `error`. Returns 0, or -1 (logged). Systems have different errnos for an unknown name
- * (getpwnam(3)), but these mean that the database failed. */
+/* Of a name that the database lacks. Returns 0, or -1 (logged). Systems have different errnos for
+ * an unknown name (getpwnam(3)), but those below mean that the database failed. */
 static int read_number(const char *kind, const char *name, int error, long *number)
 {
     if (parse_number(name, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&

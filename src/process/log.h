@@ -36,9 +36,8 @@ void log_open(const char *program, enum log_level level, int facility);
  * is, which daemon_ready may have redirected. */
 void log_started(void);
 
-/* For a program that takes over in this process (upgrade/takeover.h), after log_open: the log is at
- * `level`, and goes to the socket of syslogd that the earlier program left open, for /dev/log may
- * be out of reach by now (-r). 0: it left none. */
+/* For a program that takes over in this process (upgrade/takeover.h), after log_open, with
+ * the socket to syslogd that it was left: /dev/log may be out of reach by now (-r). 0: none. */
 void log_adopt(enum log_level level, int descriptor);
 
 /* Ask before costly preparation. */

@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What has to be done so that no write waits: nothing for a file, or for a pipe or terminal opened
- * anew; MSG_DONTWAIT; or O_NONBLOCK each time, for a pipe or terminal that could not be. */
+/* So that no write waits: nothing for a file, or what was opened anew; MSG_DONTWAIT; or O_NONBLOCK
+ * each time, for a pipe or terminal that could not be. */
 enum standard_kind { STANDARD_FILE, STANDARD_SOCKET, STANDARD_SHARED };
 
 static struct {
@@ -91,7 +91,6 @@ int log_sink_facility(const char *name)
     return -1;
 }
 
-/* Also once more (POSIX.1-2008, connect): a syslogd that was restarted has made its socket anew. */
 static void connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};

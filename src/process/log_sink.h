@@ -11,8 +11,8 @@
  * server of another user, or has no effect, as on other systems than Linux, O_NONBLOCK is set. To
  * poll first would not do: a terminal with one byte of room is ready, and others may fill a pipe.
  *
- * Where syslogd is absent or was restarted, the next line connects again, at most once a second; in
- * another root directory (-r) /dev/log may lead nowhere.
+ * Where syslogd is absent or was restarted, the next line connects again (POSIX.1-2008, connect),
+ * at most once a second; in another root directory (-r) /dev/log may lead nowhere.
  */
 #ifndef LOG_SINK_H
 #define LOG_SINK_H

@@ -201,7 +201,6 @@ static double send_status(const char *text, double now)
     return 0;
 }
 
-/* The same for the watchdog. */
 static double send_watchdog(double now)
 {
     if (the_manager.watchdog == 0)

@@ -26,16 +26,15 @@ int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2))
 bool manager_present(void);
 #define MANAGER_MESSAGE_MAX 512
 
-/* Sends the state that the server is in from now on, at once, or where the manager's queue is full
- * as soon as there is room (manager_update). RELOADING=1 comes with MONOTONIC_USEC, the present
- * CLOCK_MONOTONIC, which Type=notify-reload asks for; READY=1 ends it. */
+/* Sends the server's new state, where the manager's queue is full as soon as there is room.
+ * RELOADING=1 comes with MONOTONIC_USEC, which Type=notify-reload asks for; READY=1 ends it. */
 enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
 void manager_state(enum manager_state state);
 
-/* To be called at every turn of the server's loop. Sends what is due at `now` (clock.h): the state
- * that could not be sent yet; the status text, up to its first newline, at most once a second and
- * only when it has changed; and WATCHDOG=1, where it is wanted, in half the time that the manager
- * waits for it (sd_watchdog_enabled(3)). Returns when to call again at the latest; 0: never. */
+/* For every turn of the loop. Sends what is due at `now` (clock.h): a state that could not be sent
+ * yet; the status text, up to its first newline, when it has changed, at most once a second; and
+ * WATCHDOG=1, where it is wanted, in half the time that the manager waits for it. Returns when to
+ * call again at the latest; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 

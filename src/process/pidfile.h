@@ -33,9 +33,8 @@ struct pidfile {
  * except an empty one where there are no locks, and `pidfile` may be passed to pidfile_close. */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
-/* Takes over the descriptor that an earlier program of this process left open and locked, with the
- * path in its struct pidfile. Returns as pidfile_open does: it is not open, no file, or another
- * process has the lock. The descriptor then is as it was. */
+/* Takes over descriptor, lock and path of an earlier program of this process. Returns as
+ * pidfile_open does: not open, no file, or locked by another process; then it is as it was. */
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path);
 
 /* Removes or empties the file, and unlocks it. Not for children. */

@@ -57,9 +57,7 @@ static bool is_dispensable(const char *line, uintptr_t start, uintptr_t end)
 void platform_withhold_memory(void)
 {
     enum { MAPPINGS = 16 };
-    struct {
-        uintptr_t start, end;
-    } found[MAPPINGS];
+    uintptr_t starts[MAPPINGS], ends[MAPPINGS];
     size_t count = 0, programs = 0;
     char line[256];
     FILE *file = fopen("/proc/self/maps", "re");
@@ -67,15 +65,15 @@ void platform_withhold_memory(void)
     while (file != NULL && count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
         char *dash;
         programs += strstr(line, " r-xp ") != NULL && strchr(line, '/') != NULL;
-        found[count].start = (uintptr_t)strtoull(line, &dash, 16);
-        found[count].end = (uintptr_t)strtoull(dash + 1, NULL, 16);
-        count += is_dispensable(line, found[count].start, found[count].end);
+        starts[count] = (uintptr_t)strtoull(line, &dash, 16);
+        ends[count] = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        count += is_dispensable(line, starts[count], ends[count]);
     }
     if (file != NULL)
         fclose(file);
     /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
     for (size_t i = 0; programs == 1 && i < count; i++)
-        (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
+        (void)madvise((void *)starts[i], ends[i] - starts[i], MADV_DONTFORK);
 }
 
 /* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
@@ -194,8 +192,8 @@ void platform_close_from(int lowest)
     if (syscall(SYS_close_range, (unsigned)lowest, INT_MAX, 0) == 0)
         return;
 #endif
-    /* Linux before 5.9 has no such call, and some sandboxes forbid it. Not by the list in /proc,
-     * for opendir allocates, which a child cannot where its heap is withheld. */
+    /* Linux before 5.9, or a sandbox that forbids it. Not by the list in /proc, for opendir
+     * allocates, which a child cannot where its heap is withheld. */
     for (long limit = descriptors_limit(); lowest < limit; lowest++)
         close(lowest);
 }

@@ -18,39 +18,31 @@
  * leaves out the locks and pthread_atfork's handlers, which cost page faults. Elsewhere: fork. */
 pid_t platform_fork(void);
 
-/* Zeroed memory of the parent that its children do not have: fork leaves it out (MADV_DONTFORK,
- * madvise(2)), so a child that touches it dies of SIGSEGV. The server's tables are there: a child
- * that a client has compromised cannot read of other clients, and fork takes no longer the larger
- * they are. It cannot be freed. Returns NULL with errno on failure. Elsewhere: ordinary memory. */
+/* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of
+ * SIGSEGV. For the server's tables: a compromised child cannot read of other clients, and the size
+ * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */
 void *platform_private_memory(size_t size);
 
 /* Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
- * may then make system calls, and neither allocate nor look at the clock (session_only_calls). Each
- * mapping that fork need not copy makes it cheaper: by 8 % of the processor time of a connection
- * (tests/bench/FIGURES). Only in a program that is linked statically, where it is known what runs
- * in a child: with shared libraries, and elsewhere, it does nothing. */
+ * cannot allocate nor look at the clock (session_only_calls). Fork has less to copy: 8 % of the
+ * processor time of a connection (tests/bench/FIGURES). Only in a program linked statically, where
+ * it is known what runs in a child: with shared libraries, and elsewhere, it does nothing. */
 void platform_withhold_memory(void);
 
-/* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as the command line of
- * this process. The last byte belongs to this function. Call it once before a chroot. Returns 0, or
- * -1, as always elsewhere. */
+/* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as our command line.
+ * The last byte belongs to this function. Call it once before a chroot. 0 or -1; elsewhere -1. */
 int platform_show_title(char *area, size_t size);
 
-/* Opens a new anonymous file, which has no name and is gone with its last descriptor: readable,
- * writable, close-on-exec. Returns the descriptor, or -1 with errno. In memory (memfd_create(2));
- * elsewhere a file of tmpfile(3), for which there must be a folder to write to. */
+/* Opens a new file, gone with its last descriptor: readable, writable, close-on-exec. Returns the
+ * descriptor, or -1 with errno. In memory (memfd_create(2)); elsewhere a file of tmpfile(3), which
+ * needs a folder. platform_sealed_file: `size` NUL bytes, sealed against growing (F_SEAL_GROW,
+ * fcntl(2)) by another process that writes to it. Elsewhere that may fill the disk. */
 int platform_anonymous_file(void);
-
-/* The same, of `size` bytes, all NUL, sealed against growing (F_SEAL_GROW, fcntl(2)): another
- * process may write to it. Elsewhere nothing stops that from filling the disk. */
 int platform_sealed_file(size_t size);
 
-/*
- * Has the system refuse the descriptors that clients of a Unix socket may pass (SCM_RIGHTS,
- * unix(7)), on a listener for all who connect from then on (SO_PASSRIGHTS, Linux 6.16): their
- * sendmsg fails with EPERM. Whether a connection's client has been refused them from its first
- * moment on. Elsewhere nothing, and false.
- */
+/* Has the system refuse the descriptors (SCM_RIGHTS, unix(7)) of all who connect to a Unix listener
+ * from then on (SO_PASSRIGHTS, Linux 6.16): their sendmsg fails with EPERM. Whether a client has
+ * been refused them from its first moment on. Elsewhere nothing, and false. */
 void platform_refuse_rights(int listener);
 bool platform_refuses_rights(int descriptor);
 
@@ -59,9 +51,8 @@ bool platform_refuses_rights(int descriptor);
  * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes. */
 void platform_give_up_after(int descriptor, double seconds);
 
-/* Closes the descriptors from `lowest` on, in one system call (close_range(2), Linux 5.9) or one
- * for each number. Elsewhere those above 4096 stay open: POSIX has no way to ask for the highest.
- * Async-signal-safe. */
+/* Closes the descriptors from `lowest` on, async-signal-safe. One system call (close_range(2)), or
+ * one a number. Elsewhere those above 4096 stay open: POSIX has no way to ask for the highest. */
 void platform_close_from(int lowest);
 
 /* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as
@@ -88,9 +79,9 @@ void platform_forbid_privileges(void);
 bool platform_is_untraceable(void);
 void platform_forbid_tracing(void);
 
-/* Takes from a child what POSIX cannot (process/confine.h). On Linux and FreeBSD that is the right
- * to create processes (RLIMIT_NPROC), on OpenBSD (pledge(2)) and FreeBSD (cap_enter(2)) all but its
- * descriptors. Elsewhere nothing. */
+/* Takes from a child what POSIX cannot (process/confine.h): on Linux and FreeBSD new processes
+ * (RLIMIT_NPROC, which does not bind root), on OpenBSD (pledge(2)) and FreeBSD (cap_enter(2)) all
+ * but its descriptors. Elsewhere nothing. */
 void platform_confine_child(void);
 
 /* Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,

@@ -15,10 +15,9 @@
  * unsets them. They count only where LISTEN_PID is the pid of this process. Makes the sockets
  * close-on-exec and non-blocking. Call it before anything is opened, which could take the number of
  * a socket that is missing. Returns 0, or -1 (logged): the variables are malformed, there are more
- * sockets than `limit`, or one is no stream socket that listens, of IPv4, IPv6 or Unix. */
+ * sockets than `limit`, or one is no stream socket that listens, of IPv4, IPv6 or Unix.
+ * activation_count: how many were handed over. */
 int activation_open(size_t limit);
-
-/* How many sockets were handed over. */
 int activation_count(void);
 
 #endif

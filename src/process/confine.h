@@ -3,13 +3,11 @@
  *
  * That is the right to open descriptors, to write to files, and to leave a core with a client's
  * data in it, by setrlimit (POSIX.1-2008), hard and soft, so that only root could raise them again;
- * and to create processes, by platform_confine_child: RLIMIT_NPROC, which does not bind root, or a
- * system's own sandbox.
+ * and to create processes, by platform_confine_child.
  *
- * What it still can do: use its client's socket, write to the log and its exit record, use the
- * processor and ask for memory, for as long as it likes. poll(2) fails from then on (EINVAL: more
- * descriptors than the limit), so it waits with the timeouts of its socket. Cost: four system calls
- * a child, no page fault.
+ * It can still use its client's socket, the log, its exit record, processor and memory, for as long
+ * as it likes. poll(2) fails from then on (EINVAL: more descriptors than the limit), so it waits
+ * with the timeouts of its socket. Cost: four system calls a child, no page fault.
  */
 #ifndef CONFINE_H
 #define CONFINE_H

@@ -14,14 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Logs that `what` failed with errno. Returns -1. */
 static int fail(const char *what)
 {
     log_error("cannot detach (-d): %s: %s", what, strerror(errno));
     return -1;
 }
 
-/* The rest of the starter's life. */
 static _Noreturn void wait_for_answer(int lifeline, pid_t server)
 {
     char byte;
@@ -72,7 +70,6 @@ int daemon_detach(struct daemon *daemon)
     return 0;
 }
 
-/* Returns false when the starter is gone. */
 static bool notify_starter(int lifeline)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;

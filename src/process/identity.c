@@ -19,11 +19,8 @@
 #define GROUPS_SEEN 16 /* more than a process that gave them up can have */
 #define NO_GROUP ((gid_t)-1) /* setreuid(2) and its like take it for "no change" */
 
-/* ---- finding ---- */
-
-/* Reads the number of a user or group whose name the database does not have: it may lack it for the
- * reason `error`. Returns 0, or -1 (logged). Systems have different errnos for an unknown name
- * (getpwnam(3)), but these mean that the database failed. */
+/* Of a name that the database lacks. Returns 0, or -1 (logged). Systems have different errnos for
+ * an unknown name (getpwnam(3)), but those below mean that the database failed. */
 static int read_number(const char *kind, const char *name, int error, long *number)
 {
     if (parse_number(name, 0, LONG_MAX, number) == 0 && (long)(uid_t)*number == *number &&
@@ -68,7 +65,6 @@ static int find_group(struct identity *identity, const char *name)
     return 0;
 }
 
-/* Splits "user[:group]" and finds both. */
 static int find_both(struct identity *identity, const char *text)
 {
     const char *colon = strchr(text, ':');
@@ -88,7 +84,6 @@ static int find_both(struct identity *identity, const char *text)
     return -1;
 }
 
-/* Without root, a server can only stay who it is. */
 static int check_unprivileged(const struct identity *identity)
 {
     long user = (long)geteuid(), group = (long)getegid();
@@ -125,12 +120,13 @@ static int check_root(const char *root)
 
 int identity_find(struct identity *identity, const char *user, const char *root)
 {
-    *identity = (struct identity){.user = geteuid(), .group = getegid(), .name = user,
-                                  .root = root, .privileged = geteuid() == 0,
+    bool privileged = geteuid() == 0, becomes_default = privileged && user == NULL;
+
+    *identity = (struct identity){.user = geteuid(), .group = getegid(), .root = root,
+                                  .name = becomes_default ? UNPRIVILEGED_USER : user,
+                                  .privileged = privileged,
                                   .started_user = getuid(), .started_group = getgid()};
-    if (user == NULL && identity->privileged)
-        identity->name = UNPRIVILEGED_USER;
-    if (user == NULL && identity->privileged && getpwnam(UNPRIVILEGED_USER) == NULL) {
+    if (becomes_default && getpwnam(UNPRIVILEGED_USER) == NULL) {
         log_error("started as root, and there is no user '%s' to become; name one with -u (-u root "
                   "insists on root)", UNPRIVILEGED_USER);
         return -1;
@@ -139,8 +135,6 @@ int identity_find(struct identity *identity, const char *user, const char *root)
         return -1;
     return identity->privileged ? check_root(root) : check_unprivileged(identity);
 }
-
-/* ---- becoming ---- */
 
 static int fail_step(const struct identity *identity, const char *what)
 {
@@ -165,9 +159,8 @@ static int enter_root(const char *root)
     return -1;
 }
 
-/* In this order: each step needs the privilege that the last one gives up. Whether the user can be
- * changed is tried before the root is: in another root, the files of Unix sockets and the pidfile
- * could no longer be removed. */
+/* Each step needs the privilege that the last one gives up. Whether the user can be changed is
+ * tried before the root is: there, Unix sockets and the pidfile could no longer be removed. */
 static int change(const struct identity *identity)
 {
     if (identity->user == 0 && identity->group == getegid())
@@ -183,8 +176,7 @@ static int change(const struct identity *identity)
     return setuid(identity->user) == -1 ? fail_step(identity, "change the user") : 0;
 }
 
-/* Whether the process has no group but this one. Systems differ in whether it is among the
- * supplementary groups itself. */
+/* Systems differ in whether the group is among the supplementary groups itself. */
 static bool has_only_group(gid_t group)
 {
     gid_t groups[GROUPS_SEEN];

@@ -1,10 +1,9 @@
 /*
  * identity.h: who the server is once it listens: -u user[:group] and -r root.
  *
- * A server started as root binds its ports, and then becomes another user for good. identity_find
- * looks up names while /etc and the network are within reach. identity_become gives up everything
- * in the one order that works: supplementary groups, group, root directory, user. In the end it
- * tries to get each of the old ids back, and fails if it succeeds.
+ * A server started as root binds its ports, and then becomes another user for good: it gives up
+ * everything in the one order that works: supplementary groups, group, root directory, user. In the
+ * end it tries to get each of the old ids back, and fails if it succeeds.
  *
  *   started as root, no -u     becomes `nobody`, with the group of that entry
  *   started as root, -u root   stays root, which has to be asked for; nothing is proved
@@ -36,13 +35,12 @@ struct identity {
 
 /* Finds out who the server is to be. `user` is the value of -u, "user" or "user:group", each a
  * name or a number, and `root` that of -r. Either may be NULL; both are kept. Digits that are a
- * name count as the name, as in chown(1). Call it before binding, so that a mistake costs nothing.
- * Returns 0, or -1 (logged): an unknown name, something that only root can do, no such directory,
- * or, without root, real ids that differ from the effective ones. */
+ * name count as the name, as in chown(1). Call it while /etc and the network are within reach, and
+ * before binding, so that a mistake costs nothing. Returns 0, or -1 (logged): an unknown name, what
+ * only root can do, no such directory, or, without root, real ids other than the effective ones. */
 int identity_find(struct identity *identity, const char *user, const char *root);
 
-/* Becomes that, and proves that it cannot go back. Does nothing where there is nothing to change.
- * Returns 0, or -1 (logged), after which the process may be half changed: it must end. */
+/* Returns 0, also where there is nothing to change, or -1 (logged): half changed, it must end. */
 int identity_become(const struct identity *identity);
 
 #endif

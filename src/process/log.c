@@ -9,12 +9,10 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* A kind of line that can come in floods. */
 struct flood {
     unsigned limit;      /* lines in a second */
     const char *summary; /* the format of the line that counts the rest */
@@ -30,8 +28,7 @@ static struct {
     atomic_ulong lost; /* lines that could not be written */
     struct flood errors, refusals;
 } the_log = {
-    .program = "forkecho",
-    .level = LOG_NORMAL,
+    .program = "forkecho", .level = LOG_NORMAL,
     .errors = {.limit = 10, .summary = "errors more=%lu secs=1"},
     .refusals = {.limit = 100, .summary = "refuse more=%lu secs=1"},
 };
@@ -92,16 +89,15 @@ static bool write_to(enum log_sink sink, enum log_priority priority, const char 
 
 static void write_lost(void)
 {
-    char text[64];
     unsigned long lost = the_log.lost;
+    char text[64];
 
     snprintf(text, sizeof text, "log lost=%lu", lost);
     if (lost > 0 && write_to(the_log.sink, PRIORITY_ERROR, text))
         the_log.lost -= lost; /* threads may have lost more meanwhile */
 }
 
-/* Writes one line where the log goes. `loop`: the server's loop writes it, not a child, which has a
- * copy of the count of lost lines, nor a thread. */
+/* `loop`: not a child, which has a copy of the count of lost lines, nor a thread writes it. */
 static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
 {
     char text[LOG_LINE_MAX];

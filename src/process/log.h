@@ -32,20 +32,18 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
-/* The start is over: errors no longer go to standard error as well as to syslogd. Looks again at
- * what standard error is, which daemon_ready may have redirected. */
+/* Errors no longer go to standard error as well as to syslogd. Looks again at what standard error
+ * is, which daemon_ready may have redirected. */
 void log_started(void);
 
-/* For a program that takes over in this process (upgrade/takeover.h), after log_open: the log is at
- * `level`, and goes to the socket of syslogd that the earlier program left open, for /dev/log may
- * be out of reach by now (-r). 0: it left none. */
+/* For a program that takes over in this process (upgrade/takeover.h), after log_open, with
+ * the socket to syslogd that it was left: /dev/log may be out of reach by now (-r). 0: none. */
 void log_adopt(enum log_level level, int descriptor);
 
-/* Whether lines of `level` are written: ask before costly preparation. */
+/* Ask before costly preparation. */
 bool log_shows(enum log_level level);
 
-/* An event, if its level is written; a refusal, which is one at LOG_CLIENTS; an error, always. Of
- * the latter two floods are summed up. The format has no newline. */
+/* A refusal is an event at LOG_CLIENTS; errors are always shown. The format has no newline. */
 void log_event(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));

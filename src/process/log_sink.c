@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What has to be done so that no write waits: nothing for a file, or for a pipe or terminal opened
- * anew; MSG_DONTWAIT; or O_NONBLOCK each time, for a pipe or terminal that could not be. */
+/* So that no write waits: nothing for a file, or what was opened anew; MSG_DONTWAIT; or O_NONBLOCK
+ * each time, for a pipe or terminal that could not be. */
 enum standard_kind { STANDARD_FILE, STANDARD_SOCKET, STANDARD_SHARED };
 
 static struct {
@@ -31,8 +31,7 @@ static struct {
     double tried_at; /* when it was last connected */
 } syslogd = {.descriptor = -1};
 
-/* Puts an open file description of our own, with O_NONBLOCK, in the place of the shared one.
- * /dev/tty may be opened whoever owns the terminal. Elsewhere than on Linux, /dev/stderr opened is
+/* /dev/tty may be opened whoever owns the terminal. Elsewhere than on Linux, /dev/stderr opened is
  * a duplicate, on which open's flags have no effect: hence the look at them. */
 static enum standard_kind reopen_nonblocking(void)
 {
@@ -92,8 +91,6 @@ int log_sink_facility(const char *name)
     return -1;
 }
 
-/* Also once more (POSIX.1-2008, connect, for datagram sockets): a syslogd that was restarted has a
- * new socket under the old name. */
 static void connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};

@@ -6,14 +6,13 @@
  *   the journal          its priority as "<5>", no time (sd-daemon(3); the journal has one)
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log
  *
- * No write ever waits. Standard error is often an open file description that other processes share,
- * which O_NONBLOCK would surprise. So a pipe or terminal is opened anew. Where that fails, as on
- * root's pipe for a server of another user, or has no effect, as on other systems than Linux,
- * O_NONBLOCK is set on the shared description all the same. Asking poll(2) before each write would
- * not do: a terminal with room for one byte is ready, and another process may fill a pipe first.
+ * No write ever waits. O_NONBLOCK would surprise whoever shares the open file description of
+ * standard error, so a pipe or terminal is opened anew. Where that fails, as on root's pipe for a
+ * server of another user, or has no effect, as on other systems than Linux, O_NONBLOCK is set. To
+ * poll first would not do: a terminal with one byte of room is ready, and others may fill a pipe.
  *
- * Where syslogd is absent or was restarted, the next line connects again, at most once a second; in
- * another root directory (-r) /dev/log may lead nowhere.
+ * Where syslogd is absent or was restarted, the next line connects again (POSIX.1-2008, connect),
+ * at most once a second; in another root directory (-r) /dev/log may lead nowhere.
  */
 #ifndef LOG_SINK_H
 #define LOG_SINK_H
@@ -25,10 +24,9 @@
 
 /* The numbers of syslog(3). */
 enum log_priority { PRIORITY_ERROR = 3, PRIORITY_NOTICE = 5, PRIORITY_INFO, PRIORITY_DEBUG };
-
 enum log_sink { SINK_STANDARD, SINK_SYSLOG };
 
-/* Finds out what standard error is. To be called again when it may have been redirected. */
+/* To be called again when standard error may have been redirected. */
 void log_sink_open_standard(void);
 
 /* The number of the facility of this name ("daemon", "local0"), or -1. */
@@ -41,11 +39,10 @@ int log_sink_open_syslog(const char *program, int facility);
 int log_sink_descriptor(void);
 void log_sink_moved(int descriptor);
 
-/* Puts what stands before the text of a line into `line`, of LOG_PREFIX_MAX characters. Returns how
- * many there are, without the NUL. */
+/* Puts what stands before a text into `line`, of LOG_PREFIX_MAX characters. Returns its length. */
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
 
-/* Writes a line of `length` bytes, its newline included. Returns whether all of it was written. */
+/* `length` includes the newline. Returns whether all of the line was written. */
 bool log_sink_write(enum log_sink sink, const char *line, size_t length);
 
 /* Whether standard error was a terminal and has hung up since. */

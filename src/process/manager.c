@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +32,6 @@ static struct {
     enum manager_state state;
     bool owes_state; /* it could not be sent yet */
 } the_manager = {.descriptor = -1};
-
-/* ---- the environment ---- */
 
 /* The bytes of an address: "/path" with the NUL that ends it, or "@name" in the abstract name space
  * (unix(7)), where a NUL behind it would make another name of it. */
@@ -102,8 +101,6 @@ int manager_export(void)
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     return setenv("WATCHDOG_USEC", period, 1) == -1 ? -1 : setenv("WATCHDOG_PID", pid, 1);
 }
-
-/* ---- notifying ---- */
 
 static int connect_socket(void)
 {
@@ -177,13 +174,11 @@ bool manager_present(void)
 
 void manager_state(enum manager_state state)
 {
-    int sent;
+    int sent = state == MANAGER_RELOADING
+                   ? manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+                                    (unsigned long long)(clock_seconds() * 1e6))
+                   : manager_notify(state == MANAGER_READY ? "READY=1" : "STOPPING=1");
 
-    if (state == MANAGER_RELOADING)
-        sent = manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
-                              (unsigned long long)(clock_seconds() * 1e6));
-    else
-        sent = manager_notify(state == MANAGER_READY ? "READY=1" : "STOPPING=1");
     the_manager.state = state;
     the_manager.owes_state = sent == -1;
 }
@@ -206,7 +201,6 @@ static double send_status(const char *text, double now)
     return 0;
 }
 
-/* The same for the watchdog. */
 static double send_watchdog(double now)
 {
     if (the_manager.watchdog == 0)

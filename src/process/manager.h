@@ -3,43 +3,38 @@
  *
  * Without libsystemd: the protocol, a few variables of the environment and a datagram, is stable
  * and open to reimplementation (sd_notify(3), sd_watchdog_enabled(3)). A server that no manager
- * started does nothing here, and nothing that fails here stops it. Only the thread that runs the
- * server's loop calls this module. The sockets that a manager hands over are activation.h's.
+ * started does nothing here, and nothing that fails here stops it. Only the server's loop calls it.
  */
 #ifndef MANAGER_H
 #define MANAGER_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /* Takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from the environment, and unsets them.
  * WATCHDOG_USEC counts only where WATCHDOG_PID is the pid of this process or absent: so call it
  * before daemon_detach. What is malformed is logged and ignored. */
 void manager_open(void);
 
-/* Opens the notify socket, if there is a manager: close-on-exec and non-blocking. Call it before a
- * chroot, after which a connected socket still works. A failure is logged. */
+/* Opens the notify socket, if there is a manager, close-on-exec. Call it before a chroot, after
+ * which a connected socket still works. A failure is logged. */
 void manager_connect(void);
 
 /* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there
  * is no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full,
  * EMSGSIZE above MANAGER_MESSAGE_MAX bytes. */
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool manager_present(void);
 #define MANAGER_MESSAGE_MAX 512
 
-/* Whether there is a manager to notify. */
-bool manager_present(void);
-
-/* Sends the state that the server is in from now on, at once, or where the manager's queue is full
- * as soon as there is room (manager_update). RELOADING=1 comes with MONOTONIC_USEC, the present
- * CLOCK_MONOTONIC, which Type=notify-reload asks for; READY=1 ends it. */
+/* Sends the server's new state, where the manager's queue is full as soon as there is room.
+ * RELOADING=1 comes with MONOTONIC_USEC, which Type=notify-reload asks for; READY=1 ends it. */
 enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
 void manager_state(enum manager_state state);
 
-/* To be called at every turn of the server's loop. Sends what is due at `now` (clock.h): the state
- * that could not be sent yet; the status text, up to its first newline, at most once a second and
- * only when it has changed; and WATCHDOG=1, where it is wanted, in half the time that the manager
- * waits for it (sd_watchdog_enabled(3)). Returns when to call again at the latest; 0: never. */
+/* For every turn of the loop. Sends what is due at `now` (clock.h): a state that could not be sent
+ * yet; the status text, up to its first newline, when it has changed, at most once a second; and
+ * WATCHDOG=1, where it is wanted, in half the time that the manager waits for it. Returns when to
+ * call again at the latest; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 

@@ -11,11 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How often to try again because the file was removed or unlocked just then. Each time another
- * server has started or stopped, so only a mistake reaches this. */
-#define LOCK_TRIES 1000
+#define LOCK_TRIES 1000 /* each time another server started or stopped: only a mistake gets there */
 #define CONTENT_SIZE 64 /* more than a pid, a newline, and the rest of a longer pid */
-
 /* Whether another process has the lock: POSIX leaves the choice between the two. */
 #define IS_TAKEN(error) ((error) == EAGAIN || (error) == EACCES)
 
@@ -107,7 +104,6 @@ static enum attempt fail_lock(int descriptor, const char *path)
     return ATTEMPT_FAILED;
 }
 
-/* Whether the path still leads to the file that is open. */
 static bool is_in_place(const struct pidfile *pidfile)
 {
     struct stat named, opened;
@@ -116,7 +112,6 @@ static bool is_in_place(const struct pidfile *pidfile)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-/* Returns 0, or -1 with errno (IS_TAKEN). */
 static int lock_file(int descriptor)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -124,14 +119,12 @@ static int lock_file(int descriptor)
     return fcntl(descriptor, F_SETLK, &lock);
 }
 
-/* One attempt to lock what is open and write to it. */
 static enum attempt take_opened(struct pidfile *pidfile)
 {
     int descriptor = pidfile->descriptor;
-    bool regular;
     struct stat status;
+    bool regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
 
-    regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
     /* Whoever has it by another name could write another pid into it; so could another owner. */
     if (regular && status.st_nlink > 1)
         log_error("the pidfile '%s' (-P) has another name as well; remove it", pidfile->path);
@@ -140,8 +133,7 @@ static enum attempt take_opened(struct pidfile *pidfile)
                   (long)status.st_uid);
     else if (regular && lock_file(descriptor) == -1)
         return fail_lock(descriptor, pidfile->path);
-    /* Another server may have removed it between our open and our lock. Then what is locked is not
-     * what the next server opens. */
+    /* Removed by another server between our open and lock: the next server would open another. */
     else if (regular && !is_in_place(pidfile))
         return ATTEMPT_AGAIN;
     else if (!regular || read_pid(descriptor) == -1)

@@ -9,10 +9,9 @@
  *   - exec keeps it, as long as the descriptor stays open (pidfile_adopt);
  *   - closing *any* descriptor of the file, opened if only to read it, drops it.
  *
- * At the end the file is removed if it still is ours (device and inode). Where it cannot be,
- * because the root has changed or only root may write to the folder, such as /run, it is emptied:
- * an empty pidfile means what an absent one does. A descriptor of the folder, by which to remove
- * it, would be a way out of the new root.
+ * At the end the file is removed if it still is ours (device and inode). Where it cannot be, since
+ * the root has changed or only root may write to the folder, such as /run, it is emptied, which
+ * means the same. A descriptor of the folder, to remove it by, would be a way out of the new root.
  *
  * A file that holds anything but a pid is left alone: a slip such as -P /etc/passwd must not
  * cost that file its content. A symbolic link is not followed.
@@ -26,7 +25,6 @@ struct pidfile {
     int descriptor;              /* open and locked; -1: there is none */
     char path[PIDFILE_PATH_MAX]; /* absolute, so that a chdir does not matter */
 };
-
 #define PIDFILE_NONE ((struct pidfile){.descriptor = -1})
 
 /* Opens `path`, close-on-exec, locks it, and writes the pid of this process, which has not yet
@@ -35,12 +33,11 @@ struct pidfile {
  * except an empty one where there are no locks, and `pidfile` may be passed to pidfile_close. */
 int pidfile_open(struct pidfile *pidfile, const char *path);
 
-/* Takes over the descriptor that an earlier program of this process left open and locked, with the
- * path in its struct pidfile. Returns as pidfile_open does: it is not open, no file, or another
- * process has the lock. The descriptor then is as it was. */
+/* Takes over descriptor, lock and path of an earlier program of this process. Returns as
+ * pidfile_open does: not open, no file, or locked by another process; then it is as it was. */
 int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path);
 
-/* Removes the file if it still is ours, or empties it, and unlocks it. Not for children. */
+/* Removes or empties the file, and unlocks it. Not for children. */
 void pidfile_close(struct pidfile *pidfile);
 
 #endif

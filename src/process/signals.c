@@ -2,7 +2,6 @@
 #include "process/signals.h"
 
 #include <stddef.h>
-#include <sys/select.h>
 
 static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
 enum { HANDLED = sizeof handled / sizeof handled[0] };
@@ -38,7 +37,7 @@ static int ignore_signals(void)
     return 0;
 }
 
-/* This signal ends the process, whatever whoever started us has made of it. */
+/* Whatever whoever started us has made of this signal. */
 static int let_end(int number)
 {
     sigset_t alone;

@@ -18,16 +18,12 @@
 
 #include <signal.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
-/* Ends a child, as by default. */
+/* kill(2) by a parent; SIGTERM, blocked in a child, is sent as SIGNALS_STOP, which ends it. */
 #define SIGNALS_STOP SIGUSR2
-
-/* kill(2) by a parent: a child that is to be sent SIGTERM, which is blocked there, gets SIGNALS_STOP. */
 void signals_send(pid_t child, int signal);
 
-/* Blocks TERM, INT, QUIT, HUP, USR1 and CHLD and installs their handlers. Ignores PIPE, XFSZ and
- * TTOU: they would end or stop the server at a write, which now fails or goes through.
+/* Blocks TERM, INT, QUIT, HUP, USR1 and CHLD, handles them, and ignores those that a write causes.
  * Returns 0, or -1 with errno: a server that does not receive one of them must not serve. */
 int signals_open(void);
 
@@ -37,7 +33,7 @@ const sigset_t *signals_wait_mask(void);
 /* Records the signals that are pending. One system call where there are none. */
 void signals_deliver(void);
 
-/* Whether the signal `number` has come since the last such call for it; clears its record. */
+/* Whether the signal `number` has come since the last such call for it. */
 bool signals_take(int number);
 
 /* For a server without children that is given others', as process 1 is: the system reaps them

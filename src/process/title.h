@@ -1,6 +1,5 @@
 /*
- * title.h: what ps(1) shows: "forkecho: 3 live of 1024 on 127.0.0.1:7" for the server,
- * "forkecho: 127.0.0.1:4242" for a child.
+ * title.h: what ps(1) shows: "forkecho: 3 live of 1024 on 127.0.0.1:7"; of a child, its client.
  *
  * On Linux a process may say where its command line lies (prctl(2), PR_SET_MM_MAP, in a kernel
  * built with CONFIG_CHECKPOINT_RESTORE). A title then costs no system call, and no page fault where
@@ -10,15 +9,13 @@
 #ifndef TITLE_H
 #define TITLE_H
 
-#include <stddef.h>
-
 #define TITLE_MAX 160 /* with its end; more is cut */
 
 /* From now on the title is the text in `area`, of TITLE_MAX characters; NULL: in memory of this
  * module. Where the system cannot do that there are no titles. `program` is kept. */
 void title_open(const char *program, char *area);
 
-/* Makes "program: " and this text the title. */
+/* The title is "program: " and this text. */
 void title_set(const char *text);
 
 #endif

@@ -135,8 +135,7 @@ static const struct access_entry *find_rule(const struct access *access, const s
 
 int access_add(struct access *access, enum access_rule rule, const struct block *block)
 {
-    size_t size = (access->count + 1) * sizeof access->entries[0];
-    struct access_entry *entries = realloc(access->entries, size);
+    struct access_entry *entries = realloc(access->entries, (access->count + 1) * sizeof *entries);
 
     if (entries == NULL)
         return -1;

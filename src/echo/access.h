@@ -10,8 +10,7 @@
  * A client that no block holds is permitted, unless the list has an allow. Clients of a Unix socket
  * have no address and are always permitted: the permissions of the socket's file decide there.
  *
- * Cost: a question is linear in the rules, a few nanoseconds each. Rules come from a command line,
- * so they are few; a thousand cost a few percent of a fork. Without rules nothing is allocated.
+ * Cost: a question takes a few nanoseconds a rule. Without rules nothing is allocated.
  */
 #ifndef ACCESS_H
 #define ACCESS_H

@@ -1,8 +1,7 @@
 /*
  * answers.h: what a client gets beside plain echo: a greeting, a delay, replies in place of echo.
  *
- * Each message passes through here before the session sends it back. Here alone it may be replaced,
- * and with -vv it is logged. Cost: for plain echo two comparisons a message.
+ * Each message passes through here before it is sent back: for plain echo, two comparisons.
  */
 #ifndef ANSWERS_H
 #define ANSWERS_H

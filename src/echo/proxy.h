@@ -1,6 +1,5 @@
 /*
- * proxy.h: the header of the PROXY protocol, versions 1 and 2, by which a proxy says which client
- * it forwards. A parser of bytes: it knows no socket and keeps no state.
+ * proxy.h: the PROXY protocol's header, versions 1 and 2: a proxy says which client it forwards.
  *
  * Source: HAProxy's doc/proxy-protocol.txt, sections 2.1 (version 1) and 2.2 (version 2). What the
  * text leaves to the receiver is decided here:

@@ -86,14 +86,12 @@ static const char *compile(struct reply *reply, const char *text, bool with_mess
 
 struct reply *reply_compile(const char *text, bool with_message, const char **problem)
 {
-    struct reply *reply;
+    struct reply *reply = calloc(1, sizeof *reply);
 
-    if (strlen(text) > REPLY_TEMPLATE_MAX) {
+    if (strlen(text) > REPLY_TEMPLATE_MAX)
         *problem = "a template of at most 4096 characters";
-        return NULL;
-    }
-    reply = calloc(1, sizeof *reply);
-    *problem = reply != NULL ? compile(reply, text, with_message) : "kept: no memory";
+    else
+        *problem = reply != NULL ? compile(reply, text, with_message) : "kept: no memory";
     if (*problem == NULL)
         return reply;
     free(reply);

@@ -122,34 +122,26 @@ bool session_step(struct session *session)
     return false;
 }
 
-/* Makes the close that follows a reset, which frees at once what the kernel holds. */
-static void reset_at_close(int descriptor)
-{
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-}
-
 static void discard_input(const struct session *session)
 {
     size_t room = session_buffer_size(session->service), discarded = 0;
-    int descriptor = session->descriptor;
     ssize_t size;
 
     do {
-        size = recv(descriptor, session->buffer, room, MSG_DONTWAIT);
+        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
         discarded += size > 0 ? (size_t)size : 0;
     } while (size > 0 && discarded < DISCARD_MAX);
 }
 
 void session_finish(struct session *session)
 {
-    bool limited = session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME;
+    /* With this a close resets, which frees at once what the kernel holds. */
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     bool unsent = session->unsent.size > 0;
 
     if (session->ending == SESSION_IDLE && unsent) {
-        reset_at_close(session->descriptor);
-    } else if (limited) {
+        (void)setsockopt(session->descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    } else if (session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME) {
         platform_give_up_after(session->descriptor, CLOSING_TIME);
         (void)shutdown(session->descriptor, SHUT_WR);
         discard_input(session);

@@ -8,7 +8,7 @@
  *                       v                              |
  *     session_open --> READ --- bytes are read -----> WRITE
  *                       |
- *                       +------ end of file --------> DONE     (an error or a limit: from any state)
+ *                       +------ end of file --------> DONE    (an error or a limit: from any state)
  *
  * RFC 862: all that the client sends is sent back, until the client has finished. A session reads
  * only when everything is written. So nothing is left to send when it reads end of file, and the

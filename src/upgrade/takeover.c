@@ -25,7 +25,6 @@
 
 /* The longest line is that of a pidfile or of a Unix listener. */
 #define LINE_SIZE (PIDFILE_PATH_MAX + 128)
-
 #define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
 
 static const char digits[] = "0123456789abcdef";
@@ -76,7 +75,6 @@ static unsigned long long number(struct state *state, unsigned long long value,
     return state->spoiled ? 0 : value;
 }
 
-/* A number that is never negative. */
 static int integer(struct state *state, int value, int highest)
 {
     return (int)number(state, (unsigned long long)value, (unsigned long long)highest);
@@ -164,14 +162,13 @@ static void peer_of(struct state *state, struct peer *peer, bool may_lack)
 /* A listener's. A path has to end; an abstract one begins with a NUL and is shown without it. */
 static void address_of(struct state *state, struct address *address)
 {
-    const char *path = address->name.local.sun_path;
     size_t room = sizeof address->name - offsetof(struct sockaddr_un, sun_path);
 
     address->length = (socklen_t)number(state, address->length, sizeof address->name);
     bytes(state, &address->name, sizeof address->name);
     require(state, is_family(address->name.any.sa_family) &&
                        (address->name.any.sa_family != AF_UNIX ||
-                        memchr(path + 1, '\0', room - 1) != NULL));
+                        memchr(address->name.local.sun_path + 1, '\0', room - 1) != NULL));
 }
 
 /* ---- lines ---- */
@@ -359,9 +356,8 @@ int takeover_write(int file, const struct server *server, int *descriptors)
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited)
 {
     int descriptors[TAKEOVER_DESCRIPTORS_MAX];
-    struct state state = {.stream = open_state(file, "r"),
-                          .inherited = inherited,
-                          .descriptors = descriptors};
+    struct state state = {
+        .stream = open_state(file, "r"), .inherited = inherited, .descriptors = descriptors};
 
     if (state.stream == NULL) {
         log_error("cannot take over: cannot read the state: %s", strerror(errno));

@@ -209,7 +209,7 @@ static void start_test(const struct server *server)
 
 void upgrade_begin(struct server *server)
 {
-    if (test.tester != 0) /* one at a time; act_on_answer sees whether there is a newer one */
+    if (test.tester != 0)
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
     if (server->stop.phase != SERVER_SERVING) {

@@ -7,7 +7,6 @@
  *
  * At an upgrade (upgrade/upgrade.h) the program on disk is started twice: as a test, and then, by
  * exec in the server's own process, to take over. It is left a state in a file that is open.
- *
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
 #include "base/arguments.h"

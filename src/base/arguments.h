@@ -45,10 +45,9 @@ int arguments_reject(const struct arguments *arguments, const char *expected);
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value);
 int arguments_duration(const struct arguments *arguments, double *seconds);
 
-/* Prints --help; fits a screen of 80 columns and 24 lines for our programs. */
+/* Prints --help, which fits a screen of 80 columns and 24 lines; writes out what was so printed on
+ * standard output: returns 0, or -1 (reported). */
 void arguments_help(const struct arguments *arguments);
-
-/* Writes out what was printed on standard output, such as --help. Returns 0, or -1 (reported). */
 int arguments_shown(const char *program);
 
 #endif

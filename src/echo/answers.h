@@ -8,10 +8,7 @@
 
 #include "echo/reply.h"
 
-#include <stddef.h>
-
-/* The largest message in bytes, and what one read of plain echo takes: with so much the price of a
- * system call does not show beside the copying. */
+/* Bytes of a message, and of one read of plain echo: its call costs little beside the copying. */
 #define MESSAGE_SIZE_MAX 65536
 
 /* From the command line. All zeros is plain echo. */

@@ -9,7 +9,6 @@
  * A proxy that closes without a byte is checking our health; one that sends nothing and waits is
  * idle. A header that has begun and is malformed, cut off or late ends the session with the reason,
  * perhaps by a reset, so that the proxy notices.
- *
  * Cost: two system calls for each piece in which it comes; a blocking session, four, and two more.
  */
 #ifndef HEADER_H
@@ -17,8 +16,7 @@
 
 #include "echo/proxy.h"
 
-/* Seconds. A proxy sends a header at once; this leaves time for segments that are lost. */
-#define HEADER_TIME 60.0
+#define HEADER_TIME 60.0 /* seconds; a header comes at once, unless segments are lost */
 
 struct header {
     bool due;                   /* it is still to be read */

@@ -12,7 +12,6 @@
  *
  * Bytes that cannot become a header are an error at once. What a line has between its keyword and
  * its CRLF is decoded once the CRLF is there, as section 2.1 demands.
- *
  * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many there are.
  */
 #ifndef PROXY_H

@@ -1,7 +1,6 @@
 /* reply.c: see reply.h. */
 #include "echo/reply.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,8 +9,7 @@ enum { TIME_MAX = 26 }; /* ctime_r(3): what it writes, with newline and end */
 
 /* A template is a row of pieces. */
 struct piece {
-    char field;     /* m, q, t or a; 0: the character */
-    char character;
+    char field, character; /* the field is m, q, t or a; 0: the character */
 };
 
 struct reply {

@@ -10,20 +10,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How many bytes session_finish discards at most: more than a receive buffer holds by default. */
+/* What session_finish discards at most, in bytes: more than a receive buffer holds by default. */
 #define DISCARD_MAX (8 * 1024 * 1024)
-
-/* A client that takes nothing for so long after its session does not get the rest. Seconds. */
-#define CLOSING_TIME 10.0
+#define CLOSING_TIME 10.0 /* seconds: who takes nothing for so long does not get the rest */
 
 /* What comes next: writing what is unsent, then the pause after it, then the next read. */
 static void choose_next(struct session *session)
 {
-    const struct answer *unsent = &session->unsent;
-
-    session->wants = unsent->size > 0    ? SESSION_WRITE
-                     : unsent->pause > 0 ? SESSION_PAUSE
-                                         : SESSION_READ;
+    session->wants = session->unsent.size > 0    ? SESSION_WRITE
+                     : session->unsent.pause > 0 ? SESSION_PAUSE
+                                                 : SESSION_READ;
 }
 
 /* The echo: the client gets back the `size` bytes that it has sent, which are in the buffer, unless
@@ -66,7 +62,7 @@ static bool handle_error(struct session *session)
     return true;
 }
 
-/* Reads the PROXY header. Once that is complete, the client is known, and may get a greeting. */
+/* Once the PROXY header is complete, the client is known, and may get a greeting. */
 static bool step_header(struct session *session)
 {
     switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
@@ -153,8 +149,6 @@ void session_finish(struct session *session)
     }
 }
 
-/* ---- what a session needs ---- */
-
 size_t session_buffer_size(const struct service *service)
 {
     size_t size = answers_buffer_size(&service->answers);
@@ -197,7 +191,6 @@ void session_set_timeouts(int descriptor, double idle)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
-/* How many waits make up the idle limit. */
 static int waits_allowed(const struct session *session)
 {
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;

@@ -15,7 +15,6 @@
  * close that follows is orderly, also for a client that has closed its sending side only.
  *
  * Beside it: a PROXY header (header.h); a greeting, a delay after it (PAUSE), replies (answers.h).
- *
  * Cost: a buffer a session; two system calls a message, with a lifetime two more a step.
  */
 #ifndef SESSION_H
@@ -75,8 +74,7 @@ void session_open(struct session *session, const struct service *service, int de
  * false with errno when nothing moved (EAGAIN, EINTR). Any other failure ends the session. */
 bool session_step(struct session *session);
 
-/* Ends a session from outside: a limit is reached, or the server stops. One that is idle within its
- * PROXY header ends as SESSION_PROXY: the header is late. */
+/* Ends a session from outside; one that is idle within its PROXY header, as SESSION_PROXY: late. */
 void session_end(struct session *session, enum session_ending ending);
 
 /* Makes the descriptor of a session that wants SESSION_DONE ready to be closed. Does not wait.
@@ -93,8 +91,7 @@ void session_finish(struct session *session);
  * buffer is free: who reads less than that within the idle limit counts as idle. */
 #define SESSION_WRITE_PARTS 4
 
-/* Sets the timeouts of a blocking descriptor: of a read `idle` seconds, of a write a part of them
- * (SO_RCVTIMEO, SO_SNDTIMEO). 0: no limit. */
+/* Lets a read on a blocking descriptor wait `idle` seconds, a write a part of them; 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
 
 /* Serves a session on a blocking descriptor, timeouts set, to its end and with session_finish. */

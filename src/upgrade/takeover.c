@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +42,7 @@ struct state {
 /* Of what is written, nothing is required. */
 static void require(struct state *state, bool right)
 {
-    if (state->at != NULL && !right)
-        state->spoiled = true;
+    state->spoiled = state->spoiled || (state->at != NULL && !right);
 }
 
 /* ---- fields ---- */
@@ -173,8 +171,8 @@ static void address_of(struct state *state, struct address *address)
 
 /* ---- lines ---- */
 
-/* Begins the line about `what`, if there is one: writing, if `is_there`; reading, if the next line
- * is that, for lines come in the order in which they are written. Returns whether there is. */
+/* Begins the line about `what`: writing, if `is_there`; reading, if the next line is that, as lines
+ * come in the order in which they are written. Returns whether there is one. */
 static bool begin(struct state *state, const char *what, bool is_there)
 {
     size_t length = strlen(what);
@@ -219,7 +217,6 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     /* One for which there is no room is begun and not read, which spoils the state. */
     for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
         struct listener *each = &listeners->all[i];
-
         each->descriptor = socket_of(state, each->descriptor, SOCK_STREAM, true);
         each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
         each->file = (ino_t)number(state, each->file, ULLONG_MAX);
@@ -231,7 +228,6 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     require(state, listeners->count > 0);
 }
 
-/* Registers a child that was read. */
 static void add_child(struct state *state, struct children *children, const struct child *read)
 {
     struct child *child =

@@ -1,8 +1,7 @@
 /*
  * takeover.h: what a running program leaves to the one that takes over in its process (upgrade.h).
  *
- * What the next program cannot find out for itself is written to an anonymous file, as text, a line
- * for each thing, in this order:
+ * What the next program cannot find out is written to an anonymous file, a line for each thing:
  *
  *   takeover FORMAT PROGRAM           another format is refused, not guessed at
  *   statistics ...                    what was counted, and since when
@@ -25,8 +24,8 @@
 #include "process/pidfile.h"
 #include "server/server.h"
 
-/* Stands in the first line. It covers which lines there are and what they mean, what children that
- * live on write to the ledger (struct record), and what listeners have set on them for clients. */
+/* It covers the lines and what they mean, what children that live on write to the ledger (struct
+ * record), and what listeners have set on them for clients. */
 #define TAKEOVER_FORMAT 3
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,

@@ -5,10 +5,8 @@
  * mistake comes before what others can see; ports are bound and files opened while the privilege
  * for it lasts. That the server is ready is announced by serve(), which is the model's.
  *
- * At an upgrade (SIGHUP, upgrade/upgrade.h) the program on disk is started twice: as a test, which
- * says whether it could take over, and then, by exec in the server's own process, to do so. It finds
- * what the program before it has left in a file that is open: the state.
- *
+ * At an upgrade (upgrade/upgrade.h) the program on disk is started twice: as a test, and then, by
+ * exec in the server's own process, to take over. It is left a state in a file that is open.
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
 #include "base/arguments.h"
@@ -36,8 +34,7 @@
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
-/* Refuses a -c above what this model can serve, and lowers the default to that. Returns 0, or -1
- * (logged). */
+/* Refuses (-1) a -c above what this model can serve, and lowers the default to that. */
 static int fit_to_model(struct options *options)
 {
     char why[160];
@@ -96,8 +93,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     return server;
 }
 
-/* What set_up does, at an upgrade: the program that ran in this process before has bound the ports
- * and given up privileges, and left its state. */
+/* What set_up does, where the program before us has bound the ports and given up privileges. */
 static struct server *take_over(const struct options *options, int state, struct daemon *starter,
                                 struct pidfile *pidfile)
 {
@@ -150,9 +146,8 @@ static int run(const struct options *options, int state)
 int main(int argc, char **argv)
 {
     static struct options options; /* sessions read it as long as the process lives */
-    int state = -1;
+    int state = -1, outcome;
     enum upgrade_role role = upgrade_role(argv, &state);
-    int outcome;
 
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
@@ -163,9 +158,8 @@ int main(int argc, char **argv)
     if (fit_to_model(&options) == -1)
         return EXIT_USAGE;
     log_name(options.program);
-    if (options.inetd)
-        outcome = inetd_serve(&options);
-    else
-        outcome = role == UPGRADE_TEST ? test_takeover(&options, state) : run(&options, state);
+    outcome = options.inetd          ? inetd_serve(&options)
+              : role == UPGRADE_TEST ? test_takeover(&options, state)
+                                     : run(&options, state);
     return outcome == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -98,10 +98,8 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
         strcpy(found->name.local.sun_path, host);
         return 1;
     }
-    if (strcmp(host, "*") == 0)
-        host = passive ? NULL : "localhost"; /* NULL: every address */
-    else if (host[0] == '\0')
-        host = "localhost";
+    if (host[0] == '\0' || strcmp(host, "*") == 0)
+        host = host[0] == '*' && passive ? NULL : "localhost"; /* NULL: every address */
     error = getaddrinfo(host, port, &hints, &list);
     if (error != 0) {
         *problem = error == EAI_SERVICE ? "there is no such service; it is written host:port, and "
@@ -201,9 +199,8 @@ char *peer_text(const struct peer *peer, char *text)
 {
     struct peer plain = peer_unmapped(peer);
 
-    if (plain.name.any.sa_family == AF_UNIX)
-        return strcpy(text, "local");
-    return address_text(&plain.name.any, text);
+    return plain.name.any.sa_family == AF_UNIX ? strcpy(text, "local")
+                                               : address_text(&plain.name.any, text);
 }
 
 unsigned address_port(const struct sockaddr *address)

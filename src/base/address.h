@@ -15,8 +15,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* Longest text of an address with its end: a Unix path, or a scoped IPv6 address and port. */
-#define ADDRESS_TEXT_MAX 128
+#define ADDRESS_TEXT_MAX 128 /* with its end: a Unix path, or a scoped IPv6 address and port */
 
 /* A client's address; clients have no Unix path, and without room for one tables stay small. */
 struct peer {

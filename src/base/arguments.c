@@ -112,8 +112,7 @@ static void make_forms(const struct arguments *arguments, char *letters, struct 
 
 int arguments_next(struct arguments *arguments)
 {
-    char letters[2 + 2 * ARGUMENTS_MAX + 1];
-    char form[ARGUMENTS_FORM_MAX];
+    char letters[2 + 2 * ARGUMENTS_MAX + 1], form[ARGUMENTS_FORM_MAX];
     struct option names[ARGUMENTS_MAX + 1];
     int letter;
 

@@ -2,9 +2,8 @@
  * arguments.h: the command line of every program here, from one table: short and long forms, --help
  * and error messages, which so cannot disagree; tests hold the man pages against it.
  *
- * Parsing follows POSIX.1-2008 XBD 12.2 (Utility Syntax Guidelines): options come before operands,
- * `--` ends them; long names are those of getopt_long(3). Errors are reported here, in one line on
- * standard error. The caller then exits with its usage status.
+ * Options come before operands (POSIX.1-2008 XBD 12.2); long names are those of getopt_long(3).
+ * An error is reported in one line on standard error; the caller exits with its usage status.
  */
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H
@@ -37,8 +36,7 @@ int arguments_next(struct arguments *arguments);
 #define ARGUMENTS_FORM_MAX 64
 const char *arguments_form(const struct argument *argument, char *text);
 
-/* Report a usage error, or that the current value is not what is `expected`, such as "a port".
- * Return -1. */
+/* Report a usage error, or that the current value is not `expected`: "a port". Return -1. */
 int arguments_misused(const struct arguments *arguments, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int arguments_reject(const struct arguments *arguments, const char *expected);
@@ -47,10 +45,9 @@ int arguments_reject(const struct arguments *arguments, const char *expected);
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value);
 int arguments_duration(const struct arguments *arguments, double *seconds);
 
-/* Prints --help; fits a screen of 80 columns and 24 lines for our programs. */
+/* Prints --help, which fits a screen of 80 columns and 24 lines; writes out what was so printed on
+ * standard output: returns 0, or -1 (reported). */
 void arguments_help(const struct arguments *arguments);
-
-/* Writes out what was printed on standard output, such as --help. Returns 0, or -1 (reported). */
 int arguments_shown(const char *program);
 
 #endif

@@ -12,8 +12,7 @@
 #include <sys/time.h>
 #include <time.h>
 
-/* Seconds since an arbitrary start that does not change. */
-double clock_seconds(void);
+double clock_seconds(void); /* the time now */
 
 /* The earlier of two times, and the earliest of `count`; 0 stands for none. */
 double clock_earlier(double one, double other);
@@ -27,11 +26,9 @@ struct timeval clock_timeval(double seconds);
  * millisecond; -1, without end, for less than 0; INT_MAX for what exceeds it. */
 int clock_milliseconds(double seconds);
 
-/* Sleeps for `seconds`, also through signals. */
+/* Sleep, or poll(2), also through signals: for `seconds`, or at most so long (below 0: without
+ * end). clock_poll returns what poll does. */
 void clock_sleep(double seconds);
-
-/* poll(2) for at most `seconds` (below 0: without end), also through signals. Returns what poll
- * does: how many are ready, 0 when the time is over, -1 with errno. */
 int clock_poll(struct pollfd *polls, nfds_t count, double seconds);
 
 #endif

@@ -8,11 +8,9 @@
 /* The longest duration that is taken: about ten years, far from any overflow. */
 #define PARSE_DURATION_MAX (10.0 * 365 * 24 * 3600)
 
-/* A whole decimal number from `lowest` to `highest`. Returns 0, or -1 with `*value` untouched. */
+/* A whole decimal number from `lowest` to `highest`; a duration in seconds: 500ms, 30s, 5m, 2h, or
+ * a bare number, also with a decimal fraction. Return 0, or -1 with the value untouched. */
 int parse_number(const char *text, long lowest, long highest, long *value);
-
-/* A duration in seconds: 500ms, 30s, 5m, 2h, or a bare number of seconds, also with a decimal
- * fraction. Returns 0, or -1 with `*seconds` untouched. */
 int parse_duration(const char *text, double *seconds);
 
 #endif

@@ -104,11 +104,10 @@ static bool holds(const struct block *block, const uint8_t *address)
 {
     size_t whole = block->length / 8;
 
-    if (memcmp(block->address, address, whole) != 0 ||
-        (block->length < MAPPED_BITS && is_mapped(address)))
-        return false;
-    return block->length % 8 == 0 ||
-           (address[whole] & mask_of(whole, block->length)) == block->address[whole];
+    return memcmp(block->address, address, whole) == 0 &&
+           (block->length >= MAPPED_BITS || !is_mapped(address)) &&
+           (block->length % 8 == 0 ||
+            (address[whole] & mask_of(whole, block->length)) == block->address[whole]);
 }
 
 /* Whether the first of two rules that hold the same client decides. */
@@ -135,8 +134,7 @@ static const struct access_entry *find_rule(const struct access *access, const s
 
 int access_add(struct access *access, enum access_rule rule, const struct block *block)
 {
-    size_t size = (access->count + 1) * sizeof access->entries[0];
-    struct access_entry *entries = realloc(access->entries, size);
+    struct access_entry *entries = realloc(access->entries, (access->count + 1) * sizeof *entries);
 
     if (entries == NULL)
         return -1;

@@ -2,16 +2,13 @@
  * access.h: CIDR blocks, and lists of blocks whose clients are permitted or denied.
  *
  * A block is written `10.0.0.0/8`, `2001:db8::/32`, or as one address (RFC 4632 section 3.1; RFC
- * 4291 section 2.3). An IPv4 address counts as its v4-mapped one (RFC 4291 section 2.5.5.2), in a
- * block and in a client: so no client escapes a rule by the family of the socket that it came
- * through. A shorter IPv6 block, even `::/0`, holds no IPv4 client.
+ * 4291 section 2.3). An IPv4 address counts as its v4-mapped one (RFC 4291 section 2.5.5.2): so no
+ * client escapes a rule by its socket's family. A shorter IPv6 block holds no IPv4 client.
  *
  * The longest block that holds a client decides; where it is both allowed and denied, it is denied.
  * A client that no block holds is permitted, unless the list has an allow. Clients of a Unix socket
- * have no address and are always permitted: the permissions of the socket's file decide there.
- *
- * Cost: a question is linear in the rules, a few nanoseconds each. Rules come from a command line,
- * so they are few; a thousand cost a few percent of a fork. Without rules nothing is allocated.
+ * are in no block and always permitted: the permissions of the socket's file decide there.
+ * Cost: a question takes a few nanoseconds a rule. Without rules nothing is allocated.
  */
 #ifndef ACCESS_H
 #define ACCESS_H
@@ -45,8 +42,7 @@ struct access {
 /* Adds a rule, in any order. Returns 0, or -1 with errno (ENOMEM) and the list as it was. */
 int access_add(struct access *access, enum access_rule rule, const struct block *block);
 
-/* Whether the client may be served; and, for a list that says who is a proxy, whether any block
- * holds it, whatever the rule. A client of a Unix socket is in no block. */
+/* Whether the client may be served; for a list of proxies, whether any block holds the client. */
 bool access_permits(const struct access *access, const struct peer *peer);
 bool access_names(const struct access *access, const struct peer *peer);
 

@@ -1,18 +1,14 @@
 /*
  * answers.h: what a client gets beside plain echo: a greeting, a delay, replies in place of echo.
  *
- * Each message passes through here before the session sends it back. Here alone it may be replaced,
- * and with -vv it is logged. Cost: for plain echo two comparisons a message.
+ * Each message passes through here before it is sent back: for plain echo, two comparisons.
  */
 #ifndef ANSWERS_H
 #define ANSWERS_H
 
 #include "echo/reply.h"
 
-#include <stddef.h>
-
-/* The largest message in bytes, and what one read of plain echo takes: with so much the price of a
- * system call does not show beside the copying. */
+/* Bytes of a message, and of one read of plain echo: its call costs little beside the copying. */
 #define MESSAGE_SIZE_MAX 65536
 
 /* From the command line. All zeros is plain echo. */

@@ -9,16 +9,14 @@
  * A proxy that closes without a byte is checking our health; one that sends nothing and waits is
  * idle. A header that has begun and is malformed, cut off or late ends the session with the reason,
  * perhaps by a reset, so that the proxy notices.
- *
- * Cost: two system calls where the header comes in one piece, two more for each further piece.
+ * Cost: two system calls for each piece in which it comes; a blocking session, four, and two more.
  */
 #ifndef HEADER_H
 #define HEADER_H
 
 #include "echo/proxy.h"
 
-/* Seconds. A proxy sends a header at once; this leaves time for segments that are lost. */
-#define HEADER_TIME 60.0
+#define HEADER_TIME 60.0 /* seconds; a header comes at once, unless segments are lost */
 
 struct header {
     bool due;                   /* it is still to be read */
@@ -40,8 +38,7 @@ enum header_result {
 enum header_result header_step(struct header *header, int descriptor, char *bytes,
                                struct peer *peer);
 
-/* How long all of a header may take, in seconds from the start, in place of the idle limit (0:
- * none): as long as that, and at most HEADER_TIME. */
+/* Seconds that all of a header may take: those of the idle limit (0: none), at most HEADER_TIME. */
 double header_time(double idle);
 
 #endif

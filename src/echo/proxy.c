@@ -53,8 +53,7 @@ static void name_client(struct proxy_header *header, sa_family_t family, const v
 
 #define LINE_SIZE_MAX 107 /* with its CRLF: section 2.1 */
 
-/* The three kinds of line. TCP6 may have as many bytes as any line: the 104 that section 2.1
- * counts for it have no room for dotted tails. */
+/* TCP6 may fill any line: the 104 bytes of section 2.1 have no room for dotted tails. */
 static const struct line {
     const char *start;
     const char *letters; /* what may follow, up to the CRLF; NULL: anything behind a space */
@@ -156,8 +155,7 @@ static enum proxy_problem parse_line(const char *bytes, size_t size, struct prox
 
 /* The fixed beginning: signature, version and command, family and transport, length of the rest. */
 enum { AT_COMMAND = 12, AT_KIND = 13, AT_LENGTH = 14, FIXED_SIZE = 16 };
-enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 };
-enum { FAMILY_HIGHEST = 0x3, TRANSPORT_HIGHEST = 0x2 };
+enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21, FAMILY_HIGHEST = 3, TRANSPORT_HIGHEST = 2 };
 
 /* A beginning with nothing wrong, which stands for the bytes that have not come. */
 static const uint8_t right[FIXED_SIZE] = "\r\n\r\n\0\r\nQUIT\n\x20";

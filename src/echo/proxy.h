@@ -1,6 +1,5 @@
 /*
- * proxy.h: the header of the PROXY protocol, versions 1 and 2, by which a proxy says which client
- * it forwards. A parser of bytes: it knows no socket and keeps no state.
+ * proxy.h: the PROXY protocol's header, versions 1 and 2: a proxy says which client it forwards.
  *
  * Source: HAProxy's doc/proxy-protocol.txt, sections 2.1 (version 1) and 2.2 (version 2). What the
  * text leaves to the receiver is decided here:
@@ -13,7 +12,6 @@
  *
  * Bytes that cannot become a header are an error at once. What a line has between its keyword and
  * its CRLF is decoded once the CRLF is there, as section 2.1 demands.
- *
  * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many there are.
  */
 #ifndef PROXY_H

@@ -1,7 +1,6 @@
 /* reply.c: see reply.h. */
 #include "echo/reply.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,8 +9,7 @@ enum { TIME_MAX = 26 }; /* ctime_r(3): what it writes, with newline and end */
 
 /* A template is a row of pieces. */
 struct piece {
-    char field;     /* m, q, t or a; 0: the character */
-    char character;
+    char field, character; /* the field is m, q, t or a; 0: the character */
 };
 
 struct reply {
@@ -86,14 +84,12 @@ static const char *compile(struct reply *reply, const char *text, bool with_mess
 
 struct reply *reply_compile(const char *text, bool with_message, const char **problem)
 {
-    struct reply *reply;
+    struct reply *reply = calloc(1, sizeof *reply);
 
-    if (strlen(text) > REPLY_TEMPLATE_MAX) {
+    if (strlen(text) > REPLY_TEMPLATE_MAX)
         *problem = "a template of at most 4096 characters";
-        return NULL;
-    }
-    reply = calloc(1, sizeof *reply);
-    *problem = reply != NULL ? compile(reply, text, with_message) : "kept: no memory";
+    else
+        *problem = reply != NULL ? compile(reply, text, with_message) : "kept: no memory";
     if (*problem == NULL)
         return reply;
     free(reply);

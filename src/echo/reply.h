@@ -22,13 +22,11 @@ struct reply *reply_compile(const char *text, bool with_message, const char **pr
 /* The most bytes that the reply to a message of up to `message_size` bytes can have. */
 size_t reply_size_max(const struct reply *reply, size_t message_size);
 
-/* Writes the reply to `message` into `to`, which has room for reply_size_max bytes and is
- * apart from the message. Returns its size. */
+/* Writes the reply into `to`, of reply_size_max bytes, apart from the message. Returns its size. */
 size_t reply_make(const struct reply *reply, const char *message, size_t size,
                   const struct peer *peer, char *to);
 
-/* Writes `size` bytes with \\ \' \n \r \t \xNN escapes, without an end. Returns how many, at most
- * four times `size`. */
+/* Writes `size` bytes escaped, without an end. Returns how many, at most four times `size`. */
 size_t reply_escape(const char *bytes, size_t size, char *to);
 
 #endif

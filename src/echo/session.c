@@ -10,20 +10,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How many bytes session_finish discards at most: more than a receive buffer holds by default. */
+/* What session_finish discards at most, in bytes: more than a receive buffer holds by default. */
 #define DISCARD_MAX (8 * 1024 * 1024)
-
-/* A client that takes nothing for so long after its session does not get the rest. Seconds. */
-#define CLOSING_TIME 10.0
+#define CLOSING_TIME 10.0 /* seconds: who takes nothing for so long does not get the rest */
 
 /* What comes next: writing what is unsent, then the pause after it, then the next read. */
 static void choose_next(struct session *session)
 {
-    const struct answer *unsent = &session->unsent;
-
-    session->wants = unsent->size > 0    ? SESSION_WRITE
-                     : unsent->pause > 0 ? SESSION_PAUSE
-                                         : SESSION_READ;
+    session->wants = session->unsent.size > 0    ? SESSION_WRITE
+                     : session->unsent.pause > 0 ? SESSION_PAUSE
+                                                 : SESSION_READ;
 }
 
 /* The echo: the client gets back the `size` bytes that it has sent, which are in the buffer, unless
@@ -66,7 +62,7 @@ static bool handle_error(struct session *session)
     return true;
 }
 
-/* Reads the PROXY header. Once that is complete, the client is known, and may get a greeting. */
+/* Once the PROXY header is complete, the client is known, and may get a greeting. */
 static bool step_header(struct session *session)
 {
     switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
@@ -122,34 +118,26 @@ bool session_step(struct session *session)
     return false;
 }
 
-/* Makes the close that follows a reset, which frees at once what the kernel holds. */
-static void reset_at_close(int descriptor)
-{
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-}
-
 static void discard_input(const struct session *session)
 {
     size_t room = session_buffer_size(session->service), discarded = 0;
-    int descriptor = session->descriptor;
     ssize_t size;
 
     do {
-        size = recv(descriptor, session->buffer, room, MSG_DONTWAIT);
+        size = recv(session->descriptor, session->buffer, room, MSG_DONTWAIT);
         discarded += size > 0 ? (size_t)size : 0;
     } while (size > 0 && discarded < DISCARD_MAX);
 }
 
 void session_finish(struct session *session)
 {
-    bool limited = session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME;
+    /* With this a close resets, which frees at once what the kernel holds. */
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     bool unsent = session->unsent.size > 0;
 
     if (session->ending == SESSION_IDLE && unsent) {
-        reset_at_close(session->descriptor);
-    } else if (limited) {
+        (void)setsockopt(session->descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    } else if (session->ending == SESSION_IDLE || session->ending == SESSION_LIFETIME) {
         platform_give_up_after(session->descriptor, CLOSING_TIME);
         (void)shutdown(session->descriptor, SHUT_WR);
         discard_input(session);
@@ -160,8 +148,6 @@ void session_finish(struct session *session)
         discard_input(session);
     }
 }
-
-/* ---- what a session needs ---- */
 
 size_t session_buffer_size(const struct service *service)
 {
@@ -205,7 +191,6 @@ void session_set_timeouts(int descriptor, double idle)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &write, sizeof write);
 }
 
-/* How many waits make up the idle limit. */
 static int waits_allowed(const struct session *session)
 {
     return session->wants == SESSION_WRITE ? SESSION_WRITE_PARTS : 1;

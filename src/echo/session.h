@@ -1,25 +1,21 @@
 /*
  * session.h: one client's echo as a small state machine over one descriptor.
  *
- * A session says what it wants next, and session_step takes that one step. A blocking server takes
- * step after step (session_run); an event-driven one takes a step when the descriptor is ready. A
- * session knows no fork, thread or listener.
+ * A blocking server takes step after step (session_run), an event-driven one a step when the
+ * descriptor is ready. A session knows no fork, thread or listener.
  *
  *                       +------ they are written ------+
  *                       v                              |
  *     session_open --> READ --- bytes are read -----> WRITE
  *                       |
- *                       +------ end of file --------> DONE     (an error or a limit: from any state)
+ *                       +------ end of file --------> DONE    (an error or a limit: from any state)
  *
  * RFC 862: all that the client sends is sent back, until the client has finished. A session reads
  * only when everything is written. So nothing is left to send when it reads end of file, and the
  * close that follows is orderly, also for a client that has closed its sending side only.
  *
- * Beside the echo: a PROXY header first (header.h); a greeting, a delay after it (PAUSE), replies
- * (answers.h). What a session that reaches a limit may leave behind: session_finish.
- *
- * Cost: one buffer a session and no allocation; two system calls a message, with a lifetime two
- * more a step. A PROXY header: six calls, more where it comes in pieces.
+ * Beside it: a PROXY header (header.h); a greeting, a delay after it (PAUSE), replies (answers.h).
+ * Cost: a buffer a session; two system calls a message, with a lifetime two more a step.
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -61,10 +57,9 @@ struct session {
     struct answer unsent;       /* what is still to be written, and the pause after it */
 };
 
-/* The size of the buffer that a session of this service needs. */
+/* The size of the buffer that a session of this service needs; and whether one makes nothing but
+ * system calls (platform_withhold_memory). */
 size_t session_buffer_size(const struct service *service);
-
-/* Whether a session of this service only makes system calls: platform_withhold_memory. */
 bool session_only_calls(const struct service *service);
 
 /* A buffer for a process that serves one session at a time, never to be freed; for plain echo one
@@ -79,18 +74,15 @@ void session_open(struct session *session, const struct service *service, int de
  * false with errno when nothing moved (EAGAIN, EINTR). Any other failure ends the session. */
 bool session_step(struct session *session);
 
-/* Ends a session from outside: a limit is reached, or the server stops. One that is idle within its
- * PROXY header ends as SESSION_PROXY: the header is late. */
+/* Ends a session from outside; one that is idle within its PROXY header, as SESSION_PROXY: late. */
 void session_end(struct session *session, enum session_ending ending);
 
 /* Makes the descriptor of a session that wants SESSION_DONE ready to be closed. Does not wait.
- *
  * Where a limit has ended it, input may be unread: a close would send a reset, which can destroy
  * what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So what has arrived is
- * discarded first. A client that goes on sending may still get a reset. What a client does not read
- * must not stay in the kernel for long, as no limit of the server counts it any more: one that was
- * idle while something was unsent is reset; for any other the kernel goes on as long as something
- * is read now and then (platform_give_up_after). */
+ * discarded first; who goes on sending may still get a reset. What is not read must not stay in the
+ * kernel for long, as no limit counts it any more: a client that was idle while something was
+ * unsent is reset; for others the kernel goes on while they read (platform_give_up_after). */
 void session_finish(struct session *session);
 
 /* A blocking write waits for the idle limit in so many parts. One that moves some bytes and then
@@ -99,12 +91,10 @@ void session_finish(struct session *session);
  * buffer is free: who reads less than that within the idle limit counts as idle. */
 #define SESSION_WRITE_PARTS 4
 
-/* Sets the timeouts of a blocking descriptor: of a read `idle` seconds, of a write a part of them
- * (SO_RCVTIMEO, SO_SNDTIMEO). 0: no limit. */
+/* Lets a read on a blocking descriptor wait `idle` seconds, a write a part of them; 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
 
-/* Serves a session on a blocking descriptor, whose timeouts are set, to its end, and calls
- * session_finish. */
+/* Serves a session on a blocking descriptor, timeouts set, to its end and with session_finish. */
 void session_run(struct session *session);
 
 /* The word for log lines: "eof", "idle" ...; "error" for a number that is no session_ending. */

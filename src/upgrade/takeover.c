@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,6 @@
 
 /* The longest line is that of a pidfile or of a Unix listener. */
 #define LINE_SIZE (PIDFILE_PATH_MAX + 128)
-
 #define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
 
 static const char digits[] = "0123456789abcdef";
@@ -44,8 +42,7 @@ struct state {
 /* Of what is written, nothing is required. */
 static void require(struct state *state, bool right)
 {
-    if (state->at != NULL && !right)
-        state->spoiled = true;
+    state->spoiled = state->spoiled || (state->at != NULL && !right);
 }
 
 /* ---- fields ---- */
@@ -76,7 +73,6 @@ static unsigned long long number(struct state *state, unsigned long long value,
     return state->spoiled ? 0 : value;
 }
 
-/* A number that is never negative. */
 static int integer(struct state *state, int value, int highest)
 {
     return (int)number(state, (unsigned long long)value, (unsigned long long)highest);
@@ -164,20 +160,19 @@ static void peer_of(struct state *state, struct peer *peer, bool may_lack)
 /* A listener's. A path has to end; an abstract one begins with a NUL and is shown without it. */
 static void address_of(struct state *state, struct address *address)
 {
-    const char *path = address->name.local.sun_path;
     size_t room = sizeof address->name - offsetof(struct sockaddr_un, sun_path);
 
     address->length = (socklen_t)number(state, address->length, sizeof address->name);
     bytes(state, &address->name, sizeof address->name);
     require(state, is_family(address->name.any.sa_family) &&
                        (address->name.any.sa_family != AF_UNIX ||
-                        memchr(path + 1, '\0', room - 1) != NULL));
+                        memchr(address->name.local.sun_path + 1, '\0', room - 1) != NULL));
 }
 
 /* ---- lines ---- */
 
-/* Begins the line about `what`, if there is one: writing, if `is_there`; reading, if the next line
- * is that, for lines come in the order in which they are written. Returns whether there is. */
+/* Begins the line about `what`: writing, if `is_there`; reading, if the next line is that, as lines
+ * come in the order in which they are written. Returns whether there is one. */
 static bool begin(struct state *state, const char *what, bool is_there)
 {
     size_t length = strlen(what);
@@ -222,7 +217,6 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     /* One for which there is no room is begun and not read, which spoils the state. */
     for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
         struct listener *each = &listeners->all[i];
-
         each->descriptor = socket_of(state, each->descriptor, SOCK_STREAM, true);
         each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
         each->file = (ino_t)number(state, each->file, ULLONG_MAX);
@@ -234,7 +228,6 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     require(state, listeners->count > 0);
 }
 
-/* Registers a child that was read. */
 static void add_child(struct state *state, struct children *children, const struct child *read)
 {
     struct child *child =
@@ -359,9 +352,8 @@ int takeover_write(int file, const struct server *server, int *descriptors)
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited)
 {
     int descriptors[TAKEOVER_DESCRIPTORS_MAX];
-    struct state state = {.stream = open_state(file, "r"),
-                          .inherited = inherited,
-                          .descriptors = descriptors};
+    struct state state = {
+        .stream = open_state(file, "r"), .inherited = inherited, .descriptors = descriptors};
 
     if (state.stream == NULL) {
         log_error("cannot take over: cannot read the state: %s", strerror(errno));

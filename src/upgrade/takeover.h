@@ -1,8 +1,7 @@
 /*
  * takeover.h: what a running program leaves to the one that takes over in its process (upgrade.h).
  *
- * What the next program cannot find out for itself is written to an anonymous file, as text, a line
- * for each thing, in this order:
+ * What the next program cannot find out is written to an anonymous file, a line for each thing:
  *
  *   takeover FORMAT PROGRAM           another format is refused, not guessed at
  *   statistics ...                    what was counted, and since when
@@ -15,11 +14,9 @@
  *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
  *   end                               without it the state was cut off
  *
- * Text, because the next program may be of another version, with other structures. Numbers are
- * decimal, addresses are bytes in hexadecimal, times are those of clock.h, which an exec does not
- * set back. The state is input: each line is checked, and so is each descriptor that it names.
- *
- * Cost: linear in the live children, some 200 bytes and a few microseconds each.
+ * Text, because the next program may have other structures. Numbers are decimal, addresses are
+ * bytes in hexadecimal, times are those of clock.h, which an exec does not set back. All of it is
+ * checked as input is. Cost: some 200 bytes and a few microseconds for each live child.
  */
 #ifndef TAKEOVER_H
 #define TAKEOVER_H
@@ -27,8 +24,8 @@
 #include "process/pidfile.h"
 #include "server/server.h"
 
-/* Stands in the first line. It covers which lines there are and what they mean, what children that
- * live on write to the ledger (struct record), and what listeners have set on them for clients. */
+/* It covers the lines and what they mean, what children that live on write to the ledger (struct
+ * record), and what listeners have set on them for clients. */
 #define TAKEOVER_FORMAT 3
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
@@ -37,9 +34,8 @@
 int takeover_write(int file, const struct server *server, int *descriptors);
 
 /* Reads a state from the start of `file` into `server`, which has its options and nothing else.
- * With `inherited` the descriptors that it names are open: they are checked, become close-on-exec
- * again, and the pidfile is adopted into `pidfile` (NULL: it is left alone). Without, as in a test,
- * their numbers are read and no more. Returns 0, or -1 (logged). */
+ * With `inherited`, not so in a test, the descriptors that it names are open: they are checked and
+ * become close-on-exec again; `pidfile` (NULL: none) adopts theirs. Returns 0, or -1 (logged). */
 int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited);
 
 #endif

@@ -28,8 +28,7 @@ extern char **environ;
 #define SAID_MAX 4096            /* what a program may write under test; one line is logged */
 #define PROGRAM_MAX 1024
 
-/* How this process was started. */
-static struct {
+static struct { /* how this process was started */
     char **argv;
     char path[PROGRAM_MAX]; /* empty: not known */
 } program;
@@ -93,9 +92,8 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     program.argv = argv;
     if (argv[0] != NULL)
         remember_path(argv[0]);
-    /* What it is called by from now on, wherever it then is: -d has the server change to /. */
     if (program.path[0] != '\0')
-        argv[0] = program.path;
+        argv[0] = program.path; /* wherever it then is: -d has the server change to / */
     /* leave_state has written it in this form. A value of another form was not meant for us. */
     if (value == NULL || /* NOLINTNEXTLINE(cert-err34-c) */
         sscanf(value, "%7[a-z]:%d:%ld:%7s", name, &descriptor, &pid, guard) < 3)
@@ -209,7 +207,7 @@ static void start_test(const struct server *server)
 
 void upgrade_begin(struct server *server)
 {
-    if (test.tester != 0) /* one at a time; act_on_answer sees whether there is a newer one */
+    if (test.tester != 0)
         return;
     log_event(LOG_NORMAL, "upgrade pid=%ld program=%s", (long)getpid(), program.path);
     if (server->stop.phase != SERVER_SERVING) {
@@ -277,8 +275,8 @@ static const char *failure(char *text, size_t size)
     return text;
 }
 
-/* The test has ended, one way or the other. What passed it need not be what lies there by now:
- * a SIGHUP for that has come to nothing, and it may be broken. */
+/* What was tested need not be what lies there by now: a SIGHUP for that has come to nothing, and it
+ * may be broken. */
 static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];

@@ -4,13 +4,12 @@
  *     SIGHUP --> test --> passed --> exec: the next program reads the state (takeover.h)
  *                     \-> failed, or late --> why is said, and this program goes on
  *
- * The new image is tested first: started as a child with the same command line and the state of
- * this moment, it answers whether it could go on from there. So one that is missing or broken, or
- * does not know an option or the state, costs nothing. The parent serves meanwhile.
+ * The new image is tested first, as a child with the same command line and the state of now: so
+ * one that is missing or broken, or does not know an option or the state, costs nothing.
  *
- * In the exec the process stays: its pid, its children, whom it can go on to reap, its listeners,
- * in whose backlog clients wait for some milliseconds, and its locks. Signals stay blocked and
- * pending. So no client notices, and none is counted twice or lost.
+ * In the exec the process keeps its pid, its children, its listeners, in whose backlog clients wait
+ * for some milliseconds, its locks, and its signals, blocked and pending. So no client notices, and
+ * none is counted twice or lost.
  *
  * The program is the one that was started: argv[0] where that is a path, made absolute, else what
  * PATH led to then. The command line is the same, but for argv[0], which is that path.
@@ -26,11 +25,8 @@
 
 #include "server/server.h"
 
-enum upgrade_role {
-    UPGRADE_START, /* to start a server */
-    UPGRADE_TEST,  /* to say whether it could take over */
-    UPGRADE_TAKE   /* to take over */
-};
+/* To start a server, to say whether it could take over, or to take over. */
+enum upgrade_role { UPGRADE_START, UPGRADE_TEST, UPGRADE_TAKE };
 
 /* Remembers how this program was started: first of all, while the working directory is the one of
  * the command line. `argv` is kept. Returns the role; `*file` then has the state, if any. */
@@ -39,8 +35,7 @@ enum upgrade_role upgrade_role(char **argv, int *file);
 /* A tested program's last words: that it could take over. */
 void upgrade_pass_test(void);
 
-/* SIGHUP: begins the test of the program on disk, unless one is under way: when that ends, a newer
- * file is found and tested. */
+/* SIGHUP: begins a test, unless one is under way: when that ends, a newer file is found. */
 void upgrade_begin(struct server *server);
 
 /* Once a turn of the loop, last: ends a test that is late, or any once the server is to stop. Where

@@ -26,8 +26,7 @@ struct peer {
     } name;
 };
 
-/* An address to listen on or connect to. */
-struct address {
+struct address { /* to listen on or connect to */
     socklen_t length;
     union {
         struct sockaddr any;
@@ -37,8 +36,7 @@ struct address {
     } name;
 };
 
-/* An address as it was written, in its parts. */
-struct endpoint {
+struct endpoint { /* an address as it was written, in its parts */
     char host[256]; /* empty: localhost; "*": every address; or a path that starts with '/' */
     char port[64];  /* number or service name; empty for a path */
 };
@@ -64,14 +62,12 @@ struct peer peer_unmapped(const struct peer *peer);
 unsigned address_port(const struct sockaddr *address);
 void address_set_port(struct address *address, unsigned port);
 
-/* The source of a connection: whom it is counted against, where there is a limit for each. An
- * IPv4 address, also of a v4-mapped one; an IPv6 /64 (what one customer or one machine is given:
- * RFC 6177, RFC 4291 section 2.5.4); or all Unix clients together. */
+/* Whom a connection is counted against: an IPv4 address, also a v4-mapped one; an IPv6 /64 (what a
+ * customer or a machine is given: RFC 6177, RFC 4291 section 2.5.4); or all Unix clients. */
 struct source {
     uint32_t kind; /* AF_INET, AF_INET6 or AF_UNIX */
     uint64_t net;  /* the address or prefix, in network byte order */
 };
-
 struct source address_source(const struct peer *peer);
 bool source_equal(struct source one, struct source other);
 

@@ -31,8 +31,7 @@ int arguments_misused(const struct arguments *arguments, const char *format, ...
     va_start(values, format);
     vsnprintf(text, sizeof text, format, values);
     va_end(values);
-    /* One line, whatever was typed. */
-    for (char *at = text; *at != '\0'; at++)
+    for (char *at = text; *at != '\0'; at++) /* one line, whatever was typed */
         if (iscntrl((unsigned char)*at))
             *at = '?';
     fprintf(stderr, "%s: %s (see %s --help)\n", arguments->program, text, arguments->program);

@@ -12,7 +12,7 @@
 #include <sys/time.h>
 #include <time.h>
 
-double clock_seconds(void); /* the time now */
+double clock_seconds(void); /* now */
 
 /* The earlier of two times, and the earliest of `count`; 0 stands for none. */
 double clock_earlier(double one, double other);

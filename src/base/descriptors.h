@@ -5,8 +5,7 @@
 /* The value of a socket's option that is an int (getsockopt); -1 where there is none. */
 int descriptors_option(int descriptor, int level, int option);
 
-/* How many descriptors this process may have open (RLIMIT_NOFILE), as it is, and after raising the
- * soft limit to the hard one. */
+/* RLIMIT_NOFILE of this process: as it is, and after raising the soft limit to the hard one. */
 long descriptors_limit(void);
 long descriptors_raise_limit(void);
 

@@ -5,8 +5,7 @@
 #ifndef PARSE_H
 #define PARSE_H
 
-/* The longest duration that is taken: about ten years, far from any overflow. */
-#define PARSE_DURATION_MAX (10.0 * 365 * 24 * 3600)
+#define PARSE_DURATION_MAX (10.0 * 365 * 24 * 3600) /* ten years, far from any overflow */
 
 /* A whole decimal number from `lowest` to `highest`; a duration in seconds: 500ms, 30s, 5m, 2h, or
  * a bare number, also with a decimal fraction. Return 0, or -1 with the value untouched. */

@@ -16,9 +16,8 @@ void text_add(struct text *text, const char *more)
 
 void text_add_number(struct text *text, unsigned long long number)
 {
-    char digits[24], *at = digits + sizeof digits;
+    char digits[24] = "", *at = digits + sizeof digits - 1;
 
-    *--at = '\0';
     do {
         *--at = (char)('0' + number % 10);
         number /= 10;

@@ -29,8 +29,7 @@ static uint8_t mask_of(size_t index, size_t length)
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
 
-/* Reads an address of `size` characters. Returns where a length behind it begins to count, 0 or
- * MAPPED_BITS; or -1. */
+/* Reads an address. Returns where a length behind it begins to count, 0 or MAPPED_BITS; or -1. */
 static int read_address(const char *text, size_t size, uint8_t *address)
 {
     char host[INET6_ADDRSTRLEN];

@@ -32,8 +32,7 @@ char *block_text(const struct block *block, char *text);
 
 enum access_rule { ACCESS_ALLOW, ACCESS_DENY };
 
-/* A list of rules; all zeros is one without rules. */
-struct access {
+struct access { /* a list of rules; all zeros: without rules */
     struct access_entry *entries; /* the owner's to free */
     size_t count;
     bool allows; /* some rule is an allow */

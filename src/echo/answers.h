@@ -26,8 +26,7 @@ struct answer {
     double pause;
 };
 
-/* How many bytes one read takes at most; and the size of a buffer for a message and its reply, or
- * for the greeting. */
+/* What one read takes at most; and a buffer's size for a message and its reply, or the greeting. */
 size_t answers_message_size(const struct answers *answers);
 size_t answers_buffer_size(const struct answers *answers);
 

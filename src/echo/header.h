@@ -1,10 +1,9 @@
 /*
  * header.h: the PROXY header that comes first on a connection from a proxy, read from its socket.
  *
- * A proxy is a client whose address is in one of the service's blocks. From a proxy the header is
- * required, and believed; from anybody else it is not looked for, as guessing would let any client
- * say who it is. Nothing is sent before the header is complete. It is looked at in the socket
- * (MSG_PEEK) and read to its last byte, no further: it counts neither as input nor as a message.
+ * From a client in one of the service's blocks the header is required, and believed; from anybody
+ * else it is not looked for: guessing would let any client say who it is. Nothing is sent before it
+ * is complete. It is peeked at and read to its last byte: neither input nor a message.
  *
  * A proxy that closes without a byte is checking our health; one that sends nothing and waits is
  * idle. A header that has begun and is malformed, cut off or late ends the session with the reason,
@@ -33,8 +32,8 @@ enum header_result {
     HEADER_WRONG   /* it is malformed or cut off: `problem` says which */
 };
 
-/* Reads as much of the header as has come. `bytes` has room for PROXY_HEADER_MAX and keeps what
- * was read until the header is complete; `*peer` is then the client that it names, if any. */
+/* Reads what has come of the header into `bytes`, of PROXY_HEADER_MAX, which keeps it until it is
+ * complete; `*peer` is then the client that it names, if any. */
 enum header_result header_step(struct header *header, int descriptor, char *bytes,
                                struct peer *peer);
 

@@ -10,8 +10,7 @@
  * - Version 1 takes IPv6 addresses with a dotted tail as well, as inet_ntop writes v4-mapped ones.
  * - TLVs are skipped, also the one with a checksum: TCP has one already.
  *
- * Bytes that cannot become a header are an error at once. What a line has between its keyword and
- * its CRLF is decoded once the CRLF is there, as section 2.1 demands.
+ * Bytes that cannot become a header are an error at once; a line is decoded once its CRLF is there.
  * Cost: a call looks at 107 bytes at most (version 1) or a few (version 2), however many there are.
  */
 #ifndef PROXY_H

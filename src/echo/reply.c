@@ -22,8 +22,7 @@ static void add(struct reply *reply, char field, char character)
     reply->pieces[reply->count++] = (struct piece){field, character};
 }
 
-/* Adds a byte that is written in `base` with at most `most` digits. Returns what comes after them,
- * or NULL when it is no byte. */
+/* Adds a byte of at most `most` digits. Returns what comes after them; NULL when it is no byte. */
 static const char *add_number(struct reply *reply, const char *at, int base, int most)
 {
     const char *digits = "0123456789abcdef0123456789ABCDEF", *found, *start = at;

@@ -22,8 +22,7 @@ static void choose_next(struct session *session)
                                                  : SESSION_READ;
 }
 
-/* The echo: the client gets back the `size` bytes that it has sent, which are in the buffer, unless
- * this server has another answer. Before the first read, with 0 bytes, that may be a greeting. */
+/* Sends back `size` bytes of the buffer, or another answer: before the first read a greeting. */
 static void answer(struct session *session, size_t size)
 {
     session->unsent = (struct answer){.bytes = session->buffer, .size = size};

@@ -57,8 +57,7 @@ struct session {
     struct answer unsent;       /* what is still to be written, and the pause after it */
 };
 
-/* The size of the buffer that a session of this service needs; and whether one makes nothing but
- * system calls (platform_withhold_memory). */
+/* A session's buffer size; and whether it makes only system calls (platform_withhold_memory). */
 size_t session_buffer_size(const struct service *service);
 bool session_only_calls(const struct service *service);
 
@@ -85,10 +84,9 @@ void session_end(struct session *session, enum session_ending ending);
  * unsent is reset; for others the kernel goes on while they read (platform_give_up_after). */
 void session_finish(struct session *session);
 
-/* A blocking write waits for the idle limit in so many parts. One that moves some bytes and then
- * waits in vain returns their count, not how long it waited: so a client that stops reading is
- * noticed late by one part at most. A blocked write moves, on Linux, once a third of the send
- * buffer is free: who reads less than that within the idle limit counts as idle. */
+/* A blocking write waits for the idle limit in so many parts: one that moves some bytes and then
+ * waits in vain returns their count alone, so a client that stops reading is noticed a part late.
+ * On Linux it moves once a third of the send buffer is free: who reads less by then is idle. */
 #define SESSION_WRITE_PARTS 4
 
 /* Lets a read on a blocking descriptor wait `idle` seconds, a write a part of them; 0: no limit. */

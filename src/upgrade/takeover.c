@@ -22,8 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The longest line is that of a pidfile or of a Unix listener. */
-#define LINE_SIZE (PIDFILE_PATH_MAX + 128)
+#define LINE_SIZE (PIDFILE_PATH_MAX + 128) /* the longest: of a pidfile or a Unix listener */
 #define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
 
 static const char digits[] = "0123456789abcdef";

@@ -128,8 +128,7 @@ static void remove_state(int state)
     errno = error;
 }
 
-/* Writes the state (see takeover_write), and for whom it is into the environment. Returns its file,
- * which the next program inherits, or -1 with errno. */
+/* Writes the state, and into the environment for whom. Returns its file, or -1 with errno. */
 static int leave_state(const struct server *server, const char *role, int *descriptors)
 {
     char value[64];
@@ -275,8 +274,7 @@ static const char *failure(char *text, size_t size)
     return text;
 }
 
-/* What was tested need not be what lies there by now: a SIGHUP for that has come to nothing, and it
- * may be broken. */
+/* What was tested need not lie there by now: a SIGHUP for what does has come to nothing. */
 static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];
@@ -301,8 +299,7 @@ static void act_on_answer(struct server *server)
     give_up(server, why);
 }
 
-/* Where the program under test cannot be waited for (-1), it has ended for us once it has answered,
- * or was killed as late: no test goes on for ever. */
+/* A program that cannot be waited for (-1) has ended for us once it has answered or is killed. */
 static void reap_tester(void)
 {
     char first = '\0';

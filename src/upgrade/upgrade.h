@@ -14,11 +14,10 @@
  * The program is the one that was started: argv[0] where that is a path, made absolute, else what
  * PATH led to then. The command line is the same, but for argv[0], which is that path.
  *
- * A program learns its role from a variable of its environment, which goes at once:
- * FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID. `take` is believed only where PID is that of the process
- * itself. `test` never starts a server; where PID is not the parent's, the server that asked has
- * gone, and the test fails. Behind that `:private` says that others of its user may not look into
- * the process: an exec forgets it (platform.h), and to ask for it again comes before all else.
+ * A program learns its role from FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID in its environment, which
+ * goes at once. `take` is believed only where PID is the process's own. `test` never starts a
+ * server, and fails where PID is not the parent's. Behind that `:private` says that others of its
+ * user may not look into the process: an exec forgets it (platform.h), so this comes first of all.
  */
 #ifndef UPGRADE_H
 #define UPGRADE_H

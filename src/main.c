@@ -101,8 +101,6 @@ static struct server *take_over(const struct options *options, int state, struct
 
     manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
-    if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
-        return cannot("hear signals", strerror(errno));
     server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
@@ -114,7 +112,11 @@ static struct server *take_over(const struct options *options, int state, struct
     else
         manager_connect();
     log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
-    return server;
+    if (signals_open() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
+        return server;
+    cannot("hear signals", strerror(errno));
+    server_close(server);
+    return NULL;
 }
 
 /* Tests whether take_over would succeed, and changes nothing. */

@@ -39,12 +39,14 @@ int reaper_open(struct server *server)
     reaper = platform_private_memory(sizeof *reaper);
     if (reaper == NULL)
         return -1;
+    if (server->ledger.write_end <= 0)
+        return ledger_open(&server->ledger, LEDGER_GIVES_UP);
     /* After an upgrade: whose records have been read, and whoever died meanwhile. */
     for (struct child *each = children_oldest(server->children); each != NULL; each = each->younger)
         if (each->exit_recorded)
             list_exiting(each);
     reaper->sweep_at = clock_seconds();
-    return server->ledger.write_end > 0 ? 0 : ledger_open(&server->ledger, LEDGER_GIVES_UP);
+    return 0;
 }
 
 /* Has the sweep come in so many seconds at the latest. */

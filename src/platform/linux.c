@@ -79,12 +79,12 @@ void platform_withhold_memory(void)
 /* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
 static bool read_text(const char *path, char *text, size_t size)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t used = file != -1 ? read(file, text, size - 1) : 0;
+    FILE *file = fopen(path, "re");
+    size_t used = file != NULL ? fread(text, 1, size - 1, file) : 0;
 
-    if (file != -1)
-        close(file);
-    text[used > 0 ? used : 0] = '\0';
+    if (file != NULL)
+        fclose(file);
+    text[used] = '\0';
     return used > 0;
 }
 

@@ -49,8 +49,6 @@ static void name_client(struct proxy_header *header, sa_family_t family, const v
     *peer = peer_unmapped(peer);
 }
 
-/* ---- version 1: a line of text ---- */
-
 #define LINE_SIZE_MAX 107 /* with its CRLF: section 2.1 */
 
 /* TCP6 may fill any line: the 104 bytes of section 2.1 have no room for dotted tails. */
@@ -150,8 +148,6 @@ static enum proxy_problem parse_line(const char *bytes, size_t size, struct prox
         return PROXY_RIGHT;
     return decode_line(bytes + start, end - start, line->family, header);
 }
-
-/* ---- version 2: binary ---- */
 
 /* The fixed beginning: signature, version and command, family and transport, length of the rest. */
 enum { AT_COMMAND = 12, AT_KIND = 13, AT_LENGTH = 14, FIXED_SIZE = 16 };

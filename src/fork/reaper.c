@@ -49,7 +49,6 @@ int reaper_open(struct server *server)
     return 0;
 }
 
-/* Has the sweep come in so many seconds at the latest. */
 static void plan_sweep(double seconds)
 {
     double time = clock_seconds() + seconds;

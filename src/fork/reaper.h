@@ -14,9 +14,9 @@
  *                 asked for at once, at most every 10 ms.
  *   the sweep     Signals merge: fifty deaths may be one SIGCHLD, and a killed child may hide
  *                 behind a record of another. So within a second of any SIGCHLD the parent asks
- *                 whether anybody is dead and not reaped, by one waitid, which walks that list; and
- *                 only then for all children by pid, the youngest first, in portions of 512, between
- *                 which the loop goes on.
+ *                 whether anybody is dead and not reaped, by one waitid, which walks that list;
+ *                 and only then for all children by pid, the youngest first, in portions of 512,
+ *                 between which the loop goes on.
  *
  * Invariants. A child is registered (server_began) before it can be reaped, as only the loop reaps.
  * Its pid is nobody else's until reap_child, which takes it from the table, the list and the sweep
@@ -24,17 +24,16 @@
  *
  * A compromised child can write what it likes on the ledger:
  *   - what is no record, or names no live child: it is ignored, and logged, floods summed up;
- *   - a record of another live child: the parent asks for that one for a second. Bytes and ending in
- *     that one's `end` line are the liar's, and its own record is then ignored; but it is gone only
- *     when waitpid says so;
+ *   - a record of another live child: the parent asks for that one for a second. Its `end` line has
+ *     the liar's bytes and ending, and its own record is ignored; it is gone when waitpid says so;
  *   - more than the parent can read: a turn reads no more than a pipe holds;
  *   - so much that the pipe is full, with O_NONBLOCK cleared for all who share it: the others then
  *     block in their last write, and no SIGCHLD comes. So where -c children are live, a sweep reads
  *     the ledger each second all the same; the reading end has a flag of its own.
  *
- * Cost of a turn: a system call for each child that has died, and one read for LEDGER_BATCH records.
- * After a SIGCHLD, 256 calls at most every 10 ms; and at most once a second the sweep: one call that
- * is linear in the live children, and one for each of them where it finds a dead one.
+ * Cost: a system call for each child that has died, and one read for LEDGER_BATCH records. After a
+ * SIGCHLD 256 calls, at most every 10 ms, and the sweep, at most once a second: one call that is
+ * linear in the live children, and one for each of them where it finds a dead one.
  */
 #ifndef REAPER_H
 #define REAPER_H

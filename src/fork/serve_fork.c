@@ -15,25 +15,24 @@
  * A handler only sets a flag, and only the loop reaps: no child is reaped before it is registered.
  * The signals that the server handles are blocked except in server_wait, so none is missed between
  * the look at its flag and the sleep. They stay blocked in children: whoever signals all processes
- * of the server, as a terminal does, cuts off no client. SIGHUP asks for an upgrade: another program
- * replaces this one in the same process by exec, and goes on with its children (upgrade/upgrade.h).
+ * of the server, as a terminal does, cuts off no client. At SIGHUP another program takes over this
+ * process, by exec, and its children (upgrade/upgrade.h).
  *
  * What fails, and what becomes of the client:
  *
- *   accept   No descriptor is left (EMFILE), or no memory: the client stays in the kernel's backlog.
- *            The gate closes, one line is logged for all failures that follow on each other, and the
- *            parent accepts again when a child has ended or a pause of 0.05 to 1 s is over, which
- *            server_wait waits out. It neither spins nor ends.
+ *   accept   No descriptor is left (EMFILE), or no memory: the client stays in the kernel's queue.
+ *            The gate closes, one line is logged for all failures that follow on each other, and
+ *            the parent accepts again when a child has ended or a pause of 0.05 to 1 s is over,
+ *            which server_wait waits out. It neither spins nor ends.
  *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
  *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *
  * What a compromised child may do. It runs as the parent's user, without the right to open, fork or
- * write files (process/confine.h). It has its client, the standard descriptors, the ledger, with -vv
- * the log, and a copy of the parent's memory as it was at the fork. So it can
+ * write files (process/confine.h). It has its client, the standard descriptors, the ledger, the log
+ * with -vv, and a copy of the parent's memory as it was at the fork. So it can
  *   - lie on the ledger, fill it, and clear O_NONBLOCK, which all its writers share: see reaper.h;
- *   - write what it likes to standard error;
- *   - signal the parent and the other children, as any process of that user can: a user of the
- *     server's own (-u) keeps others out of that.
+ *   - write what it likes to standard error, and signal the parent and the other children, as any
+ *     process of that user can: a user of the server's own (-u) keeps others out of that.
  * It cannot reach another client's socket or a listener. Installed as it is to be (mode 711), Linux
  * does not let it trace the parent either, or read its memory.
  *
@@ -45,8 +44,8 @@
  *   child   1 set_robust_list, 2 dup2, 1 close_range, 4 prlimit64,
  *           2 read, 2 write, 1 close, 1 getpid, 1 exit_group
  *
- * Read next: reaper.h, and session.h for the echo. server/server.h has what all servers of the
- * family do alike, whatever their model; main.c calls serve() when all is set up.
+ * Read next: reaper.h, session.h for the echo, and server/server.h for what all servers of the
+ * family do alike, whatever their model. main.c calls serve() when all is set up.
  */
 #include "base/clock.h"
 #include "fork/reaper.h"

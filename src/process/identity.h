@@ -14,8 +14,7 @@
  * What may be out of reach afterwards (log, listeners, pidfile, the service manager's socket) must
  * be open before identity_become, but no descriptor of a directory: a way out of the new root.
  *
- * Sources: POSIX.1-2008, setuid, seteuid, getgroups, getpwnam; setgroups(2), chroot(2); "Setuid
- * Demystified" (Chen, Wagner, Dean 2002) on proving it.
+ * Sources: POSIX.1-2008, setuid, seteuid; "Setuid Demystified" (Chen, Wagner, Dean 2002).
  */
 #ifndef IDENTITY_H
 #define IDENTITY_H

@@ -2,7 +2,6 @@
  * log.h: one event, one line.
  *
  * An event is a verb and key=value fields; an error is `program: what failed: why; what to do`.
- * Where lines go, and what stands before them there, is log_sink.h's.
  *
  * The log never stops the server. A line is one write of at most LOG_LINE_MAX bytes. Where the
  * reader is slow or gone the line is lost; how many were is written once the log takes lines again.

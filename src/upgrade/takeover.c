@@ -44,8 +44,6 @@ static void require(struct state *state, bool right)
     state->spoiled = state->spoiled || (state->at != NULL && !right);
 }
 
-/* ---- fields ---- */
-
 /* One space, no more, stands before each word; `first` says what may follow. */
 static void next_word(struct state *state, const char *first)
 {
@@ -167,8 +165,6 @@ static void address_of(struct state *state, struct address *address)
                        (address->name.any.sa_family != AF_UNIX ||
                         memchr(address->name.local.sun_path + 1, '\0', room - 1) != NULL));
 }
-
-/* ---- lines ---- */
 
 /* Begins the line about `what`: writing, if `is_there`; reading, if the next line is that, as lines
  * come in the order in which they are written. Returns whether there is one. */

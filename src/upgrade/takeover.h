@@ -14,9 +14,8 @@
  *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
  *   end                               without it the state was cut off
  *
- * Text, because the next program may have other structures. Numbers are decimal, addresses are
- * bytes in hexadecimal, times are those of clock.h, which an exec does not set back. All of it is
- * checked as input is. Cost: some 200 bytes and a few microseconds for each live child.
+ * Text, because the next program may have other structures: addresses are bytes in hexadecimal,
+ * times those of clock.h, which an exec does not set back. It is checked as all input is.
  */
 #ifndef TAKEOVER_H
 #define TAKEOVER_H

@@ -43,8 +43,6 @@ static struct {
     int status;        /* ... this status */
 } test;
 
-/* ---- what a program was started for ---- */
-
 /* The path is that of `name` in the folder, if that is an absolute one and there is room. */
 static void set_path(const char *folder, int length, const char *name)
 {
@@ -115,8 +113,6 @@ void upgrade_pass_test(void)
     (void)!write(STDOUT_FILENO, PASSED "\n", strlen(PASSED "\n"));
 }
 
-/* ---- what a program leaves to the next one ---- */
-
 /* Takes back what leave_state has left, if it has. errno stays. */
 static void remove_state(int state)
 {
@@ -142,8 +138,6 @@ static int leave_state(const struct server *server, const char *role, int *descr
     remove_state(state);
     return -1;
 }
-
-/* ---- testing ---- */
 
 /* The running program goes on. One that stops has told the manager so: that is the last word. */
 static void give_up(const struct server *server, const char *why)
@@ -227,8 +221,6 @@ void upgrade_reaped(pid_t pid, int status)
     test.ended = true;
     test.status = status;
 }
-
-/* ---- taking over ---- */
 
 static void set_inherited(const int *descriptors, bool inherited)
 {

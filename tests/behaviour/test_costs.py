@@ -128,7 +128,8 @@ def test_a_child_has_no_memory_of_the_parent_alone(server):
             stray.append(line)
     # A dynamic libc keeps the thread's own variables in a mapping that stands alone, and so does
     # the dynamic linker with what it allocates.
-    assert len(stray) <= (0 if STATIC else 2), stray
+    # musl's getpwnam leaves a page in one of its own.
+    assert len(stray) <= (1 if STATIC else 2), stray
 
 
 OTHERS_CODE = r'''

@@ -259,7 +259,7 @@ void platform_timer_set(int timer, double seconds)
 #define NO_LIMIT ULLONG_MAX
 static unsigned long long read_limit(const char *path)
 {
-    char text[32];
+    char text[32] = "";
 
     return read_text(path, text, sizeof text) && text[0] != 'm' ? strtoull(text, NULL, 10)
                                                                  : NO_LIMIT;

@@ -188,6 +188,16 @@ def descriptors(pid):
     return found
 
 
+def use_up_descriptors(pid):
+    """Lowers the limit of a running process so that it can open nothing more. Returns what gives
+    the descriptors back."""
+    used = descriptors(pid)
+    free = next(number for number in range(len(used) + 1) if number not in used)
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, before[1]))
+    return lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
 def marked(mark):
     """The processes that were started with FORKECHO_TEST=mark in their environment, and still
     run: wherever they have gone, a session of their own included."""

@@ -3,7 +3,6 @@ import fcntl
 import getopt
 import os
 import re
-import resource
 import shlex
 import shutil
 import signal
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
-                     Server, descriptors, forks_only, has_ipv6, ledger_record, open_ledger,
-                     program, run)
+                     Server, forks_only, has_ipv6, ledger_record, open_ledger, program,
+                     run, use_up_descriptors)
 
 PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
             'echoload': 'man/echoload.1'}
@@ -295,12 +294,10 @@ def write_usual_lines(server):
 def write_resume(server):
     """Descriptors are missing for a while."""
     srv = server(*AS_OURSELVES)
-    hard = resource.prlimit(srv.pid, resource.RLIMIT_NOFILE)[1]
-    used = len(descriptors(srv.pid))
-    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (used, hard))
+    give_back = use_up_descriptors(srv.pid)
     client = srv.connect()
     srv.wait_line('^forkecho: accept failed: .*Too many open files')
-    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    give_back()
     srv.wait_line('^resume ')
     client.echo(b'x')
     return srv.lines

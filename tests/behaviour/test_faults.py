@@ -7,20 +7,9 @@ import subprocess
 
 import pytest
 
-from harness import (AS_OURSELVES, BUILD, DEADLINE, concurrent, descriptors, eventually,
+from harness import (AS_OURSELVES, BUILD, DEADLINE, concurrent, eventually,
                      forks_only, long, needs_root, new_user, parent_accepts, process, program, run,
-                     with_processes, with_starts)
-
-
-def use_up_descriptors(srv):
-    """Lowers the limit of a running server so that it can open nothing more. Returns what gives
-    the descriptors back."""
-    srv.status()  # it has opened all that it needs
-    used = descriptors(srv.pid)
-    free = next(number for number in range(len(used) + 1) if number not in used)
-    hard = resource.prlimit(srv.pid, resource.RLIMIT_NOFILE)[1]
-    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (free, hard))
-    return lambda: resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (hard, hard))
+                     use_up_descriptors, with_processes, with_starts)
 
 
 @concurrent
@@ -31,7 +20,8 @@ def test_without_descriptors_it_waits_and_does_not_spin(server):
     srv = server('-T', '1s', *AS_OURSELVES)
     timer = srv.connect()
     timer.echo(b'x')
-    give_back = use_up_descriptors(srv)
+    srv.status()  # it has opened all that it needs
+    give_back = use_up_descriptors(srv.pid)
     waiting = srv.connect()
     waiting.sendall(b'hello')
     error = srv.wait_line('Too many open files|No file descriptors')
@@ -52,7 +42,8 @@ def test_it_recovers_again_and_again_from_no_descriptors(server):
     """Catches a pause that latches (systemd#15633), and a connection lost or counted twice."""
     srv = server(*AS_OURSELVES)
     for number in range(1, 4):  # each waits for the end of a pause
-        give_back = use_up_descriptors(srv)
+        srv.status()  # it has opened all that it needs
+        give_back = use_up_descriptors(srv.pid)
         mark = srv.mark()
         client = srv.connect()
         client.sendall(b'hello')

@@ -284,9 +284,13 @@ def test_as_process_1_it_reaps_strangers(server):
     srv = server(kind=NamespacedServer)
     srv.status()  # it has the children that it starts with
     own = {each.pid for each in children(srv.pid)}
-    # A shell in the namespace leaves orphans behind: the new process 1 must reap them.
-    subprocess.run(['nsenter', '--target', str(srv.pid), '--pid', 'sh', '-c',
-                    'for each in 1 2 3 4 5; do (sleep 0.1 & ) ; done'], check=True)
+    # A shell in the namespace leaves orphans behind, until its input ends: the new process 1 gets
+    # them, and must reap them.
+    with subprocess.Popen(['nsenter', '--target', str(srv.pid), '--pid', 'sh', '-c',
+                           'exec 3<&0; for each in 1 2 3 4 5; do (cat <&3 & ) ; done'],
+                          stdin=subprocess.PIPE) as shell:
+        assert shell.wait(DEADLINE) == 0
+        eventually(lambda: len(children(srv.pid)) == len(own) + 5, 'it has the strangers')
     eventually(lambda: {each.pid for each in children(srv.pid)} == own, 'the strangers are reaped')
     client = srv.connect()
     assert client.echo(b'hello') == b'hello'

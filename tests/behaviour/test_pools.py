@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import (AS_OURSELVES, Client, children, dead, descriptors, eventually,
-                     process, program, source_number, threads)
+                     process, program, source_number, threads, use_up_descriptors)
 
 threads_kept = pytest.mark.only('threadpoolecho')
 children_kept = pytest.mark.only('preforkecho')
@@ -301,27 +301,22 @@ def test_idle_children_leave_with_a_killed_parent(server, options):
 def test_children_without_descriptors_wait_and_do_not_spin(server):
     """Catches an accept that fails with EMFILE as fast as it is called, and a line for each."""
     srv = server('-c', '3', *AS_OURSELVES)
-    limits = {}
-    for pid in pool(srv):
-        used = descriptors(pid)
-        limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        free = next(number for number in range(len(used) + 1) if number not in used)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[pid][1]))
+    give_back = {pid: use_up_descriptors(pid) for pid in pool(srv)}
     for client in served(srv, 3):  # Linux has taken the number when accept begins to wait
         client.close()
     srv.wait_line("a child's accept failed: Too many open files")
     waiting = srv.connect()
     waiting.sendall(b'w')
-    before = sum(process(pid).cpu for pid in [srv.pid, *limits])
+    before = sum(process(pid).cpu for pid in [srv.pid, *give_back])
     srv.wait_lines('^end ', 3)
     time.sleep(1)  # what is measured is how little is done meanwhile
-    assert sum(process(pid).cpu for pid in [srv.pid, *limits]) - before < 0.2
+    assert sum(process(pid).cpu for pid in [srv.pid, *give_back]) - before < 0.2
     assert len(srv.find('accept failed')) == 1
-    for pid, limit in limits.items():
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+    for each in give_back.values():
+        each()
     assert waiting.receive(1) == b'w'
     srv.wait_line('^resume ')
-    assert pool(srv) == set(limits)
+    assert pool(srv) == set(give_back)
 
 
 @children_kept

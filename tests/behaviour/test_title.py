@@ -1,12 +1,11 @@
 """What ps(1) shows, and what the status line says about time and about why clients waited."""
 import os
-import resource
 from pathlib import Path
 
 import pytest
 
-from harness import (AS_OURSELVES, concurrent, descriptors, eventually, needs_ipv6,
-                     parent_accepts, with_processes)
+from harness import (AS_OURSELVES, concurrent, eventually, needs_ipv6, parent_accepts,
+                     use_up_descriptors, with_processes)
 
 
 def title(pid):
@@ -118,12 +117,10 @@ def test_who_waited_for_the_limit(server):
 def test_who_waited_for_a_failure(server):
     """Catches waits for descriptors that look as if -c were too low."""
     srv = server(*AS_OURSELVES)
-    hard = resource.prlimit(srv.pid, resource.RLIMIT_NOFILE)[1]
-    used = len(descriptors(srv.pid))
-    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (used, hard))
+    give_back = use_up_descriptors(srv.pid)
     waiting = srv.connect()
     srv.wait_line('accept failed: .*RLIMIT_NOFILE')
-    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    give_back()
     assert waiting.echo(b'x') == b'x'
     status = srv.status()
     assert (status['deferred'], status['deferred-cap'], status['deferred-failure']) == ('1', '0', '1')

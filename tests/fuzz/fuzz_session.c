@@ -18,13 +18,13 @@
  * echoed or that swallows some of the first message, counts that are not what was sent, and a
  * session that waits for ever or spins.
  */
+#include "base/clock.h"
 #include "echo/session.h"
 #include "fuzz.h"
 #include "model.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -239,7 +239,7 @@ static void play_client(struct input acts)
         if (client_reads(SIZE_MAX))
             continue;
         ready.events = (short)(run.half_closed ? POLLIN : POLLIN | POLLOUT);
-        FUZZ_HOLDS(poll(&ready, 1, IDLE_SECONDS * 1000) > 0);
+        FUZZ_HOLDS(clock_poll(&ready, 1, IDLE_SECONDS) > 0);
         if (recv(run.client, &end, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
             return;
     }

@@ -142,11 +142,11 @@ static int leave_state(const struct server *server, const char *role, int *descr
 /* The running program goes on. One that stops has told the manager so: that is the last word. */
 static void give_up(const struct server *server, const char *why)
 {
-    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on",
-              program.path, why);
     if (test.answer > 0)
         close(test.answer);
     memset(&test, 0, sizeof test);
+    log_error("cannot upgrade to '%s' (SIGHUP): %s; the running program goes on",
+              program.path, why);
     if (server->stop.phase == SERVER_SERVING)
         manager_state(MANAGER_READY);
 }

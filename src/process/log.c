@@ -137,7 +137,8 @@ static double sum_up(struct flood *flood, double now)
 
     if (now < flood->since + 1)
         return lines > flood->limit ? flood->since + 1 : 0;
-    flood->lines = 0;
+    if (lines > 0) /* not else: after a fork the write costs a copy of the page (platform.h) */
+        flood->lines = 0;
     if (lines > flood->limit)
         log_event(LOG_QUIET, flood->summary, lines - flood->limit);
     return 0;

@@ -13,7 +13,7 @@
 #define RECORDS_PORTION 2048 /* read in one turn: more than a pipe of 64 KiB holds */
 #define EXITING_MAX 1.0      /* seconds that a child may take from its exit record to its exit */
 #define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
-#define YOUNG_PERIOD 0.01    /* seconds */
+#define YOUNG_PERIOD 0.05    /* seconds */
 #define SWEEP_PERIOD 1.0     /* seconds */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 

@@ -11,7 +11,7 @@
  *                 for each of them now and at each SIGCHLD until it is gone, for a second at most.
  *   the young     A SIGCHLD without an exit record is of a child that was killed, or of one that
  *                 was reaped on another's signal. Most children die young: the 256 youngest are
- *                 asked for at once, at most every 10 ms.
+ *                 asked for at once, at most every 50 ms.
  *   the sweep     Signals merge: fifty deaths may be one SIGCHLD, and a killed child may hide
  *                 behind a record of another. So within a second of any SIGCHLD the parent asks
  *                 whether anybody is dead and not reaped, by one waitid, which walks that list;
@@ -32,7 +32,7 @@
  *     the ledger each second all the same; the reading end has a flag of its own.
  *
  * Cost: a system call for each child that has died, and one read for LEDGER_BATCH records. After a
- * SIGCHLD 256 calls, at most every 10 ms, and the sweep, at most once a second: one call that is
+ * SIGCHLD 256 calls, at most every 50 ms, and the sweep, at most once a second: one call that is
  * linear in the live children, and one for each of them where it finds a dead one.
  */
 #ifndef REAPER_H

@@ -467,42 +467,30 @@ START_TEST(the_recall_does_not_wait_for_ever)
 }
 END_TEST
 
-/* Catches an idle worker that is sent what it leaves to its parent, and so is not stopped. */
-START_TEST(a_stop_at_the_end_of_the_grace_is_one_that_workers_obey)
+/* Catches a stop that an idle child does not get, as it may have a client of which nobody has
+ * heard; or that is sent as what a worker leaves to its parent. */
+START_TEST(a_stop_ends_busy_and_idle)
 {
-    pid_t busy, idle;
+    static const struct {
+        enum server_phase phase;
+        int signal, ends;
+    } stops[] = {{SERVER_TERMINATING, SIGTERM, SIGNALS_STOP}, {SERVER_KILLING, SIGKILL, SIGKILL}};
 
-    open_pool(8);
-    busy = add_worker();
-    idle = add_worker();
-    arrive(busy, "192.0.2.1");
-    server->stop.phase = SERVER_TERMINATING;
-    server->stop.signal = SIGTERM;
-    pool_handle(pool, server);
-    server_handle_requests(server);
-    ck_assert_int_eq(await_end(busy), 256 + SIGNALS_STOP);
-    ck_assert_int_eq(await_end(idle), 256 + SIGNALS_STOP);
-    close_pool();
-}
-END_TEST
+    for (size_t i = 0; i < SUITE_LENGTH(stops); i++) {
+        pid_t busy, idle;
 
-/* Catches a stop that an idle child does not get: it may have a client of which nobody has
- * heard. */
-START_TEST(a_stop_goes_to_busy_and_idle)
-{
-    pid_t busy, idle;
-
-    open_pool(8);
-    busy = add_worker();
-    idle = add_worker();
-    arrive(busy, "192.0.2.1");
-    server->stop.phase = SERVER_KILLING;
-    server->stop.signal = SIGKILL;
-    pool_handle(pool, server);
-    server_handle_requests(server);
-    ck_assert_int_eq(await_end(busy), 256 + SIGKILL);
-    ck_assert_int_eq(await_end(idle), 256 + SIGKILL);
-    close_pool();
+        open_pool(8);
+        busy = add_worker();
+        idle = add_worker();
+        arrive(busy, "192.0.2.1");
+        server->stop.phase = stops[i].phase;
+        server->stop.signal = stops[i].signal;
+        pool_handle(pool, server);
+        server_handle_requests(server);
+        ck_assert_int_eq(await_end(busy), 256 + stops[i].ends);
+        ck_assert_int_eq(await_end(idle), 256 + stops[i].ends);
+        close_pool();
+    }
 }
 END_TEST
 
@@ -514,4 +502,4 @@ SUITE("pool", some_are_idle_up_to_the_bound, a_start_that_fails_is_tried_after_a
       who_asks_is_told, a_busy_child_that_dies_ends_its_client,
       the_last_word_of_a_dead_child_counts, an_idle_child_that_dies_is_replaced_after_a_pause,
       the_recall_ends_when_all_have_let_go, the_recall_does_not_wait_for_ever,
-      a_stop_at_the_end_of_the_grace_is_one_that_workers_obey, a_stop_goes_to_busy_and_idle)
+      a_stop_ends_busy_and_idle)

@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #define TERMINATION_TIME 1.0 /* seconds that children have before SIGKILL */
+#define SAME_REQUEST 1.0     /* seconds in which what asks for a stop is one request */
 
 static void enter_phase(struct server *server, enum server_phase phase, double now)
 {
@@ -43,11 +44,17 @@ void requests_stop_for_failure(struct server *server)
     stop(server, SERVER_DRAINING, "failure");
 }
 
-/* A graceful stop begins the drain; when it is asked for once more, it ends the drain. */
+/* A graceful stop begins the drain; when it is asked for once more, it ends the drain. Not at once:
+ * timeout(1) signals the server and then its group, and a wrapper passes on a Ctrl-C that the
+ * terminal has sent to all. */
 static void stop_gracefully(struct server *server, const char *why)
 {
-    if (server->stop.phase <= SERVER_DRAINING)
-        stop(server, server->stop.phase + 1, why);
+    double now = clock_seconds();
+
+    if (server->stop.phase > SERVER_DRAINING || now < server->stop.once_until)
+        return;
+    server->stop.once_until = now + SAME_REQUEST;
+    stop(server, server->stop.phase + 1, why);
 }
 
 void requests_handle_stop(struct server *server, double now)

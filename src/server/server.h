@@ -62,6 +62,7 @@ struct server {
     struct {
         enum server_phase phase; /* how far it has come (requests.c) */
         double phase_ends; /* when the next phase begins: clock.h; 0: it does not by itself */
+        double once_until; /* clock.h: a request for a graceful stop before that is the last again */
         int signal;        /* is still to be passed on to all live children; 0: none is */
         bool failed;       /* the server stops because it cannot go on */
     } stop;

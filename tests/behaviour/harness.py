@@ -570,6 +570,11 @@ class Server:
         self.send_signal(number)
         return self.wait()
 
+    def hurry(self, number):
+        """Asks for a stop again and again, until the server has ended: its exit status."""
+        eventually(lambda: self.process.poll() is not None or self.send_signal(number), 'its end')
+        return self.wait()
+
     def left_behind(self):
         """The processes that this server started and that still run."""
         return [each for each in of_session(self.session)
@@ -603,7 +608,14 @@ class Server:
             shutil.rmtree(self.folder)
 
 
-class NamespacedServer(Server):
+class WrappedServer(Server):
+    """A server whose wrapper keeps its standard output open, too: there is no end of file."""
+
+    def printed(self, stdout):
+        return stdout.readline()
+
+
+class NamespacedServer(WrappedServer):
     """A server in a pid namespace of its own, where it is process 1 (unshare(1) starts it), once
     that has been prepared by a command of the shell."""
 
@@ -612,9 +624,6 @@ class NamespacedServer(Server):
                 '--pid', '--fork', '--kill-child', '--mount-proc',
                 'sh', '-c', f'{prepare} && exec "$@"', 'sh']
         super().__init__(name, *options, wrap=wrap, **settings)
-
-    def printed(self, stdout):
-        return stdout.readline()  # unshare(1) keeps it open: there is no end of file
 
     @property
     def pid(self):

@@ -1,6 +1,7 @@
 """The documents: what the man pages, --help and README say is what the programs do."""
 import fcntl
 import getopt
+import itertools
 import os
 import re
 import shlex
@@ -411,7 +412,9 @@ SIGNALS = {'SIGTERM': check_drain, 'SIGINT': check_drain, 'SIGQUIT': check_stop,
 
 def test_every_documented_signal_is_checked():
     """Catches a signal that is documented and tested by nobody, or the reverse."""
-    documented = [match[1] for match, _ in items(section('forkecho', 'SIGNALS'), r'Dv (\w+)')]
+    signals = itertools.takewhile(lambda line: 'Who stops the server' not in line,
+                                  section('forkecho', 'SIGNALS'))
+    documented = [match[1] for match, _ in items(list(signals), r'Dv (\w+)')]
     assert sorted(documented) == sorted(SIGNALS)
 
 

@@ -55,8 +55,7 @@ def test_a_stop_of_more_threads_than_the_ledger_holds(server):
     clients = served(srv, 1200)
     srv.send_signal(signal.SIGTERM)
     eventually(lambda: not srv.listens(), 'the listener is closed')
-    srv.send_signal(signal.SIGTERM)
-    assert srv.wait() == 0
+    assert srv.hurry(signal.SIGTERM) == 0
     for client in clients:
         client.close()
 

@@ -727,8 +727,15 @@ static void signalled(struct server *server, int number)
     wait_for(server, LATER);
 }
 
-/* Catches a drain that still listens, or that ends children at once, and a second request that
- * is ignored. */
+/* So late that it is a request of its own. */
+static void signalled_again(struct server *server, int number)
+{
+    server->stop.once_until = clock_seconds();
+    signalled(server, number);
+}
+
+/* Catches a drain that still listens, or that ends children at once, as timeout(1) or a wrapper has
+ * asked for it twice; and a second request, later, that is ignored. */
 START_TEST(a_graceful_stop_drains_and_a_second_one_terminates)
 {
     static const struct {
@@ -754,6 +761,8 @@ START_TEST(a_graceful_stop_drains_and_a_second_one_terminates)
         ck_assert(!server_accept(server, &next));
         ck_assert(server_running(server));
         signalled(server, cases[i].number);
+        ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
+        signalled_again(server, cases[i].number);
         expect_logged_once(cases[i].lines[1]);
         ck_assert_int_eq(server->stop.phase, SERVER_TERMINATING);
         ck_assert_int_eq(server->stop.signal, SIGTERM);
@@ -822,7 +831,7 @@ START_TEST(a_drain_serves_who_is_held_and_terminating_refuses)
         signalled(server, SIGTERM);
         ck_assert(server_running(server));
         if (terminating)
-            signalled(server, SIGTERM);
+            signalled_again(server, SIGTERM);
         else
             server->gate.closed_until = 0;
         ck_assert(server_accept(server, &next) == !terminating);

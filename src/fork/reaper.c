@@ -96,18 +96,19 @@ static void reap_child(struct server *server, struct child *child, int status)
     server_ended(server, child, signal);
 }
 
-/* Asks the kernel for one child, and reaps it where it has died. Returns whether it has. */
+/* Asks the kernel for one child, and reaps it where it has died. Returns whether it is gone. */
 static bool ask_for(struct server *server, struct child *child)
 {
     int status = 0;
     pid_t found = try_wait((pid_t)child->id, &status);
-
     /* -1: somebody else has reaped one that was exiting. It is gone all the same. */
-    if (found > 0 || (found == -1 && child->exit_recorded))
+    bool gone = found > 0 || (found == -1 && child->exit_recorded);
+
+    if (gone)
         reap_child(server, child, found > 0 ? status : 0);
     else if (found == -1)
         plan_sweep(SWEEP_PERIOD / 5); /* to ask again: no SIGCHLD will say so */
-    return found > 0;
+    return gone;
 }
 
 void reaper_read_records(struct server *server)
@@ -217,7 +218,7 @@ void reaper_turn(struct server *server)
         plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
     }
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */
-    if (children_live(server->children) == server->options->max_connections)
+    if (children_live(server->children) > 0)
         plan_sweep(SWEEP_PERIOD);
     if (reaper->young_at > 0 && clock_seconds() >= reaper->young_at)
         ask_for_young(server);

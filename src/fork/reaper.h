@@ -25,13 +25,15 @@
  * A compromised child can write what it likes on the ledger:
  *   - what is no record, or names no live child: it is ignored, and logged, floods summed up;
  *   - a record of another live child: the parent asks for that one for a second. Its `end` line has
- *     the liar's bytes and ending, and its own record is ignored; it is gone when waitpid says so;
- *   - more than the parent can read: a turn reads no more than a pipe holds;
+ *     the liar's bytes and ending, and its own record is ignored. It counts against -c until waitpid
+ *     says that it is gone, but no longer against -C;
+ *   - more than the parent can read: one look takes no more than a pipe holds;
  *   - so much that the pipe is full, with O_NONBLOCK cleared for all who share it: the others then
- *     block in their last write, and no SIGCHLD comes. So where -c children are live, a sweep reads
- *     the ledger each second all the same; the reading end has a flag of its own.
+ *     block in their last write, and no SIGCHLD comes. So while any child lives, a sweep reads the
+ *     ledger each second; the reading end has a flag of its own.
  *
- * Cost: a system call for each child that has died, and one read for LEDGER_BATCH records. After a
+ * Cost: a system call for each child that has died or is exiting, and a read for LEDGER_BATCH
+ * records. After a
  * SIGCHLD 256 calls, at most every 50 ms, and the sweep, at most once a second: one call that is
  * linear in the live children, and one for each of them where it finds a dead one.
  */

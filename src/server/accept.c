@@ -107,8 +107,10 @@ static bool accept_next(struct server *server, struct client *client)
             server->statistics.deferred_cap += listener->late && server->wait.was_full;
             return true;
         }
-        if (failure_persists(errno, &server->gate.retries))
+        if (failure_persists(errno, &server->gate.retries)) {
             server_accept_failed(server);
+            return false; /* the gate is closed for all of them */
+        }
     }
     return false;
 }

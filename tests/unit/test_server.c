@@ -536,7 +536,8 @@ START_TEST(a_pause_is_no_recovery)
 }
 END_TEST
 
-/* Catches a server that spins at a limit, or ends at it, and a message without the way out. */
+/* Catches a server that spins at a limit, or ends at it, a failure that is counted for each of its
+ * listeners, and a message without the way out. */
 START_TEST(without_descriptors_accepting_pauses)
 {
     struct server *server = new_listening_server(4);
@@ -545,6 +546,9 @@ START_TEST(without_descriptors_accepting_pauses)
     char line[100];
     int lowest;
 
+    listeners_close(&server->listeners);
+    options.listen[options.listen_count++] = options.listen[0];
+    ck_assert_int_eq(listeners_open(&server->listeners, &options), 0);
     connected(server);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     ck_assert_int_ne(lowest = dup(STDIN_FILENO), -1);
@@ -553,7 +557,9 @@ START_TEST(without_descriptors_accepting_pauses)
     limit.rlim_cur = (rlim_t)lowest;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     wait_for(server, LATER);
+    server->listeners.all[1].ready = true; /* its accept fails whoever is there */
     ck_assert(!server_accept(server, &next));
+    ck_assert_uint_eq(server->gate.failures, 1);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0); /* a sanitizer's end needs some */
     ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
     ck_assert(!accept_is_open(server, server->gate.failed_last));

@@ -3,10 +3,12 @@
  *
  * What has to be known of whoever started us is taken while it is still true; what may fail for a
  * mistake comes before what others can see; ports are bound and files opened while the privilege
- * for it lasts. That the server is ready is announced by serve(), which is the model's.
+ * for it lasts. The loop is serve(), which also announces that the server is ready: it is what the
+ * servers differ in, by their model: a process, a thread or nothing more for each client.
  *
- * At an upgrade (upgrade/upgrade.h) the program on disk is started twice: as a test, and then, by
- * exec in the server's own process, to take over. It is left a state in a file that is open.
+ * At an upgrade (upgrade/upgrade.h) the server starts the program on disk as a child, to test whether
+ * it could take over, and then becomes it, by exec. Both times it finds the server's state in a file
+ * that it inherits open.
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
 #include "base/arguments.h"

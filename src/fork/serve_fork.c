@@ -12,11 +12,11 @@
  *            costs the same beside ten thousand live children. One that was killed left no record:
  *            it is found within about a second, and its `end` line says how=signal-9 (reaper.h).
  *
- * A handler only sets a flag, and only the loop reaps: no child is reaped before it is registered.
- * The signals that the server handles are blocked except in server_wait, so none is missed between
- * the look at its flag and the sleep. They stay blocked in children: whoever signals all processes
- * of the server, as a terminal does, cuts off no client. At SIGHUP another program takes over this
- * process, by exec, and its children (upgrade/upgrade.h).
+ * A handler only sets a flag, and the loop reaps, where it does not fork: so a child is registered
+ * before it can be reaped. The signals that the server handles are blocked except in server_wait, so
+ * none is missed between the look at its flag and the sleep. They stay blocked in children, so a
+ * signal to all processes of the server, such as Ctrl-C, ends none of them. At SIGHUP the program on
+ * disk takes over this process, by exec, with all its children (upgrade/upgrade.h).
  *
  * What fails, and what becomes of the client:
  *
@@ -27,12 +27,13 @@
  *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
  *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *
- * What a compromised child may do. It runs as the parent's user, without the right to open, fork or
- * write files (process/confine.h). It has its client, the standard descriptors, the ledger, the log
- * with -vv, and a copy of the parent's memory as it was at the fork. So it can
+ * What a compromised child may do. It runs as the parent's user, without the right to open, fork or,
+ * except for the log with -vv, write files (process/confine.h). It has its client, the standard
+ * descriptors, the ledger, and the parent's memory as it was at the fork, but for the table of
+ * clients (on Linux). So it can
  *   - lie on the ledger, fill it, and clear O_NONBLOCK, which all its writers share: see reaper.h;
- *   - write what it likes to standard error, and signal the parent and the other children, as any
- *     process of that user can: a user of the server's own (-u) keeps others out of that.
+ *   - write to standard error where that is no file, and signal the parent and the other children,
+ *     as any process of that user can: a user of the server's own (-u) keeps others out of that.
  * It cannot reach another client's socket or a listener. Installed as it is to be (mode 711), Linux
  * does not let it trace the parent either, or read its memory.
  *
@@ -67,7 +68,7 @@ struct child_args {
     const struct service *service; /* what to do for its client: from the command line */
     char *buffer;                  /* for the session */
     int ledger;                    /* the write end */
-    bool counts_sources;           /* the clients of a source are limited (-C) */
+    bool counts_sources;           /* the clients of one address, a source, are limited (-C) */
     bool logs;                     /* it writes what its client sends to the log (-vv) */
     char from[ADDRESS_TEXT_MAX];   /* its client as text, for its title */
     char title[TITLE_MAX];         /* where the parent's title lies, and then its own (title.h) */
@@ -100,8 +101,8 @@ static _Noreturn void run_child(const struct child_args *args, struct client cli
     confine_child(args->logs, 0);
     session_open(&session, args->service, client.descriptor, &client.peer, args->buffer);
     session_run(&session);
-    /* With -C the exit closes it, after the record: a client who sees that his connection is over,
-     * and comes again at once, is not to find it counted still. */
+    /* With -C the exit closes it, after the record. Else a client who sees that his connection is over,
+     * and comes again at once, could be refused, as this one would still count. */
     if (!args->counts_sources)
         close(client.descriptor);
     (void)ledger_write_exit(ledger, getpid(), &session);

@@ -12,7 +12,7 @@ struct message {
     struct load_standing standing;
 };
 
-struct answer {
+struct round_start {
     double moment;
     uint64_t goes_on; /* so wide that no byte between them is without a value */
 };
@@ -59,13 +59,13 @@ int channel_report(int channel, const struct load_standing *standing)
 int channel_wait(int channel, double *moment)
 {
     struct message message = {.news = CHANNEL_WAITING};
-    struct answer answer;
+    struct round_start start;
 
     if (send_all(channel, &message, sizeof message) == -1 ||
-        receive_all(channel, &answer, sizeof answer) == -1)
+        receive_all(channel, &start, sizeof start) == -1)
         return -1;
-    *moment = answer.moment;
-    return answer.goes_on != 0 ? 1 : 0;
+    *moment = start.moment;
+    return start.goes_on != 0 ? 1 : 0;
 }
 
 int channel_end(int channel, int error, const struct load_result *result)
@@ -118,7 +118,7 @@ enum channel_news channel_receive(int channel, struct load_standing *standing,
 
 int channel_answer(int channel, bool goes_on, double moment)
 {
-    struct answer answer = {.moment = moment, .goes_on = goes_on};
+    struct round_start start = {.moment = moment, .goes_on = goes_on};
 
-    return send_all(channel, &answer, sizeof answer);
+    return send_all(channel, &start, sizeof start);
 }

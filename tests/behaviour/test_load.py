@@ -715,7 +715,7 @@ def test_an_interruption_ends_all_workers(server, spread, number, to_all):
 
 @forks_only
 def test_a_second_interruption_does_not_wait(server, spread):
-    """Catches one that is heeded only where it is of the same kind as the first."""
+    """Catches one that is obeyed only where it is of the same kind as the first."""
     srv = server('-w', '1h', verbose=None)  # nobody is answered
     running, workers = spread('connect', '-j', '2', '-d', '1h', srv.address)
     eventually(lambda: srv.status().number('live') == 8, 'it is connected')

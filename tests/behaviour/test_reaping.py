@@ -225,7 +225,7 @@ def test_a_busy_server_hears_its_dead_children(server, folder, kind):
 
 
 def test_a_busy_server_hears_a_stop(server):
-    """Catches a server that heeds SIGQUIT once it has nothing else to do."""
+    """Catches a server that acts on SIGQUIT only once it has nothing else to do."""
     srv = server(verbose=None)
     busy = subprocess.Popen([program('echoload'), 'connect', '-c', '16', '-d', '30s', srv.address],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -754,7 +754,7 @@ def test_a_limit_on_files_stops_no_server(server):
 
 
 @forks_only
-def test_a_stop_in_the_middle_of_a_takeover_is_heeded(server, folder):
+def test_a_stop_in_the_middle_of_a_takeover_is_obeyed(server, folder):
     """Catches a signal that came while the process was neither program, and is lost."""
     srv = server('-g', '1h', copy=True)
     pausing = Pausing(srv, folder, 'take')

@@ -146,7 +146,7 @@ START_TEST(a_child_leaves_whenever_it_is_told)
             expect_arrival(pid);
             await_report();
         } else {
-            /* Told at its birth it would die of the signal, as nobody has handled it yet. */
+            /* Signalled at once it would die of that, as nobody has handled it yet. */
             char path[64];
             struct stat status;
             snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)pid, pool->ledger.read_end);

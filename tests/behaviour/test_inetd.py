@@ -1,6 +1,7 @@
 """-i under the real inetd and xinetd, with the lines of examples/inetd."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -13,6 +14,11 @@ pytestmark = needs_root
 INETD = TOP / 'examples' / 'inetd'
 
 
+def public_program(folder):
+    """The program just built, where nobody may run it: perhaps not in the checkout."""
+    return shutil.copy(program('forkecho'), folder)
+
+
 def inetd(daemon, folder, port):
     """Starts inetd with the shipped lines, at another port and with the program just built."""
     text = (INETD / 'inetd.conf').read_text()
@@ -20,13 +26,13 @@ def inetd(daemon, folder, port):
     assert len(lines) == 1
     settings = folder / 'inetd.conf'
     line = re.sub(r'^echo', f'127.0.0.1:{port}', lines[0])
-    settings.write_text(line.replace('/usr/local/sbin/forkecho', program('forkecho')) + '\n')
+    settings.write_text(line.replace('/usr/local/sbin/forkecho', public_program(folder)) + '\n')
     return daemon(*PRIVATE_RUN, find('inetd'), '-i', '-R', '10000', settings)
 
 
 def xinetd(daemon, folder, port):
     text = (INETD / 'forkecho.xinetd').read_text()
-    text = text.replace('/usr/local/sbin/forkecho', program('forkecho'))
+    text = text.replace('/usr/local/sbin/forkecho', public_program(folder))
     text = re.sub(r'(flags\s*=) IPv6', rf'type = UNLISTED\n\tport = {port}\n\tbind = 127.0.0.1\n\1',
                   text)
     (folder / 'xinetd.conf').write_text(text)

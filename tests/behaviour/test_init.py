@@ -33,6 +33,7 @@ class Service:
     def __init__(self, folder, shell=('sh',), options='-u root'):
         self.folder = folder
         self.shell = shell
+        self.script = shutil.copy(SCRIPT, folder)  # other users may have no way into the checkout
         self.address = f'{folder}/echo'
         self.pidfile = folder / 'pid'
         self.bystander = None
@@ -47,7 +48,7 @@ class Service:
                 file.write(f"{key}='{text}'\n")
 
     def run(self, *words, wrap=()):
-        return subprocess.run([*wrap, *self.shell, SCRIPT, *words], text=True, check=False,
+        return subprocess.run([*wrap, *self.shell, self.script, *words], text=True, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * DEADLINE,
                               env={**os.environ, 'FORKECHO_SETTINGS': str(self.settings)})
 
@@ -241,7 +242,7 @@ def test_a_stop_lets_clients_finish(service, shell):
     pid = subject.pid
     with Client(subject.address) as client:
         assert client.echo(b'x') == b'x'
-        stopping = subprocess.Popen([*shell, SCRIPT, 'stop'], stdout=subprocess.DEVNULL,
+        stopping = subprocess.Popen([*shell, subject.script, 'stop'], stdout=subprocess.DEVNULL,
                                     env={**os.environ, 'FORKECHO_SETTINGS': str(subject.settings)})
         eventually(lambda: not subject.serves(), 'the drain has begun')
         assert client.echo(b'y') == b'y'

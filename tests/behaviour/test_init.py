@@ -1,6 +1,7 @@
 """The init script of examples/init: every action in every state, under each shell there is."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -183,6 +184,56 @@ def test_without_privilege(service, shell):
         expected = 0 if action == 'status' else 4
         assert subject.does(action, wrap=nobody) == expected, action
     assert subject.serves()
+
+
+@pytest.mark.parametrize('hidepid, who, refused', [
+    ('invisible', '--reuid=65533 --regid=65533 --clear-groups', 4),
+    ('ptraceable', '--bounding-set=-sys_ptrace', 1)], ids=['ordinary', 'contained'])
+def test_where_proc_hides_the_server_nothing_is_guessed(service, folder, shell, hidepid, who,
+                                                        refused):
+    """Catches a server that "has died", whose pidfile is then removed, because /proc does not show
+    other users' processes to an ordinary user, or to root in a container. wazuh/wazuh#4630 had
+    that."""
+    subject = service(shell, options='')  # it becomes nobody
+    subject.folder.chmod(0o755)
+    actions = [action for action in ACTIONS if action not in ('start', 'status')]
+    script = ' '.join([*shell, subject.script])
+    (folder / 'trial').write_text(f"""
+        mount -t proc -o hidepid={hidepid} proc /proc || exit 77
+        {script} start >{folder}/err || exit 1
+        read -r pid <{subject.pidfile}
+        set -- setpriv {who} {script}
+        "$@" status; echo status $?
+        for action in {' '.join(actions)}; do "$@" $action 2>&1; echo $action $?; done
+        [ "$(cat {subject.pidfile})" = "$pid" ] && {script} status; echo runs $?
+        kill -KILL "$pid" || exit
+        until {script} status | grep died; do :; done
+        "$@" status; echo status $?
+    """)
+    done = subprocess.run(['unshare', '--mount', '--pid', '--fork', '--kill-child', 'sh',
+                           folder / 'trial'], text=True, capture_output=True, check=False,
+                          stdin=subprocess.DEVNULL, timeout=2 * DEADLINE,
+                          env={**os.environ, 'FORKECHO_SETTINGS': str(subject.settings)})
+    subject.pidfile.unlink()  # its number is of a namespace that is gone
+    if done.returncode == 77:
+        pytest.skip('needs hidepid= for one mount of /proc, Linux 5.8')
+    found = re.findall(r'^([a-z-]+) (\d+)$', done.stdout, re.M)
+    assert found == [('status', '4'), *((action, f'{refused}') for action in actions),
+                     ('runs', '0'), ('status', '1')], done
+
+
+def test_a_pidfile_in_a_closed_folder_is_unknown(service, folder, shell):
+    """Catches a server that runs and is called stopped, since its pidfile is where an ordinary
+    user may not look; and a folder that is made at the first start being called unknown."""
+    subject = service(shell)
+    closed = folder / 'closed'
+    subject.set(PIDFILE=closed / 'below' / 'pid')
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    assert subject.does('status', wrap=nobody) == 3
+    (closed / 'below').mkdir(parents=True)
+    assert subject.does('status', wrap=nobody) == 3
+    closed.chmod(0o700)
+    assert (subject.does('status', wrap=nobody), subject.does('status')) == (4, 3)
 
 
 # ---- starting ----------------------------------------------------------------------------

@@ -236,6 +236,26 @@ def test_a_pidfile_in_a_closed_folder_is_unknown(service, folder, shell):
     assert (subject.does('status', wrap=nobody), subject.does('status')) == (4, 3)
 
 
+@pytest.mark.skipif(not os.path.exists('/lib/lsb/init-functions.d/40-systemd'),
+                    reason="needs Debian's init-functions, and systemd's part of them")
+def test_a_systemd_that_knows_no_unit_is_not_asked(service, folder):
+    """Catches a script that Debian's functions hand to systemctl where, from systemd 260 on, nothing
+    makes a unit of it. Only systemctl and what systemd has in /run are not real here."""
+    subject = service()
+    systemctl = folder / 'systemctl'
+    systemctl.write_text('#!/bin/sh\n[ "$2" = LoadState ] && echo not-found || exit 5\n')
+    systemctl.chmod(0o755)
+    later = ['unshare', '--mount', 'sh', '-c', f"""
+        mount -t tmpfs none /run && mkdir -p /run/systemd/system &&
+        mount -t tmpfs none /lib/systemd/system-generators &&
+        mount --bind {systemctl} "$(command -v systemctl)" &&
+        mount -t tmpfs none /etc/init.d && cp {subject.script} /etc/init.d/ &&
+        exec /etc/init.d/forkecho "$3" """, 'sh']
+    assert [subject.does(action, wrap=later) for action in
+            ('status', 'start', 'status', 'reload', 'restart', 'stop', 'status')] == \
+        [3, 0, 0, 0, 0, 0, 3]
+
+
 # ---- starting ----------------------------------------------------------------------------
 
 def test_wrong_options_are_not_configured(service, shell):

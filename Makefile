@@ -309,11 +309,18 @@ uninstall:
 	-rmdir $(sort $(dir $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES)))) \
 	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
+# The same bytes from the same commit, whoever packs it, and again from what the archive has in it.
+SOURCES = Makefile $(DOCUMENTS) src man tests examples .ci .clang-tidy .gitignore
+ARCHIVE = $(BUILD)/forkecho-$(VERSION).tar
+GIT     = $(if $(wildcard .git),git -c safe.directory='$(CURDIR)',false)
+EPOCH   = $(or $(SOURCE_DATE_EPOCH),$(shell $(GIT) log -1 --format=%ct || date -r NEWS +%s))
 dist:
 	@mkdir -p $(BUILD)
-	tar --exclude __pycache__ --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
-	  Makefile $(DOCUMENTS) src man tests examples .ci .clang-tidy .gitignore
-	@echo $(BUILD)/forkecho-$(VERSION).tar.gz
+	{ $(GIT) ls-files $(SOURCES) || find $(SOURCES) -type f ! -path '*/__pycache__/*'; } | \
+	  LC_ALL=C sort | tar --format=ustar --mtime=@$(EPOCH) --owner=0 --group=0 --numeric-owner \
+	    --mode=go=rX --transform 's,^,forkecho-$(VERSION)/,' -T - -cf $(ARCHIVE)
+	gzip -nf $(ARCHIVE)
+	@echo $(ARCHIVE).gz
 
 clean:
 	rm -rf $(BUILD)

@@ -23,7 +23,7 @@ PRIVATE_RUN = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && ex
 
 def find(name):
     """The path of a daemon, or None."""
-    places = [os.environ['PATH'], '/usr/sbin', '/sbin', str(UNPACKED / 'usr' / 'sbin')]
+    places = [os.environ['PATH'], '/usr/sbin', '/sbin', f'{UNPACKED}/usr/sbin', f'{UNPACKED}/usr/bin']
     return shutil.which(name, path=':'.join(places))
 
 

@@ -50,10 +50,10 @@ LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
 PARTS     = $(wildcard examples/variants/parts/*.c)
 VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \
             $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
-SERVERS   = forkecho $(VARIANTS)
+FAMILY    = forkecho $(VARIANTS)
 TOOLS     = echoclient echoload
-SUITES    = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
-            $(addprefix $(BUILD)/unit/test_readiness_,poll select)
+UNIT_SUITES = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
+              $(addprefix $(BUILD)/unit/test_readiness_,poll select)
 HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -64,7 +64,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
         bench-scale bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
-all: $(addprefix $(BUILD)/,$(SERVERS) $(TOOLS))
+all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
 
 help:
 	@printf '%s\n' \
@@ -191,7 +191,7 @@ $(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readi
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check)
-unit: $(SUITES)
+unit: $(UNIT_SUITES)
 
 # A fuzz harness replays a corpus; linked with libFuzzer instead of replay.o, it fuzzes.
 FUZZ_MAIN = $(call object,tests/fuzz/replay.c)
@@ -210,7 +210,7 @@ deps:
 	@tests/deps
 
 # `make deps check` installs before it builds, also under -j.
-$(if $(filter deps,$(MAKECMDGOALS)),$(SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
+$(if $(filter deps,$(MAKECMDGOALS)),$(UNIT_SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
 check: all unit harnesses hazard-servers
 	@BUILD=$(BUILD) tests/run $(TESTS)
@@ -299,7 +299,7 @@ DOCUMENTS = README NEWS COPYING
 PAGES = $(wildcard man/*.[1-9])
 
 # What an administrator copies; it names the program where it is installed.
-EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* haproxy/*))
+EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/*))
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \
@@ -309,11 +309,18 @@ uninstall:
 	-rmdir $(sort $(dir $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES)))) \
 	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
+# The same bytes from the same commit, whoever packs it, and again from what the archive has in it.
+SOURCES = Makefile $(DOCUMENTS) src man tests examples .ci .clang-tidy .gitignore
+ARCHIVE = $(BUILD)/forkecho-$(VERSION).tar
+GIT     = $(if $(wildcard .git),git -c safe.directory='$(CURDIR)',false)
+EPOCH   = $(or $(SOURCE_DATE_EPOCH),$(shell $(GIT) log -1 --format=%ct || date -r NEWS +%s))
 dist:
 	@mkdir -p $(BUILD)
-	tar --exclude __pycache__ --transform 's,^,forkecho-$(VERSION)/,' -czf $(BUILD)/forkecho-$(VERSION).tar.gz \
-	  Makefile $(DOCUMENTS) src man tests examples .ci .clang-tidy .gitignore
-	@echo $(BUILD)/forkecho-$(VERSION).tar.gz
+	{ $(GIT) ls-files $(SOURCES) || find $(SOURCES) -type f ! -path '*/__pycache__/*'; } | \
+	  LC_ALL=C sort | tar --format=ustar --mtime=@$(EPOCH) --owner=0 --group=0 --numeric-owner \
+	    --mode=go=rX --transform 's,^,forkecho-$(VERSION)/,' -T - -cf $(ARCHIVE)
+	gzip -nf $(ARCHIVE)
+	@echo $(ARCHIVE).gz
 
 clean:
 	rm -rf $(BUILD)

@@ -63,7 +63,8 @@ def block(name, lines):
 def begin(plot_id, height):
     return (f'set terminal svg size {WIDTH},{height} dynamic enhanced font "sans-serif,{LETTERS}"'
             f' name "{plot_id}"\nset encoding utf8\n'
-            'set grid ytics lc rgb "gray" dt 3 lw 0.5\nset border 3\nset tics nomirror\n')
+            'set grid ytics lc rgb "gray" dt 3 lw 0.5\nset border 3\nset tics nomirror\n'
+            'set pointintervalbox 0\n')  # from gnuplot 6 on, error bars too have such boxes
 
 
 def logarithmic(axis):

@@ -23,7 +23,7 @@ PRIVATE_RUN = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && ex
 
 def find(name):
     """The path of a daemon, or None."""
-    places = [os.environ['PATH'], '/usr/sbin', '/sbin', str(UNPACKED / 'usr' / 'sbin')]
+    places = [os.environ['PATH'], '/usr/sbin', '/sbin', f'{UNPACKED}/usr/sbin', f'{UNPACKED}/usr/bin']
     return shutil.which(name, path=':'.join(places))
 
 
@@ -37,11 +37,13 @@ def environment():
     return {**os.environ, 'LD_LIBRARY_PATH': ':'.join(folders)} if folders else dict(os.environ)
 
 
-def free_port():
-    """A port that nobody has; somebody might before it is used, which has not been seen."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+def free_port(kept=[]):
+    """A port of 127.0.0.1 that nobody else is given: it stays bound, without listening, as long as
+    the tests run. Whoever sets SO_REUSEADDR can listen there, and again when that one has died."""
+    kept.append(socket.socket())
+    kept[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept[-1].bind(('127.0.0.1', 0))
+    return kept[-1].getsockname()[1]
 
 
 class Daemon:

@@ -78,3 +78,18 @@ def test_no_script_names_a_device_as_output():
     named = re.compile(r'\b(?:cc|gcc|clang|tcc|CC\)?)\b[^\n|;]*-o[\s\',"]*/dev/')
     assert [path.name for path in [TOP / 'Makefile', *scripts]
             if named.search(path.read_text(errors='replace').replace('\\\n', ' '))] == []
+
+
+def test_make_hands_on_the_settings_of_the_tests(asked):
+    """Catches a variable of the Makefile that is called like a setting: make then hands on its own
+    value. SUITES="trixie sid" make check-systemd booted none of them, SERVERS=preforkecho make soak
+    all servers."""
+    reads = re.compile(r"environ(?:\.get\(|\[)'([A-Z_]+)'|\$\{([A-Z_]+):?-")
+    scripts = [path for path in (TOP / 'tests').rglob('*') if path.is_file()
+               and path.suffix in ('', '.py') and 'corpus' not in path.parts]
+    names = {name for path in scripts for pair in reads.findall(path.read_text(errors='replace'))
+             for name in pair if name} - {'PATH', 'BUILD'}
+    assert {'SUITES', 'SERVERS', 'SOAK_SEED'} <= names
+    printed, _ = asked('make', '-s', '--eval=settings: ; @env', 'settings',
+                       **{name: f'our {name}' for name in names})
+    assert {name for name in names if f'{name}=our {name}\n' not in printed} == set()

@@ -1,6 +1,8 @@
 """Two servers behind the real HAProxy, with the settings of examples/haproxy."""
 import re
 import signal
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -11,13 +13,15 @@ from harness import DEADLINE, TOP, Client, eventually, forks_only, long, program
 pytestmark = [forks_only, needs_daemon('haproxy')]
 SETTINGS = TOP / 'examples' / 'haproxy' / 'haproxy.cfg'
 PROXIES = ('--proxy', '127.0.0.0/8')
+IP_LOCAL_PORT_RANGE = 51  # the ports that bind() chooses from: the socket module lacks the name
 
 
 class Cluster:
     """HAProxy and two servers, with the shipped settings at other addresses."""
 
     def __init__(self, server, start, folder, options):
-        self.servers = [server(*PROXIES, *options) for _ in range(2)]
+        self.servers = [server(*PROXIES, *options, listen=(f'127.0.0.1:{free_port()}',))
+                        for _ in range(2)]
         self.port = free_port()
         self.address = f'127.0.0.1:{self.port}'
         text = SETTINGS.read_text()
@@ -96,6 +100,22 @@ def test_half_close_passes_through(cluster):
         client.sendall(data)
         client.half_close()
         assert client.receive_all() == data
+
+
+def test_the_port_of_a_server_that_was_killed_is_given_to_nobody(server):
+    """Catches tests at the same time as the next, one of whose servers is given the port of the
+    one that was killed: HAProxy's clients then get wrong bytes, and the fault is not forkecho's."""
+    killed = server(listen=(f'127.0.0.1:{free_port()}',))
+    port = int(killed.address.split(':')[1])
+    killed.expected = killed.stop(signal.SIGKILL)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack('=HH', port, port))
+        except OSError:
+            pytest.skip('needs IP_LOCAL_PORT_RANGE, Linux 6.3')
+        with pytest.raises(OSError):
+            other.bind(('127.0.0.1', 0))
 
 
 @long

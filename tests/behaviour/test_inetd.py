@@ -1,16 +1,23 @@
 """-i under the real inetd and xinetd, with the lines of examples/inetd."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 
 import pytest
 
 from daemons import PRIVATE_RUN, find, free_port, needs_daemon
-from harness import DEADLINE, TOP, Client, children, eventually, needs_root, process, program, run
+from harness import (DEADLINE, TOP, Client, children, eventually, needs_ipv6, needs_root, process,
+                     program, run)
 
 pytestmark = needs_root
 INETD = TOP / 'examples' / 'inetd'
+
+
+def public_program(folder):
+    """The program just built, where nobody may run it: perhaps not in the checkout."""
+    return shutil.copy(program('forkecho'), folder)
 
 
 def inetd(daemon, folder, port):
@@ -20,13 +27,13 @@ def inetd(daemon, folder, port):
     assert len(lines) == 1
     settings = folder / 'inetd.conf'
     line = re.sub(r'^echo', f'127.0.0.1:{port}', lines[0])
-    settings.write_text(line.replace('/usr/local/sbin/forkecho', program('forkecho')) + '\n')
+    settings.write_text(line.replace('/usr/local/sbin/forkecho', public_program(folder)) + '\n')
     return daemon(*PRIVATE_RUN, find('inetd'), '-i', '-R', '10000', settings)
 
 
 def xinetd(daemon, folder, port):
     text = (INETD / 'forkecho.xinetd').read_text()
-    text = text.replace('/usr/local/sbin/forkecho', program('forkecho'))
+    text = text.replace('/usr/local/sbin/forkecho', public_program(folder))
     text = re.sub(r'(flags\s*=) IPv6', rf'type = UNLISTED\n\tport = {port}\n\tbind = 127.0.0.1\n\1',
                   text)
     (folder / 'xinetd.conf').write_text(text)
@@ -110,3 +117,27 @@ def test_many_clients_at_once(superserver):
     """Catches a server that is started for each client and has anything in another's way."""
     done = run('echoclient', '-c', '-j', '20', '-n', '50', superserver.address, 'hello')
     assert done.returncode == 0, done
+
+
+@needs_ipv6
+@pytest.mark.parametrize('name, options', [
+    pytest.param(name, options, marks=needs_daemon(name), id=name)
+    for name, options in (('inetd', ['-i']), ('inetutils-inetd', ['-d']))])
+def test_both_families_are_served_by_the_lines_as_they_are(daemon, folder, name, options):
+    """Catches a line for IPv6 that is in the way of the one for IPv4: GNU inetutils' tcp6 is both,
+    so that its bind fails, and IPv6 has no service."""
+    folder.chmod(0o777)
+    settings = folder / 'inetd.conf'
+    settings.write_text((INETD / 'inetd.conf').read_text().replace(
+        '/usr/local/sbin/forkecho', public_program(folder)))
+    started = daemon('unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh',
+                     *PRIVATE_RUN, find(name), *options, settings)
+    inside = ['nsenter', '-t', str(started.process.pid), '--net']
+
+    def served(address):
+        done = subprocess.run([*inside, program('echoclient'), address, 'hello'], text=True,
+                              capture_output=True, timeout=DEADLINE, check=False)
+        return done.stdout == 'hello\n'
+
+    for address in ('127.0.0.1:7', '[::1]:7'):
+        eventually(lambda name=address: served(name), f'{address} is served')

@@ -1,6 +1,7 @@
 """The init script of examples/init: every action in every state, under each shell there is."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -33,6 +34,7 @@ class Service:
     def __init__(self, folder, shell=('sh',), options='-u root'):
         self.folder = folder
         self.shell = shell
+        self.script = shutil.copy(SCRIPT, folder)  # other users may have no way into the checkout
         self.address = f'{folder}/echo'
         self.pidfile = folder / 'pid'
         self.bystander = None
@@ -47,7 +49,7 @@ class Service:
                 file.write(f"{key}='{text}'\n")
 
     def run(self, *words, wrap=()):
-        return subprocess.run([*wrap, *self.shell, SCRIPT, *words], text=True, check=False,
+        return subprocess.run([*wrap, *self.shell, self.script, *words], text=True, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * DEADLINE,
                               env={**os.environ, 'FORKECHO_SETTINGS': str(self.settings)})
 
@@ -184,6 +186,76 @@ def test_without_privilege(service, shell):
     assert subject.serves()
 
 
+@pytest.mark.parametrize('hidepid, who, refused', [
+    ('invisible', '--reuid=65533 --regid=65533 --clear-groups', 4),
+    ('ptraceable', '--bounding-set=-sys_ptrace', 1)], ids=['ordinary', 'contained'])
+def test_where_proc_hides_the_server_nothing_is_guessed(service, folder, shell, hidepid, who,
+                                                        refused):
+    """Catches a server that "has died", whose pidfile is then removed, because /proc does not show
+    other users' processes to an ordinary user, or to root in a container. wazuh/wazuh#4630 had
+    that."""
+    subject = service(shell, options='')  # it becomes nobody
+    subject.folder.chmod(0o755)
+    actions = [action for action in ACTIONS if action not in ('start', 'status')]
+    script = ' '.join([*shell, subject.script])
+    (folder / 'trial').write_text(f"""
+        mount -t proc -o hidepid={hidepid} proc /proc || exit 77
+        {script} start >{folder}/err || exit 1
+        read -r pid <{subject.pidfile}
+        set -- setpriv {who} {script}
+        "$@" status; echo status $?
+        for action in {' '.join(actions)}; do "$@" $action 2>&1; echo $action $?; done
+        [ "$(cat {subject.pidfile})" = "$pid" ] && {script} status; echo runs $?
+        kill -KILL "$pid" || exit
+        until {script} status | grep died; do :; done
+        "$@" status; echo status $?
+    """)
+    done = subprocess.run(['unshare', '--mount', '--pid', '--fork', '--kill-child', 'sh',
+                           folder / 'trial'], text=True, capture_output=True, check=False,
+                          stdin=subprocess.DEVNULL, timeout=2 * DEADLINE,
+                          env={**os.environ, 'FORKECHO_SETTINGS': str(subject.settings)})
+    subject.pidfile.unlink()  # its number is of a namespace that is gone
+    if done.returncode == 77:
+        pytest.skip('needs hidepid= for one mount of /proc, Linux 5.8')
+    found = re.findall(r'^([a-z-]+) (\d+)$', done.stdout, re.M)
+    assert found == [('status', '4'), *((action, f'{refused}') for action in actions),
+                     ('runs', '0'), ('status', '1')], done
+
+
+def test_a_pidfile_in_a_closed_folder_is_unknown(service, folder, shell):
+    """Catches a server that runs and is called stopped, since its pidfile is where an ordinary
+    user may not look; and a folder that is made at the first start being called unknown."""
+    subject = service(shell)
+    closed = folder / 'closed'
+    subject.set(PIDFILE=closed / 'below' / 'pid')
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    assert subject.does('status', wrap=nobody) == 3
+    (closed / 'below').mkdir(parents=True)
+    assert subject.does('status', wrap=nobody) == 3
+    closed.chmod(0o700)
+    assert (subject.does('status', wrap=nobody), subject.does('status')) == (4, 3)
+
+
+@pytest.mark.skipif(not os.path.exists('/lib/lsb/init-functions.d/40-systemd'),
+                    reason="needs Debian's init-functions, and systemd's part of them")
+def test_a_systemd_that_knows_no_unit_is_not_asked(service, folder):
+    """Catches a script that Debian's functions hand to systemctl where, from systemd 260 on, nothing
+    makes a unit of it. Only systemctl and what systemd has in /run are not real here."""
+    subject = service()
+    systemctl = folder / 'systemctl'
+    systemctl.write_text('#!/bin/sh\n[ "$2" = LoadState ] && echo not-found || exit 5\n')
+    systemctl.chmod(0o755)
+    later = ['unshare', '--mount', 'sh', '-c', f"""
+        mount -t tmpfs none /run && mkdir -p /run/systemd/system &&
+        mount -t tmpfs none /lib/systemd/system-generators &&
+        mount --bind {systemctl} "$(command -v systemctl)" &&
+        mount -t tmpfs none /etc/init.d && cp {subject.script} /etc/init.d/ &&
+        exec /etc/init.d/forkecho "$3" """, 'sh']
+    assert [subject.does(action, wrap=later) for action in
+            ('status', 'start', 'status', 'reload', 'restart', 'stop', 'status')] == \
+        [3, 0, 0, 0, 0, 0, 3]
+
+
 # ---- starting ----------------------------------------------------------------------------
 
 def test_wrong_options_are_not_configured(service, shell):
@@ -241,7 +313,7 @@ def test_a_stop_lets_clients_finish(service, shell):
     pid = subject.pid
     with Client(subject.address) as client:
         assert client.echo(b'x') == b'x'
-        stopping = subprocess.Popen([*shell, SCRIPT, 'stop'], stdout=subprocess.DEVNULL,
+        stopping = subprocess.Popen([*shell, subject.script, 'stop'], stdout=subprocess.DEVNULL,
                                     env={**os.environ, 'FORKECHO_SETTINGS': str(subject.settings)})
         eventually(lambda: not subject.serves(), 'the drain has begun')
         assert client.echo(b'y') == b'y'

@@ -881,6 +881,15 @@ def test_a_legend_takes_nothing_of_the_data(busy):
     assert min(heights) >= 220 and max(heights) - min(heights) < 1, heights
 
 
+@needs_gnuplot
+def test_a_point_hides_nothing_of_its_error_bar():
+    """Catches the white disc that gnuplot 6 draws behind each point: a short bar is not seen, and
+    the disc glares on black."""
+    line = [(1, Spread(5, 4, 6)), (8, Spread(50, 40, 60))]
+    plot = plots.Lines('clients', 'us', True, True, {'forkecho': line})
+    assert "'white'" not in plots.svg('some', plot, plots.Style(NAMES), 'A title', 'a text')
+
+
 def test_no_label_of_an_axis_touches_the_next():
     """Catches two numbers of clients that are read as one, as 1000 and 2500 are near on an axis of
     ratios; and a label that is dropped where there is room."""

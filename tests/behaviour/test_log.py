@@ -123,7 +123,7 @@ def test_a_flood_before_the_stop_is_summed_up(server):
 def test_a_flood_before_an_upgrade_is_summed_up(server):
     """Catches refusals that are never summed up, for another program takes over within their
     second."""
-    srv = server('-C', '1')
+    srv = server('-C', '1', copy=True)
     flood(srv, signal.SIGHUP)
     srv.wait_line('^takeover ')
     assert told_refusals(srv) == 300

@@ -109,7 +109,8 @@ class Container:
         if not self.managed:
             options.append('--keep-unit')
         environment = {**os.environ, 'TREE': tree, 'FOLDER': str(self.folder), 'TOP': str(TOP),
-                       'BUILD': str(BUILD.relative_to(TOP))}
+                       'BUILD': str(BUILD.relative_to(TOP)),
+                       'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY': '1'}  # 258 and later know no other
         with self.console.open('wb') as console:
             return subprocess.Popen(
                 ['unshare', '--mount', 'sh', '-c', BOOT, 'sh', *options], env=environment,

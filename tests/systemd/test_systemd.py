@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+from conftest import UNITS
 from harness import eventually
 
 SERVICE, SOCKET = 'forkecho.service', 'forkecho.socket'
@@ -336,3 +337,32 @@ def test_accept_survives_a_flood(machine):
     assert report['failed'] == '0', report
     visit(machine, '127.0.0.1:7007')
     eventually(lambda: instances(machine) == [], 'the units are gone')
+
+
+# ---- the init script ---------------------------------------------------------------------
+
+def test_the_init_script_works_by_hand(machine):
+    """Catches a script that Debian's functions hand to systemctl where, from systemd 260 on, nothing
+    makes a unit of it: a start fails, and a server that runs is neither known nor stopped."""
+    script = '/etc/init.d/forkecho'
+    machine.systemctl('stop', SOCKET, check=False)
+    machine.run('sh', '-c', f'rm -rf /etc/systemd/system/forkecho* && '
+                            f'cp {UNITS}/../init/forkecho {script}')
+    machine.path('/etc/default/forkecho').write_text(f"FORKECHO_OPTIONS='-s daemon -l {HERE}'\n")
+    machine.systemctl('daemon-reload')
+
+    def does(action):
+        return machine.run(script, action, check=False).returncode
+
+    try:
+        assert (does('status'), does('start'), does('status'), does('start')) == (3, 0, 0, 0)
+        visit(machine)
+        assert does('reload') == 0
+        assert (does('restart'), does('status')) == (0, 0)
+        visit(machine)
+        assert (does('stop'), does('status')) == (0, 3)
+        assert not [each for each in machine.processes()
+                    if Path(f'/proc/{each[0]}/comm').read_text() == 'forkecho\n']
+    finally:
+        machine.run('sh', '-c', f'{script} stop; rm {script} /etc/default/forkecho', check=False)
+        machine.systemctl('daemon-reload')

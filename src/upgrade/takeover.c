@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_SIZE (PIDFILE_PATH_MAX + 128) /* the longest: of a pidfile or a Unix listener */
+#define LINE_SIZE (2 * PIDFILE_PATH_MAX + 128) /* the longest: of a pidfile */
 #define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
 
 static const char digits[] = "0123456789abcdef";
@@ -267,22 +267,24 @@ static void child_lines(struct state *state, struct children *children)
     }
 }
 
+/* Its path may have any byte in it but NUL. */
 static void pidfile_line(struct state *state, struct pidfile *pidfile)
 {
+    char path[PIDFILE_PATH_MAX] = "";
     int lock = pidfile != NULL ? pidfile->descriptor : -1;
+    size_t length;
 
     if (!begin(state, "pidfile", lock != -1))
         return;
     lock = descriptor(state, lock);
-    if (state->at != NULL) {
-        next_word(state, "/");
-        /* Where it cannot be written, which is logged, the lock stays, and so do the clients. */
-        if (!state->spoiled && state->inherited && pidfile != NULL)
-            (void)pidfile_adopt(pidfile, lock, state->at);
-        state->at += strlen(state->at);
-    } else {
-        fprintf(state->stream, " %s", pidfile->path);
-    }
+    if (state->at == NULL && pidfile != NULL)
+        strcpy(path, pidfile->path);
+    length = (size_t)number(state, strlen(path), sizeof path - 1);
+    bytes(state, path, length);
+    require(state, path[0] == '/' && strlen(path) == length);
+    /* Where it cannot be written, which is logged, the lock stays, and so do the clients. */
+    if (state->inherited && !state->spoiled && pidfile != NULL)
+        (void)pidfile_adopt(pidfile, lock, path);
 }
 
 /* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */

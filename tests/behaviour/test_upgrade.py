@@ -258,9 +258,11 @@ def test_children_that_sign_off_meanwhile_are_counted(server, folder):
 
 
 @forks_only
-def test_the_pidfile_stays_locked_by_the_same_pid(server, folder):
-    """Catches a lock that the exec dropped, so that a second server starts; and a file that stays."""
-    pidfile = folder / 'pid'
+@pytest.mark.parametrize('name', ['pid', 'a\npid'], ids=['', 'newline'])
+def test_the_pidfile_stays_locked_by_the_same_pid(server, folder, name):
+    """Catches a lock that the exec dropped, so that a second server starts; a file that stays; and
+    a name that the state cannot carry: every upgrade was refused."""
+    pidfile = folder / name
     srv = server('-P', str(pidfile), copy=True)
     for _ in range(2):
         upgrade(srv)

@@ -15,6 +15,7 @@
 
 #define MOST 8 /* -c */
 #define STATE_MAX 65536
+#define PIDFILE_NAME "a\npid" /* a path may have any byte in it */
 
 /* A program that serves, and all that it could leave to another. */
 static struct options options = {.program = "forkecho", .max_connections = MOST};
@@ -86,7 +87,7 @@ static void set_up(void)
     server = server_open(&no_model, &options, NULL, &pidfile);
     ck_assert_ptr_nonnull(server);
     give_listeners();
-    ck_assert_int_eq(pidfile_open(&pidfile, path_of("pid", path, sizeof path)), 0);
+    ck_assert_int_eq(pidfile_open(&pidfile, path_of(PIDFILE_NAME, path, sizeof path)), 0);
     ck_assert_int_eq(ledger_open(&ledger, LEDGER_GIVES_UP), 0);
     server->ledger.read_end = ledger.read_end;
     server->ledger.write_end = ledger.write_end;
@@ -355,7 +356,7 @@ START_TEST(what_was_written_is_read_back)
     ck_assert_ptr_nonnull(next);
     ck_assert_pstr_eq(difference(next), NULL);
     ck_assert_int_eq(adopted.descriptor, pidfile.descriptor);
-    ck_assert_str_eq(adopted.path, path_of("pid", path, sizeof path));
+    ck_assert_str_eq(adopted.path, path_of(PIDFILE_NAME, path, sizeof path));
     tear_down();
 }
 END_TEST
@@ -434,7 +435,7 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     before = open_descriptors();
     write_state();
     (void)read_text(state);
-    (void)read_text("takeover 3 forkecho\nchild\n");
+    (void)read_text("takeover 4 forkecho\nchild\n");
     ck_assert_int_eq(write_to(closed), -1);
     ck_assert_int_eq(write_to(readable), -1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -561,8 +562,8 @@ START_TEST(another_format_or_program_is_refused)
 {
     set_up();
     write_state();
-    expect_refusal(replaced("takeover 3 ", "takeover 2 "), "another format");
-    expect_refusal(replaced("takeover 3 ", "takeover 33 "), "format 33");
+    expect_refusal(replaced("takeover 4 ", "takeover 3 "), "another format");
+    expect_refusal(replaced("takeover 4 ", "takeover 44 "), "format 44");
     expect_refusal(replaced(" forkecho\n", " threadecho\n"), "another program");
     expect_refusal(replaced(" forkecho\n", " forkecho \n"), "more in the first line");
     expect_refusal("", "nothing at all");
@@ -726,7 +727,7 @@ START_TEST(a_test_touches_nothing)
     set_up();
     write_state();
     ck_assert_int_eq(write_to(state_file), 0);
-    file = open(path_of("pid", path, sizeof path), O_WRONLY | O_TRUNC);
+    file = open(path_of(PIDFILE_NAME, path, sizeof path), O_WRONLY | O_TRUNC);
     count = named_descriptors(numbers);
     for (size_t i = 0; i < count; i++)
         (void)fcntl(numbers[i], F_SETFD, 0);

@@ -207,6 +207,23 @@ static void statistics_line(struct state *state, struct statistics *count, doubl
     require(state, *started > 0);
 }
 
+/* Where its -c was larger before an upgrade, a server has more live children than it may: those of
+ * a state always have room. A test makes as much, for no more can come until the exec. */
+static void limit_line(struct state *state, struct server *server)
+{
+    size_t live = children_live(server->children), most = server->options->max_connections;
+    struct children *larger;
+
+    require(state, begin(state, "limit", true));
+    most = (size_t)number(state, live > most ? live : most, CONNECTIONS_MAX);
+    if (state->at == NULL || most <= server->options->max_connections)
+        return;
+    larger = children_new(most);
+    require(state, larger != NULL);
+    if (larger != NULL)
+        server->children = larger;
+}
+
 static void listener_lines(struct state *state, struct listeners *listeners)
 {
     /* One for which there is no room is begun and not read, which spoils the state. */
@@ -304,6 +321,7 @@ static void go_through(struct state *state, struct server *server, struct pidfil
 
     snprintf(first, sizeof first, "takeover %d %s", TAKEOVER_FORMAT, server->options->program);
     require(state, begin(state, first, true));
+    limit_line(state, server);
     statistics_line(state, &server->statistics, &server->started);
     listener_lines(state, &server->listeners);
     child_lines(state, server->children);

@@ -4,6 +4,7 @@
  * What the next program cannot find out is written to an anonymous file, a line for each thing:
  *
  *   takeover FORMAT PROGRAM           another format is refused, not guessed at
+ *   limit CHILDREN                    -c, or how many are live where those are more
  *   statistics ...                    what was counted, and since when
  *   listener DESCRIPTOR ...           a listening socket
  *   child PID ...                     a live child, the oldest first

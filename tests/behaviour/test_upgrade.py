@@ -61,17 +61,16 @@ def replace(srv, source):
 class Pausing:
     """A program that waits in the roles of `roles`, `test` and `take`, and then is the server."""
 
-    def __init__(self, srv, folder, *roles, then=None):
+    def __init__(self, srv, folder, *roles, options=''):
         self.fifos = {role: folder / role for role in roles}
         for fifo in self.fifos.values():
             os.mkfifo(fifo)
             fifo.chmod(0o666)
         real = folder / 'real'
-        if then is None:
-            shutil.copy(program(srv.name), real)
+        shutil.copy(program(srv.name), real)
         waits = ''.join(f'{role}:*) read word < "{fifo}" ;;\n' for role, fifo in self.fifos.items())
         replace(srv, f'#!/bin/sh\ncase $FORKECHO_TAKEOVER in\n{waits}esac\n'
-                     + (then or f'exec "{real}" "$@"\n'))
+                     f'exec "{real}" "$@" {options}\n')
 
     def reached(self, role):
         """Waits until it waits in this role, and returns what makes it go on."""
@@ -179,6 +178,38 @@ def test_old_children_count_against_the_cap(server):
     assert late.receive(4) == b'late'
     status = srv.status()
     assert (status['accepted'], status['refused'], status['deferred-cap']) == ('4', '0', '2')
+
+
+@forks_only
+def test_children_above_a_smaller_limit_cost_nothing(server, folder):
+    """Catches a new program whose default for -c is less than what is live by the time that it has
+    passed its test: it ended over the state, and the service with it."""
+    srv = server('-c', '20', copy=True)
+    old = [srv.connect() for _ in range(2)]
+    pausing = Pausing(srv, folder, 'test', options='-c 3')
+    mark = hang_up(srv)
+    go_on = pausing.reached('test')
+    old += [srv.connect() for _ in range(12)]
+    for client in old:
+        client.echo(b'x')
+    go_on()
+    for _ in range(2):  # the second time with more live than may be
+        takeover = srv.wait_line('^takeover ', after=mark)
+        assert (takeover['live'], takeover['max']) == ('14', '3')
+        mark = hang_up(srv)
+    srv.wait_line('^takeover ', after=mark)
+    waiting = srv.connect()
+    waiting.sendall(b'wait')
+    for client in old[:11]:
+        assert client.echo(b'goes on') == b'goes on'
+        name = client.address
+        client.close()
+        srv.end_of(name)
+    status = srv.status()
+    assert (status['live'], status['accepted']) == ('3', '14')
+    old[11].close()
+    assert waiting.receive(4) == b'wait'
+    assert srv.status()['deferred-cap'] == '1'
 
 
 @forks_only

@@ -25,7 +25,8 @@ extern char **environ;
 #define PRIVATE "private" /* others of its user may not look into the process: platform.h */
 #define PASSED "could take over" /* what a program says under test that could */
 #define TEST_TIME 10.0           /* seconds: a test takes some milliseconds, or never ends */
-#define SAID_MAX 4096            /* what a program may write under test; one line is logged */
+#define SAID_MAX 65536           /* bytes that it and its libraries may write under test, ... */
+#define SAID_SHOWN 200           /* ... and how many of them the log shows */
 #define PROGRAM_MAX 1024
 
 static struct { /* how this process was started */
@@ -246,42 +247,64 @@ static const char *execute(const struct server *server)
     return strerror(error);
 }
 
-/* Why the test was not passed: the first line that it said, or how it ended; NULL: it was. */
-static const char *failure(char *text, size_t size)
+/* Reads what was written under test, as one line, without the words that it could take over: a
+ * loader or sanitizer may have written before and behind them. Returns whether they were there. */
+static bool read_answer(char *text, size_t size)
 {
-    int status = test.status;
     ssize_t length = pread(test.answer, text, size - 1, 0);
+    char *word, *end;
 
     text[length > 0 ? length : 0] = '\0';
-    if (strcmp(text, PASSED "\n") == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    word = strstr(text, PASSED "\n");
+    if (word != NULL)
+        memmove(word, word + strlen(PASSED "\n"), strlen(word + strlen(PASSED "\n")) + 1);
+    for (end = text; *(end += strcspn(end, "\n")) != '\0';)
+        *end = ' ';
+    while (end > text && end[-1] == ' ')
+        *--end = '\0';
+    return word != NULL;
+}
+
+/* Why the test was not passed, in `why`; NULL: it was. What else was written is logged then. */
+static const char *failure(char *why, size_t size)
+{
+    static char said[SAID_MAX + 1];
+    const bool passed = read_answer(said, sizeof said);
+    const int status = test.status;
+
+    if (passed && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        if (said[0] != '\0')
+            log_error("'%s' wrote under test (SIGHUP): %.*s; it takes over all the same",
+                      program.path, SAID_SHOWN, said);
         return NULL;
-    text[strcspn(text, "\n")] = '\0';
+    }
     if (WIFSIGNALED(status))
-        snprintf(text, size, test.late > 0 ? "signal %d ended its test"
-                                           : "it did not answer in time (signal %d)",
+        snprintf(why, size, test.late > 0 ? "signal %d ended its test"
+                                          : "it did not answer in time (signal %d)",
                  WTERMSIG(status));
-    else if (text[0] == '\0' || strcmp(text, PASSED) == 0)
-        snprintf(text, size, "it is no program that can take over (exit status %d)",
+    else
+        snprintf(why, size, "%.*s (exit status %d)", SAID_SHOWN,
+                 said[0] != '\0' ? said : "it is no program that can take over",
                  WEXITSTATUS(status));
-    return text;
+    return why;
 }
 
 /* What was tested need not lie there by now: a SIGHUP for what does has come to nothing. */
 static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];
-    const char *why = failure(text, sizeof text);
+    const char *why = "the server is stopping";
     struct stat now = {0};
 
     (void)stat(program.path, &now);
-    if (server->stop.phase != SERVER_SERVING) {
-        why = "the server is stopping";
-    } else if (!is_same_image(&now, &test.image)) {
+    if (server->stop.phase == SERVER_SERVING && !is_same_image(&now, &test.image)) {
         close(test.answer);
         memset(&test, 0, sizeof test);
         start_test(server);
         return;
     }
+    if (server->stop.phase == SERVER_SERVING)
+        why = failure(text, sizeof text);
     if (why == NULL) {
         do /* what was read and not handled would be lost */
             server->model->read_records(server);

@@ -5,7 +5,8 @@
  *                     \-> failed, or late --> why is said, and this program goes on
  *
  * The new image is tested first, as a child with the same command line and the state of now: so
- * one that is missing or broken, or does not know an option or the state, costs nothing.
+ * one that is missing or broken, or does not know an option or the state, costs nothing. It has
+ * passed when it says so and its exit status is 0, whatever else is written.
  *
  * In the exec the process keeps its pid, its children, its listeners, in whose backlog clients wait
  * for some milliseconds, its locks, and its signals, blocked and pending. So no client notices, and

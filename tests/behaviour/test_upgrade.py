@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from harness import (BUILD, DEADLINE, SANITIZERS, children, dead, descriptors, eventually,
-                     forks_only, has_ipv6, long, needs_root, new_user, program, run)
+                     forks_only, has_ipv6, long, needs_root, new_user, preloads, program, run)
 from test_syslog import Syslog, private_dev, visit
 
 # The figure that is to be reached, and what a build that is slow on purpose can do of it.
@@ -524,6 +524,45 @@ def test_what_takes_over_was_tested(server, folder):
     assert client.echo(b'goes on') == b'goes on'
 
 
+def preload(folder, code):
+    """The environment in which a program is started with this code in it."""
+    subprocess.run(['cc', '-shared', '-fPIC', '-xc', '-', '-o', folder / 'preloaded.so'],
+                   input=code, text=True, check=True)
+    return {'LD_PRELOAD': str(folder / 'preloaded.so')}
+
+
+AT_EXIT = r'''
+#include <unistd.h>
+__attribute__((destructor)) static void report(void)
+{
+    (void)!write(2, "warning\n", 8);
+}
+'''
+
+
+@forks_only
+@pytest.mark.parametrize('kind', ['before', 'much', pytest.param('loader', marks=preloads),
+                                  pytest.param('behind', marks=preloads)])
+def test_what_else_is_written_under_test_is_no_refusal(server, folder, kind):
+    """Catches a program that is refused for a warning of its loader, as of a library in LD_PRELOAD
+    that is not there, for what a tracer writes, or for what valgrind or a sanitizer reports as it
+    ends, behind the words that it could take over. That is logged."""
+    srv = server(copy=True, env={'LD_PRELOAD': '/nonexistent/warning.so'} if kind == 'loader' else
+                 preload(folder, AT_EXIT) if kind == 'behind' else {})
+    client = srv.connect()
+    client.echo(b'x')
+    mark = srv.mark()
+    if kind in ('before', 'much'):
+        real = shutil.copy(program(srv.name), folder)
+        times = 1 if kind == 'before' else 4000
+        replace(srv, f'#!/bin/sh\nyes warning | head -n {times} >&2\nexec "{real}" "$@"\n')
+    upgrade(srv)
+    line, = srv.find(f'^{srv.name}: ', after=mark)
+    assert re.search(r"' wrote under test .SIGHUP.: .*warning.*; it takes over all the same$",
+                     line.line)
+    assert client.echo(b'goes on') == b'goes on'
+
+
 # ---- what cannot take over ---------------------------------------------------------------
 
 def exits_with(status, text):
@@ -538,7 +577,7 @@ BROKEN = {
     'silent': ('#!/bin/sh\nexit 3\n', 'it is no program that can take over (exit status 3)'),
     'true': ('/bin/true', 'it is no program that can take over (exit status 0)'),
     'crash': ('#!/bin/sh\nkill -SEGV $$\n', 'signal 11 ended its test'),
-    'talkative': ('#!/bin/sh\nyes | head -c 1000000\nexit 0\n', 'y;'),
+    'talkative': ('#!/bin/sh\nyes | head -c 1000000\nexit 0\n', 'y y y'),
     'flood': ('#!/bin/sh\nhead -c 1000000 /dev/zero && exit 4\nexit 5\n',
               'it is no program that can take over (exit status 5)'),  # not taken into memory
     # Not its parent's child: it would be a server of its own.

@@ -32,6 +32,13 @@ pid_t platform_fork(void)
 #endif
 }
 
+void platform_reset_environment(char **argv)
+{
+    while (*argv != NULL)
+        argv++;
+    environ = argv + 1; /* the kernel puts one behind the other */
+}
+
 void *platform_private_memory(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -23,6 +23,11 @@ pid_t platform_fork(void)
     return fork();
 }
 
+void platform_reset_environment(char **argv)
+{
+    (void)argv;
+}
+
 void *platform_private_memory(size_t size)
 {
     return calloc(1, size);

@@ -122,10 +122,12 @@ static void remove_state(int state)
     if (state != -1)
         close(state);
     unsetenv(VARIABLE);
+    manager_unexport();
     errno = error;
 }
 
-/* Writes the state, and into the environment for whom. Returns its file, or -1 with errno. */
+/* Writes the state, and makes the environment that of the start, but for who is to read it. Returns
+ * its file, or -1 with errno. */
 static int leave_state(const struct server *server, const char *role, int *descriptors)
 {
     char value[64];
@@ -134,7 +136,7 @@ static int leave_state(const struct server *server, const char *role, int *descr
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, state, (long)getpid(),
              platform_is_untraceable() ? ":" PRIVATE : "");
     if (state != -1 && takeover_write(state, server, descriptors) == 0 &&
-        fcntl(state, F_SETFD, 0) == 0 && setenv(VARIABLE, value, 1) == 0)
+        fcntl(state, F_SETFD, 0) == 0 && setenv(VARIABLE, value, 1) == 0 && manager_export() == 0)
         return state;
     remove_state(state);
     return -1;
@@ -152,20 +154,18 @@ static void give_up(const struct server *server, const char *why)
         manager_state(MANAGER_READY);
 }
 
-/* Starts the new image. It inherits the state and nothing that this names, so that no port stays
- * taken by it, however it ends, and answers into `test.answer`. Returns 0 or an errno. */
+/* Starts the new image as execute would: as this user, with these limits, environment and signals
+ * blocked. But it inherits the state and nothing that this names, so that no port stays taken by
+ * it, however it ends, and answers into `test.answer`. Returns 0 or an errno. */
 static int spawn(void)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    sigset_t none;
     int error;
 
-    sigemptyset(&none);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setpgroup(&attributes, 0); /* its own, for upgrade_turn's kill */
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDERR_FILENO);
@@ -235,14 +235,13 @@ static const char *execute(const struct server *server)
     int descriptors[TAKEOVER_DESCRIPTORS_MAX] = {0};
     int state = leave_state(server, "take", descriptors), error;
 
-    if (state != -1 && manager_export() == 0) {
+    if (state != -1) {
         set_inherited(descriptors, true);
         log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
     set_inherited(descriptors, false);
-    manager_unexport();
     remove_state(state);
     return strerror(error);
 }

@@ -563,6 +563,88 @@ def test_what_else_is_written_under_test_is_no_refusal(server, folder, kind):
     assert client.echo(b'goes on') == b'goes on'
 
 
+# As libfaketime: a file under the number of the process, which the environment names to whatever it
+# executes. If that cannot open it, it makes one of its own.
+UNDER_ITS_NUMBER = r'''
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void open_file(void)
+{
+    char path[1000];
+    const char *named = getenv("NAMED");
+    int file = named != NULL ? open(named, O_RDWR) : -1;
+
+    snprintf(path, sizeof path, "%s/%ld", getenv("FOLDER"), (long)getpid());
+    if (file == -1 && (file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600)) != -1)
+        setenv("NAMED", path, 1);
+    if (file != -1)
+        close(file);
+    else if (named != NULL)
+        _exit(1);
+}
+'''
+
+
+@forks_only
+@preloads
+@needs_root
+def test_what_a_library_put_into_the_environment_is_not_handed_on(server, folder):
+    """Catches an environment that names what the library of a new program cannot open, since it was
+    made by root and this is the server's user: the test, another process, was passed, and then
+    the service was gone. libfaketime does so: wolfcw/libfaketime, ft_shm_create."""
+    files = folder / 'files'
+    files.mkdir()
+    files.chmod(0o777)
+    srv = server(copy=True, env={**preload(folder, UNDER_ITS_NUMBER), 'FOLDER': str(files)})
+    client = srv.connect()
+    for number in range(3):
+        upgrade(srv)
+        assert client.echo(b'%d' % number) == b'%d' % number
+    assert process_user(srv.pid) != 0 and (files / str(srv.pid)).stat().st_uid == 0
+
+
+# Notes which signals are blocked, and the environment but for the role.
+NOTES_STATE = r'''
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void note(void)
+{
+    FILE *file = fopen(getenv("NOTES"), "a");
+    sigset_t blocked;
+
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    for (int number = 1; number < 32; number++)
+        fprintf(file, "%d ", sigismember(&blocked, number));
+    for (char **each = environ; *each != NULL; each++)
+        if (strncmp(*each, "FORKECHO_TAKEOVER=", 18) != 0)
+            fprintf(file, " %s", *each);
+    fputc('\0', file);
+    fclose(file);
+}
+'''
+
+
+@forks_only
+@preloads
+def test_a_test_is_made_in_the_state_of_the_exec(server, folder):
+    """Catches a program that is tested with other signals blocked, or in another environment, than
+    it is executed with: what it, or a library, trips over then ends the service."""
+    manager, notes = Manager(folder / 'notify'), folder / 'notes'
+    notes.touch()
+    notes.chmod(0o666)
+    srv = server(copy=True, env={**preload(folder, NOTES_STATE), 'NOTES': str(notes),
+                                 'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '60000000'})
+    upgrade(srv)
+    under_test, executed = notes.read_text().split('\0')[-3:-1]
+    assert under_test == executed and f' NOTIFY_SOCKET={manager.path} ' in executed
+
+
 # ---- what cannot take over ---------------------------------------------------------------
 
 def exits_with(status, text):

@@ -53,7 +53,7 @@ static void set_path(const char *folder, int length, const char *name)
         program.path[0] = '\0';
 }
 
-/* Finds the program in the folders of PATH, as execvp(3) did. */
+/* Finds the program in the folders of PATH, where execvp(3) found it. */
 static void search_path(const char *name)
 {
     const char *folder = getenv("PATH");
@@ -61,7 +61,7 @@ static void search_path(const char *name)
     while (folder != NULL && *folder != '\0') {
         int length = (int)strcspn(folder, ":");
         set_path(folder, length, name);
-        if (access(program.path, X_OK) == 0)
+        if (platform_runs(program.path))
             return;
         folder += length + (folder[length] == ':');
     }
@@ -78,6 +78,8 @@ static void remember_path(const char *name)
         set_path("/", 0, name + 1);
     else if (getcwd(folder, sizeof folder) != NULL)
         set_path(folder, (int)strlen(folder), name);
+    if (!platform_runs(program.path))
+        program.path[0] = '\0';
 }
 
 enum upgrade_role upgrade_role(char **argv, int *file)

@@ -13,7 +13,8 @@
  * none is counted twice or lost.
  *
  * The program is the one that was started: argv[0] where that is a path, made absolute, else what
- * PATH led to then. The command line is the same, but for argv[0], which is that path.
+ * PATH led to then, if that is the file that runs (platform.h); if not, there is no upgrade. The
+ * command line is the same, but for argv[0], which is that path.
  *
  * A program learns its role from FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID in its environment, which
  * goes at once. `take` is believed only where PID is the process's own. `test` never starts a

@@ -484,6 +484,44 @@ def test_the_program_is_found_by_the_name_it_was_started_by(server, how):
 
 
 @forks_only
+@pytest.mark.parametrize('name', ['echo', '/bin/echo', './echo', ''])
+def test_a_program_of_another_name_is_not_executed(server, name):
+    """Catches a server that executes what its argument 0 names, which whoever starts it may choose:
+    that is another program (OCEAN-xyz/datum_gateway#223)."""
+    srv = server(copy=True, wrap=['bash', '-c', f'exec -a "{name}" "$@"', 'bash'])
+    client = srv.connect()
+    client.echo(b'x')
+    why = 'it is not known where this program lies; start it by its path'
+    assert why in refusal(srv, hang_up(srv))
+    assert client.echo(b'goes on') == b'goes on'
+
+
+@forks_only
+def test_of_all_programs_of_its_name_it_is_the_one_that_runs(server, folder):
+    """Catches the first of that name in PATH, where another was started."""
+    other = folder / 'forkecho'
+    other.symlink_to('/bin/echo')
+    srv = server(copy=True, wrap=['bash', '-c', 'PATH=$0:${1%/*}:$PATH; exec -a forkecho "$@"',
+                                  str(folder)])
+    for _ in range(2):
+        upgrade(srv)
+        assert srv.wait_line('^upgrade ')['program'] == srv.path
+
+
+@forks_only
+@needs_root
+@pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer has its settings from /proc')
+def test_it_is_upgraded_without_proc(server):
+    """Catches a server that does not know what it runs where there is no /proc, as in a small root."""
+    srv = server(copy=True,
+                 wrap=['unshare', '-m', 'sh', '-c', 'umount -l /proc && exec "$@"', 'sh'])
+    client = srv.connect()
+    for number in range(2):
+        upgrade(srv)
+        assert client.echo(b'%d' % number) == b'%d' % number
+
+
+@forks_only
 def test_a_detached_server_finds_its_program_again_and_again(server_name, folder):
     """Catches a relative name that is looked up in /, to which -d changes: the first upgrade
     works, and makes the second one fail."""
@@ -593,7 +631,7 @@ __attribute__((constructor)) static void open_file(void)
 def test_what_a_library_put_into_the_environment_is_not_handed_on(server, folder):
     """Catches an environment that names what the library of a new program cannot open, since it was
     made by root and this is the server's user: the test, another process, was passed, and then
-    the service was gone. libfaketime does so: wolfcw/libfaketime, ft_shm_create."""
+    the service was gone. As met by others: wolfcw/libfaketime#143, wolfcw/libfaketime#281."""
     files = folder / 'files'
     files.mkdir()
     files.chmod(0o777)

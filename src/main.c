@@ -126,7 +126,7 @@ static int test_takeover(const struct options *options, int state)
 {
     struct server *server = server_open(&serve_model, options, NULL, NULL);
 
-    if (server == NULL || takeover_read(state, server, NULL, false) == -1)
+    if (server == NULL || takeover_read(state, server, NULL, false) == -1 || signals_open() == -1)
         return -1;
     upgrade_pass_test();
     return 0;
@@ -151,8 +151,10 @@ int main(int argc, char **argv)
 {
     static struct options options; /* sessions read it as long as the process lives */
     int state = -1, outcome;
-    enum upgrade_role role = upgrade_role(argv, &state);
+    enum upgrade_role role;
 
+    platform_reset_environment(argv);
+    role = upgrade_role(argv, &state);
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
         return arguments_shown(serve_model.program) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

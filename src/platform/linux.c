@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -30,6 +32,25 @@ pid_t platform_fork(void)
 #else
     return fork();
 #endif
+}
+
+void platform_reset_environment(char **argv)
+{
+    while (*argv != NULL)
+        argv++;
+    environ = argv + 1; /* the kernel puts one behind the other */
+}
+
+bool platform_runs(const char *path)
+{
+    char running[PATH_MAX]; /* not stat of the link, which valgrind and qemu do not translate */
+    ssize_t length = readlink("/proc/self/exe", running, sizeof running - 1);
+    struct stat named, executed;
+
+    running[length > 0 ? length : 0] = '\0';
+    return stat(path, &named) == 0 &&
+           stat(length > 0 ? running : (const char *)getauxval(AT_EXECFN), &executed) == 0 &&
+           named.st_dev == executed.st_dev && named.st_ino == executed.st_ino;
 }
 
 void *platform_private_memory(size_t size)

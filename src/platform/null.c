@@ -23,6 +23,17 @@ pid_t platform_fork(void)
     return fork();
 }
 
+void platform_reset_environment(char **argv)
+{
+    (void)argv;
+}
+
+bool platform_runs(const char *path)
+{
+    (void)path;
+    return false;
+}
+
 void *platform_private_memory(size_t size)
 {
     return calloc(1, size);

@@ -18,6 +18,16 @@
  * leaves out the locks and pthread_atfork's handlers, which cost page faults. Elsewhere: fork. */
 pid_t platform_fork(void);
 
+/* Call it first, with main's `argv`: makes the environment the one again that the program was
+ * executed with. What libraries have put into it before main may be true of this program alone.
+ * Elsewhere nothing. */
+void platform_reset_environment(char **argv);
+
+/* Whether this process runs the file at `path`: whoever started it may have called it by any name.
+ * By /proc/self/exe, and without it, as in another root, by what was executed (AT_EXECFN,
+ * getauxval(3)). Elsewhere false: it is not known. */
+bool platform_runs(const char *path);
+
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of
  * SIGSEGV. For the server's tables: a compromised child cannot read of other clients, and the size
  * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */

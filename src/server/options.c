@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 4194304 /* what Linux can have as processes (PID_MAX_LIMIT) */
 enum { OPTION_PROXY = UCHAR_MAX + 1 }; /* has only a long form */
 
 static const struct argument table[] = {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #define OPTIONS_LISTEN_MAX 64 /* more -l than anybody types */
+#define CONNECTIONS_MAX 4194304 /* -c, -C: what Linux can have as processes (PID_MAX_LIMIT) */
 
 struct options {
     const char *program;

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_SIZE (PIDFILE_PATH_MAX + 128) /* the longest: of a pidfile or a Unix listener */
+#define LINE_SIZE (2 * PIDFILE_PATH_MAX + 128) /* the longest: of a pidfile */
 #define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
 
 static const char digits[] = "0123456789abcdef";
@@ -207,6 +207,23 @@ static void statistics_line(struct state *state, struct statistics *count, doubl
     require(state, *started > 0);
 }
 
+/* Where its -c was larger before an upgrade, a server has more live children than it may: those of
+ * a state always have room. A test makes as much, for no more can come until the exec. */
+static void limit_line(struct state *state, struct server *server)
+{
+    size_t live = children_live(server->children), most = server->options->max_connections;
+    struct children *larger;
+
+    require(state, begin(state, "limit", true));
+    most = (size_t)number(state, live > most ? live : most, CONNECTIONS_MAX);
+    if (state->at == NULL || most <= server->options->max_connections)
+        return;
+    larger = children_new(most);
+    require(state, larger != NULL);
+    if (larger != NULL)
+        server->children = larger;
+}
+
 static void listener_lines(struct state *state, struct listeners *listeners)
 {
     /* One for which there is no room is begun and not read, which spoils the state. */
@@ -267,22 +284,24 @@ static void child_lines(struct state *state, struct children *children)
     }
 }
 
+/* Its path may have any byte in it but NUL. */
 static void pidfile_line(struct state *state, struct pidfile *pidfile)
 {
+    char path[PIDFILE_PATH_MAX] = "";
     int lock = pidfile != NULL ? pidfile->descriptor : -1;
+    size_t length;
 
     if (!begin(state, "pidfile", lock != -1))
         return;
     lock = descriptor(state, lock);
-    if (state->at != NULL) {
-        next_word(state, "/");
-        /* Where it cannot be written, which is logged, the lock stays, and so do the clients. */
-        if (!state->spoiled && state->inherited && pidfile != NULL)
-            (void)pidfile_adopt(pidfile, lock, state->at);
-        state->at += strlen(state->at);
-    } else {
-        fprintf(state->stream, " %s", pidfile->path);
-    }
+    if (state->at == NULL && pidfile != NULL)
+        strcpy(path, pidfile->path);
+    length = (size_t)number(state, strlen(path), sizeof path - 1);
+    bytes(state, path, length);
+    require(state, path[0] == '/' && strlen(path) == length);
+    /* Where it cannot be written, which is logged, the lock stays, and so do the clients. */
+    if (state->inherited && !state->spoiled && pidfile != NULL)
+        (void)pidfile_adopt(pidfile, lock, path);
 }
 
 /* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */
@@ -302,6 +321,7 @@ static void go_through(struct state *state, struct server *server, struct pidfil
 
     snprintf(first, sizeof first, "takeover %d %s", TAKEOVER_FORMAT, server->options->program);
     require(state, begin(state, first, true));
+    limit_line(state, server);
     statistics_line(state, &server->statistics, &server->started);
     listener_lines(state, &server->listeners);
     child_lines(state, server->children);

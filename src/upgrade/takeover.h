@@ -4,18 +4,20 @@
  * What the next program cannot find out is written to an anonymous file, a line for each thing:
  *
  *   takeover FORMAT PROGRAM           another format is refused, not guessed at
+ *   limit CHILDREN                    -c, or how many are live where those are more
  *   statistics ...                    what was counted, and since when
  *   listener DESCRIPTOR ...           a listening socket
  *   child PID ...                     a live child, the oldest first
  *   held DESCRIPTOR PEER              the client that could not be started yet, if any
  *   ledger READ WRITE                 both ends: children that live now write there
- *   pidfile DESCRIPTOR PATH           if there is one; the lock goes with the process
+ *   pidfile DESCRIPTOR LENGTH PATH    if there is one; the lock goes with the process
  *   manager DESCRIPTOR                the service manager's socket, if there is one, and ...
  *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
  *   end                               without it the state was cut off
  *
- * Text, because the next program may have other structures: addresses are bytes in hexadecimal,
- * times those of clock.h, which an exec does not set back. It is checked as all input is.
+ * Text, because the next program may have other structures: addresses and paths are bytes in
+ * hexadecimal, times those of clock.h, which an exec does not set back. It is checked as all input
+ * is.
  */
 #ifndef TAKEOVER_H
 #define TAKEOVER_H
@@ -25,7 +27,7 @@
 
 /* It covers the lines and what they mean, what children that live on write to the ledger (struct
  * record), and what listeners have set on them for clients. */
-#define TAKEOVER_FORMAT 3
+#define TAKEOVER_FORMAT 4
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
  * those that it names, which the next program has to inherit. Returns 0, or -1 with errno. */

@@ -25,7 +25,8 @@ extern char **environ;
 #define PRIVATE "private" /* others of its user may not look into the process: platform.h */
 #define PASSED "could take over" /* what a program says under test that could */
 #define TEST_TIME 10.0           /* seconds: a test takes some milliseconds, or never ends */
-#define SAID_MAX 4096            /* what a program may write under test; one line is logged */
+#define SAID_MAX 65536           /* bytes that it and its libraries may write under test, ... */
+#define SAID_SHOWN 200           /* ... and how many of them the log shows */
 #define PROGRAM_MAX 1024
 
 static struct { /* how this process was started */
@@ -52,7 +53,7 @@ static void set_path(const char *folder, int length, const char *name)
         program.path[0] = '\0';
 }
 
-/* Finds the program in the folders of PATH, as execvp(3) did. */
+/* Finds the program in the folders of PATH, where execvp(3) found it. */
 static void search_path(const char *name)
 {
     const char *folder = getenv("PATH");
@@ -60,7 +61,7 @@ static void search_path(const char *name)
     while (folder != NULL && *folder != '\0') {
         int length = (int)strcspn(folder, ":");
         set_path(folder, length, name);
-        if (access(program.path, X_OK) == 0)
+        if (platform_runs(program.path))
             return;
         folder += length + (folder[length] == ':');
     }
@@ -77,6 +78,8 @@ static void remember_path(const char *name)
         set_path("/", 0, name + 1);
     else if (getcwd(folder, sizeof folder) != NULL)
         set_path(folder, (int)strlen(folder), name);
+    if (!platform_runs(program.path))
+        program.path[0] = '\0';
 }
 
 enum upgrade_role upgrade_role(char **argv, int *file)
@@ -121,10 +124,12 @@ static void remove_state(int state)
     if (state != -1)
         close(state);
     unsetenv(VARIABLE);
+    manager_unexport();
     errno = error;
 }
 
-/* Writes the state, and into the environment for whom. Returns its file, or -1 with errno. */
+/* Writes the state, and makes the environment that of the start, but for who is to read it. Returns
+ * its file, or -1 with errno. */
 static int leave_state(const struct server *server, const char *role, int *descriptors)
 {
     char value[64];
@@ -133,7 +138,7 @@ static int leave_state(const struct server *server, const char *role, int *descr
     snprintf(value, sizeof value, "%s:%d:%ld%s", role, state, (long)getpid(),
              platform_is_untraceable() ? ":" PRIVATE : "");
     if (state != -1 && takeover_write(state, server, descriptors) == 0 &&
-        fcntl(state, F_SETFD, 0) == 0 && setenv(VARIABLE, value, 1) == 0)
+        fcntl(state, F_SETFD, 0) == 0 && setenv(VARIABLE, value, 1) == 0 && manager_export() == 0)
         return state;
     remove_state(state);
     return -1;
@@ -151,20 +156,18 @@ static void give_up(const struct server *server, const char *why)
         manager_state(MANAGER_READY);
 }
 
-/* Starts the new image. It inherits the state and nothing that this names, so that no port stays
- * taken by it, however it ends, and answers into `test.answer`. Returns 0 or an errno. */
+/* Starts the new image as execute would: as this user, with these limits, environment and signals
+ * blocked. But it inherits the state and nothing that this names, so that no port stays taken by
+ * it, however it ends, and answers into `test.answer`. Returns 0 or an errno. */
 static int spawn(void)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    sigset_t none;
     int error;
 
-    sigemptyset(&none);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setpgroup(&attributes, 0); /* its own, for upgrade_turn's kill */
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDERR_FILENO);
@@ -234,54 +237,75 @@ static const char *execute(const struct server *server)
     int descriptors[TAKEOVER_DESCRIPTORS_MAX] = {0};
     int state = leave_state(server, "take", descriptors), error;
 
-    if (state != -1 && manager_export() == 0) {
+    if (state != -1) {
         set_inherited(descriptors, true);
         log_sum_up_all();
         execv(program.path, program.argv);
     }
     error = errno;
     set_inherited(descriptors, false);
-    manager_unexport();
     remove_state(state);
     return strerror(error);
 }
 
-/* Why the test was not passed: the first line that it said, or how it ended; NULL: it was. */
-static const char *failure(char *text, size_t size)
+/* Reads what was written under test, as one line, without the words that it could take over: a
+ * loader or sanitizer may have written before and behind them. Returns whether they were there. */
+static bool read_answer(char *text, size_t size)
 {
-    int status = test.status;
     ssize_t length = pread(test.answer, text, size - 1, 0);
+    char *word, *end;
 
     text[length > 0 ? length : 0] = '\0';
-    if (strcmp(text, PASSED "\n") == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    word = strstr(text, PASSED "\n");
+    if (word != NULL)
+        memmove(word, word + strlen(PASSED "\n"), strlen(word + strlen(PASSED "\n")) + 1);
+    for (end = text; *(end += strcspn(end, "\n")) != '\0';)
+        *end = ' ';
+    while (end > text && end[-1] == ' ')
+        *--end = '\0';
+    return word != NULL;
+}
+
+/* Why the test was not passed, in `why`; NULL: it was. What else was written is logged then. */
+static const char *failure(char *why, size_t size)
+{
+    static char said[SAID_MAX + 1];
+    const bool passed = read_answer(said, sizeof said);
+    const int status = test.status;
+
+    if (passed && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        if (said[0] != '\0')
+            log_error("'%s' wrote under test (SIGHUP): %.*s; it takes over all the same",
+                      program.path, SAID_SHOWN, said);
         return NULL;
-    text[strcspn(text, "\n")] = '\0';
+    }
     if (WIFSIGNALED(status))
-        snprintf(text, size, test.late > 0 ? "signal %d ended its test"
-                                           : "it did not answer in time (signal %d)",
+        snprintf(why, size, test.late > 0 ? "signal %d ended its test"
+                                          : "it did not answer in time (signal %d)",
                  WTERMSIG(status));
-    else if (text[0] == '\0' || strcmp(text, PASSED) == 0)
-        snprintf(text, size, "it is no program that can take over (exit status %d)",
+    else
+        snprintf(why, size, "%.*s (exit status %d)", SAID_SHOWN,
+                 said[0] != '\0' ? said : "it is no program that can take over",
                  WEXITSTATUS(status));
-    return text;
+    return why;
 }
 
 /* What was tested need not lie there by now: a SIGHUP for what does has come to nothing. */
 static void act_on_answer(struct server *server)
 {
     char text[LOG_LINE_MAX / 2];
-    const char *why = failure(text, sizeof text);
+    const char *why = "the server is stopping";
     struct stat now = {0};
 
     (void)stat(program.path, &now);
-    if (server->stop.phase != SERVER_SERVING) {
-        why = "the server is stopping";
-    } else if (!is_same_image(&now, &test.image)) {
+    if (server->stop.phase == SERVER_SERVING && !is_same_image(&now, &test.image)) {
         close(test.answer);
         memset(&test, 0, sizeof test);
         start_test(server);
         return;
     }
+    if (server->stop.phase == SERVER_SERVING)
+        why = failure(text, sizeof text);
     if (why == NULL) {
         do /* what was read and not handled would be lost */
             server->model->read_records(server);

@@ -5,14 +5,16 @@
  *                     \-> failed, or late --> why is said, and this program goes on
  *
  * The new image is tested first, as a child with the same command line and the state of now: so
- * one that is missing or broken, or does not know an option or the state, costs nothing.
+ * one that is missing or broken, or does not know an option or the state, costs nothing. It has
+ * passed when it says so and its exit status is 0, whatever else is written.
  *
  * In the exec the process keeps its pid, its children, its listeners, in whose backlog clients wait
  * for some milliseconds, its locks, and its signals, blocked and pending. So no client notices, and
  * none is counted twice or lost.
  *
  * The program is the one that was started: argv[0] where that is a path, made absolute, else what
- * PATH led to then. The command line is the same, but for argv[0], which is that path.
+ * PATH led to then, if that is the file that runs (platform.h); if not, there is no upgrade. The
+ * command line is the same, but for argv[0], which is that path.
  *
  * A program learns its role from FORKECHO_TAKEOVER=ROLE:DESCRIPTOR:PID in its environment, which
  * goes at once. `take` is believed only where PID is the process's own. `test` never starts a

@@ -59,6 +59,8 @@ concurrent = pytest.mark.but('iterecho', 'it serves one client at a time')
 # descriptor for it. tests/behaviour/test_pools.py has what is true there.
 parent_accepts = pytest.mark.but('preforkecho', 'its children accept by themselves')
 long = pytest.mark.long  # takes many seconds: pytest_forkecho.py has it begun early
+# For what is preloaded: a static program loads nothing, and a sanitizer wants to be the first.
+preloads = pytest.mark.skipif(BUILD.name in ('static', 'asan', 'tsan'), reason='nothing is preloaded')
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 
 

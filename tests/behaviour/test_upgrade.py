@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from harness import (BUILD, DEADLINE, SANITIZERS, children, dead, descriptors, eventually,
-                     forks_only, has_ipv6, long, needs_root, new_user, program, run)
+                     forks_only, has_ipv6, long, needs_root, new_user, preloads, program, run)
 from test_syslog import Syslog, private_dev, visit
 
 # The figure that is to be reached, and what a build that is slow on purpose can do of it.
@@ -61,17 +61,16 @@ def replace(srv, source):
 class Pausing:
     """A program that waits in the roles of `roles`, `test` and `take`, and then is the server."""
 
-    def __init__(self, srv, folder, *roles, then=None):
+    def __init__(self, srv, folder, *roles, options=''):
         self.fifos = {role: folder / role for role in roles}
         for fifo in self.fifos.values():
             os.mkfifo(fifo)
             fifo.chmod(0o666)
         real = folder / 'real'
-        if then is None:
-            shutil.copy(program(srv.name), real)
+        shutil.copy(program(srv.name), real)
         waits = ''.join(f'{role}:*) read word < "{fifo}" ;;\n' for role, fifo in self.fifos.items())
         replace(srv, f'#!/bin/sh\ncase $FORKECHO_TAKEOVER in\n{waits}esac\n'
-                     + (then or f'exec "{real}" "$@"\n'))
+                     f'exec "{real}" "$@" {options}\n')
 
     def reached(self, role):
         """Waits until it waits in this role, and returns what makes it go on."""
@@ -182,6 +181,38 @@ def test_old_children_count_against_the_cap(server):
 
 
 @forks_only
+def test_children_above_a_smaller_limit_cost_nothing(server, folder):
+    """Catches a new program whose default for -c is less than what is live by the time that it has
+    passed its test: it ended over the state, and the service with it."""
+    srv = server('-c', '20', copy=True)
+    old = [srv.connect() for _ in range(2)]
+    pausing = Pausing(srv, folder, 'test', options='-c 3')
+    mark = hang_up(srv)
+    go_on = pausing.reached('test')
+    old += [srv.connect() for _ in range(12)]
+    for client in old:
+        client.echo(b'x')
+    go_on()
+    for _ in range(2):  # the second time with more live than may be
+        takeover = srv.wait_line('^takeover ', after=mark)
+        assert (takeover['live'], takeover['max']) == ('14', '3')
+        mark = hang_up(srv)
+    srv.wait_line('^takeover ', after=mark)
+    waiting = srv.connect()
+    waiting.sendall(b'wait')
+    for client in old[:11]:
+        assert client.echo(b'goes on') == b'goes on'
+        name = client.address
+        client.close()
+        srv.end_of(name)
+    status = srv.status()
+    assert (status['live'], status['accepted']) == ('3', '14')
+    old[11].close()
+    assert waiting.receive(4) == b'wait'
+    assert srv.status()['deferred-cap'] == '1'
+
+
+@forks_only
 def test_old_children_count_against_their_source(server):
     """Catches a table that has the children and not their sources."""
     srv = server('-C', '1', copy=True)
@@ -258,9 +289,11 @@ def test_children_that_sign_off_meanwhile_are_counted(server, folder):
 
 
 @forks_only
-def test_the_pidfile_stays_locked_by_the_same_pid(server, folder):
-    """Catches a lock that the exec dropped, so that a second server starts; and a file that stays."""
-    pidfile = folder / 'pid'
+@pytest.mark.parametrize('name', ['pid', 'a\npid'], ids=['', 'newline'])
+def test_the_pidfile_stays_locked_by_the_same_pid(server, folder, name):
+    """Catches a lock that the exec dropped, so that a second server starts; a file that stays; and
+    a name that the state cannot carry: every upgrade was refused."""
+    pidfile = folder / name
     srv = server('-P', str(pidfile), copy=True)
     for _ in range(2):
         upgrade(srv)
@@ -451,6 +484,44 @@ def test_the_program_is_found_by_the_name_it_was_started_by(server, how):
 
 
 @forks_only
+@pytest.mark.parametrize('name', ['echo', '/bin/echo', './echo', ''])
+def test_a_program_of_another_name_is_not_executed(server, name):
+    """Catches a server that executes what its argument 0 names, which whoever starts it may choose:
+    that is another program (OCEAN-xyz/datum_gateway#223)."""
+    srv = server(copy=True, wrap=['bash', '-c', f'exec -a "{name}" "$@"', 'bash'])
+    client = srv.connect()
+    client.echo(b'x')
+    why = 'it is not known where this program lies; start it by its path'
+    assert why in refusal(srv, hang_up(srv))
+    assert client.echo(b'goes on') == b'goes on'
+
+
+@forks_only
+def test_of_all_programs_of_its_name_it_is_the_one_that_runs(server, folder):
+    """Catches the first of that name in PATH, where another was started."""
+    other = folder / 'forkecho'
+    other.symlink_to('/bin/echo')
+    srv = server(copy=True, wrap=['bash', '-c', 'PATH=$0:${1%/*}:$PATH; exec -a forkecho "$@"',
+                                  str(folder)])
+    for _ in range(2):
+        upgrade(srv)
+        assert srv.wait_line('^upgrade ')['program'] == srv.path
+
+
+@forks_only
+@needs_root
+@pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer has its settings from /proc')
+def test_it_is_upgraded_without_proc(server):
+    """Catches a server that does not know what it runs where there is no /proc, as in a small root."""
+    srv = server(copy=True,
+                 wrap=['unshare', '-m', 'sh', '-c', 'umount -l /proc && exec "$@"', 'sh'])
+    client = srv.connect()
+    for number in range(2):
+        upgrade(srv)
+        assert client.echo(b'%d' % number) == b'%d' % number
+
+
+@forks_only
 def test_a_detached_server_finds_its_program_again_and_again(server_name, folder):
     """Catches a relative name that is looked up in /, to which -d changes: the first upgrade
     works, and makes the second one fail."""
@@ -491,6 +562,127 @@ def test_what_takes_over_was_tested(server, folder):
     assert client.echo(b'goes on') == b'goes on'
 
 
+def preload(folder, code):
+    """The environment in which a program is started with this code in it."""
+    subprocess.run(['cc', '-shared', '-fPIC', '-xc', '-', '-o', folder / 'preloaded.so'],
+                   input=code, text=True, check=True)
+    return {'LD_PRELOAD': str(folder / 'preloaded.so')}
+
+
+AT_EXIT = r'''
+#include <unistd.h>
+__attribute__((destructor)) static void report(void)
+{
+    (void)!write(2, "warning\n", 8);
+}
+'''
+
+
+@forks_only
+@pytest.mark.parametrize('kind', ['before', 'much', pytest.param('loader', marks=preloads),
+                                  pytest.param('behind', marks=preloads)])
+def test_what_else_is_written_under_test_is_no_refusal(server, folder, kind):
+    """Catches a program that is refused for a warning of its loader, as of a library in LD_PRELOAD
+    that is not there, for what a tracer writes, or for what valgrind or a sanitizer reports as it
+    ends, behind the words that it could take over. That is logged."""
+    srv = server(copy=True, env={'LD_PRELOAD': '/nonexistent/warning.so'} if kind == 'loader' else
+                 preload(folder, AT_EXIT) if kind == 'behind' else {})
+    client = srv.connect()
+    client.echo(b'x')
+    mark = srv.mark()
+    if kind in ('before', 'much'):
+        real = shutil.copy(program(srv.name), folder)
+        times = 1 if kind == 'before' else 4000
+        replace(srv, f'#!/bin/sh\nyes warning | head -n {times} >&2\nexec "{real}" "$@"\n')
+    upgrade(srv)
+    line, = srv.find(f'^{srv.name}: ', after=mark)
+    assert re.search(r"' wrote under test .SIGHUP.: .*warning.*; it takes over all the same$",
+                     line.line)
+    assert client.echo(b'goes on') == b'goes on'
+
+
+# As libfaketime: a file under the number of the process, which the environment names to whatever it
+# executes. If that cannot open it, it makes one of its own.
+UNDER_ITS_NUMBER = r'''
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void open_file(void)
+{
+    char path[1000];
+    const char *named = getenv("NAMED");
+    int file = named != NULL ? open(named, O_RDWR) : -1;
+
+    snprintf(path, sizeof path, "%s/%ld", getenv("FOLDER"), (long)getpid());
+    if (file == -1 && (file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600)) != -1)
+        setenv("NAMED", path, 1);
+    if (file != -1)
+        close(file);
+    else if (named != NULL)
+        _exit(1);
+}
+'''
+
+
+@forks_only
+@preloads
+@needs_root
+def test_what_a_library_put_into_the_environment_is_not_handed_on(server, folder):
+    """Catches an environment that names what the library of a new program cannot open, since it was
+    made by root and this is the server's user: the test, another process, was passed, and then
+    the service was gone. As met by others: wolfcw/libfaketime#143, wolfcw/libfaketime#281."""
+    files = folder / 'files'
+    files.mkdir()
+    files.chmod(0o777)
+    srv = server(copy=True, env={**preload(folder, UNDER_ITS_NUMBER), 'FOLDER': str(files)})
+    client = srv.connect()
+    for number in range(3):
+        upgrade(srv)
+        assert client.echo(b'%d' % number) == b'%d' % number
+    assert process_user(srv.pid) != 0 and (files / str(srv.pid)).stat().st_uid == 0
+
+
+# Notes which signals are blocked, and the environment but for the role.
+NOTES_STATE = r'''
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void note(void)
+{
+    FILE *file = fopen(getenv("NOTES"), "a");
+    sigset_t blocked;
+
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    for (int number = 1; number < 32; number++)
+        fprintf(file, "%d ", sigismember(&blocked, number));
+    for (char **each = environ; *each != NULL; each++)
+        if (strncmp(*each, "FORKECHO_TAKEOVER=", 18) != 0)
+            fprintf(file, " %s", *each);
+    fputc('\0', file);
+    fclose(file);
+}
+'''
+
+
+@forks_only
+@preloads
+def test_a_test_is_made_in_the_state_of_the_exec(server, folder):
+    """Catches a program that is tested with other signals blocked, or in another environment, than
+    it is executed with: what it, or a library, trips over then ends the service."""
+    manager, notes = Manager(folder / 'notify'), folder / 'notes'
+    notes.touch()
+    notes.chmod(0o666)
+    srv = server(copy=True, env={**preload(folder, NOTES_STATE), 'NOTES': str(notes),
+                                 'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '60000000'})
+    upgrade(srv)
+    under_test, executed = notes.read_text().split('\0')[-3:-1]
+    assert under_test == executed and f' NOTIFY_SOCKET={manager.path} ' in executed
+
+
 # ---- what cannot take over ---------------------------------------------------------------
 
 def exits_with(status, text):
@@ -505,7 +697,7 @@ BROKEN = {
     'silent': ('#!/bin/sh\nexit 3\n', 'it is no program that can take over (exit status 3)'),
     'true': ('/bin/true', 'it is no program that can take over (exit status 0)'),
     'crash': ('#!/bin/sh\nkill -SEGV $$\n', 'signal 11 ended its test'),
-    'talkative': ('#!/bin/sh\nyes | head -c 1000000\nexit 0\n', 'y;'),
+    'talkative': ('#!/bin/sh\nyes | head -c 1000000\nexit 0\n', 'y y y'),
     'flood': ('#!/bin/sh\nhead -c 1000000 /dev/zero && exit 4\nexit 5\n',
               'it is no program that can take over (exit status 5)'),  # not taken into memory
     # Not its parent's child: it would be a server of its own.

@@ -16,6 +16,25 @@ static void leave_no_core(void)
     setrlimit(RLIMIT_CORE, &none);
 }
 
+#ifdef __linux__ /* elsewhere nothing is known of it */
+extern char **environ;
+
+/* Catches an environment that libraries have added to, which the next program would be given. */
+START_TEST(the_environment_is_the_one_of_the_exec)
+{
+    static char name[] = "forkecho", option[] = "-v", given[] = "GIVEN=1";
+    char *stack[] = {name, option, NULL, given, NULL}; /* as the kernel puts it */
+    char **before = environ;
+
+    setenv("ADDED", "1", 1);
+    platform_reset_environment(stack);
+    ck_assert_ptr_null(getenv("ADDED"));
+    ck_assert_str_eq(getenv("GIVEN"), "1");
+    environ = before;
+}
+END_TEST
+#endif
+
 /* ---- memory and fork ---- */
 
 #define PRIVATE_SIZE ((size_t)3 << 20)
@@ -430,7 +449,8 @@ END_TEST
 #ifdef __linux__
 #define ONLY_HERE                                                          \
     a_child_that_touches_private_memory_dies, no_privilege_can_be_gained_any_more, \
-        the_lowest_limit_is_the_first, an_orphan_is_signalled,
+        the_lowest_limit_is_the_first, an_orphan_is_signalled, \
+        the_environment_is_the_one_of_the_exec,
 #else
 #define ONLY_HERE
 #endif

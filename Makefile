@@ -310,7 +310,7 @@ uninstall:
 	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
 # The same bytes from the same commit, whoever packs it, and again from what the archive has in it.
-SOURCES = Makefile $(DOCUMENTS) src man tests examples .ci .clang-tidy .gitignore
+SOURCES = Makefile $(DOCUMENTS) src man tests examples findings .ci .clang-tidy .gitignore
 ARCHIVE = $(BUILD)/forkecho-$(VERSION).tar
 GIT     = $(if $(wildcard .git),git -c safe.directory='$(CURDIR)',false)
 EPOCH   = $(or $(SOURCE_DATE_EPOCH),$(shell $(GIT) log -1 --format=%ct || date -r NEWS +%s))

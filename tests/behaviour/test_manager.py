@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +173,31 @@ def test_a_wrong_notify_socket_is_said_and_no_more(server, name):
     srv = server(env={'NOTIFY_SOCKET': name})
     srv.wait_line('NOTIFY_SOCKET')
     visit(srv)
+
+
+def wakes(srv):
+    """How often a server, which then has gone to sleep again, was woken."""
+    return int(re.search(r'^voluntary_ctxt_switches:\t(\d+)',
+                         Path(f'/proc/{srv.pid}/status').read_text(), re.M)[1])
+
+
+@pytest.mark.parametrize('gone', ['always', 'since it was told'])
+def test_an_idle_server_sleeps_without_its_manager(server, path_manager, gone):
+    """Catches a server that looks for its manager ten times a second, for ever: such as under
+    start-stop-daemon --notify-await, which removes its socket when it has heard READY=1."""
+    if gone == 'always':
+        os.unlink(path_manager.name)
+    srv = server(env=path_manager.environment)
+    if gone != 'always':
+        path_manager.wait('STATUS=0 live, .*')
+        path_manager.socket.close()
+        os.unlink(path_manager.name)
+    visit(srv)
+    srv.wait_line('^end ')
+    time.sleep(1.2)  # by then its status is due
+    before = wakes(srv)
+    time.sleep(3)
+    assert wakes(srv) - before <= 1
 
 
 @needs_root

@@ -104,6 +104,14 @@ int manager_export(void)
     return setenv("WATCHDOG_USEC", period, 1) == -1 ? -1 : setenv("WATCHDOG_PID", pid, 1);
 }
 
+/* As much of a text as can be a status: behind a newline another variable would begin. */
+static int line_length(const char *text)
+{
+    size_t length = strcspn(text, "\n");
+
+    return (int)(length < MANAGER_STATUS_MAX ? length : MANAGER_STATUS_MAX - 1);
+}
+
 static int connect_socket(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -116,17 +124,21 @@ static int connect_socket(void)
                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 }
 
+static int open_socket(void)
+{
+    the_manager.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (the_manager.descriptor == -1 ||
+        fcntl(the_manager.descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
+        fcntl(the_manager.descriptor, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    return connect_socket();
+}
+
 void manager_connect(void)
 {
-    if (!manager_present())
-        return;
-    the_manager.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (the_manager.descriptor != -1 &&
-        fcntl(the_manager.descriptor, F_SETFD, FD_CLOEXEC) != -1 &&
-        fcntl(the_manager.descriptor, F_SETFL, O_NONBLOCK) != -1 && connect_socket() == 0)
-        return;
-    log_error("cannot reach the service manager (NOTIFY_SOCKET): %s; serving all the same",
-              strerror(errno));
+    if (manager_present() && open_socket() == -1)
+        log_error("cannot reach the service manager (NOTIFY_SOCKET): %s; serving all the same",
+                  strerror(errno));
 }
 
 int manager_descriptor(void)
@@ -174,6 +186,13 @@ bool manager_present(void)
     return the_manager.address[0] != '\0';
 }
 
+void manager_failed(const char *why, int error)
+{
+    if (manager_present() && the_manager.descriptor == -1)
+        (void)open_socket();
+    (void)manager_notify("STATUS=%.*s\nERRNO=%d", line_length(why), why, error);
+}
+
 /* Half of what the manager waits for, in seconds (sd_watchdog_enabled(3)). */
 static double watchdog_interval(void)
 {
@@ -202,10 +221,9 @@ void manager_state(enum manager_state state)
 /* Takes the status text where it is new and may be sent. Returns when it may be; 0: it is not. */
 static double take_status(const char *text, double now)
 {
-    int length = (int)strcspn(text, "\n"); /* behind it another variable would begin */
     char status[MANAGER_STATUS_MAX];
 
-    snprintf(status, sizeof status, "%.*s", length, text);
+    snprintf(status, sizeof status, "%.*s", line_length(text), text);
     if (strcmp(status, the_manager.status) == 0)
         return 0;
     if (now < the_manager.status_next)

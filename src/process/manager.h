@@ -31,6 +31,10 @@ bool manager_present(void);
 enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
 void manager_state(enum manager_state state);
 
+/* The last words of a server that has failed, most of all while it starts, when the manager still
+ * waits for READY=1: why, up to a newline, and an errno. Connects first if nothing has. */
+void manager_failed(const char *why, int error);
+
 /* For every turn of the loop. Sends what is due at `now` (clock.h): a state that could not be sent
  * yet; the status text, up to its first newline, when it has changed, at most once a second; and
  * WATCHDOG=1, where it is wanted, in half the time that the manager waits for it. What could not be

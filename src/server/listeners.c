@@ -96,6 +96,7 @@ static int open_given(struct listeners *listeners, const struct options *options
         /* Only a port that the kernel chose is worth another try. */
         if (tries < PORT_TRIES && error == EADDRINUSE && !local && address_port(any) == 0)
             continue;
+        errno = error; /* the log keeps it */
         log_error("cannot listen on %s (-l %s): %s%s", address_text(any, text), given,
                   strerror(error), remedy(error, local));
         return -1;

@@ -435,6 +435,30 @@ START_TEST(ready_is_sent_as_soon_as_there_is_room)
 }
 END_TEST
 
+/* Catches a failure that is kept from the manager where it comes early or is long, or that sets a
+ * variable of its own. */
+START_TEST(a_failure_is_the_last_message)
+{
+    int manager = open_manager(path);
+    char text[1000], expected[MANAGER_STATUS_MAX + 32];
+
+    manager_failed("nobody is there", EACCES);
+    forget_variables();
+    ck_assert_int_eq(setenv("NOTIFY_SOCKET", path, 1), 0);
+    manager_open();
+    manager_failed("cannot listen\nMAINPID=1", EADDRINUSE);
+    snprintf(expected, sizeof expected, "STATUS=cannot listen\nERRNO=%d", EADDRINUSE);
+    ck_assert_str_eq(next_message(manager), expected);
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    manager_failed(text, EACCES);
+    snprintf(expected, sizeof expected, "STATUS=%.*s\nERRNO=%d", MANAGER_STATUS_MAX - 1, text,
+             EACCES);
+    ck_assert_str_eq(next_message(manager), expected);
+    ck_assert_ptr_null(next_message(manager));
+}
+END_TEST
+
 static void expect_variable(const char *name, const char *expected)
 {
     const char *value = getenv(name);
@@ -525,7 +549,7 @@ int main(void)
         a_manager_that_has_gone_is_looked_for_every_other_minute,
         a_queue_that_stays_full_is_tried_less_and_less_often,
         ready_is_sent_as_soon_as_there_is_room,
-        the_next_program_finds_the_manager,
+        a_failure_is_the_last_message, the_next_program_finds_the_manager,
         a_change_of_root_is_no_obstacle /* needs root */};
     int status;
 

@@ -95,6 +95,28 @@ def test_a_name_of_both_families_is_listened_on_in_both(server, folder):
 
 @before_serving
 @needs_root
+@needs_ipv6
+@pytest.mark.parametrize('name', ['', 'localhost:', 'LocalHost.:', 'echo.localhost:'])
+def test_localhost_is_known_where_nothing_knows_it(server, folder, name):
+    """Catches a default address that needs /etc/hosts or a name server, which a chroot or a minimal
+    container has not (apptainer/singularity#4559; RFC 6761, 6.3). In each program."""
+    (folder / 'nothing').touch()
+    (folder / 'files').write_text('hosts: files\n')
+    wrap = ['unshare', '--mount', 'sh', '-c', 'mount --bind $0/nothing /etc/hosts && '
+            'mount --bind $0/nothing /etc/resolv.conf && { [ ! -e /etc/nsswitch.conf ] || '
+            'mount --bind $0/files /etc/nsswitch.conf; } && exec "$@"', str(folder)]
+    srv = server(listen=[f'{name}0'], wrap=wrap)
+    assert [address.rsplit(':', 1)[0] for address in srv.addresses] == ['127.0.0.1', '[::1]']
+    port = srv.address.rsplit(':', 1)[1]
+    for client in ['echoclient', f'{name}{port}', 'x'], \
+                  ['echoload', 'connect', '-c', '1', '-d', '20ms', f'{name}{port}']:
+        done = subprocess.run([*wrap, program(client[0]), *client[1:]], capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=DEADLINE, check=False)
+        assert done.returncode == 0, done
+
+
+@before_serving
+@needs_root
 def test_a_name_with_an_address_of_another_machine(server_name, folder):
     """Catches a name that is served in half, without a word."""
     hosts, path = folder / 'hosts', folder / 's'

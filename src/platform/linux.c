@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <ifaddrs.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -180,6 +181,19 @@ void platform_give_up_after(int descriptor, double seconds)
     else
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds,
                          sizeof milliseconds);
+}
+
+bool platform_has_family(int family)
+{
+    struct ifaddrs *list;
+    bool found = false;
+
+    if (getifaddrs(&list) == -1)
+        return false;
+    for (const struct ifaddrs *each = list; each != NULL; each = each->ifa_next)
+        found = found || (each->ifa_addr != NULL && each->ifa_addr->sa_family == family);
+    freeifaddrs(list);
+    return found;
 }
 
 /* By libc's function where it has one, which touches no page more in a child. */

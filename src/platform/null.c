@@ -89,6 +89,12 @@ void platform_give_up_after(int descriptor, double seconds)
     (void)seconds;
 }
 
+bool platform_has_family(int family)
+{
+    (void)family;
+    return false;
+}
+
 void platform_close_from(int lowest)
 {
     for (int descriptor = lowest; descriptor <= DESCRIPTORS_SCANNED; descriptor++)

@@ -51,6 +51,10 @@ bool platform_refuses_rights(int descriptor);
  * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes. */
 void platform_give_up_after(int descriptor, double seconds);
 
+/* Whether an interface has an address of this family (getifaddrs(3)), bound or not yet to be bound;
+ * false also where that cannot be found out, such as without netlink(7), and elsewhere. */
+bool platform_has_family(int family);
+
 /* Closes the descriptors from `lowest` on, async-signal-safe. One system call (close_range(2)), or
  * one a number. Elsewhere those above 4096 stay open: POSIX has no way to ask for the highest. */
 void platform_close_from(int lowest);

@@ -22,7 +22,8 @@ static const char *remedy(int error, int family)
                ? "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
                  "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l"
            : error == EADDRINUSE && local
-               ? "; another server, or an earlier -l, listens on it, or it is not a socket"
+               ? "; another server, or an earlier -l, listens on it or is about to, or it is not "
+                 "a socket"
            : error == EADDRINUSE
                ? "; another server, or an earlier -l, listens on it; choose another port with -l"
            : error == EADDRNOTAVAIL && family == AF_INET6

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, Server, before_serving, eventually, forks_only, needs_ipv6,
-                     needs_root, new_user, program)
+from harness import (BUILD, DEADLINE, Client, Server, before_serving, eventually, forks_only,
+                     needs_ipv6, needs_root, new_user, program, run)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -225,6 +226,44 @@ class TracedServer(Server):
         found = [int(child) for child in Path(
             f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split()]
         return found[0]
+
+
+# Where a start is held up: the call, and whether a socket file of an earlier server is in the way.
+HELD_UP = {'before it listens': ('bind', False), 'before it removes a file': ('connect', True)}
+
+
+@before_serving
+@needs_root
+@pytest.mark.parametrize('case', HELD_UP)
+def test_of_two_that_start_on_one_path_one_serves(server_name, folder, case):
+    """Catches a server that takes another for one that has gone, since it does not listen yet, or
+    that removes a socket which has come since it looked: the other is unreachable, and both have
+    said that they serve (mpiton/tauri-pilot#195, redis/redis#15537)."""
+    calls, stale = HELD_UP[case]
+    path, trace = folder / 's', folder / 'trace'
+    if stale:
+        with socket.socket(socket.AF_UNIX) as earlier:
+            earlier.bind(str(path))
+        path.chmod(0o666)
+    user = new_user()  # root would first connect to nscd, to ask for the user that it is to become
+    command = ['strace', '-f', '-qq', '-o', trace, '-e', f'inject={calls}:signal=SIGSTOP:when=1',
+               shutil.copy(program(server_name), folder / 'program'), '-1', '-l', path]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          user=user, group=user, extra_groups=[]) as first:
+        pid = int(eventually(lambda: trace.exists() and re.search(
+            r'^(\d+) --- stopped by SIGSTOP', trace.read_text(), re.M), 'it stops')[1])
+        try:
+            other = run(server_name, '-l', str(path))
+            os.kill(pid, signal.SIGCONT)
+            assert first.stdout.read() == f'{path}\n'.encode()
+            with Client(str(path)) as client:
+                assert client.echo(b'x') == b'x'
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGQUIT)
+    assert (other.returncode, len(other.stderr.splitlines())) == (1, 1), other
+    assert f'cannot listen on {path}' in other.stderr and 'Address already in use' in other.stderr
+    assert {each.name for each in folder.iterdir()} == {'program', 'trace'}
 
 
 @needs_root

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, Client, Server, before_serving, eventually, forks_only,
-                     needs_ipv6, needs_root, new_user, program, run)
+from harness import (BUILD, DEADLINE, Client, Server, before_serving, children, descriptors,
+                     eventually, forks_only, needs_ipv6, needs_root, new_user, program, run)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -226,6 +226,37 @@ class TracedServer(Server):
         found = [int(child) for child in Path(
             f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split()]
         return found[0]
+
+
+WITH_OPEN = '''
+import os, sys
+for number in sys.argv[1].split(','):
+    os.dup2(0, int(number))
+os.execv(sys.argv[2], sys.argv[2:])
+'''
+WITHOUT_PROC = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
+
+
+@needs_root
+@forks_only
+@pytest.mark.parametrize('without_proc', [False, True], ids=['proc', 'no-proc'])
+def test_descriptors_are_closed_without_a_call_for_each_number(server, folder, without_proc):
+    """Catches a start, and each child, that calls close for every number up to the limit, of which
+    containers have a thousand million, where close_range is forbidden (moby/moby#38814,
+    containers/crun#672); and a descriptor that is left open by what is done in its place."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    numbers = [100, 4000] if without_proc else [100, 4000, limit - 1]
+    srv = server(kind=TracedServer,
+                 wrap=['strace', '-f', '-qq', '-o', folder / 'trace',
+                       '-e', 'trace=close,close_range', '-e', 'inject=close_range:error=EPERM', *WITHOUT_PROC * without_proc,
+                       sys.executable, '-c', WITH_OPEN, ','.join(map(str, numbers))])
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    child, = children(srv.pid)
+    assert sorted(descriptors(child.pid)) == [0, 1, 2, 3, 4]
+    assert max(descriptors(srv.pid)) < 100
+    calls = (folder / 'trace').read_text().count(' close(')
+    assert calls < (3 * 4096 if without_proc else 500)  # of Python as well
 
 
 # Where a start is held up: the call, and whether a socket file of an earlier server is in the way.

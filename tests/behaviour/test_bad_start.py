@@ -98,9 +98,12 @@ def test_sockets_that_are_none_leave_nothing_behind(server_name, folder):
 
 @before_serving
 def test_no_connection_leaves_nothing_behind(server_name, folder):
-    """Catches -i at a shell."""
+    """Catches -i at a shell, and a unit whose author is told of Accept=yes, which it has, and not
+    of StandardInput=socket, which it lacks."""
     (folder / 'file').write_text('not a pid\n')
-    assert_nothing(attempt(server_name, folder, '-i'), 1, server_name, folder, '(-i)')
+    result = attempt(server_name, folder, '-i')
+    assert_nothing(result, 1, server_name, folder, '(-i)')
+    assert 'StandardInput=socket' in result.stderr
 
 
 def test_addresses_that_cannot_be_printed_leave_nothing_behind(server_name, folder):

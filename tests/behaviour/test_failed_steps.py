@@ -248,7 +248,8 @@ def test_descriptors_are_closed_without_a_call_for_each_number(server, folder, w
     numbers = [100, 4000] if without_proc else [100, 4000, limit - 1]
     srv = server(kind=TracedServer,
                  wrap=['strace', '-f', '-qq', '-o', folder / 'trace',
-                       '-e', 'trace=close,close_range', '-e', 'inject=close_range:error=EPERM', *WITHOUT_PROC * without_proc,
+                       '-e', 'trace=close,close_range', '-e', 'inject=close_range:error=EPERM',
+                       *WITHOUT_PROC * without_proc,
                        sys.executable, '-c', WITH_OPEN, ','.join(map(str, numbers))])
     client = srv.connect()
     assert client.echo(b'x') == b'x'

@@ -14,6 +14,8 @@ USAGE = {
     'length': (['-A', '10.0.0.0/33'], '-A, --allow'),
     'length-6': (['-X', '::/129'], '-X, --deny'),
     'proxy-block': (['--proxy', '10.0.0.1/8'], '--proxy'),
+    'proxy-word': (['--proxy', 'unix'], 'or local'),
+    'allow-local': (['-A', 'local'], '-A, --allow'),
     'inetd-listen': (['-i'], '-i, --inetd'),
     'facility': (['-s', 'kern'], '-s, --syslog'),
     'no-user': (['-u', ''], '-u, --user'),

@@ -4,6 +4,7 @@ import fcntl
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -266,13 +267,14 @@ def test_a_start_that_fails_says_so(server_name, folder, path_manager, case, det
 
 @before_serving
 @needs_daemon('start-stop-daemon')
-def test_start_stop_daemon_hears_of_a_failed_start(server_name):
+def test_start_stop_daemon_hears_of_a_failed_start(server_name, folder):
     """Catches an init script that waits for its time limit where the address is taken."""
+    own = shutil.copy(program(server_name), folder)  # beside another of the file none starts
     with socket.create_server(('127.0.0.1', 0)) as listener:
         taken = '127.0.0.1:{}'.format(listener.getsockname()[1])
         done = subprocess.run([find('start-stop-daemon'), '--start', '--background',
                                '--notify-await', '--notify-timeout', str(int(DEADLINE)),
-                               '--exec', program(server_name), '--', '-l', taken],
+                               '--exec', own, '--', '-l', taken],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=DEADLINE, check=False)
     assert done.returncode == 2 and 'Address already in use' in done.stderr, done

@@ -67,11 +67,11 @@ static struct server *set_up(const struct options *options, struct daemon *start
     struct identity identity;
     struct server *server;
 
+    manager_open();
     if (options->print_address && fcntl(STDOUT_FILENO, F_GETFD) == -1) /* no /dev/null as yet */
         return cannot("print the addresses (-1)", "standard output is closed");
     if (identity_find(&identity, options->user, options->root) == -1)
         return NULL;
-    manager_open();
     if (activation_open(LISTENERS_MAX) == -1)
         return NULL;
     if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
@@ -139,12 +139,25 @@ static int run(const struct options *options, int state)
     struct pidfile pidfile = PIDFILE_NONE;
     struct server *server = state == -1 ? set_up(options, &starter, &pidfile)
                                         : take_over(options, state, &starter, &pidfile);
-    int outcome = server != NULL ? serve_model.serve(server) : -1;
+    int outcome = server != NULL ? serve_model.serve(server) : -1, error;
 
+    if (outcome == 0 && server->stop.failed)
+        outcome = -1;
+    if (outcome == -1) {
+        const char *why = log_last_error(&error);
+        manager_failed(why, error);
+    }
     if (server != NULL)
         server_close(server);
     pidfile_close(&pidfile);
-    return outcome == 0 && !server->stop.failed ? 0 : -1;
+    return outcome;
+}
+
+static int misused(void)
+{
+    manager_open();
+    manager_failed("the command line is wrong; standard error says why", EINVAL);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -158,11 +171,11 @@ int main(int argc, char **argv)
     switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
     case OPTIONS_DONE:
         return arguments_shown(serve_model.program) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    case OPTIONS_WRONG: return EXIT_USAGE;
+    case OPTIONS_WRONG: return misused();
     case OPTIONS_SERVE: break;
     }
     if (fit_to_model(&options) == -1)
-        return EXIT_USAGE;
+        return misused();
     log_name(options.program);
     outcome = options.inetd          ? inetd_serve(&options)
               : role == UPGRADE_TEST ? test_takeover(&options, state)

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <string.h>
+#include <strings.h>
 
 /* Both return what is wrong, or NULL. The endpoint is all zeros so far. */
 static const char *split_port(const char *port, struct endpoint *endpoint)
@@ -80,13 +81,40 @@ static size_t add_address(struct address *found, size_t count, const struct addr
     return count + 1;
 }
 
+/* Adds the addresses of a host (NULL: every address) to the `*count` that are there. Returns what
+ * getaddrinfo does. */
+static int look_up(const char *host, const char *port, bool passive, struct address *found,
+                   size_t limit, size_t *count)
+{
+    struct addrinfo hints = {.ai_flags = passive ? AI_PASSIVE : 0, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list;
+    int error = getaddrinfo(host, port, &hints, &list);
+
+    if (error != 0)
+        return error;
+    for (struct addrinfo *each = list; each != NULL && *count < limit; each = each->ai_next)
+        *count = add_address(found, *count, each);
+    freeaddrinfo(list);
+    return 0;
+}
+
+/* Whether a name is for loopback addresses, whoever knows it (RFC 6761, 6.3). */
+static bool is_localhost(const char *host)
+{
+    static const char name[] = "localhost";
+    const size_t size = sizeof name - 1;
+    size_t length = strlen(host);
+
+    length -= length > 0 && host[length - 1] == '.';
+    return length >= size && strncasecmp(host + length - size, name, size) == 0 &&
+           (length == size || host[length - size - 1] == '.');
+}
+
 int address_resolve(const struct endpoint *endpoint, bool passive, struct address *found,
                     size_t limit, const char **problem)
 {
-    struct addrinfo hints = {.ai_flags = passive ? AI_PASSIVE : 0, .ai_socktype = SOCK_STREAM};
     const char *port = strcmp(endpoint->port, "echo") == 0 ? "7" : endpoint->port;
     const char *host = endpoint->host;
-    struct addrinfo *list;
     size_t count = 0;
     int error;
 
@@ -99,18 +127,18 @@ int address_resolve(const struct endpoint *endpoint, bool passive, struct addres
         return 1;
     }
     if (host[0] == '\0' || strcmp(host, "*") == 0)
-        host = host[0] == '*' && passive ? NULL : "localhost"; /* NULL: every address */
-    error = getaddrinfo(host, port, &hints, &list);
-    if (error != 0) {
-        *problem = error == EAI_SERVICE ? "there is no such service; it is written host:port, and "
-                                          "a port is a number or a name of services(5)"
-                                        : gai_strerror(error);
-        return -1;
+        host = host[0] == '*' && passive ? NULL : "localhost";
+    error = look_up(host, port, passive, found, limit, &count);
+    if (error != 0 && error != EAI_SERVICE && host != NULL && is_localhost(host)) {
+        error = look_up("127.0.0.1", port, passive, found, limit, &count);
+        (void)look_up("::1", port, passive, found, limit, &count);
     }
-    for (struct addrinfo *each = list; each != NULL && count < limit; each = each->ai_next)
-        count = add_address(found, count, each);
-    freeaddrinfo(list);
-    return count > 0 ? (int)count : -1;
+    if (error == 0)
+        return count > 0 ? (int)count : -1;
+    *problem = error == EAI_SERVICE ? "there is no such service; it is written host:port, and a "
+                                      "port is a number or a name of services(5)"
+                                    : gai_strerror(error);
+    return -1;
 }
 
 static void add_ipv4(struct text *text, const struct sockaddr_in *address)

@@ -3,7 +3,8 @@
  *
  * An address is written `port`, `host:port`, `*:port`, `[::1]:port` or `/path` (a Unix socket), the
  * same on every command line and in every log line: what one prints, another takes. `echo` is port
- * 7 (RFC 862) also where there is no /etc/services. All memory is the caller's.
+ * 7 (RFC 862) also where there is no /etc/services, and `localhost` 127.0.0.1 and ::1 where nothing
+ * knows it (RFC 6761, 6.3). All memory is the caller's.
  */
 #ifndef ADDRESS_H
 #define ADDRESS_H

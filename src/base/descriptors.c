@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define SCANNED_MAX 4096
+
 long descriptors_limit(void)
 {
     struct rlimit limit;
@@ -33,6 +35,12 @@ int descriptors_option(int descriptor, int level, int option)
     socklen_t size = sizeof value;
 
     return getsockopt(descriptor, level, option, &value, &size) == 0 ? value : -1;
+}
+
+void descriptors_close_from(int lowest)
+{
+    for (int descriptor = lowest; descriptor <= SCANNED_MAX; descriptor++)
+        close(descriptor);
 }
 
 int descriptors_close_failed(int descriptor)

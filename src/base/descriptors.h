@@ -9,6 +9,11 @@ int descriptors_option(int descriptor, int level, int option);
 long descriptors_limit(void);
 long descriptors_raise_limit(void);
 
+/* Closes the descriptors from `lowest` to 4096, async-signal-safe. POSIX.1-2008 cannot ask for the
+ * highest that is open, and their limit may be a thousand million. Those that a server is started
+ * with are few and low, and so are those that it opens itself, but for its clients. */
+void descriptors_close_from(int lowest);
+
 /* Closes a descriptor that is of no use after a failure. Returns -1, with errno as it was. */
 int descriptors_close_failed(int descriptor);
 

@@ -48,7 +48,7 @@ int block_parse(const char *text, struct block *block, char *problem)
 {
     size_t size = strcspn(text, "/");
     const char *tail = text + size + 1; /* the length, if there is a '/' */
-    struct block found, network;
+    struct block found = {.local = false}, network;
     int first = read_address(text, size, found.address);
     long length = 128 - first;
     char meant[BLOCK_TEXT_MAX];
@@ -103,7 +103,7 @@ static bool holds(const struct block *block, const uint8_t *address)
 {
     size_t whole = block->length / 8;
 
-    return memcmp(block->address, address, whole) == 0 &&
+    return !block->local && memcmp(block->address, address, whole) == 0 &&
            (block->length >= MAPPED_BITS || !is_mapped(address)) &&
            (block->length % 8 == 0 ||
             (address[whole] & mask_of(whole, block->length)) == block->address[whole]);
@@ -121,11 +121,10 @@ static const struct access_entry *find_rule(const struct access *access, const s
 {
     const struct access_entry *found = NULL;
     uint8_t address[16];
+    bool local = !read_peer(peer, address);
 
-    if (!read_peer(peer, address))
-        return NULL;
     for (size_t i = 0; i < access->count; i++)
-        if (holds(&access->entries[i].block, address) &&
+        if ((local ? access->entries[i].block.local : holds(&access->entries[i].block, address)) &&
             (found == NULL || decides(&access->entries[i], found)))
             found = &access->entries[i];
     return found;

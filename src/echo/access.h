@@ -7,7 +7,7 @@
  *
  * The longest block that holds a client decides; where it is both allowed and denied, it is denied.
  * A client that no block holds is permitted, unless the list has an allow. Clients of a Unix socket
- * are in no block and always permitted: the permissions of the socket's file decide there.
+ * are in a block of their own alone, and else permitted: there the socket's file decides.
  * Cost: a question takes a few nanoseconds a rule. Without rules nothing is allocated.
  */
 #ifndef ACCESS_H
@@ -19,6 +19,7 @@
 #define BLOCK_PROBLEM_MAX 128                 /* what is wrong with one: a phrase and a block */
 
 struct block {
+    bool local;          /* it is the clients of Unix sockets, and not what follows */
     uint8_t length;      /* bits that count: 0 to 128 */
     uint8_t address[16]; /* in network byte order; all bits beyond `length` are 0 */
 };

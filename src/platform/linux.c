@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <ifaddrs.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -203,6 +204,38 @@ void platform_give_up_after(int descriptor, double seconds)
                          sizeof milliseconds);
 }
 
+bool platform_has_family(int family)
+{
+    struct ifaddrs *list;
+    bool found = false;
+
+    if (getifaddrs(&list) == -1)
+        return false;
+    for (const struct ifaddrs *each = list; each != NULL; each = each->ifa_next)
+        found = found || (each->ifa_addr != NULL && each->ifa_addr->sa_family == family);
+    freeifaddrs(list);
+    return found;
+}
+
+/* Closes those that /proc lists. Not by opendir(3), which allocates, as a child cannot where its
+ * heap is withheld. Returns whether it could. */
+static bool close_listed(int lowest)
+{
+    _Alignas(uint64_t) char entries[1024]; /* getdents64(2): a size is at 16, the name at 19 */
+    int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long size = -1;
+
+    while (list != -1 && (size = syscall(SYS_getdents64, list, entries, sizeof entries)) > 0)
+        for (long at = 0; at < size; at += *(unsigned short *)(entries + at + 16)) {
+            int descriptor = (int)strtol(entries + at + 19, NULL, 10); /* of "." and ".." 0 */
+            if (descriptor >= lowest && descriptor != list)
+                close(descriptor);
+        }
+    if (list != -1)
+        close(list);
+    return size == 0;
+}
+
 /* By libc's function where it has one, which touches no page more in a child. */
 void platform_close_from(int lowest)
 {
@@ -213,10 +246,9 @@ void platform_close_from(int lowest)
     if (syscall(SYS_close_range, (unsigned)lowest, INT_MAX, 0) == 0)
         return;
 #endif
-    /* Linux before 5.9, or a sandbox that forbids it. Not by the list in /proc, for opendir
-     * allocates, which a child cannot where its heap is withheld. */
-    for (long limit = descriptors_limit(); lowest < limit; lowest++)
-        close(lowest);
+    /* Linux before 5.9, or a sandbox that forbids it. */
+    if (!close_listed(lowest))
+        descriptors_close_from(lowest);
 }
 
 int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)

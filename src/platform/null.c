@@ -7,16 +7,13 @@
 #include "platform/platform.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* POSIX.1-2008 cannot ask for the highest open descriptor, and OPEN_MAX may be a thousand
- * million. Those that a server is started with are few and low. */
-#define DESCRIPTORS_SCANNED 4096
 
 pid_t platform_fork(void)
 {
@@ -100,10 +97,15 @@ void platform_give_up_after(int descriptor, double seconds)
     (void)seconds;
 }
 
+bool platform_has_family(int family)
+{
+    (void)family;
+    return false;
+}
+
 void platform_close_from(int lowest)
 {
-    for (int descriptor = lowest; descriptor <= DESCRIPTORS_SCANNED; descriptor++)
-        close(descriptor);
+    descriptors_close_from(lowest);
 }
 
 /* A signal that comes between the change of the mask and the wait does not end the wait, which is

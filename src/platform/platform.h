@@ -61,8 +61,13 @@ bool platform_refuses_rights(int descriptor);
  * Elsewhere nothing: the system keeps it for as long as it likes, which may be minutes. */
 void platform_give_up_after(int descriptor, double seconds);
 
-/* Closes the descriptors from `lowest` on, async-signal-safe. One system call (close_range(2)), or
- * one a number. Elsewhere those above 4096 stay open: POSIX has no way to ask for the highest. */
+/* Whether an interface has an address of this family (getifaddrs(3)), bound or not yet to be bound;
+ * false also where that cannot be found out, such as without netlink(7), and elsewhere. */
+bool platform_has_family(int family);
+
+/* Closes the descriptors from `lowest` on, async-signal-safe. One system call (close_range(2)); or
+ * one each of those that /proc/self/fd lists, for which one number has to be free. Where there is
+ * no /proc, and elsewhere: descriptors_close_from. */
 void platform_close_from(int lowest);
 
 /* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as

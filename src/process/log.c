@@ -27,6 +27,8 @@ static struct {
     bool starting; /* errors go to standard error as well */
     atomic_ulong lost; /* lines that could not be written */
     struct flood errors, refusals;
+    char last_error[LOG_LINE_MAX]; /* its text, and ... */
+    int last_errno;                /* ... the errno when it was logged */
 } the_log = {
     .program = "forkecho", .level = LOG_NORMAL,
     .errors = {.limit = 10, .summary = "errors more=%lu secs=1"},
@@ -172,9 +174,21 @@ void log_error(const char *format, ...)
 
     if (!admit(&the_log.errors))
         return;
+    the_log.last_errno = errno;
+    va_start(values, format);
+    vsnprintf(the_log.last_error, sizeof the_log.last_error, format, values);
+    va_end(values);
     va_start(values, format);
     write_line(true, PRIORITY_ERROR, format, values);
     va_end(values);
+}
+
+const char *log_last_error(int *error)
+{
+    bool in_text = strstr(the_log.last_error, strerror(the_log.last_errno)) != NULL;
+
+    *error = in_text ? the_log.last_errno : EINVAL;
+    return the_log.last_error;
 }
 
 double log_sum_up(double now)

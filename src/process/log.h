@@ -48,6 +48,9 @@ void log_event(enum log_level level, const char *format, ...)
 void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The last error, without the program's name, and the errno in its text; EINVAL: there is none. */
+const char *log_last_error(int *error);
+
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest
  * (clock.h), or 0. Or, for the end of a program, all that was, and how many lines were lost. */
 double log_sum_up(double now);

@@ -18,8 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define STATUS_PERIOD 1 /* seconds between two status texts */
-#define STATE_AGAIN 0.1 /* seconds until a message that failed is sent again */
+#define STATUS_PERIOD 1   /* seconds between two status texts */
+#define PAUSE_FIRST 0.1   /* seconds until a queue that was full is tried again: at first, ... */
+#define PAUSE_LONGEST 120 /* ... at most, and until a manager that has gone is looked for */
 #define ADDRESS_MAX sizeof ((struct sockaddr_un *)NULL)->sun_path
 
 static struct {
@@ -27,10 +28,11 @@ static struct {
     int descriptor;                /* the notify socket; -1: none */
     unsigned long long watchdog;   /* microseconds; 0: not wanted */
     double watchdog_next;          /* when WATCHDOG=1 is due */
-    double status_next;            /* when a status may be sent again */
-    char status[MANAGER_STATUS_MAX]; /* the last one sent */
+    double status_next;            /* when a new status may be sent */
+    char status[MANAGER_STATUS_MAX]; /* the last one */
     enum manager_state state;
-    bool owes_state; /* it could not be sent yet */
+    bool owes_state, owes_status; /* it could not be sent yet */
+    double pause, again;          /* so long a pause is over then; 0: none is made */
 } the_manager = {.descriptor = -1};
 
 /* The bytes of an address: "/path" with the NUL that ends it, or "@name" in the abstract name space
@@ -102,6 +104,14 @@ int manager_export(void)
     return setenv("WATCHDOG_USEC", period, 1) == -1 ? -1 : setenv("WATCHDOG_PID", pid, 1);
 }
 
+/* As much of a text as can be a status: behind a newline another variable would begin. */
+static int line_length(const char *text)
+{
+    size_t length = strcspn(text, "\n");
+
+    return (int)(length < MANAGER_STATUS_MAX ? length : MANAGER_STATUS_MAX - 1);
+}
+
 static int connect_socket(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -114,17 +124,21 @@ static int connect_socket(void)
                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 }
 
+static int open_socket(void)
+{
+    the_manager.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (the_manager.descriptor == -1 ||
+        fcntl(the_manager.descriptor, F_SETFD, FD_CLOEXEC) == -1 ||
+        fcntl(the_manager.descriptor, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    return connect_socket();
+}
+
 void manager_connect(void)
 {
-    if (!manager_present())
-        return;
-    the_manager.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (the_manager.descriptor != -1 &&
-        fcntl(the_manager.descriptor, F_SETFD, FD_CLOEXEC) != -1 &&
-        fcntl(the_manager.descriptor, F_SETFL, O_NONBLOCK) != -1 && connect_socket() == 0)
-        return;
-    log_error("cannot reach the service manager (NOTIFY_SOCKET): %s; serving all the same",
-              strerror(errno));
+    if (manager_present() && open_socket() == -1)
+        log_error("cannot reach the service manager (NOTIFY_SOCKET): %s; serving all the same",
+                  strerror(errno));
 }
 
 int manager_descriptor(void)
@@ -172,54 +186,93 @@ bool manager_present(void)
     return the_manager.address[0] != '\0';
 }
 
-void manager_state(enum manager_state state)
+void manager_failed(const char *why, int error)
 {
+    if (manager_present() && the_manager.descriptor == -1)
+        (void)open_socket();
+    (void)manager_notify("STATUS=%.*s\nERRNO=%d", line_length(why), why, error);
+}
+
+/* Half of what the manager waits for, in seconds (sd_watchdog_enabled(3)). */
+static double watchdog_interval(void)
+{
+    return (double)the_manager.watchdog / 1e6 / 2;
+}
+
+static bool send_state(void)
+{
+    enum manager_state state = the_manager.state;
     int sent = state == MANAGER_RELOADING
                    ? manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
                                     (unsigned long long)(clock_seconds() * 1e6))
                    : manager_notify(state == MANAGER_READY ? "READY=1" : "STOPPING=1");
 
-    the_manager.state = state;
     the_manager.owes_state = sent == -1;
+    return sent != -1;
 }
 
-/* Sends the status text if it is due. Returns when it is due again; 0: it is not. */
-static double send_status(const char *text, double now)
+void manager_state(enum manager_state state)
+{
+    the_manager.state = state;
+    the_manager.again = the_manager.pause = 0;
+    (void)send_state();
+}
+
+/* Takes the status text where it is new and may be sent. Returns when it may be; 0: it is not. */
+static double take_status(const char *text, double now)
 {
     char status[MANAGER_STATUS_MAX];
 
-    /* A newline would begin another variable. */
-    snprintf(status, sizeof status, "%.*s", (int)strcspn(text, "\n"), text);
+    snprintf(status, sizeof status, "%.*s", line_length(text), text);
     if (strcmp(status, the_manager.status) == 0)
         return 0;
     if (now < the_manager.status_next)
         return the_manager.status_next;
-    the_manager.status_next = now + STATUS_PERIOD; /* if it fails as well: it is sent again then */
-    if (manager_notify("STATUS=%s", status) != 1)
-        return the_manager.status_next;
     strcpy(the_manager.status, status);
+    the_manager.owes_status = true;
+    the_manager.status_next = now + STATUS_PERIOD;
+    the_manager.again = 0; /* there is something new to say */
     return 0;
 }
 
-static double send_watchdog(double now)
+/* Sends all that is due. Returns false, with errno, at the first that cannot be sent. */
+static bool send_due(double now)
 {
-    if (the_manager.watchdog == 0)
-        return 0;
-    if (now >= the_manager.watchdog_next && manager_notify("WATCHDOG=1") == 1)
-        the_manager.watchdog_next = now + (double)the_manager.watchdog / 1e6 / 2;
-    return now >= the_manager.watchdog_next ? now + STATE_AGAIN : the_manager.watchdog_next;
+    if (the_manager.owes_state && !send_state())
+        return false;
+    if (the_manager.owes_status && manager_notify("STATUS=%s", the_manager.status) == -1)
+        return false;
+    the_manager.owes_status = false;
+    if (the_manager.watchdog == 0 || now < the_manager.watchdog_next)
+        return true;
+    if (manager_notify("WATCHDOG=1") == -1)
+        return false;
+    the_manager.watchdog_next = now + watchdog_interval();
+    return true;
+}
+
+/* How long to wait after a failure, with errno: it is not to wake an idle server for ever. */
+static double next_pause(void)
+{
+    bool full = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+    double longest = the_manager.watchdog > 0 ? watchdog_interval() / 2 : PAUSE_LONGEST;
+    double pause = the_manager.pause > 0 ? 2 * the_manager.pause : PAUSE_FIRST;
+
+    return full && pause < longest ? pause : longest;
 }
 
 double manager_update(const char *text, double now)
 {
-    double due[3];
+    double due[3] = {0};
 
     if (!manager_present())
         return 0;
-    if (the_manager.owes_state)
-        manager_state(the_manager.state);
-    due[0] = the_manager.owes_state ? now + STATE_AGAIN : 0;
-    due[1] = send_status(text, now);
-    due[2] = send_watchdog(now);
+    due[0] = take_status(text, now);
+    if (now >= the_manager.again) {
+        the_manager.pause = send_due(now) ? 0 : next_pause();
+        the_manager.again = the_manager.pause > 0 ? now + the_manager.pause : 0;
+    }
+    due[1] = the_manager.again;
+    due[2] = the_manager.again > 0 ? 0 : the_manager.watchdog_next;
     return clock_earliest(due, sizeof due / sizeof due[0]);
 }

@@ -26,15 +26,21 @@ int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2))
 bool manager_present(void);
 #define MANAGER_MESSAGE_MAX 512
 
-/* Sends the server's new state, where the manager's queue is full as soon as there is room.
+/* Sends the server's new state, again until it is sent: manager_update.
  * RELOADING=1 comes with MONOTONIC_USEC, which Type=notify-reload asks for; READY=1 ends it. */
 enum manager_state { MANAGER_READY, MANAGER_RELOADING, MANAGER_STOPPING };
 void manager_state(enum manager_state state);
 
+/* The last words of a server that has failed, most of all while it starts, when the manager still
+ * waits for READY=1: why, up to a newline, and an errno. Connects first if nothing has. */
+void manager_failed(const char *why, int error);
+
 /* For every turn of the loop. Sends what is due at `now` (clock.h): a state that could not be sent
  * yet; the status text, up to its first newline, when it has changed, at most once a second; and
- * WATCHDOG=1, where it is wanted, in half the time that the manager waits for it. Returns when to
- * call again at the latest; 0: never. */
+ * WATCHDOG=1, where it is wanted, in half the time that the manager waits for it. What could not be
+ * sent is sent again where there is something new to say, or after a pause: of two minutes where
+ * the manager is not there, else of 0.1 s, and each time twice as long; with a watchdog of a
+ * quarter of its time at most. Returns when to call again at the latest; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
 

@@ -23,7 +23,8 @@ static const char *defect(void)
     int type = descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_TYPE);
 
     if (type == -1)
-        return "it is not a socket; -i is for inetd, xinetd and systemd sockets with Accept=yes";
+        return "it is not a socket; -i is for inetd, xinetd and services of systemd sockets with "
+               "Accept=yes, which need StandardInput=socket";
     if (type != SOCK_STREAM)
         return "it is not a stream socket; the service has to be one of tcp";
     if (descriptors_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) > 0)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -17,6 +18,8 @@
  * that. Left to itself it lets them grow to several MB for a client that sends and never reads. It
  * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
+
+#define LOCK_SUFFIX ".forkecho-lock" /* behind the path of a Unix socket */
 
 static bool is_local(const struct listener *listener)
 {
@@ -123,11 +126,59 @@ static int bind_address(const struct listener *listener)
     return result;
 }
 
+static int bind_and_listen(struct listener *listener, int backlog)
+{
+    struct stat status;
+
+    if (bind_address(listener) == -1)
+        return -1;
+    if (is_local(listener) && lstat(listener->address.name.local.sun_path, &status) == 0) {
+        listener->device = status.st_dev;
+        listener->file = status.st_ino;
+    }
+    return listen(listener->descriptor, backlog);
+}
+
+/* Whether it is our turn at a path, which takes the lock on a file of this name. Where the file
+ * that we have locked is gone, another server has just had its turn; where there can be no such
+ * file (-1), or no lock, turns are not taken. */
+static bool take_turn(const char *name, int *file)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat named, opened;
+
+    *file = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    return *file == -1 ||
+           ((fcntl(*file, F_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES)) &&
+            lstat(name, &named) == 0 && fstat(*file, &opened) == 0 &&
+            named.st_ino == opened.st_ino);
+}
+
+/* Between the look at who listens on a path and our own listen(2), no other server may have one:
+ * it would take us, or we it, for one that has gone, and remove its file. */
+static int bind_and_listen_alone(struct listener *listener, int backlog)
+{
+    char name[sizeof listener->address.name.local.sun_path + sizeof LOCK_SUFFIX];
+    int file, result = -1, error = EADDRINUSE;
+
+    snprintf(name, sizeof name, "%s" LOCK_SUFFIX, listener->address.name.local.sun_path);
+    if (take_turn(name, &file)) {
+        result = bind_and_listen(listener, backlog);
+        error = errno;
+        if (file != -1)
+            (void)unlink(name);
+    }
+    if (file != -1)
+        close(file);
+    errno = error;
+    return result;
+}
+
 static int set_up(struct listener *listener, const struct options *options)
 {
     int descriptor = listener->descriptor, family = listener->address.name.any.sa_family, on = 1;
+    int backlog = (int)options->backlog;
     socklen_t length = sizeof listener->address.name;
-    struct stat status;
 
     /* SO_REUSEADDR: a new server may bind while old connections of this port are in TIME_WAIT, or
      * still served by the children of the one before. */
@@ -139,13 +190,8 @@ static int set_up(struct listener *listener, const struct options *options)
          setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1))
         return -1;
     listener_prepare(listener, options->service.idle);
-    if (bind_address(listener) == -1)
-        return -1;
-    if (family == AF_UNIX && lstat(listener->address.name.local.sun_path, &status) == 0) {
-        listener->device = status.st_dev;
-        listener->file = status.st_ino;
-    }
-    if (listen(descriptor, (int)options->backlog) == -1)
+    if ((family == AF_UNIX ? bind_and_listen_alone(listener, backlog)
+                           : bind_and_listen(listener, backlog)) == -1)
         return -1;
     return getsockname(descriptor, &listener->address.name.any, &length);
 }

@@ -1,9 +1,10 @@
 /*
  * listener.h: one listening socket, and the clients' sockets that it gives.
  *
- * A Unix socket that nobody listens on any more is replaced. (Where two servers start at the same
- * moment, the slower one may win.) Its file is removed with its listener, as far as the server's
- * user may do so, and its root directory (-r) shows it.
+ * A Unix socket that nobody listens on any more is replaced. Of two servers that start at the same
+ * moment one finds the address in use: until it listens, a server holds a lock on a file beside the
+ * socket's, PATH.forkecho-lock, which then is removed. The socket's file is removed with its
+ * listener, as far as the server's user may do so, and its root directory (-r) shows it.
  *
  * The options of accepted sockets are set once, on the listener: on Linux a TCP client's socket
  * inherits them. POSIX does not say so: each accepted socket is asked until one has them all, and

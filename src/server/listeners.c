@@ -3,6 +3,7 @@
 
 #include "base/descriptors.h"
 #include "base/text.h"
+#include "platform/platform.h"
 #include "process/activation.h"
 #include "process/log.h"
 
@@ -13,27 +14,38 @@
 #define PORT_TRIES 16 /* a port that the kernel chose for one family may be taken in the other */
 
 /* What may help, for the end of a message. */
-static const char *remedy(int error, bool local)
+static const char *remedy(int error, int family)
 {
+    bool local = family == AF_UNIX;
+
     return error == EACCES && !local
                ? "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
                  "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l"
            : error == EADDRINUSE && local
-               ? "; another server, or an earlier -l, listens on it, or it is not a socket"
+               ? "; another server, or an earlier -l, listens on it or is about to, or it is not "
+                 "a socket"
            : error == EADDRINUSE
                ? "; another server, or an earlier -l, listens on it; choose another port with -l"
+           : error == EADDRNOTAVAIL && family == AF_INET6
+               ? "; no interface of this machine has it, or it is still being checked that no "
+                 "other machine has it (tentative in 'ip -6 address'), or one has (dadfailed)"
            : error == EADDRNOTAVAIL ? "; no interface of this machine has it"
                                     : "";
 }
 
-/* A machine without IPv6, or IPv4, has no loopback address of it, and still serves a name that has
- * addresses of both. Leaves errno at `error`. */
-static bool family_is_missing(int error, int family)
+/* Whether an address may be missing where its name has others: a machine may be without IPv6, or
+ * IPv4, or without its loopback address alone, as in some containers. Leaves errno at `error`. */
+static bool may_be_missing(int error, const struct address *address)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    int family = address->name.any.sa_family;
     bool is_v6 = family == AF_INET6, missing = error == EAFNOSUPPORT;
-    int probe = error == EADDRNOTAVAIL ? socket(family, SOCK_STREAM, 0) : -1;
+    bool is_loopback = is_v6 ? IN6_IS_ADDR_LOOPBACK(&address->name.v6.sin6_addr)
+                             : address->name.v4.sin_addr.s_addr == v4.sin_addr.s_addr;
+    int probe = error == EADDRNOTAVAIL && (is_loopback || !platform_has_family(family))
+                    ? socket(family, SOCK_STREAM, 0)
+                    : -1;
 
     if (probe != -1) {
         missing = bind(probe, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
@@ -60,7 +72,7 @@ static int add_all(struct listeners *listeners, struct address *found, int count
             listeners->count++;
             continue;
         }
-        if (count == 1 || !family_is_missing(errno, address.name.any.sa_family))
+        if (count == 1 || !may_be_missing(errno, &address))
             return i;
         missing = i;
     }
@@ -96,8 +108,9 @@ static int open_given(struct listeners *listeners, const struct options *options
         /* Only a port that the kernel chose is worth another try. */
         if (tries < PORT_TRIES && error == EADDRINUSE && !local && address_port(any) == 0)
             continue;
+        errno = error; /* the log keeps it */
         log_error("cannot listen on %s (-l %s): %s%s", address_text(any, text), given,
-                  strerror(error), remedy(error, local));
+                  strerror(error), remedy(error, any->sa_family));
         return -1;
     }
 }

@@ -33,7 +33,7 @@ static const struct argument table[] = {
     {'u', "user", "NAME", "become user[:group] once it listens; root: nobody"},
     {'w', "delay", "TIME", "wait once before the first read (0)"},
     {'z', "message-size", "N", "the most bytes of one message, with -m (1024)"},
-    {OPTION_PROXY, "proxy", "BLOCK", "require and believe PROXY headers from these"},
+    {OPTION_PROXY, "proxy", "BLOCK", "these (or: local) send PROXY headers, believed"},
     {'q', "quiet", NULL, "log errors only"},
     {'v', "verbose", NULL, "log each client"},
     {'V', "version", NULL, "print the version"},
@@ -64,13 +64,15 @@ static int add_listen(struct options *options, const struct arguments *arguments
 
 static int add_rule(struct access *access, const struct arguments *arguments, enum access_rule rule)
 {
-    struct block block;
+    bool proxy = arguments->current->letter == OPTION_PROXY;
+    struct block block = {.local = proxy && strcmp(arguments->value, "local") == 0};
     char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];
 
     arguments_form(arguments->current, form);
-    if (block_parse(arguments->value, &block, problem) == -1)
+    if (!block.local && block_parse(arguments->value, &block, problem) == -1)
         return arguments_misused(arguments, "option %s: '%s': %s (address or address/length, such "
-                                            "as 10.0.0.0/8)", form, arguments->value, problem);
+                                            "as 10.0.0.0/8%s)", form, arguments->value, problem,
+                                 proxy ? "; or local, the clients of Unix sockets" : "");
     if (access_add(access, rule, &block) == -1)
         return arguments_misused(arguments, "option %s: no memory", form);
     return 0;

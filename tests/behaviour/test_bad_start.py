@@ -14,6 +14,8 @@ USAGE = {
     'length': (['-A', '10.0.0.0/33'], '-A, --allow'),
     'length-6': (['-X', '::/129'], '-X, --deny'),
     'proxy-block': (['--proxy', '10.0.0.1/8'], '--proxy'),
+    'proxy-word': (['--proxy', 'unix'], 'or local'),
+    'allow-local': (['-A', 'local'], '-A, --allow'),
     'inetd-listen': (['-i'], '-i, --inetd'),
     'facility': (['-s', 'kern'], '-s, --syslog'),
     'no-user': (['-u', ''], '-u, --user'),
@@ -98,9 +100,12 @@ def test_sockets_that_are_none_leave_nothing_behind(server_name, folder):
 
 @before_serving
 def test_no_connection_leaves_nothing_behind(server_name, folder):
-    """Catches -i at a shell."""
+    """Catches -i at a shell, and a unit whose author is told of Accept=yes, which it has, and not
+    of StandardInput=socket, which it lacks."""
     (folder / 'file').write_text('not a pid\n')
-    assert_nothing(attempt(server_name, folder, '-i'), 1, server_name, folder, '(-i)')
+    result = attempt(server_name, folder, '-i')
+    assert_nothing(result, 1, server_name, folder, '(-i)')
+    assert 'StandardInput=socket' in result.stderr
 
 
 def test_addresses_that_cannot_be_printed_leave_nothing_behind(server_name, folder):

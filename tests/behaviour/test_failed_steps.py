@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, Server, before_serving, eventually, forks_only, needs_ipv6,
-                     needs_root, new_user, program)
+from harness import (BUILD, DEADLINE, Client, Server, before_serving, children, descriptors,
+                     eventually, forks_only, needs_ipv6, needs_root, new_user, program, run)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -225,6 +226,76 @@ class TracedServer(Server):
         found = [int(child) for child in Path(
             f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split()]
         return found[0]
+
+
+WITH_OPEN = '''
+import os, sys
+for number in sys.argv[1].split(','):
+    os.dup2(0, int(number))
+os.execv(sys.argv[2], sys.argv[2:])
+'''
+WITHOUT_PROC = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
+
+
+@needs_root
+@forks_only
+@pytest.mark.parametrize('without_proc', [False, True], ids=['proc', 'no-proc'])
+def test_descriptors_are_closed_without_a_call_for_each_number(server, folder, without_proc):
+    """Catches a start, and each child, that calls close for every number up to the limit, of which
+    containers have a thousand million, where close_range is forbidden (moby/moby#38814,
+    containers/crun#672); and a descriptor that is left open by what is done in its place."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    numbers = [100, 4000] if without_proc else [100, 4000, limit - 1]
+    srv = server(kind=TracedServer,
+                 wrap=['strace', '-f', '-qq', '-o', folder / 'trace',
+                       '-e', 'trace=close,close_range', '-e', 'inject=close_range:error=EPERM',
+                       *WITHOUT_PROC * without_proc,
+                       sys.executable, '-c', WITH_OPEN, ','.join(map(str, numbers))])
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    child, = children(srv.pid)
+    assert sorted(descriptors(child.pid)) == [0, 1, 2, 3, 4]
+    assert max(descriptors(srv.pid)) < 100
+    calls = (folder / 'trace').read_text().count(' close(')
+    assert calls < (3 * 4096 if without_proc else 500)  # of Python as well
+
+
+# Where a start is held up: the call, and whether a socket file of an earlier server is in the way.
+HELD_UP = {'before it listens': ('bind', False), 'before it removes a file': ('connect', True)}
+
+
+@before_serving
+@needs_root
+@pytest.mark.parametrize('case', HELD_UP)
+def test_of_two_that_start_on_one_path_one_serves(server_name, folder, case):
+    """Catches a server that takes another for one that has gone, since it does not listen yet, or
+    that removes a socket which has come since it looked: the other is unreachable, and both have
+    said that they serve (mpiton/tauri-pilot#195, redis/redis#15537)."""
+    calls, stale = HELD_UP[case]
+    path, trace = folder / 's', folder / 'trace'
+    if stale:
+        with socket.socket(socket.AF_UNIX) as earlier:
+            earlier.bind(str(path))
+        path.chmod(0o666)
+    user = new_user()  # root would first connect to nscd, to ask for the user that it is to become
+    command = ['strace', '-f', '-qq', '-o', trace, '-e', f'inject={calls}:signal=SIGSTOP:when=1',
+               shutil.copy(program(server_name), folder / 'program'), '-1', '-l', path]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          user=user, group=user, extra_groups=[]) as first:
+        pid = int(eventually(lambda: trace.exists() and re.search(
+            r'^(\d+) --- stopped by SIGSTOP', trace.read_text(), re.M), 'it stops')[1])
+        try:
+            other = run(server_name, '-l', str(path))
+            os.kill(pid, signal.SIGCONT)
+            assert first.stdout.read() == f'{path}\n'.encode()
+            with Client(str(path)) as client:
+                assert client.echo(b'x') == b'x'
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGQUIT)
+    assert (other.returncode, len(other.stderr.splitlines())) == (1, 1), other
+    assert f'cannot listen on {path}' in other.stderr and 'Address already in use' in other.stderr
+    assert {each.name for each in folder.iterdir()} == {'program', 'trace'}
 
 
 @needs_root

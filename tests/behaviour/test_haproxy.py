@@ -92,6 +92,22 @@ def test_both_servers_are_used_and_found_healthy(cluster):
     assert 'is DOWN' not in running.proxy.text()
 
 
+def test_a_server_at_a_unix_socket(server, daemon, folder):
+    """Catches a header that HAProxy's client gets to read, where it connects to a Unix socket."""
+    srv = server('--proxy', 'local', '-m', '%a %m', listen=[folder / 's'])
+    port = free_port()
+    (folder / 'haproxy.cfg').write_text(
+        'defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n'
+        f'listen echo\n bind 127.0.0.1:{port}\n server a unix@{folder}/s send-proxy-v2\n')
+    daemon(find('haproxy'), '-db', '-f', folder / 'haproxy.cfg').wait_for(port)
+    with Client(f'127.0.0.1:{port}') as client:
+        client.sendall(b'x')
+        client.half_close()
+        assert client.receive_all().decode() == f'{client.address} x'
+        line = rf'^end .*from={re.escape(client.address)} via=local '
+    srv.wait_line(line)
+
+
 def test_half_close_passes_through(cluster):
     """Catches settings under which the tail of what a client sent is lost."""
     running = cluster()

@@ -95,6 +95,28 @@ def test_a_name_of_both_families_is_listened_on_in_both(server, folder):
 
 @before_serving
 @needs_root
+@needs_ipv6
+@pytest.mark.parametrize('name', ['', 'localhost:', 'LocalHost.:', 'echo.localhost:'])
+def test_localhost_is_known_where_nothing_knows_it(server, folder, name):
+    """Catches a default address that needs /etc/hosts or a name server, which a chroot or a minimal
+    container has not (apptainer/singularity#4559; RFC 6761, 6.3). In each program."""
+    (folder / 'nothing').touch()
+    (folder / 'files').write_text('hosts: files\n')
+    wrap = ['unshare', '--mount', 'sh', '-c', 'mount --bind $0/nothing /etc/hosts && '
+            'mount --bind $0/nothing /etc/resolv.conf && { [ ! -e /etc/nsswitch.conf ] || '
+            'mount --bind $0/files /etc/nsswitch.conf; } && exec "$@"', str(folder)]
+    srv = server(listen=[f'{name}0'], wrap=wrap)
+    assert [address.rsplit(':', 1)[0] for address in srv.addresses] == ['127.0.0.1', '[::1]']
+    port = srv.address.rsplit(':', 1)[1]
+    for client in ['echoclient', f'{name}{port}', 'x'], \
+                  ['echoload', 'connect', '-c', '1', '-d', '20ms', f'{name}{port}']:
+        done = subprocess.run([*wrap, program(client[0]), *client[1:]], capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=DEADLINE, check=False)
+        assert done.returncode == 0, done
+
+
+@before_serving
+@needs_root
 def test_a_name_with_an_address_of_another_machine(server_name, folder):
     """Catches a name that is served in half, without a word."""
     hosts, path = folder / 'hosts', folder / 's'
@@ -107,6 +129,62 @@ def test_a_name_with_an_address_of_another_machine(server_name, folder):
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result
     assert '192.0.2.77' in result.stderr and 'no interface of this machine' in result.stderr
     assert not path.exists()
+
+
+def on_a_link(folder, *commands):
+    """What runs a program in a network namespace with lo up and a link v0 of its own, which the
+    commands may change."""
+    (folder / 'hosts').write_text('127.0.0.1 localhost both\n::1 localhost\nfd00::77 both\n')
+    prepare = ['mount --bind "$0" /etc/hosts', 'ip link set lo up',
+               'ip link add v0 type veth peer name v1', *commands, 'exec "$@"']
+    return ['unshare', '--mount', '--net', 'sh', '-c', ' && '.join(prepare), folder / 'hosts']
+
+
+def refused(server_name, address, wrap):
+    result = subprocess.run([*wrap, program(server_name), '-l', address], capture_output=True,
+                            stdin=subprocess.DEVNULL, text=True, timeout=DEADLINE, check=False)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result
+    return result.stderr
+
+
+@before_serving
+@needs_root
+@needs_ipv6
+def test_an_address_that_is_not_yet_checked_is_no_missing_one(server_name, folder):
+    """Catches a line that denies an address which its reader sees in `ip address`: a new IPv6
+    address cannot be bound until it is known that no other machine has it (gdnsd/gdnsd#30,
+    moby/moby#42830). Nobody answers, as nothing is at the other end of the link."""
+    wrap = on_a_link(folder, 'ip link set v0 up', 'ip address add fd00::1/64 dev v0')
+    line = refused(server_name, '[fd00::1]:0', wrap)
+    assert '[fd00::1]' in line and 'no interface of this machine has it, or' in line
+    assert 'tentative' in line and 'dadfailed' in line
+
+
+NO_LOOPBACK = 'ip address del ::1/128 dev lo'
+WITH_IPV6 = 'ip address add fd00::9/64 dev v0 nodad'
+NO_IPV6 = 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6'
+
+
+@before_serving
+@needs_root
+@needs_ipv6
+def test_ipv6_without_its_loopback_address_is_ipv6(server_name, folder):
+    """Catches a name that is served in half, without a word, as lo lacks ::1 where another link has
+    IPv6 (moby/moby#33099)."""
+    wrap = on_a_link(folder, NO_LOOPBACK, WITH_IPV6)
+    assert '[fd00::77]' in refused(server_name, 'both:0', wrap)
+
+
+@before_serving
+@needs_root
+@needs_ipv6
+@pytest.mark.parametrize('name, commands', [('localhost', [NO_LOOPBACK, WITH_IPV6]),
+                                            ('localhost', [NO_IPV6]), ('both', [NO_IPV6])])
+def test_what_a_machine_lacks_is_left_out(server, folder, name, commands):
+    """Catches a server that does not start in a container without IPv6, or without ::1."""
+    srv = server(listen=[f'{name}:0'], wrap=on_a_link(folder, *commands))
+    address, = srv.addresses
+    assert address.startswith('127.0.0.1:')
 
 
 def test_a_bare_port_is_localhost(server):

@@ -1,17 +1,21 @@
 """The service manager's protocol: notifications, and the sockets that it hands over."""
+import errno
 import fcntl
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from daemons import find, needs_daemon
 from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Client, before_serving, children,
                      concurrent, descriptors, forks_only, needs_ipv6, needs_root, process, program)
 
@@ -174,6 +178,31 @@ def test_a_wrong_notify_socket_is_said_and_no_more(server, name):
     visit(srv)
 
 
+def wakes(srv):
+    """How often a server, which then has gone to sleep again, was woken."""
+    return int(re.search(r'^voluntary_ctxt_switches:\t(\d+)',
+                         Path(f'/proc/{srv.pid}/status').read_text(), re.M)[1])
+
+
+@pytest.mark.parametrize('gone', ['always', 'since it was told'])
+def test_an_idle_server_sleeps_without_its_manager(server, path_manager, gone):
+    """Catches a server that looks for its manager ten times a second, for ever: such as under
+    start-stop-daemon --notify-await, which removes its socket when it has heard READY=1."""
+    if gone == 'always':
+        os.unlink(path_manager.name)
+    srv = server(env=path_manager.environment)
+    if gone != 'always':
+        path_manager.wait('STATUS=0 live, .*')
+        path_manager.socket.close()
+        os.unlink(path_manager.name)
+    visit(srv)
+    srv.wait_line('^end ')
+    time.sleep(1.2)  # by then its status is due
+    before = wakes(srv)
+    time.sleep(3)
+    assert wakes(srv) - before <= 1
+
+
 @needs_root
 def test_it_is_told_after_a_change_of_root(server, folder, path_manager):
     """Catches a socket that is looked for only when there is something to send: by then the path
@@ -196,6 +225,59 @@ def test_children_hold_no_socket_of_the_manager(server, path_manager):
     [child] = children(srv.pid)
     sockets = [what for what in descriptors(child.pid).values() if what.startswith('socket:')]
     assert len(sockets) == 1 and sockets[0] not in descriptors(srv.pid).values()
+
+
+# A start that fails: its options, what the status has to say, and the errno.
+FAILED = {
+    'address': (['-l', '{taken}'], 'cannot listen on {taken} .*Address already in use.*',
+                errno.EADDRINUSE),
+    'path': (['-l', '/no/folder/s'], 'cannot listen on /no/folder/s .*', errno.ENOENT),
+    'user': (['-u', 'no-such-user'], "there is no user 'no-such-user' .*", errno.EINVAL),
+    'root': (['-r', '/dev/null'], "cannot make '/dev/null' the root .*", errno.EINVAL),
+    'pidfile': (['-P', '/dev/null/pid'], 'cannot open the pidfile .*', errno.ENOTDIR),
+    'sockets': (['-v'], 'LISTEN_FDS .*', errno.EINVAL),
+    'output': (['-1'], 'cannot print the addresses .*', errno.ENOSPC),
+    'usage': (['--no-such'], 'the command line is wrong; .*', errno.EINVAL),
+}
+
+
+@before_serving
+@pytest.mark.parametrize('detached', [False, True], ids=['foreground', 'daemon'])
+@pytest.mark.parametrize('case', FAILED)
+def test_a_start_that_fails_says_so(server_name, folder, path_manager, case, detached):
+    """Catches a manager that waits for READY=1 of a server that has ended, a minute and more, and
+    then has nothing to show but that."""
+    options, status, number = FAILED[case]
+    with socket.create_server(('127.0.0.1', 0)) as listener, open('/dev/full', 'wb') as full:
+        taken = '127.0.0.1:{}'.format(listener.getsockname()[1])
+        command = ['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh', program(server_name),
+                   *['-d'] * detached, *['-l', folder / 's'] * ('-l' not in options),
+                   *[each.format(taken=taken) for each in options]]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, timeout=DEADLINE, check=False,
+                              env={**os.environ, **SANITIZERS, **path_manager.environment,
+                                   'LISTEN_FDS': 'x' if case == 'sockets' else ''})
+    assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1
+    assert re.fullmatch(f'STATUS={status.format(taken=taken)}\nERRNO={number}',
+                        path_manager.message())
+    path_manager.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        path_manager.message()
+
+
+@before_serving
+@needs_daemon('start-stop-daemon')
+def test_start_stop_daemon_hears_of_a_failed_start(server_name, folder):
+    """Catches an init script that waits for its time limit where the address is taken."""
+    own = shutil.copy(program(server_name), folder)  # beside another of the file none starts
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        taken = '127.0.0.1:{}'.format(listener.getsockname()[1])
+        done = subprocess.run([find('start-stop-daemon'), '--start', '--background',
+                               '--notify-await', '--notify-timeout', str(int(DEADLINE)),
+                               '--exec', own, '--', '-l', taken],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=DEADLINE, check=False)
+    assert done.returncode == 2 and 'Address already in use' in done.stderr, done
 
 
 @pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer has costs of its own')

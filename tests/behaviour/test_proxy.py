@@ -245,6 +245,21 @@ def test_from_unix_clients_a_header_is_echoed(server, folder):
     assert srv.connect().echo(LINE) == LINE
 
 
+@each_header
+def test_unix_clients_may_be_proxies(server, folder, header, client):
+    """Catches a header that is echoed behind a proxy which connects to a Unix socket, and one that
+    is believed there from all others as well."""
+    srv = server('--proxy', 'local', '-C', '1', listen=[folder / 's', '127.0.0.1:0'])
+    with srv.connect() as proxy:
+        proxy.sendall(header + b'hello')
+        assert proxy.receive(5) == b'hello'
+        proxy.half_close()
+        assert proxy.receive_all() == b''
+    end = srv.wait_line('^end ')
+    assert (end['from'], end.get('via')) == ((client, 'local') if client else ('local', None))
+    assert srv.connect(srv.addresses[1]).echo(header) == header
+
+
 @needs_ipv6
 def test_blocks_of_both_families(server):
     """Catches a list that knows the first block alone."""

@@ -354,6 +354,28 @@ START_TEST(errno_survives_a_line)
 }
 END_TEST
 
+static void log_some_errors(void)
+{
+    int error;
+
+    errno = ENOENT;
+    log_error("cannot open '%s': %s", "a\nb", strerror(ENOENT));
+    log_event(LOG_NORMAL, "event");
+    ck_assert_str_eq(log_last_error(&error), "cannot open 'a\nb': No such file or directory");
+    ck_assert_int_eq(error, ENOENT);
+    log_error("it is no number");
+    ck_assert_str_eq(log_last_error(&error), "it is no number");
+    ck_assert_int_eq(error, EINVAL);
+}
+
+/* Catches a service manager that is told of another failure than the log, or of a number that
+ * happened to be left in errno. */
+START_TEST(the_last_error_is_kept)
+{
+    ck_assert_int_eq(lines_of(written_by(log_some_errors)), 3);
+}
+END_TEST
+
 /* Catches a prefix that belongs to a terminal in a file: service managers add their own time. */
 START_TEST(lines_in_a_file_begin_with_the_event)
 {
@@ -368,4 +390,5 @@ SUITE("log", each_level_shows_its_lines,
       lines_of_several_processes_are_never_mixed, floods_are_summed_up, a_few_lines_are_no_flood,
       a_flood_is_due_within_a_second_and_told_once,
       a_full_log_never_blocks_and_lost_lines_are_told, the_flags_of_a_shared_log_are_not_changed,
-      a_broken_log_is_survived, errno_survives_a_line, lines_in_a_file_begin_with_the_event)
+      a_broken_log_is_survived, errno_survives_a_line, the_last_error_is_kept,
+      lines_in_a_file_begin_with_the_event)

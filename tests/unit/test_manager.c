@@ -289,8 +289,8 @@ START_TEST(reloading_sends_the_monotonic_time)
 }
 END_TEST
 
-/* Catches a flood of status texts, one that is never sent since it came too early, one that
- * failed and is not sent again, and a text that sets another variable. */
+/* Catches a flood of status texts, one that is never sent since it came too early, and a text that
+ * sets another variable. */
 START_TEST(a_status_is_sent_once_a_second_at_most)
 {
     int manager = open_manager(path);
@@ -307,14 +307,57 @@ START_TEST(a_status_is_sent_once_a_second_at_most)
     ck_assert_ptr_null(next_message(manager));
     ck_assert(same(manager_update("4 live\nMAINPID=1", 5.5), 0));
     ck_assert_str_eq(next_message(manager), "STATUS=4 live");
+}
+END_TEST
+
+/* Catches a server that looks ten times a second, for ever, for a manager that has gone, and one
+ * that says what is new only when it would have looked again. */
+START_TEST(a_manager_that_has_gone_is_looked_for_every_other_minute)
+{
+    int manager = open_manager(path);
+
+    start_under(path);
     close(manager);
     unlink(path);
-    ck_assert(same(manager_update("5 live", 7), 8));
+    manager_state(MANAGER_READY);
+    ck_assert(same(manager_update("0 live", 7), 127));
+    ck_assert(same(manager_update("0 live", 126), 127));
+    ck_assert(same(manager_update("0 live", 127), 247));
     manager = open_manager(path);
-    ck_assert(same(manager_update("5 live", 7.5), 8));
+    ck_assert(same(manager_update("0 live", 128), 247));
     ck_assert_ptr_null(next_message(manager));
-    ck_assert(same(manager_update("5 live", 8), 0));
-    ck_assert_str_eq(next_message(manager), "STATUS=5 live");
+    ck_assert(same(manager_update("1 live", 129), 0));
+    ck_assert_str_eq(next_message(manager), "READY=1");
+    ck_assert_str_eq(next_message(manager), "STATUS=1 live");
+    ck_assert_ptr_null(next_message(manager));
+}
+END_TEST
+
+/* Catches a server that looks ten times a second, for ever, whether a queue has room again, and one
+ * that after a long pause begins with a long one. */
+START_TEST(a_queue_that_stays_full_is_tried_less_and_less_often)
+{
+    static const double pauses[] = {0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4,
+                                    120, 120};
+    int manager = open_manager(path);
+    double now = 1;
+
+    start_under(path);
+    for (int round = 0; round < 2; round++) {
+        while (manager_notify("STATUS=fill") == 1)
+            continue;
+        manager_state(MANAGER_READY);
+        for (size_t i = 0; i < SUITE_LENGTH(pauses); i++) {
+            double due = manager_update("", now);
+            ck_assert_msg(same(due, now + pauses[i]), "pause %zu is %g s", i, due - now);
+            ck_assert(same(manager_update("", now + pauses[i] / 2), due));
+            now = due;
+        }
+        while (next_message(manager) != NULL)
+            continue;
+        ck_assert(same(manager_update("", now), 0));
+        ck_assert_str_eq(next_message(manager), "READY=1");
+    }
 }
 END_TEST
 
@@ -388,6 +431,30 @@ START_TEST(ready_is_sent_as_soon_as_there_is_room)
     ck_assert(same(manager_update("", 2), 0));
     ck_assert_str_eq(next_message(manager), "READY=1");
     ck_assert(same(manager_update("", 3), 0));
+    ck_assert_ptr_null(next_message(manager));
+}
+END_TEST
+
+/* Catches a failure that is kept from the manager where it comes early or is long, or that sets a
+ * variable of its own. */
+START_TEST(a_failure_is_the_last_message)
+{
+    int manager = open_manager(path);
+    char text[1000], expected[MANAGER_STATUS_MAX + 32];
+
+    manager_failed("nobody is there", EACCES);
+    forget_variables();
+    ck_assert_int_eq(setenv("NOTIFY_SOCKET", path, 1), 0);
+    manager_open();
+    manager_failed("cannot listen\nMAINPID=1", EADDRINUSE);
+    snprintf(expected, sizeof expected, "STATUS=cannot listen\nERRNO=%d", EADDRINUSE);
+    ck_assert_str_eq(next_message(manager), expected);
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    manager_failed(text, EACCES);
+    snprintf(expected, sizeof expected, "STATUS=%.*s\nERRNO=%d", MANAGER_STATUS_MAX - 1, text,
+             EACCES);
+    ck_assert_str_eq(next_message(manager), expected);
     ck_assert_ptr_null(next_message(manager));
 }
 END_TEST
@@ -479,8 +546,10 @@ int main(void)
         a_full_queue_is_no_wait, one_descriptor_serves_for_good,
         a_message_is_sent_whole_or_not_at_all, reloading_sends_the_monotonic_time,
         a_status_is_sent_once_a_second_at_most, the_watchdog_is_answered_twice_a_period,
+        a_manager_that_has_gone_is_looked_for_every_other_minute,
+        a_queue_that_stays_full_is_tried_less_and_less_often,
         ready_is_sent_as_soon_as_there_is_room,
-        the_next_program_finds_the_manager,
+        a_failure_is_the_last_message, the_next_program_finds_the_manager,
         a_change_of_root_is_no_obstacle /* needs root */};
     int status;
 

@@ -125,6 +125,13 @@ static bool has_root(const struct options *o) { return strcmp(o->root, "/srv") =
 static bool has_pidfile(const struct options *o) { return strcmp(o->pidfile, "/run/pid") == 0; }
 static bool is_daemon(const struct options *o) { return o->daemon && !o->inetd; }
 static bool is_inetd(const struct options *o) { return o->inetd && !o->daemon; }
+static bool has_local_proxy(const struct options *o)
+{
+    struct peer local = peer_at("local", 0), other = peer_at("192.0.2.1", 1);
+
+    return access_names(&o->service.proxies, &local) && !access_names(&o->service.proxies, &other);
+}
+
 static bool has_proxy(const struct options *o)
 {
     struct peer in = peer_at("10.1.2.3", 1), out = peer_at("11.1.2.3", 1);
@@ -164,6 +171,7 @@ static const struct reading every_option[] = {
     {{"-P", "/run/pid"}, has_pidfile}, {{"--pidfile", "/run/pid"}, has_pidfile},
     {{"-d"}, is_daemon},              {{"--daemon"}, is_daemon},
     {{"-i"}, is_inetd},               {{"--inetd"}, is_inetd},
+    {{"--proxy", "local"}, has_local_proxy}, {{"--proxy=local"}, has_local_proxy},
     {{"--proxy", "10.0.0.0/8"}, has_proxy}, {{"--proxy=10.0.0.0/8"}, has_proxy},
     {{"-A", "10.0.0.0/8"}, has_allow}, {{"--allow", "10.0.0.0/8"}, has_allow},
     {{"-X", "10.0.0.0/8"}, has_deny}, {{"--deny", "10.0.0.0/8"}, has_deny},

@@ -7,6 +7,7 @@ child or a parent that is stopped and goes on, a child that is killed (behaviour
 lie about a client in a record (behaviour/test_proxy.py); torn records (unit/test_ledger.c).
 """
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -85,6 +86,24 @@ def test_a_large_stream_in_small_parts(faulty):
     sender.start()
     assert client.receive_all() == data
     sender.join()
+
+
+# What a call says once the other end, or the way to it, is gone: tcp(7), ip(7), icmp(7).
+LOST = 'ECONNRESET ECONNABORTED EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENETDOWN ENETRESET EACCES ' \
+       'EHOSTDOWN ENONET ECONNREFUSED ENOPROTOOPT EOPNOTSUPP EPROTO'.split()
+
+
+@pytest.mark.parametrize('call', ['READ_CLIENT', 'WRITE_CLIENT'])
+def test_a_client_whose_end_is_gone_is_a_reset(faulty, call):
+    """Catches a client whose machine or link is gone, as keepalive finds it (ETIMEDOUT), and an end
+    that reads as if the server had failed: how=error (strimzi/strimzi-canary#160)."""
+    srv = faulty()
+    for name in [*LOST, 'EIO']:
+        srv.faults.arm(call, getattr(errno, name), 1, 0)
+        client = srv.connect()
+        client.sendall(b'hello')
+        assert srv.end_of(client)['how'] == ('reset' if name in LOST else 'error'), name
+        assert srv.faults.failed(call) == 1
 
 
 # ---- signals -----------------------------------------------------------------------------

@@ -71,6 +71,8 @@ void log_sink_open_standard(void)
     standard.terminal = isatty(STDERR_FILENO);
     if (standard.terminal)
         tzset(); /* before a child writes a line: it opens nothing */
+    if (S_ISREG(status.st_mode)) /* so that it may be truncated meanwhile (log_sink.h) */
+        (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_APPEND);
     if (S_ISFIFO(status.st_mode) || standard.terminal)
         standard.kind = reopen_nonblocking();
     (void)fstat(STDERR_FILENO, &status); /* /dev/tty is another file */

@@ -6,6 +6,9 @@
  *   the journal          its priority as "<5>", no time (sd-daemon(3); the journal has one)
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log
  *
+ * A file is appended to (O_APPEND), so that a program that rotates logs can copy and truncate it: at
+ * the old offset the next line would stand behind as many NULs.
+ *
  * No write ever waits. O_NONBLOCK would surprise whoever shares the open file description of
  * standard error, so a pipe or terminal is opened anew. Where that fails, as on root's pipe for a
  * server of another user, or has no effect, as on other systems than Linux, O_NONBLOCK is set. To

@@ -265,19 +265,46 @@ static unsigned long long read_limit(const char *path)
                                                                  : NO_LIMIT;
 }
 
-/* The pids limit of our control group (cgroups(7), version 2: the line that starts with 0::). */
+/* Of a control group and those that it is in, up to `top`: the limit on processes that leaves the
+ * least room, which may be that of any of them. */
+static void find_least_room(const char *top, const char *group, unsigned long long *room,
+                            unsigned long long *limit)
+{
+    char path[512], file[sizeof path + sizeof "/pids.current"];
+    unsigned long long most, used;
+
+    snprintf(path, sizeof path, "%s%.*s", top, (int)strcspn(group, "\n"), group);
+    for (char *end = path; end != NULL && strlen(path) >= strlen(top);) {
+        snprintf(file, sizeof file, "%s/pids.max", path);
+        most = read_limit(file);
+        snprintf(file, sizeof file, "%s/pids.current", path);
+        used = read_limit(file);
+        used = used == NO_LIMIT ? 0 : used < most ? used : most;
+        if (most != NO_LIMIT && most - used < *room) {
+            *room = most - used;
+            *limit = most;
+        }
+        if ((end = strrchr(path, '/')) != NULL)
+            *end = '\0';
+    }
+}
+
+/* The pids limit that holds for us (cgroups(7)): in version 2, whose line in the list begins with
+ * 0::, in version 1, where another names the controller, or in both. */
 static unsigned long long group_limit(void)
 {
-    char groups[4096], path[320];
+    unsigned long long room = NO_LIMIT, limit = NO_LIMIT;
+    char groups[4096];
     const char *own;
 
     (void)read_text("/proc/self/cgroup", groups, sizeof groups);
-    own = strstr(groups, "0::/"); /* other lines name controllers, as in "10:memory:/" */
-    if (own == NULL)
-        return NO_LIMIT;
-    own += strlen("0::");
-    snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max", (int)strcspn(own, "\n"), own);
-    return read_limit(path);
+    if ((own = strstr(groups, "0::/")) != NULL) {
+        find_least_room("/sys/fs/cgroup", own + strlen("0::"), &room, &limit);
+        find_least_room("/sys/fs/cgroup/unified", own + strlen("0::"), &room, &limit);
+    }
+    if ((own = strstr(groups, "pids:/")) != NULL)
+        find_least_room("/sys/fs/cgroup/pids", own + strlen("pids:"), &room, &limit);
+    return limit;
 }
 
 void platform_process_limits(char *text, size_t size)

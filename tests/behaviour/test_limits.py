@@ -5,6 +5,7 @@ import re
 import select
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -315,6 +316,50 @@ def test_caps_hold_under_a_crowd(server):
     status = srv.status()
     assert (status['live'], status['ended'], status['zombies']) == ('0', '200', '0')
     assert status.number('peak') <= 5
+
+
+def pids_groups():
+    """Where a control group of its own can be made that bounds processes: version 1, version 2."""
+    first, second = '/sys/fs/cgroup/pids', '/sys/fs/cgroup'
+    if os.access(f'{first}/cgroup.procs', os.W_OK):
+        return first
+    with contextlib.suppress(OSError), open(f'{second}/cgroup.subtree_control') as given:
+        if 'pids' in given.read().split() and os.access(f'{second}/cgroup.procs', os.W_OK):
+            return second
+    return None
+
+
+@pytest.fixture
+def few_processes():
+    """A function that moves its caller into a group for 100 processes, within one for 12."""
+    outer = Path(pids_groups(), f'forkecho-test-{os.getpid()}')
+    inner = outer / 'inner'
+    outer.mkdir()
+    (outer / 'pids.max').write_text('12')
+    if (outer / 'cgroup.subtree_control').exists():  # version 2
+        (outer / 'cgroup.subtree_control').write_text('+pids')
+    inner.mkdir()
+    (inner / 'pids.max').write_text('100')
+    yield lambda: (inner / 'cgroup.procs').write_text(str(os.getpid()))
+    eventually(lambda: not (inner / 'cgroup.procs').read_text(), 'nobody is left there')
+    inner.rmdir()
+    outer.rmdir()
+
+
+@forks_only
+@pytest.mark.skipif(pids_groups() is None, reason='needs root, and a control group for processes')
+def test_the_limit_that_holds_is_named_where_ever_it_stands(few_processes, server):
+    """Catches a limit of a control group that is overlooked, and others named in its place: of
+    version 1 (GuillaumeGomez/sysinfo#1651), or of a group further up, which is the lower one
+    (JDK-8322420)."""
+    srv = server(before=few_processes)
+    clients = [srv.connect() for _ in range(15)]
+    error = srv.wait_line('^forkecho: fork failed').line
+    assert 'limits: pids.max 12 (TasksMax=), ' in error
+    for each in clients:
+        each.close()
+    srv.wait_lines('^end ', 15)
+    srv.finish()
 
 
 # Before, it is one for the whole machine, and a test must not lower that.

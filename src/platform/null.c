@@ -23,6 +23,12 @@ pid_t platform_fork(void)
     return fork();
 }
 
+int platform_prefer_children(int file)
+{
+    (void)file;
+    return -1;
+}
+
 void *platform_private_memory(size_t size)
 {
     return calloc(1, size);

@@ -295,6 +295,12 @@ static void socket_line(struct state *state, const char *whose, int own, int *ea
         *earlier = own;
 }
 
+static void score_line(struct state *state, int *file)
+{
+    if (begin(state, "score", *file > 0))
+        *file = descriptor(state, *file);
+}
+
 static void go_through(struct state *state, struct server *server, struct pidfile *pidfile)
 {
     struct gate *gate = &server->gate;
@@ -316,6 +322,7 @@ static void go_through(struct state *state, struct server *server, struct pidfil
     pidfile_line(state, pidfile);
     socket_line(state, "manager", manager_descriptor(), &server->earlier.manager);
     socket_line(state, "syslog", log_sink_descriptor(), &server->earlier.syslog);
+    score_line(state, &server->score);
     require(state, begin(state, "end", true) && (state->at == NULL || *state->at == '\0'));
 }
 

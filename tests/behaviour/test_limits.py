@@ -3,6 +3,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import threading
 import time
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import sockets
-from harness import (DEADLINE, Client, NamespacedServer, concurrent, eventually, forks_only, in_time,
-                     long, needs_ipv6, needs_root, only_for)
+from harness import (DEADLINE, Client, NamespacedServer, children, concurrent, eventually, forks_only,
+                     in_time, long, needs_ipv6, needs_root, new_user, only_for, with_processes)
 
 
 @concurrent
@@ -360,6 +361,47 @@ def test_the_limit_that_holds_is_named_where_ever_it_stands(few_processes, serve
         each.close()
     srv.wait_lines('^end ', 15)
     srv.finish()
+
+
+# ---- who is ended when memory runs out -----------------------------------------------------------
+
+def score(pid):
+    return int(Path(f'/proc/{pid}/oom_score_adj').read_text())
+
+
+def as_root():
+    return {}
+
+
+def as_user():
+    return {'as_user': new_user()}
+
+
+def not_readable():
+    """As an ordinary user who may only execute the program: so it is installed."""
+    become = ['setpriv', f'--reuid={new_user()}', '--clear-groups']
+    return {'copy': True, 'wrap': ['sh', '-c', 'chmod 711 "$4" && exec "$@"', 'sh', *become]}
+
+
+@with_processes
+@needs_root
+@pytest.mark.skipif(score('self') == 1000, reason='no process can be a better victim than this one')
+@pytest.mark.parametrize('start', [as_root, as_user, not_readable])
+def test_a_child_is_a_better_victim_than_its_parent(server, start):
+    """Catches a parent, the largest process of them, that the kernel kills when memory runs out, with
+    all children as good as it is (cloudnative-pg/cloudnative-pg#7891): whoever opened enough
+    connections ended the service. And one that has lost its rank in an upgrade."""
+    srv, own = server(**start()), score('self')
+    clients = [srv.connect()]
+    assert clients[0].echo(b'x') == b'x'
+    assert min(score(each.pid) for each in children(srv.pid)) > own
+    eventually(lambda: score(srv.pid) == own, 'the parent forks no more, and has its own value')
+    if srv.name == 'forkecho':
+        srv.send_signal(signal.SIGHUP)
+        srv.wait_line('^takeover ')
+        clients.append(srv.connect())
+        assert clients[1].echo(b'x') == b'x'
+        assert score(srv.accepted(clients[1])['pid']) > score(srv.pid) == own
 
 
 # Before, it is one for the whole machine, and a test must not lower that.

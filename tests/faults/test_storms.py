@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from harness import (DEADLINE, Client, NamespacedServer, children, eventually, forks_only,
-                     ledger_record, open_ledger, pids_of_children, process)
+                     ledger_record, open_ledger, pids_of_children, process, program)
 from trials import Faults, cpu
 
 
@@ -408,9 +408,22 @@ def little_memory():
     os.mkdir(group)
     write(f'{group}/{limit}', 32 << 20)
     yield lambda pid: write(f'{group}/cgroup.procs', pid), file
-    os.remove(file)
+    Path(file).unlink(missing_ok=True)
     eventually(lambda: not Path(group, 'cgroup.procs').read_text(), 'nobody is left there')
     os.rmdir(group)
+
+
+@forks_only
+@pytest.mark.skipif(memory_groups() is None, reason='needs root, and a memory control group')
+def test_a_flood_into_little_memory_ends_children(little_memory, server):
+    """Catches a parent that the kernel ends for want of memory, with which the service ends, where a
+    child would do (UKGovernmentBEIS/inspect_ai#3448)."""
+    move, _ = little_memory
+    srv = server('-c', '4000', before=lambda: move(os.getpid()))
+    subprocess.run([program('echoload'), 'hold', '-c', '800', '-d', '1s', srv.address], check=False,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=DEADLINE)
+    srv.wait_line('^end .*how=signal-9')
+    assert srv.connect().echo(b'x') == b'x'
 
 
 @forks_only

@@ -100,6 +100,7 @@ static void set_up(void)
     server->started = 123456.789012345;
     manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
     log_sink_moved(socket(AF_UNIX, SOCK_DGRAM, 0));
+    server->score = platform_anonymous_file();
 }
 
 static void tear_down(void)
@@ -236,6 +237,8 @@ static const char *difference(const struct server *next)
         return "the start";
     if (next->earlier.manager != manager_descriptor() || next->earlier.syslog != log_sink_descriptor())
         return "a socket to the manager or syslogd";
+    if (next->score != server->score)
+        return "the file of the score";
     if (next->gate.holding != server->gate.holding ||
         (next->gate.holding && (next->gate.held.descriptor != server->gate.held.descriptor ||
                            !same_peer(&next->gate.held.peer, &server->gate.held.peer))))
@@ -406,7 +409,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
 
     set_up();
     count = named_descriptors(descriptors);
-    ck_assert_uint_eq(count, server->listeners.count + 6);
+    ck_assert_uint_eq(count, server->listeners.count + 7);
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_eq(fcntl(descriptors[i], F_SETFD, 0), 0);
         for (size_t j = 0; j < i; j++)

@@ -77,6 +77,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
         return cannot("open /dev/null", strerror(errno));
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_report_unreached();
     if (options->daemon && daemon_detach(starter) == -1)
         return NULL;
     if (signals_open() == -1)

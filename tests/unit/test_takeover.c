@@ -684,8 +684,8 @@ START_TEST(all_other_descriptors_are_what_their_lines_say)
     expect_refusal(with_number("ledger", 2, dup(ledger.read_end)), "a read end to write to");
     expect_refusal(with_number("ledger", 2, ledger.read_end), "the same end twice");
     expect_refusal(with_number("manager", 1, file), "a file that is the manager's");
-    expect_refusal(with_number("syslog", 1, dup(server->gate.held.descriptor)),
-                   "a stream to syslogd");
+    expect_refusal(with_number("syslog", 1, dup(server->listeners.all[0].descriptor)),
+                   "a listener that is syslogd's");
     expect_refusal(with_number("syslog", 1, manager_descriptor()), "one socket for two");
     tear_down();
 }

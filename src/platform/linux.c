@@ -233,6 +233,15 @@ bool platform_refuses_rights(int descriptor)
     return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
 }
 
+uid_t platform_peer_user(int descriptor)
+{
+    struct ucred peer = {.uid = 0};
+    socklen_t size = sizeof peer;
+
+    (void)getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.uid;
+}
+
 /* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time,
  * and looks at TCP_USER_TIMEOUT only then. So many probes are out after 12.6 s, and the next comes
  * 12.8 s later: such a client has had its time, and is reset. */

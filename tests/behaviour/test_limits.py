@@ -114,13 +114,22 @@ def test_an_ipv6_source_is_counted(server):
 
 
 @concurrent
-def test_unix_clients_are_one_source(server, folder):
-    """Catches Unix clients that pass every limit because they have no address."""
+def test_unix_clients_of_a_user_are_one_source(server, folder):
+    """Catches Unix clients that pass every limit because they have no address, or one user whose
+    clients keep out those of all others (systemd/systemd#31242)."""
     srv = server('-C', '2', listen=[folder / 's'])
     first, second = srv.connect(), srv.connect()
     assert first.echo(b'1') + second.echo(b'2') == b'12'
     assert srv.connect().receive_all() == b''
     assert srv.wait_line('^refuse ')['from'] == 'local'
+    if os.geteuid() == 0:
+        os.chmod(srv.address, 0o666)
+        os.seteuid(65534)
+        try:
+            other = srv.connect()
+        finally:
+            os.seteuid(0)
+        assert other.echo(b'3') == b'3'
 
 
 def test_an_idle_client_is_ended(server):

@@ -77,6 +77,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
         return cannot("open /dev/null", strerror(errno));
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_report_unreached();
     if (options->daemon && daemon_detach(starter) == -1)
         return NULL;
     if (signals_open() == -1)
@@ -87,6 +88,8 @@ static struct server *set_up(const struct options *options, struct daemon *start
     server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
+    if (serve_model.stop_child == NULL) /* its children are processes */
+        server->score = platform_prefer_children(-1);
     if (identity_become(&identity) == -1) {
         server_close(server);
         return NULL;
@@ -107,6 +110,7 @@ static struct server *take_over(const struct options *options, int state, struct
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
+    server->score = platform_prefer_children(server->score > 0 ? server->score : -1);
     for (size_t i = 0; i < server->listeners.count; i++)
         listener_prepare(&server->listeners.all[i], options->service.idle);
     if (server->earlier.manager > 0)

@@ -251,16 +251,20 @@ void address_set_port(struct address *address, unsigned port)
 struct source address_source(const struct peer *peer)
 {
     struct peer plain = peer_unmapped(peer);
-    struct source source = {plain.name.any.sa_family, 0};
+    struct source source = {.kind = plain.name.any.sa_family};
 
     if (source.kind == AF_INET)
         memcpy(&source.net, &plain.name.v4.sin_addr, 4);
     else if (source.kind == AF_INET6)
         memcpy(&source.net, &plain.name.v6.sin6_addr, 8);
+    else
+        source.net = plain.user;
+    if (source.kind == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&plain.name.v6.sin6_addr))
+        source.zone = plain.name.v6.sin6_scope_id;
     return source;
 }
 
 bool source_equal(struct source one, struct source other)
 {
-    return one.kind == other.kind && one.net == other.net;
+    return one.kind == other.kind && one.zone == other.zone && one.net == other.net;
 }

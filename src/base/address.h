@@ -25,6 +25,7 @@ struct peer {
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } name;
+    uint32_t user; /* whose a Unix client is (platform_peer_user); 0 for others */
 };
 
 struct address { /* to listen on or connect to */
@@ -64,10 +65,12 @@ unsigned address_port(const struct sockaddr *address);
 void address_set_port(struct address *address, unsigned port);
 
 /* Whom a connection is counted against: an IPv4 address, also a v4-mapped one; an IPv6 /64 (what a
- * customer or a machine is given: RFC 6177, RFC 4291 section 2.5.4); or all Unix clients. */
+ * customer or a machine is given: RFC 6177, RFC 4291 section 2.5.4); or the user of a Unix client.
+ * All link-local addresses are of one prefix: there, whoever is on the same link (RFC 4007). */
 struct source {
     uint32_t kind; /* AF_INET, AF_INET6 or AF_UNIX */
-    uint64_t net;  /* the address or prefix, in network byte order */
+    uint32_t zone; /* the interface of a link-local address */
+    uint64_t net;  /* the address or prefix, in network byte order, or the user */
 };
 struct source address_source(const struct peer *peer);
 bool source_equal(struct source one, struct source other);

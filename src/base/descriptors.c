@@ -43,6 +43,25 @@ void descriptors_close_from(int lowest)
         close(descriptor);
 }
 
+bool descriptors_lost_peer(int error)
+{
+    static const int lost[] = {
+        ECONNRESET, ECONNABORTED, EPIPE, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN,
+        ENETRESET, ECONNREFUSED, ENOPROTOOPT, EOPNOTSUPP, EPROTO,
+#ifdef EHOSTDOWN
+        EHOSTDOWN,
+#endif
+#ifdef ENONET
+        ENONET,
+#endif
+    };
+
+    for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++)
+        if (lost[i] == error)
+            return true;
+    return false;
+}
+
 int descriptors_close_failed(int descriptor)
 {
     int error = errno;

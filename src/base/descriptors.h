@@ -2,6 +2,8 @@
 #ifndef DESCRIPTORS_H
 #define DESCRIPTORS_H
 
+#include <stdbool.h>
+
 /* The value of a socket's option that is an int (getsockopt); -1 where there is none. */
 int descriptors_option(int descriptor, int level, int option);
 
@@ -16,5 +18,10 @@ void descriptors_close_from(int lowest);
 
 /* Closes a descriptor that is of no use after a failure. Returns -1, with errno as it was. */
 int descriptors_close_failed(int descriptor);
+
+/* Whether a call on a connection failed because its other end, or the way to it, is gone: by a
+ * reset, by retransmissions or keepalive probes without an answer, or by what routers and firewalls
+ * said of it (tcp(7), ip(7), icmp(7)). */
+bool descriptors_lost_peer(int error);
 
 #endif

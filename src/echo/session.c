@@ -2,6 +2,7 @@
 #include "echo/session.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "platform/platform.h"
 
 #include <errno.h>
@@ -57,7 +58,9 @@ static bool handle_error(struct session *session)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return false;
-    session_end(session, errno == ECONNRESET || errno == EPIPE ? SESSION_RESET : SESSION_ERROR);
+    /* EACCES: a firewall forbids the way there (ICMPv6). */
+    session_end(session, descriptors_lost_peer(errno) || errno == EACCES ? SESSION_RESET
+                                                                         : SESSION_ERROR);
     return true;
 }
 

@@ -39,7 +39,7 @@ enum session_ending {
     SESSION_EOF = 0,  /* the client finished */
     SESSION_IDLE,     /* nothing moved for the idle limit */
     SESSION_LIFETIME, /* the lifetime was over */
-    SESSION_RESET,    /* the client is gone: ECONNRESET or EPIPE */
+    SESSION_RESET,    /* the client, or the way to it, is gone */
     SESSION_ERROR,    /* anything else */
     SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `header` says which */
     SESSION_ENDINGS

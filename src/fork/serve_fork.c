@@ -41,7 +41,7 @@
  * tests/behaviour/test_costs.py; a busy parent reaps several children for one SIGCHLD):
  *
  *   parent  2 pselect6, 1 rt_sigpending, 1 accept, 1 clone, 1 close, 1 rt_sigreturn,
- *           1 read, 1 wait4
+ *           1 read, 1 wait4, 2 write
  *   child   1 set_robust_list, 2 dup2, 1 close_range, 4 prlimit64,
  *           2 read, 2 write, 1 close, 1 getpid, 1 exit_group
  *

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,30 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-pid_t platform_fork(void)
+#define SCORE_MAX 1000 /* OOM_SCORE_ADJ_MAX (linux/oom.h) */
+
+/* In private memory, for it is written to between forks: each page that the parent writes to after
+ * a fork costs a fault, and so would snprintf, deep in the stack. */
+static struct score {
+    int file;
+    int own, next; /* the parent's value, and that of the next child */
+    char own_text[16], next_text[16];
+} *score;
+
+static void put_score(char *text, int value)
+{
+    struct text room = text_in(text, sizeof score->own_text);
+
+    text_add(&room, value < 0 ? "-" : "");
+    text_add_number(&room, (unsigned)abs(value));
+}
+
+static void set_score(const char *text)
+{
+    (void)!write(score->file, text, strlen(text));
+}
+
+static pid_t plain_fork(void)
 {
 #ifdef HAVE__FORK
     return _Fork();
@@ -52,6 +76,53 @@ bool platform_runs(const char *path)
     return stat(path, &named) == 0 &&
            stat(length > 0 ? running : (const char *)getauxval(AT_EXECFN), &executed) == 0 &&
            named.st_dev == executed.st_dev && named.st_ino == executed.st_ino;
+}
+
+pid_t platform_fork(void)
+{
+    pid_t pid;
+
+    if (score == NULL)
+        return plain_fork();
+    put_score(score->next_text, score->next);
+    score->next = score->next > score->own + 1 ? score->next - 1 : SCORE_MAX;
+    set_score(score->next_text);
+    pid = plain_fork();
+    if (pid != 0) {
+        int error = errno;
+        set_score(score->own_text);
+        errno = error;
+    }
+    return pid;
+}
+
+/* A program that may not be read (mode 711) is not traceable, and this file root's: see open. */
+static int open_score(void)
+{
+    const char path[] = "/proc/self/oom_score_adj";
+    int file = open(path, O_RDWR | O_CLOEXEC), traceable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+
+    if (file == -1 && traceable == 0 && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0) {
+        file = open(path, O_RDWR | O_CLOEXEC);
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+    return file;
+}
+
+int platform_prefer_children(int file)
+{
+    char text[16] = "";
+    long own;
+
+    file = file == -1 ? open_score() : file;
+    if (file == -1)
+        return -1;
+    own = pread(file, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : SCORE_MAX;
+    if (own >= SCORE_MAX || (score = platform_private_memory(sizeof *score)) == NULL)
+        return descriptors_close_failed(file);
+    *score = (struct score){.file = file, .own = (int)own, .next = SCORE_MAX};
+    put_score(score->own_text, score->own);
+    return file;
 }
 
 void *platform_private_memory(size_t size)
@@ -182,6 +253,15 @@ bool platform_refuses_rights(int descriptor)
     socklen_t size = sizeof passed;
 
     return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
+}
+
+uid_t platform_peer_user(int descriptor)
+{
+    struct ucred peer = {.uid = 0};
+    socklen_t size = sizeof peer;
+
+    (void)getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.uid;
 }
 
 /* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time,
@@ -318,19 +398,46 @@ static unsigned long long read_limit(const char *path)
                                                                  : NO_LIMIT;
 }
 
-/* The pids limit of our control group (cgroups(7), version 2: the line that starts with 0::). */
+/* Of a control group and those that it is in, up to `top`: the limit on processes that leaves the
+ * least room, which may be that of any of them. */
+static void find_least_room(const char *top, const char *group, unsigned long long *room,
+                            unsigned long long *limit)
+{
+    char path[512], file[sizeof path + sizeof "/pids.current"];
+    unsigned long long most, used;
+
+    snprintf(path, sizeof path, "%s%.*s", top, (int)strcspn(group, "\n"), group);
+    for (char *end = path; end != NULL && strlen(path) >= strlen(top);) {
+        snprintf(file, sizeof file, "%s/pids.max", path);
+        most = read_limit(file);
+        snprintf(file, sizeof file, "%s/pids.current", path);
+        used = read_limit(file);
+        used = used == NO_LIMIT ? 0 : used < most ? used : most;
+        if (most != NO_LIMIT && most - used < *room) {
+            *room = most - used;
+            *limit = most;
+        }
+        if ((end = strrchr(path, '/')) != NULL)
+            *end = '\0';
+    }
+}
+
+/* The pids limit that holds for us (cgroups(7)): in version 2, whose line in the list begins with
+ * 0::, in version 1, where another names the controller, or in both. */
 static unsigned long long group_limit(void)
 {
-    char groups[4096], path[320];
+    unsigned long long room = NO_LIMIT, limit = NO_LIMIT;
+    char groups[4096];
     const char *own;
 
     (void)read_text("/proc/self/cgroup", groups, sizeof groups);
-    own = strstr(groups, "0::/"); /* other lines name controllers, as in "10:memory:/" */
-    if (own == NULL)
-        return NO_LIMIT;
-    own += strlen("0::");
-    snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max", (int)strcspn(own, "\n"), own);
-    return read_limit(path);
+    if ((own = strstr(groups, "0::/")) != NULL) {
+        find_least_room("/sys/fs/cgroup", own + strlen("0::"), &room, &limit);
+        find_least_room("/sys/fs/cgroup/unified", own + strlen("0::"), &room, &limit);
+    }
+    if ((own = strstr(groups, "pids:/")) != NULL)
+        find_least_room("/sys/fs/cgroup/pids", own + strlen("pids:"), &room, &limit);
+    return limit;
 }
 
 void platform_process_limits(char *text, size_t size)

@@ -31,6 +31,12 @@ bool platform_runs(const char *path)
     return false;
 }
 
+int platform_prefer_children(int file)
+{
+    (void)file;
+    return -1;
+}
+
 void *platform_private_memory(size_t size)
 {
     return calloc(1, size);
@@ -89,6 +95,12 @@ bool platform_refuses_rights(int descriptor)
 {
     (void)descriptor;
     return false;
+}
+
+uid_t platform_peer_user(int descriptor)
+{
+    (void)descriptor;
+    return 0;
 }
 
 void platform_give_up_after(int descriptor, double seconds)

@@ -28,6 +28,18 @@ void platform_reset_environment(char **argv);
  * getauxval(3)). Elsewhere false: it is not known. */
 bool platform_runs(const char *path);
 
+/* When memory runs out, has the kernel kill a child of platform_fork rather than this process, of
+ * which all clients are: each is forked with a higher oom_score_adj (proc(5)) than its parent has.
+ * Call it in the process that forks, before it gives up privileges; `file`, not -1, is what the
+ * program before us in this process had from it. Returns a descriptor, -1 where that cannot be.
+ *
+ * Fork may be what runs out of memory, and then the parent has the child's value: so each child has
+ * a lower one than the child before, from the highest down to the parent's, and again. What gap is
+ * left is in forkecho-internals(7). Cost: two system calls a fork, 2 us of some 170 a connection.
+ * That the child raises its own value took 16 us, and it may not do so where the program may not be
+ * read (mode 711). Elsewhere -1. */
+int platform_prefer_children(int file);
+
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of
  * SIGSEGV. For the server's tables: a compromised child cannot read of other clients, and the size
  * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */
@@ -55,6 +67,10 @@ int platform_sealed_file(size_t size);
  * been refused them from its first moment on. Elsewhere nothing, and false. */
 void platform_refuse_rights(int listener);
 bool platform_refuses_rights(int descriptor);
+
+/* The user of the process that connected to a Unix listener (SO_PEERCRED, unix(7)). Elsewhere, and
+ * where it is not known, 0: all are one. */
+uid_t platform_peer_user(int descriptor);
 
 /* Before a TCP connection is closed: has the system give up what its client does not take once
  * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.

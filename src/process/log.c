@@ -53,6 +53,13 @@ void log_open(const char *program, enum log_level level, int facility)
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));
 }
 
+void log_report_unreached(void)
+{
+    if (the_log.sink == SINK_SYSLOG && log_sink_unreached() != 0)
+        log_error("cannot reach syslogd at /dev/log (-s): %s; lines are lost until it is there",
+                  strerror(log_sink_unreached()));
+}
+
 void log_started(void)
 {
     the_log.starting = false;

@@ -31,6 +31,9 @@ void log_name(const char *program);
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
 void log_open(const char *program, enum log_level level, int facility);
 
+/* Has standard error say, after log_open, that syslogd cannot be reached, where that is so. */
+void log_report_unreached(void);
+
 /* Errors no longer go to standard error as well as to syslogd. Looks again at what standard error
  * is, which daemon_ready may have redirected. */
 void log_started(void);

@@ -2,6 +2,7 @@
 #include "process/log_sink.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,9 @@ static struct {
 static struct {
     const char *program;
     int facility, descriptor;
-    double tried_at; /* when it was last connected */
+    bool stream;
+    double tried_at; /* when it was last connected; and why it could not be, or 0 */
+    int error;
 } syslogd = {.descriptor = -1};
 
 /* /dev/tty may be opened whoever owns the terminal. Elsewhere than on Linux, /dev/stderr opened is
@@ -71,6 +74,8 @@ void log_sink_open_standard(void)
     standard.terminal = isatty(STDERR_FILENO);
     if (standard.terminal)
         tzset(); /* before a child writes a line: it opens nothing */
+    if (S_ISREG(status.st_mode)) /* so that it may be truncated meanwhile (log_sink.h) */
+        (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_APPEND);
     if (S_ISFIFO(status.st_mode) || standard.terminal)
         standard.kind = reopen_nonblocking();
     (void)fstat(STDERR_FILENO, &status); /* /dev/tty is another file */
@@ -91,12 +96,37 @@ int log_sink_facility(const char *name)
     return -1;
 }
 
-static void connect_syslog(void)
+static bool connect_to_syslog(int descriptor)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    bool connected =
+        connect(descriptor, (const struct sockaddr *)&address, sizeof address) == 0;
 
+    syslogd.error = connected ? 0 : errno;
+    return connected;
+}
+
+/* Puts another socket in the place of ours. A child may open none. */
+static bool replace_socket(int type)
+{
+    int own = socket(AF_UNIX, type, 0);
+    bool replaced = own != -1 && fcntl(own, F_SETFL, O_NONBLOCK) != -1 &&
+                    connect_to_syslog(own) && dup2(own, syslogd.descriptor) != -1;
+
+    if (own != -1)
+        close(own);
+    if (replaced)
+        log_sink_moved(syslogd.descriptor);
+    return replaced;
+}
+
+/* A stream is connected once in its life. */
+static void connect_syslog(void)
+{
     syslogd.tried_at = clock_seconds();
-    (void)connect(syslogd.descriptor, (const struct sockaddr *)&address, sizeof address);
+    if (!connect_to_syslog(syslogd.descriptor) &&
+        (syslogd.error == EPROTOTYPE || syslogd.error == EISCONN) && !replace_socket(SOCK_DGRAM))
+        (void)replace_socket(SOCK_STREAM);
 }
 
 int log_sink_open_syslog(const char *program, int facility)
@@ -107,9 +137,14 @@ int log_sink_open_syslog(const char *program, int facility)
     syslogd.descriptor = socket(AF_UNIX, SOCK_DGRAM, 0);
     if (syslogd.descriptor == -1)
         return -1;
-    (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
+    log_sink_moved(syslogd.descriptor);
     connect_syslog();
     return 0;
+}
+
+int log_sink_unreached(void)
+{
+    return syslogd.error;
 }
 
 int log_sink_descriptor(void)
@@ -120,6 +155,9 @@ int log_sink_descriptor(void)
 void log_sink_moved(int descriptor)
 {
     syslogd.descriptor = descriptor;
+    syslogd.stream = descriptors_option(descriptor, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+    if (descriptor != -1)
+        (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
 }
 
 static ssize_t write_syslog(const char *line, size_t length)
@@ -162,11 +200,14 @@ static ssize_t write_standard(const char *line, size_t length)
     return write(STDERR_FILENO, line, length);
 }
 
-bool log_sink_write(enum log_sink sink, const char *line, size_t length)
+bool log_sink_write(enum log_sink sink, char *line, size_t length)
 {
     ssize_t written;
 
-    length -= sink == SINK_SYSLOG; /* a datagram is a line, and needs no newline */
+    if (sink == SINK_SYSLOG && syslogd.stream)
+        line[length - 1] = '\0'; /* as libc ends a line there; Linux takes all of it or nothing */
+    else
+        length -= sink == SINK_SYSLOG; /* a datagram is a line, and needs no end */
     do
         written = sink == SINK_SYSLOG ? write_syslog(line, length) : write_standard(line, length);
     while (written == -1 && errno == EINTR);

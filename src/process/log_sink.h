@@ -4,7 +4,11 @@
  *   a terminal           the time, for whoever watches
  *   a file, a pipe       nothing: what reads the pipe may add a time of its own
  *   the journal          its priority as "<5>", no time (sd-daemon(3); the journal has one)
- *   syslogd              the header of RFC 3164, one datagram a line to /dev/log
+ *   syslogd              the header of RFC 3164, one datagram a line to /dev/log; or, where that is
+ *                        a stream, lines that end with a NUL, as syslog(3) of glibc does it
+ *
+ * A file is appended to (O_APPEND), so that a program that rotates logs can copy and truncate it: at
+ * the old offset the next line would stand behind as many NULs.
  *
  * No write ever waits. O_NONBLOCK would surprise whoever shares the open file description of
  * standard error, so a pipe or terminal is opened anew. Where that fails, as on root's pipe for a
@@ -35,6 +39,9 @@ int log_sink_facility(const char *name);
 /* Opens a socket to syslogd, which may be absent. Keeps `program`. Returns 0, or -1 with errno. */
 int log_sink_open_syslog(const char *program, int facility);
 
+/* Why syslogd could not be connected when that was last tried, an errno; 0: it was. */
+int log_sink_unreached(void);
+
 /* The socket to syslogd; -1: there is none. And gives it another number. */
 int log_sink_descriptor(void);
 void log_sink_moved(int descriptor);
@@ -42,8 +49,8 @@ void log_sink_moved(int descriptor);
 /* Puts what stands before a text into `line`, of LOG_PREFIX_MAX characters. Returns its length. */
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
 
-/* `length` includes the newline. Returns whether all of the line was written. */
-bool log_sink_write(enum log_sink sink, const char *line, size_t length);
+/* `length` includes the newline, which may be changed. Returns whether all of the line was written. */
+bool log_sink_write(enum log_sink sink, char *line, size_t length);
 
 /* Whether standard error was a terminal and has hung up since. */
 bool log_sink_hung_up(void);

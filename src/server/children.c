@@ -51,7 +51,7 @@ static size_t hash(const struct children *children, uint64_t value)
 
 static struct source_count **source_chain(const struct children *children, struct source source)
 {
-    return &children->by_source[hash(children, source.net + source.kind)];
+    return &children->by_source[hash(children, source.net + source.zone + source.kind)];
 }
 
 static struct source_count *find_source(const struct children *children, struct source source)

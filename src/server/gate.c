@@ -2,6 +2,7 @@
 #include "server/gate.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "process/log.h"
 
 #include <errno.h>
@@ -54,24 +55,12 @@ double gate_wakes(const struct gate *gate, double now)
 }
 
 /* POSIX.1-2008, accept, and what Linux passes to it (accept(2), "Error handling"). */
-static const int retried[] = {
-    EINTR, EAGAIN, EWOULDBLOCK,       /* nothing to do after all */
-    ECONNABORTED, EPROTO, ECONNRESET, /* the connection is gone */
-    /* Errors of the new connection's network, and of a firewall: */
-    ENETDOWN, ENOPROTOOPT, EOPNOTSUPP, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EPERM,
-#ifdef EHOSTDOWN
-    EHOSTDOWN,
-#endif
-#ifdef ENONET
-    ENONET,
-#endif
-};
-
 enum failure_action failure_action(int error)
 {
-    for (size_t i = 0; i < sizeof retried / sizeof retried[0]; i++)
-        if (retried[i] == error)
-            return FAILURE_RETRY;
+    /* There is nothing to do after all; the new connection is gone; a firewall forbids it. */
+    if (error == EINTR || error == EAGAIN || error == EWOULDBLOCK ||
+        descriptors_lost_peer(error) || error == EPERM)
+        return FAILURE_RETRY;
     if (error == EBADF || error == EINVAL || error == ENOTSOCK || error == EFAULT)
         return FAILURE_STOP; /* our own listener is not one */
     return FAILURE_PAUSE; /* others may free a descriptor (EMFILE, ENFILE), or memory (ENOMEM) */

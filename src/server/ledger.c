@@ -57,6 +57,8 @@ void ledger_put_client(struct record *record, const struct peer *client)
         record->port = client->name.v6.sin6_port;
         record->zone = client->name.v6.sin6_scope_id;
         memcpy(record->address, &client->name.v6.sin6_addr, 16);
+    } else {
+        record->zone = client->user;
     }
 }
 
@@ -84,6 +86,8 @@ bool ledger_client(const struct record *record, struct peer *client)
         client->name.v6.sin6_port = (in_port_t)record->port;
         client->name.v6.sin6_scope_id = (uint32_t)record->zone;
         memcpy(&client->name.v6.sin6_addr, record->address, 16);
+    } else {
+        client->user = (uint32_t)record->zone;
     }
     return true;
 }

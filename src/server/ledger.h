@@ -38,7 +38,7 @@ struct record {
     int64_t error;       /* the errno of accept */
     uint64_t family;     /* AF_ of the client's address; AF_UNSPEC: none is given */
     uint64_t port;       /* its port, in network byte order */
-    uint64_t zone;       /* its zone, where it is an IPv6 address that has one (RFC 4007) */
+    uint64_t zone;       /* of IPv6 its zone, if it has one (RFC 4007); of Unix its user */
     uint8_t address[16]; /* its IPv4 or IPv6 address, in network byte order; 0 behind it */
     uint64_t checksum;
 };

@@ -79,6 +79,8 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
     int descriptor = accept(listener->descriptor, &peer->name.any, &length);
     if (descriptor == -1)
         return -1;
+    if (is_local(listener))
+        peer->user = platform_peer_user(descriptor);
     if (!listener->inherits && !is_local(listener))
         listener->inherits = has_client_options(descriptor, listener->descriptor);
     if (!listener->inherits) {

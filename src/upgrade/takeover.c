@@ -108,6 +108,8 @@ static void bytes(struct state *state, void *bytes, size_t size)
     }
 }
 
+enum { ANY_TYPE = -1 };
+
 /* One that is read has to be open, and no other line's; it is close-on-exec again. */
 static int descriptor(struct state *state, int value)
 {
@@ -136,7 +138,8 @@ static int socket_of(struct state *state, int value, int type, bool listens)
 {
     value = descriptor(state, value);
     if (state->inherited)
-        require(state, descriptors_option(value, SOL_SOCKET, SO_TYPE) == type &&
+        require(state, (type == ANY_TYPE ||
+                        descriptors_option(value, SOL_SOCKET, SO_TYPE) == type) &&
                            (descriptors_option(value, SOL_SOCKET, SO_ACCEPTCONN) == 1) == listens);
     return value;
 }
@@ -305,13 +308,20 @@ static void pidfile_line(struct state *state, struct pidfile *pidfile)
 }
 
 /* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */
-static void socket_line(struct state *state, const char *whose, int own, int *earlier)
+static void socket_line(struct state *state, const char *whose, int type, int own,
+                        int *earlier)
 {
     if (!begin(state, whose, own != -1))
         return;
-    own = socket_of(state, own, SOCK_DGRAM, false);
+    own = socket_of(state, own, type, false);
     if (state->at != NULL)
         *earlier = own;
+}
+
+static void score_line(struct state *state, int *file)
+{
+    if (begin(state, "score", *file > 0))
+        *file = descriptor(state, *file);
 }
 
 static void go_through(struct state *state, struct server *server, struct pidfile *pidfile)
@@ -334,8 +344,9 @@ static void go_through(struct state *state, struct server *server, struct pidfil
     server->ledger.read_end = pipe_end(state, server->ledger.read_end, O_RDONLY);
     server->ledger.write_end = pipe_end(state, server->ledger.write_end, O_WRONLY);
     pidfile_line(state, pidfile);
-    socket_line(state, "manager", manager_descriptor(), &server->earlier.manager);
-    socket_line(state, "syslog", log_sink_descriptor(), &server->earlier.syslog);
+    socket_line(state, "manager", SOCK_DGRAM, manager_descriptor(), &server->earlier.manager);
+    socket_line(state, "syslog", ANY_TYPE, log_sink_descriptor(), &server->earlier.syslog);
+    score_line(state, &server->score);
     require(state, begin(state, "end", true) && (state->at == NULL || *state->at == '\0'));
 }
 

@@ -13,6 +13,7 @@
  *   pidfile DESCRIPTOR LENGTH PATH    if there is one; the lock goes with the process
  *   manager DESCRIPTOR                the service manager's socket, if there is one, and ...
  *   syslog DESCRIPTOR                 ... syslogd's: neither path may still be within reach
+ *   score DESCRIPTOR                  the file by which children are preferred as victims, if any
  *   end                               without it the state was cut off
  *
  * Text, because the next program may have other structures: addresses and paths are bytes in
@@ -31,7 +32,7 @@
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
  * those that it names, which the next program has to inherit. Returns 0, or -1 with errno. */
-#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 7) /* with a 0 at the end */
+#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 8) /* with a 0 at the end */
 int takeover_write(int file, const struct server *server, int *descriptors);
 
 /* Reads a state from the start of `file` into `server`, which has its options and nothing else.

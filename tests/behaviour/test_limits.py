@@ -3,14 +3,16 @@ import contextlib
 import os
 import re
 import select
+import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import sockets
-from harness import (DEADLINE, Client, NamespacedServer, concurrent, eventually, forks_only, in_time,
-                     long, needs_ipv6, needs_root, only_for)
+from harness import (DEADLINE, Client, NamespacedServer, children, concurrent, eventually, forks_only,
+                     in_time, long, needs_ipv6, needs_root, new_user, only_for, with_processes)
 
 
 @concurrent
@@ -112,13 +114,22 @@ def test_an_ipv6_source_is_counted(server):
 
 
 @concurrent
-def test_unix_clients_are_one_source(server, folder):
-    """Catches Unix clients that pass every limit because they have no address."""
+def test_unix_clients_of_a_user_are_one_source(server, folder):
+    """Catches Unix clients that pass every limit because they have no address, or one user whose
+    clients keep out those of all others (systemd/systemd#31242)."""
     srv = server('-C', '2', listen=[folder / 's'])
     first, second = srv.connect(), srv.connect()
     assert first.echo(b'1') + second.echo(b'2') == b'12'
     assert srv.connect().receive_all() == b''
     assert srv.wait_line('^refuse ')['from'] == 'local'
+    if os.geteuid() == 0:
+        os.chmod(srv.address, 0o666)
+        os.seteuid(65534)
+        try:
+            other = srv.connect()
+        finally:
+            os.seteuid(0)
+        assert other.echo(b'3') == b'3'
 
 
 def test_an_idle_client_is_ended(server):
@@ -315,6 +326,91 @@ def test_caps_hold_under_a_crowd(server):
     status = srv.status()
     assert (status['live'], status['ended'], status['zombies']) == ('0', '200', '0')
     assert status.number('peak') <= 5
+
+
+def pids_groups():
+    """Where a control group of its own can be made that bounds processes: version 1, version 2."""
+    first, second = '/sys/fs/cgroup/pids', '/sys/fs/cgroup'
+    if os.access(f'{first}/cgroup.procs', os.W_OK):
+        return first
+    with contextlib.suppress(OSError), open(f'{second}/cgroup.subtree_control') as given:
+        if 'pids' in given.read().split() and os.access(f'{second}/cgroup.procs', os.W_OK):
+            return second
+    return None
+
+
+@pytest.fixture
+def few_processes():
+    """A function that moves its caller into a group for 100 processes, within one for 12."""
+    outer = Path(pids_groups(), f'forkecho-test-{os.getpid()}')
+    inner = outer / 'inner'
+    outer.mkdir()
+    (outer / 'pids.max').write_text('12')
+    if (outer / 'cgroup.subtree_control').exists():  # version 2
+        (outer / 'cgroup.subtree_control').write_text('+pids')
+    inner.mkdir()
+    (inner / 'pids.max').write_text('100')
+    yield lambda: (inner / 'cgroup.procs').write_text(str(os.getpid()))
+    eventually(lambda: not (inner / 'cgroup.procs').read_text(), 'nobody is left there')
+    inner.rmdir()
+    outer.rmdir()
+
+
+@forks_only
+@pytest.mark.skipif(pids_groups() is None, reason='needs root, and a control group for processes')
+def test_the_limit_that_holds_is_named_where_ever_it_stands(few_processes, server):
+    """Catches a limit of a control group that is overlooked, and others named in its place: of
+    version 1 (GuillaumeGomez/sysinfo#1651), or of a group further up, which is the lower one
+    (JDK-8322420)."""
+    srv = server(before=few_processes)
+    clients = [srv.connect() for _ in range(15)]
+    error = srv.wait_line('^forkecho: fork failed').line
+    assert 'limits: pids.max 12 (TasksMax=), ' in error
+    for each in clients:
+        each.close()
+    srv.wait_lines('^end ', 15)
+    srv.finish()
+
+
+# ---- who is ended when memory runs out -----------------------------------------------------------
+
+def score(pid):
+    return int(Path(f'/proc/{pid}/oom_score_adj').read_text())
+
+
+def as_root():
+    return {}
+
+
+def as_user():
+    return {'as_user': new_user()}
+
+
+def not_readable():
+    """As an ordinary user who may only execute the program: so it is installed."""
+    become = ['setpriv', f'--reuid={new_user()}', '--clear-groups']
+    return {'copy': True, 'wrap': ['sh', '-c', 'chmod 711 "$4" && exec "$@"', 'sh', *become]}
+
+
+@with_processes
+@needs_root
+@pytest.mark.skipif(score('self') == 1000, reason='no process can be a better victim than this one')
+@pytest.mark.parametrize('start', [as_root, as_user, not_readable])
+def test_a_child_is_a_better_victim_than_its_parent(server, start):
+    """Catches a parent, the largest process of them, that the kernel kills when memory runs out, with
+    all children as good as it is (cloudnative-pg/cloudnative-pg#7891): whoever opened enough
+    connections ended the service. And one that has lost its rank in an upgrade."""
+    srv, own = server(**start()), score('self')
+    clients = [srv.connect()]
+    assert clients[0].echo(b'x') == b'x'
+    assert min(score(each.pid) for each in children(srv.pid)) > own
+    eventually(lambda: score(srv.pid) == own, 'the parent forks no more, and has its own value')
+    if srv.name == 'forkecho':
+        srv.send_signal(signal.SIGHUP)
+        srv.wait_line('^takeover ')
+        clients.append(srv.connect())
+        assert clients[1].echo(b'x') == b'x'
+        assert score(srv.accepted(clients[1])['pid']) > score(srv.pid) == own
 
 
 # Before, it is one for the whole machine, and a test must not lower that.

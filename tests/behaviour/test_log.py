@@ -216,6 +216,23 @@ def test_a_pipe_that_nobody_reads_stops_no_child(server):
     os.close(read_end)
 
 
+# ---- a log that is rotated -----------------------------------------------------------------------
+
+def test_a_file_that_is_truncated_begins_anew(server, folder):
+    """Catches a log that goes on at its old offset, behind as many NULs, when whoever rotates it has
+    copied and truncated it: logrotate/logrotate#286."""
+    path = folder / 'log'
+    with path.open('w') as log:
+        srv = server(stderr=log)
+    for _ in range(3):
+        visit(srv)
+    eventually(lambda: path.read_text().count('\nend ') == 3, 'all have ended')
+    os.truncate(path, 0)
+    assert srv.stop(signal.SIGTERM) == 0
+    text = path.read_text()
+    assert text.startswith('drain ') and '\0' not in text
+
+
 # ---- a log that may not be written ---------------------------------------------------------------
 
 def test_a_full_file_stops_nobody(server, folder):

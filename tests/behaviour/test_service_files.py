@@ -79,6 +79,13 @@ def test_systemd_waits_for_the_drain(unit):
     assert settings(unit)['KillMode'] == 'mixed'
 
 
+@pytest.mark.parametrize('unit', ['forkecho.service', 'forkecho-standalone.service'])
+def test_a_child_that_is_killed_for_memory_is_one(unit):
+    """Catches systemd's own choice, by which the service is stopped, with all other clients, where
+    the kernel kills one of its processes for want of memory (systemd/systemd#39187)."""
+    assert settings(unit)['OOMPolicy'] == 'continue'
+
+
 def test_units_differ_only_in_what_they_say():
     """Catches hardening that was added to one unit and forgotten in the others."""
     def hardening(unit):

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -32,9 +33,12 @@ class Syslog:
         os.chmod(self.path, 0o666)  # as a syslogd's is
         self.socket.settimeout(DEADLINE)
 
+    def text(self):
+        return self.socket.recv(4096).decode()
+
     def line(self):
         """The next line: its priority and text."""
-        text = self.socket.recv(4096).decode()
+        text = self.text()
         match = HEADER.match(text)
         assert match, text
         return int(match[1]), match[2]
@@ -92,6 +96,63 @@ def test_children_log_messages_to_syslogd(server, folder, limit):
     assert priority == 3 * 8 + 7 and "text='hello'" in text
 
 
+class StreamSyslog(Syslog):
+    """One that takes connections, each with lines that end with a NUL: as s6's, socklog's or
+    syslog-ng's with unix-stream."""
+
+    def listen(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.listener = socket.create_server(self.path, family=socket.AF_UNIX)
+        os.chmod(self.path, 0o666)
+        self.listener.settimeout(DEADLINE)
+        self.socket, self.rest = None, b''
+
+    def close(self):
+        self.listener.close()
+        self.socket.close()
+
+    def text(self):
+        if self.socket is None:
+            self.socket, _ = self.listener.accept()
+            self.socket.settimeout(DEADLINE)
+        while b'\0' not in self.rest:
+            more = self.socket.recv(4096)
+            assert more, 'the connection has ended'
+            self.rest += more
+        line, self.rest = self.rest.split(b'\0', 1)
+        return line.decode()
+
+
+@needs_root
+def test_a_syslogd_that_takes_a_stream_gets_the_lines(server, folder):
+    """Catches a log that is lost without a word where /dev/log is a stream, which libc and logger(1)
+    find out (slog-rs/slog#122, Geal/rust-syslog#22), and one that does not find it again, or loses
+    it in an upgrade."""
+    syslog = StreamSyslog(folder / 'log')
+    srv = server('-s', 'daemon', '-v', wrap=private_dev(folder))
+    assert syslog.wait('start')[0] == 3 * 8 + 5
+    visit(srv)
+    assert syslog.wait('message')[0] == 3 * 8 + 7 and syslog.wait('end')[0] == 3 * 8 + 6
+    syslog.close()
+    syslog.listen()
+
+    def arrived():
+        visit(srv)
+        return select.select([syslog.listener], [], [], 0.1)[0]
+
+    eventually(arrived, 'the server has found the new syslogd')
+    assert syslog.line()
+    if srv.name == 'forkecho':
+        srv.send_signal(signal.SIGHUP)
+        syslog.wait('takeover')
+        visit(srv)
+        assert syslog.wait('end')
+    srv.stop()
+    assert syslog.wait('stop')
+    assert srv.lines == []
+
+
 @needs_root
 def test_a_restarted_syslogd_is_found_again(server, folder):
     """Catches a log that is silent for ever once syslogd was restarted."""
@@ -137,10 +198,14 @@ def test_within_another_root_syslogd_is_found_by_its_socket_there(server, folder
 
 @needs_root
 def test_an_absent_syslogd_stops_nobody(server, folder):
-    """Catches a server that cannot start, or waits, without a syslogd."""
+    """Catches a server that cannot start, or waits, without a syslogd, and one that says nothing of
+    it to whoever starts it."""
     srv = server('-s', 'daemon', wrap=private_dev(folder))
     for _ in range(50):
         visit(srv)
+    srv.stop()
+    assert srv.lines == [f'{srv.name}: cannot reach syslogd at /dev/log (-s): No such file or '
+                         'directory; lines are lost until it is there']
 
 
 @needs_root

@@ -111,6 +111,8 @@ OWN_RULES = {
         # The parent makes fewer than five; the fifth is a child's, whose failure ends nobody else.
         ('detach', 'FORK', '*', 'fifth', 'serves'),
         ('detach', 'READ_PIPE', 'EINTR', '*', 'serves'),
+        # Two writes for each child say which process is the better victim (platform_fork).
+        ('detach', 'WRITE_PIPE', '*', 'fifth tenth', 'stops serves'),
         # It reads its ledger at once, and may do so before the starter reads.
         ('detach', 'READ_PIPE', '*', 'first', 'stops serves'),
         ('serve', f'FORK {WAITS}', '*', '*', 'serves'),

@@ -7,6 +7,7 @@ child or a parent that is stopped and goes on, a child that is killed (behaviour
 lie about a client in a record (behaviour/test_proxy.py); torn records (unit/test_ledger.c).
 """
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from harness import (DEADLINE, Client, NamespacedServer, children, eventually, forks_only,
-                     ledger_record, open_ledger, pids_of_children, process)
+                     ledger_record, open_ledger, pids_of_children, process, program)
 from trials import Faults, cpu
 
 
@@ -85,6 +86,24 @@ def test_a_large_stream_in_small_parts(faulty):
     sender.start()
     assert client.receive_all() == data
     sender.join()
+
+
+# What a call says once the other end, or the way to it, is gone: tcp(7), ip(7), icmp(7).
+LOST = 'ECONNRESET ECONNABORTED EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENETDOWN ENETRESET EACCES ' \
+       'EHOSTDOWN ENONET ECONNREFUSED ENOPROTOOPT EOPNOTSUPP EPROTO'.split()
+
+
+@pytest.mark.parametrize('call', ['READ_CLIENT', 'WRITE_CLIENT'])
+def test_a_client_whose_end_is_gone_is_a_reset(faulty, call):
+    """Catches a client whose machine or link is gone, as keepalive finds it (ETIMEDOUT), and an end
+    that reads as if the server had failed: how=error (strimzi/strimzi-canary#160)."""
+    srv = faulty()
+    for name in [*LOST, 'EIO']:
+        srv.faults.arm(call, getattr(errno, name), 1, 0)
+        client = srv.connect()
+        client.sendall(b'hello')
+        assert srv.end_of(client)['how'] == ('reset' if name in LOST else 'error'), name
+        assert srv.faults.failed(call) == 1
 
 
 # ---- signals -----------------------------------------------------------------------------
@@ -389,9 +408,22 @@ def little_memory():
     os.mkdir(group)
     write(f'{group}/{limit}', 32 << 20)
     yield lambda pid: write(f'{group}/cgroup.procs', pid), file
-    os.remove(file)
+    Path(file).unlink(missing_ok=True)
     eventually(lambda: not Path(group, 'cgroup.procs').read_text(), 'nobody is left there')
     os.rmdir(group)
+
+
+@forks_only
+@pytest.mark.skipif(memory_groups() is None, reason='needs root, and a memory control group')
+def test_a_flood_into_little_memory_ends_children(little_memory, server):
+    """Catches a parent that the kernel ends for want of memory, with which the service ends, where a
+    child would do (UKGovernmentBEIS/inspect_ai#3448)."""
+    move, _ = little_memory
+    srv = server('-c', '4000', before=lambda: move(os.getpid()))
+    subprocess.run([program('echoload'), 'hold', '-c', '800', '-d', '1s', srv.address], check=False,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=DEADLINE)
+    srv.wait_line('^end .*how=signal-9')
+    assert srv.connect().echo(b'x') == b'x'
 
 
 @forks_only

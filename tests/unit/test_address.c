@@ -265,6 +265,26 @@ static bool same_source(const char *one, const char *other)
     return source_equal(address_source(&first), address_source(&second));
 }
 
+/* Catches hosts of two links that are one source, as each has an address of the same prefix, and
+ * users who share a Unix socket and a limit. */
+START_TEST(a_link_and_a_user_are_sources)
+{
+    struct peer one = {.name.v6 = {.sin6_family = AF_INET6, .sin6_scope_id = 1}}, other;
+
+    ck_assert_int_eq(inet_pton(AF_INET6, "fe80::1", &one.name.v6.sin6_addr), 1);
+    other = one;
+    other.name.v6.sin6_addr.s6_addr[15] = 2;
+    ck_assert(source_equal(address_source(&one), address_source(&other)));
+    other.name.v6.sin6_scope_id = 2;
+    ck_assert(!source_equal(address_source(&one), address_source(&other)));
+    one = (struct peer){.name.any.sa_family = AF_UNIX, .user = 1};
+    other = one;
+    ck_assert(source_equal(address_source(&one), address_source(&other)));
+    other.user = 2;
+    ck_assert(!source_equal(address_source(&one), address_source(&other)));
+}
+END_TEST
+
 /* Catches a limit a source that a client escapes by another port or another address of its
  * /64, and one that hits a neighbour. */
 START_TEST(sources_are_counted_as_specified)
@@ -315,4 +335,5 @@ SUITE("address", a_path_may_fill_its_room, every_form_is_split_into_host_and_por
       a_name_resolves_to_different_addresses_within_the_limit,
       a_name_that_does_not_resolve_is_refused_with_the_reason,
       ports_are_set_and_read_in_host_order,
-      clients_are_written_like_addresses_and_unix_ones_as_local, sources_are_counted_as_specified)
+      clients_are_written_like_addresses_and_unix_ones_as_local, sources_are_counted_as_specified,
+      a_link_and_a_user_are_sources)

@@ -115,6 +115,39 @@ START_TEST(a_fork_returns_twice)
 }
 END_TEST
 
+#ifdef __linux__
+/* Catches a parent that keeps the value of its child, or a child that has its parent's, or one that
+ * is as good a victim as the child before. The file is what the kernel would be told. */
+START_TEST(children_are_better_victims)
+{
+    char text[32] = "";
+    int file = platform_anonymous_file();
+
+    ck_assert_int_eq(write(file, "997", 3), 3);
+    ck_assert_int_eq(platform_prefer_children(file), file);
+    for (int i = 0; i < 4; i++) {
+        pid_t child = platform_fork();
+        if (child == 0)
+            _exit(0);
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    }
+    ck_assert_int_gt(pread(file, text, sizeof text - 1, 0), 0);
+    ck_assert_str_eq(text + 3, "1000" "997" "999" "997" "998" "997" "1000" "997");
+}
+END_TEST
+
+/* Catches a file that stays open for nothing, where no child could be a better victim. */
+START_TEST(the_best_victim_has_no_better_children)
+{
+    int file = platform_anonymous_file();
+
+    ck_assert_int_eq(write(file, "1000", 4), 4);
+    ck_assert_int_eq(platform_prefer_children(file), -1);
+    ck_assert_int_eq(fcntl(file, F_GETFD), -1);
+}
+END_TEST
+#endif
+
 /* ---- descriptors ---- */
 
 /* Catches a file that cannot be read back or written to, that a program inherits which we
@@ -450,7 +483,8 @@ END_TEST
 #define ONLY_HERE                                                          \
     a_child_that_touches_private_memory_dies, no_privilege_can_be_gained_any_more, \
         the_lowest_limit_is_the_first, an_orphan_is_signalled, \
-        the_environment_is_the_one_of_the_exec,
+        the_environment_is_the_one_of_the_exec, children_are_better_victims, \
+        the_best_victim_has_no_better_children,
 #else
 #define ONLY_HERE
 #endif

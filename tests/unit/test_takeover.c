@@ -101,6 +101,7 @@ static void set_up(void)
     server->started = 123456.789012345;
     manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
     log_sink_moved(socket(AF_UNIX, SOCK_DGRAM, 0));
+    server->score = platform_anonymous_file();
 }
 
 static void tear_down(void)
@@ -237,6 +238,8 @@ static const char *difference(const struct server *next)
         return "the start";
     if (next->earlier.manager != manager_descriptor() || next->earlier.syslog != log_sink_descriptor())
         return "a socket to the manager or syslogd";
+    if (next->score != server->score)
+        return "the file of the score";
     if (next->gate.holding != server->gate.holding ||
         (next->gate.holding && (next->gate.held.descriptor != server->gate.held.descriptor ||
                            !same_peer(&next->gate.held.peer, &server->gate.held.peer))))
@@ -407,7 +410,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
 
     set_up();
     count = named_descriptors(descriptors);
-    ck_assert_uint_eq(count, server->listeners.count + 6);
+    ck_assert_uint_eq(count, server->listeners.count + 7);
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_eq(fcntl(descriptors[i], F_SETFD, 0), 0);
         for (size_t j = 0; j < i; j++)
@@ -707,8 +710,8 @@ START_TEST(all_other_descriptors_are_what_their_lines_say)
     expect_refusal(with_number("ledger", 2, dup(ledger.read_end)), "a read end to write to");
     expect_refusal(with_number("ledger", 2, ledger.read_end), "the same end twice");
     expect_refusal(with_number("manager", 1, file), "a file that is the manager's");
-    expect_refusal(with_number("syslog", 1, dup(server->gate.held.descriptor)),
-                   "a stream to syslogd");
+    expect_refusal(with_number("syslog", 1, dup(server->listeners.all[0].descriptor)),
+                   "a listener that is syslogd's");
     expect_refusal(with_number("syslog", 1, manager_descriptor()), "one socket for two");
     tear_down();
 }

@@ -18,8 +18,8 @@
  *                            the parent alone can know it: with a cap for each source.
  *
  * A report is only as true as the worker. One that was compromised can accept clients without a
- * report, and, as it has the listeners, keep them from all others. That no worker can accept any
- * more, the parent believes its own copies only.
+ * report, report for another worker, and, as it has the listeners, keep them from all others. That
+ * no worker can accept any more, the parent believes its own copies only.
  */
 #ifndef POOL_REPORT_H
 #define POOL_REPORT_H

@@ -91,7 +91,8 @@ pid_t platform_fork(void)
     if (pid != 0) {
         int error = errno;
         set_score(score->own_text);
-        errno = error;
+        if (pid == -1) /* not else: it lies in a page that a child then shares */
+            errno = error;
     }
     return pid;
 }

@@ -133,17 +133,18 @@ static int check_mode(struct arguments *arguments, const struct load_settings *s
     return 0;
 }
 
-static int take_mode(struct arguments *arguments, struct load_settings *settings)
+/* Returns NULL (logged) where there is none. */
+static const struct load_mode *take_mode(struct arguments *arguments)
 {
-    const char *name;
+    const char *name = arguments->argv[optind]; /* NULL behind the last */
+    const struct load_mode *mode = name != NULL ? load_mode(name) : NULL;
 
-    if (optind == arguments->argc)
-        return arguments_misused(arguments, "a mode is missing: %s", modes);
-    name = arguments->argv[optind++];
-    settings->mode = load_mode(name);
-    return settings->mode != NULL
-               ? 0
-               : arguments_misused(arguments, "'%s' is not a mode: %s", name, modes);
+    if (name == NULL)
+        arguments_misused(arguments, "a mode is missing: %s", modes);
+    else if (mode == NULL)
+        arguments_misused(arguments, "'%s' is not a mode: %s", name, modes);
+    optind++;
+    return mode;
 }
 
 /* Options may stand before the mode, or between it and the server. */
@@ -153,7 +154,7 @@ static int take_all(struct arguments *arguments, struct load_options *options)
 
     if (take_options(arguments, options) == -1)
         return -1;
-    if (!options->shows && (take_mode(arguments, settings) == -1 ||
+    if (!options->shows && ((settings->mode = take_mode(arguments)) == NULL ||
                             take_options(arguments, options) == -1))
         return -1;
     if (options->shows)

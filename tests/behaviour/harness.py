@@ -385,10 +385,26 @@ def program(name):
     return str(path)
 
 
+def run_to_end(command, mark=None, deadline=DEADLINE, **options):
+    """subprocess.run for a command that should end by itself. If it does not, all that it has
+    started ends with it: to kill a strace(1) or a shell alone would leave what runs under that."""
+    mark = mark or os.urandom(8).hex()
+    settings = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE,
+                'text': True, 'check': False, **options}
+    settings['env'] = {**settings.get('env', os.environ), 'FORKECHO_TEST': mark}
+    try:
+        return subprocess.run(command, timeout=deadline, **settings)
+    except subprocess.TimeoutExpired:
+        while left := marked(mark):
+            for each in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
+        raise
+
+
 def run(name, *arguments, **options):
     """Runs a program to its end; its output as text."""
-    return subprocess.run([program(name), *arguments], stdin=subprocess.DEVNULL, text=True,
-                          capture_output=True, timeout=DEADLINE, check=False, **options)
+    return run_to_end([program(name), *arguments], **options)
 
 
 SANITIZER = re.compile(r'(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|^==\d+==')

@@ -1,11 +1,10 @@
 """What cannot be started: one line that names the option, a status, and nothing left behind."""
 import os
 import socket
-import subprocess
 
 import pytest
 
-from harness import DEADLINE, SANITIZERS, before_serving, eventually, marked, needs_root, program
+from harness import SANITIZERS, before_serving, eventually, marked, needs_root, program, run_to_end
 
 # What is wrong; the status; what the line has to name. {folder} is empty, but for `file`.
 USAGE = {
@@ -45,10 +44,8 @@ CASES = {**{name: (2, *case) for name, case in USAGE.items()},
 
 def attempt(name, folder, *options, wrap=(), **settings):
     """Runs a start that has to fail."""
-    return subprocess.run([*wrap, program(name), *options], capture_output=True, text=True,
-                          timeout=DEADLINE, check=False,
-                          env={**os.environ, **SANITIZERS, 'FORKECHO_TEST': str(folder)},
-                          **{'stdin': subprocess.DEVNULL, **settings})
+    return run_to_end([*wrap, program(name), *options], mark=str(folder),
+                      env={**os.environ, **SANITIZERS}, **settings)
 
 
 def assert_nothing(result, status, name, folder, named):
@@ -113,8 +110,6 @@ def test_addresses_that_cannot_be_printed_leave_nothing_behind(server_name, fold
     (folder / 'file').write_text('not a pid\n')
     options = ['-1', '-l', str(folder / 's'), '-P', str(folder / 'pid')]
     with open('/dev/full', 'wb') as full:
-        result = subprocess.run([program(server_name), *options], stdin=subprocess.DEVNULL,
-                                stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE,
-                                env={**os.environ, 'FORKECHO_TEST': str(folder)}, check=False)
+        result = run_to_end([program(server_name), *options], mark=str(folder), stdout=full)
     result.stdout = ''
     assert_nothing(result, 1, server_name, folder, '(-1)')

@@ -71,6 +71,21 @@ def test_nothing_is_compiled_to_elsewhere(asked, folder, command):
     assert words and outside(outputs(words), folder) == set()
 
 
+@pytest.mark.parametrize('step, tool', [('tidy', 'clang-tidy'), ('cppcheck', 'cppcheck'),
+                                        ('fanalyzer', 'gcc'), ('scan', 'clang')])
+def test_lint_says_where_a_tool_is_newer(asked, folder, step, tool):
+    """Catches findings of checks that nobody here has seen, without a word of that; and a tool that
+    is missing, and so finds nothing."""
+    fake = folder / 'bin' / tool
+    fake.write_text('#!/bin/sh\n[ "$1" != --version ] || echo "A tool 99.1 (of 2)"\n')
+    fake.chmod(0o755)
+    said, _ = asked('tests/lint', step)
+    assert re.match(rf'{step} +ok: {tool} 99\.1 is newer than [\d.]+, ', said)
+    fake.write_text('#!/bin/sh\nexit 127\n')
+    said, _ = asked('tests/lint', step)
+    assert re.match(rf'{step} +FAILED', said)
+
+
 def test_no_script_names_a_device_as_output():
     """Catches the same where none of the commands above comes by."""
     scripts = [path for top in ('tests', 'examples', '.ci') for path in (TOP / top).rglob('*')

@@ -111,7 +111,7 @@ def test_each_client_is_shown_with_the_time(classic, name):
     server = classic(name, '-w', '0', stderr=terminal)
     client = server.connect()
     ask(client, b'hello')
-    line = rf'\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d accept pid=\d+ from={client.address} '
+    line = rf'\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d accept pid=\d+ from={re.escape(client.address)} '
     shown = ''
     while not re.search(line, shown):
         assert select.select([controller], [], [], DEADLINE)[0], shown

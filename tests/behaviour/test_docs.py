@@ -447,7 +447,7 @@ def exit_commands(name, srv, closed):
         return {0: ['-c', srv.address, 'hello'], 1: ['-c', '-t', '1s', wrong, 'hello'], 2: [],
                 3: [closed, 'hello']}
     return {0: ['connect', '-d', '100ms', srv.address],
-            1: ['connect', '-d', '100ms', '-t', '1s', wrong], 2: [], 3: ['connect', closed]}
+            1: ['connect', '-d', '1s', '-t', '1s', wrong], 2: [], 3: ['connect', closed]}
 
 
 @forks_only

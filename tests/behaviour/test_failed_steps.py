@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, DEADLINE, Client, Server, before_serving, children, descriptors,
-                     eventually, forks_only, needs_ipv6, needs_root, new_user, program, run)
+from harness import (BUILD, Client, Server, before_serving, children, descriptors,
+                     eventually, forks_only, marked, needs_ipv6, needs_root, new_user, program,
+                     run, run_to_end)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -24,13 +25,30 @@ glibc_calls = pytest.mark.skipif(BUILD.name == 'static', reason='the calls are c
 
 FORK = '/^(clone3?|v?fork)$'
 PIPE = '/^pipe2?$'
+PWRITE = '/^pwrite(64|v2)$'  # musl 1.2.6 has it by the latter
+LSTAT = '/^(lstat(64)?|(new)?fstatat(64)?|statx)$'
+
+
+def injection(calls, outcome):
+    """Options of strace(1) with which `calls`, the name of one or a pattern, come out otherwise. Some
+    systems have another number of a call for wider arguments, and it ends in their size."""
+    calls = calls if calls.startswith('/') else f'/^{calls}(32|64|_time64)?$'
+    return ['-e', f'trace={calls}', '-e', f'inject={calls}:{outcome}', '-o', '/dev/null']
 
 
 def inject(calls, outcome, *paths):
-    """A command that runs another in which `calls` come out otherwise, on `paths` alone if given:
-    inject= of strace(1)."""
-    return ['strace', '-f', '-qq', '-o', '/dev/null', '-e', f'trace={calls}', '-e',
-            f'inject={calls}:{outcome}', *(word for path in paths for word in ('-P', str(path)))]
+    """A command that runs another in which they do, on `paths` alone if given."""
+    return ['strace', '-f', '-qq', *injection(calls, outcome),
+            *(word for path in paths for word in ('-P', str(path)))]
+
+
+def test_a_trial_in_vain_leaves_nothing_behind(folder):
+    """Catches a server that a test has started under strace and leaves: the strace is killed, what
+    it traced goes on without it."""
+    command = [*inject('chroot', 'error=EPERM'), program('forkecho'), '-l', str(folder / 's')]
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_to_end(command, mark=str(folder), deadline=1)
+    assert marked(folder) == []
 
 
 # The calls and what they come out as; options; what the one line has to say.
@@ -100,9 +118,8 @@ def test_the_one_client_of_inetd_is_let_go(server_name, calls, outcome):
     ours, its = socket.socketpair()
     with ours, its:
         paths = ['/dev/null'] if 'open' in calls else []
-        result = subprocess.run([*inject(calls, outcome, *paths), program(server_name), '-i'],
-                                stdin=its, stderr=subprocess.PIPE, text=True, timeout=DEADLINE,
-                                check=False)
+        result = run_to_end([*inject(calls, outcome, *paths), program(server_name), '-i'],
+                            stdin=its, stdout=None)
         its.close()
         assert result.returncode == 1
         assert len(result.stderr.splitlines()) == 1, result.stderr
@@ -150,8 +167,8 @@ def test_what_a_message_quotes_is_one_line(server_name, folder, status, option):
 
 PIDFILE = {
     'no-locks': ('fcntl', 'error=ENOLCK', 'cannot lock the pidfile'),
-    'disk-full': ('pwrite64', 'error=ENOSPC', 'cannot write the pidfile'),
-    'short-write': ('pwrite64', 'retval=1', 'cannot write the pidfile'),
+    'disk-full': (PWRITE, 'error=ENOSPC', 'cannot write the pidfile'),
+    'short-write': (PWRITE, 'retval=1', 'cannot write the pidfile'),
 }
 
 
@@ -170,11 +187,14 @@ def test_a_pidfile_that_cannot_be_had(server_name, folder, case):
 
 
 @forks_only
-@glibc_calls
 def test_a_pidfile_that_others_keep_replacing(server_name, folder):
     """Catches an endless race for the lock of a file that is removed each time."""
-    result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(folder / 'pid'),
-                     wrap=inject('newfstatat', 'error=ENOENT:when=2+2', folder / 'pid'))
+    # By a name that an open descriptor does not have, so that only what names the file fails: a
+    # libc may make lstat and fstat of one call, or of two.
+    (folder / 'here').symlink_to(folder)
+    path = folder / 'here' / 'pid'
+    result = attempt(server_name, folder, '-l', str(folder / 's'), '-P', str(path),
+                     wrap=inject(LSTAT, 'error=ENOENT', path))
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result
     assert 'others keep replacing it' in result.stderr
 
@@ -328,9 +348,8 @@ def test_a_loop_whose_call_fails_goes_on(server, calls, outcome, named):
 def test_a_parallel_client_that_cannot_be_started(server):
     """Catches clients that are waited for and were never there."""
     srv = server()
-    result = subprocess.run([*inject(FORK, 'error=EAGAIN:when=3'), program('echoclient'), '-j', '4',
-                             srv.address, 'hello'], stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True, timeout=DEADLINE, check=False)
+    result = run_to_end([*inject(FORK, 'error=EAGAIN:when=3'), program('echoclient'), '-j', '4',
+                         srv.address, 'hello'])
     assert 'cannot start client 3 of 4: Resource temporarily unavailable' in result.stderr
     assert (result.returncode, result.stdout) == (1, 'hello\n' * 2)
 
@@ -339,9 +358,8 @@ def test_a_parallel_client_that_cannot_be_started(server):
 def test_a_parallel_client_that_is_killed(server):
     """Catches a client that came to nothing and is taken for one that succeeded."""
     srv = server()
-    result = subprocess.run([*inject('connect', 'signal=KILL'), program('echoclient'),
-                             '-j', '2', srv.address, 'hello'], stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, timeout=DEADLINE, check=False)
+    result = run_to_end([*inject('connect', 'signal=KILL'), program('echoclient'), '-j', '2',
+                         srv.address, 'hello'])
     assert 'client 1 was ended by signal 9' in result.stderr
     assert result.returncode != 0
 
@@ -352,17 +370,15 @@ def test_a_parallel_client_that_is_killed(server):
 def test_a_client_that_cannot_wait(server, options, first):
     """Catches a client that spins, or ends as if all was well, where poll fails."""
     srv = server()
-    result = subprocess.run([*inject('/^p?poll', f'error=ENOMEM:when={first}+'), program('echoclient'),
-                             *options[:-1], srv.address, *options[-1:]], stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, timeout=DEADLINE, check=False)
+    result = run_to_end([*inject('/^p?poll', f'error=ENOMEM:when={first}+'), program('echoclient'),
+                         *options[:-1], srv.address, *options[-1:]])
     assert 'Cannot allocate memory' in result.stderr
     assert result.returncode not in (0, -9)
 
 
 def load(address, *options, wrap=()):
     """The figures of a run of echoload: {name: the first number}."""
-    done = subprocess.run([*wrap, program('echoload'), *options, address], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=DEADLINE, check=False)
+    done = run_to_end([*wrap, program('echoload'), *options, address])
     assert done.stdout, done
     return dict(re.findall(r'^(\S+) +(\S+)', done.stdout, re.M))
 
@@ -410,8 +426,8 @@ def test_an_upgrade_that_fails_at_the_last_step(server, folder, case):
     client = srv.connect()
     assert client.echo(b'x') == b'x'
     with open(folder / 'trace', 'w', encoding='ascii') as trace:
-        tracer = subprocess.Popen(['strace', '-e', f'trace={calls}', '-e', f'inject={calls}:{outcome}',
-                                   '-o', '/dev/null', '-p', str(srv.pid)], stderr=trace)
+        tracer = subprocess.Popen(['strace', *injection(calls, outcome), '-p', str(srv.pid)],
+                                  stderr=trace)
     status = Path(f'/proc/{srv.pid}/status')
     eventually(lambda: re.search(r'TracerPid:\t[1-9]', status.read_text()), 'strace is there')
     before = len(os.listdir(f'/proc/{srv.pid}/fd'))

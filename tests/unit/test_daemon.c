@@ -123,26 +123,30 @@ END_TEST
 
 static int fail_with_1(struct daemon *daemon, const struct server_side *side)
 {
-    (void)daemon, (void)side;
+    (void)daemon;
+    (void)side;
     fputs("forkecho: cannot listen\n", stderr);
     return 1;
 }
 
 static int fail_with_2(struct daemon *daemon, const struct server_side *side)
 {
-    (void)daemon, (void)side;
+    (void)daemon;
+    (void)side;
     return 2;
 }
 
 static int end_with_0(struct daemon *daemon, const struct server_side *side)
 {
-    (void)daemon, (void)side;
+    (void)daemon;
+    (void)side;
     return 0;
 }
 
 static int crash(struct daemon *daemon, const struct server_side *side)
 {
-    (void)daemon, (void)side;
+    (void)daemon;
+    (void)side;
     raise(SIGKILL);
     return 0;
 }

@@ -358,7 +358,7 @@ static bool has_as_many_listens_as_fit(const struct options *o)
 
 static int read_many_listens(void *data)
 {
-    const char *words[WORDS_MAX];
+    const char *words[WORDS_MAX] = {NULL};
     int count = *(int *)data;
 
     for (int i = 0; i < count; i++)

@@ -193,7 +193,7 @@ END_TEST
 START_TEST(a_reply_never_exceeds_its_promised_size)
 {
     static const char *const parts[] = {"%m", "%q", "%t", "%a", "%%", "\\n", "\\xff", "text"};
-    char template[128], message[100];
+    char template[128], message[100] = "";
     uint64_t state = 7;
 
     for (int round = 0; round < 2000; round++) {

@@ -720,7 +720,7 @@ END_TEST
 /* Catches a path that is read beyond its end, and an address of no family that could be shown. */
 START_TEST(an_address_is_an_address)
 {
-    char bytes[2 * sizeof(struct sockaddr_un) + 64];
+    char bytes[2 * sizeof(struct sockaddr_un) + 64] = "";
     struct address address;
     struct peer peer;
 

@@ -107,12 +107,15 @@ int platform_show_title(char *area, size_t size)
            ENV_START = 50, ENV_END, FIELDS };
     static unsigned long long fields[FIELDS]; /* read once: a chroot puts /proc out of reach */
     static bool known;
-    struct prctl_mm_map map;
+    union {
+        struct prctl_mm_map own;
+        uint32_t words[26];
+    } map;
 
     known = known || read_stat(fields, FIELDS);
     if (!known)
         return -1;
-    map = (struct prctl_mm_map){
+    map.own = (struct prctl_mm_map){
         .start_code = fields[START_CODE], .end_code = fields[END_CODE],
         .start_data = fields[START_DATA], .end_data = fields[END_DATA],
         .start_brk = fields[START_BRK], .brk = (uintptr_t)sbrk(0),
@@ -120,7 +123,12 @@ int platform_show_title(char *area, size_t size)
         .arg_start = (uintptr_t)area, .arg_end = (uintptr_t)area + size,
         .env_start = fields[ENV_START], .env_end = fields[ENV_END], .exe_fd = (unsigned)-1};
     area[size - 1] = '.'; /* as it is no NUL, the kernel takes the area for one text, not a list */
-    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.own, 0) == 0)
+        return 0;
+    /* A 64-bit kernel has the map of a 32-bit program as its own: its pointer is longer by a word. */
+    map.own.exe_fd = 0;
+    map.words[25] = (uint32_t)-1;
+    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.words, 0);
 }
 
 int platform_anonymous_file(void)

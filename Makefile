@@ -25,7 +25,8 @@ HARDEN_LD ?= -pie -Wl,-z,relro,-z,now
 FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate-code)
 comma := ,
 
-STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -DVERSION='"$(VERSION)"'
+STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
+            -DVERSION='"$(VERSION)"'
 COMPILE   = $(CC) $(STANDARD) $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE__FORK) -Isrc -Iexamples/variants -MMD -MP
 LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 

@@ -9,13 +9,6 @@
 
 #define UNPRIVILEGED 65534 /* a user that is not root, where we are */
 
-static void leave_no_core(void)
-{
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
-}
-
 /* ---- memory and fork ---- */
 
 #define PRIVATE_SIZE ((size_t)3 << 20)
@@ -56,6 +49,13 @@ START_TEST(too_much_private_memory_is_an_error)
 END_TEST
 
 #ifdef __linux__ /* elsewhere it is ordinary memory */
+static void leave_no_core(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+}
+
 static int read_byte(void *byte)
 {
     leave_no_core();

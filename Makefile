@@ -68,7 +68,7 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-faults check-systemd deps static bench bench-client \
+.PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
         bench-scale bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
@@ -86,6 +86,7 @@ help:
 	  'make instructions   count what a connection costs in instructions (valgrind)' \
 	  'make soak       a million random connections, children killed meanwhile (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
+	  'make check-cross     build for other machines, and run it by emulation (tests/deps cross)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (four minutes)' \
@@ -240,6 +241,10 @@ instructions: all
 
 soak: all
 	@BUILD=$(BUILD) tests/soak/run
+
+# For other machines, which MACHINES chooses, of tests/cross/machines; and for macos.
+check-cross:
+	@tests/cross/run $(MACHINES)
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

@@ -78,3 +78,12 @@ def test_no_script_names_a_device_as_output():
     named = re.compile(r'\b(?:cc|gcc|clang|tcc|CC\)?)\b[^\n|;]*-o[\s\',"]*/dev/')
     assert [path.name for path in [TOP / 'Makefile', *scripts]
             if named.search(path.read_text(errors='replace').replace('\\\n', ' '))] == []
+
+
+def test_another_system_is_named_once(asked):
+    """Catches a Makefile that asks uname in two places: `make SYSTEM=Darwin`, as in a cross build
+    for macOS, took files and linker's options of Linux."""
+    printed = asked('make', '-n', '-B', 'SYSTEM=Darwin', 'all')[0]
+    backends = {'null', 'confine_null', 'readiness_kqueue', 'readiness_select', 'readiness_poll'}
+    assert set(re.findall(r'-c .* src/platform/(\w+)\.c', printed)) == backends
+    assert '-Wl,-z' not in printed

@@ -244,7 +244,7 @@ soak: all
 
 # For other machines, which MACHINES chooses, of tests/cross/machines; and for macos.
 check-cross:
-	@tests/cross/run $(MACHINES)
+	@BUILD=$(BUILD) tests/cross/run $(MACHINES)
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)

@@ -1,5 +1,10 @@
 /* linux.c: platform.h on Linux, with any libc. */
 #define _GNU_SOURCE
+/* In glibc 2.34 to 2.36 the fortified ppoll takes a time of 64 bits for one of 32, which then is 0:
+ * each wait would end at once (systemd/systemd#25176). */
+#ifndef __LP64__
+#undef _FORTIFY_SOURCE
+#endif
 #include "platform/platform.h"
 
 #include "base/clock.h"

@@ -20,24 +20,32 @@ WARNINGS  = -pedantic -Wall -Wextra -Wshadow -Wconversion
 HARDEN ?= -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE $(FORTIFY)
 # A packager's own level stands in the place of ours.
 FORTIFY = $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,-D_FORTIFY_SOURCE=2)
-HARDEN_LD ?= -pie -Wl,-z,relro,-z,now
+# -z is of ELF's linkers.
+HARDEN_LD ?= -pie $(if $(filter Darwin,$(SYSTEM)),,-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 # Few mappings make fork cheap (tests/bench/FIGURES): two segments of the program, not five.
 FEWER_MAPPINGS ?= $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-z$(comma)noseparate-code)
 comma := ,
 
-STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -DVERSION='"$(VERSION)"'
-COMPILE   = $(CC) $(STANDARD) $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE__FORK) -Isrc -Iexamples/variants -MMD -MP
+# POSIX.1-2008 with files and times of 64 bits; and what macOS and the BSDs hide from those who ask
+# for POSIX: MSG_DONTWAIT, INADDR_LOOPBACK, RLIMIT_NPROC.
+STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
+            -D_DARWIN_C_SOURCE -D__BSD_VISIBLE -D_NETBSD_SOURCE
+COMPILE   = $(CC) $(STANDARD) -DVERSION='"$(VERSION)"' $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE) \
+            -Isrc -Iexamples/variants -MMD -MP
 LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 
-# POSIX.1-2024 has _Fork; a libc may not have it yet. The answer is a file of its own in $(BUILD),
-# also under -n: some compilers remove what their output was, so that as root they would make a
-# regular file of /dev/null. Nothing of it stays: the folder may be somebody else's to make.
-HAVE__FORK := $(shell mkdir -p '$(BUILD)' 2>/dev/null && \
-  printf "\043include <unistd.h>\nint main(void) { return (int)_Fork(); }\n" | \
-  $(CC) -D_GNU_SOURCE -Werror -xc -o '$(BUILD)/probe'.$$$$ - 2>/dev/null && echo -DHAVE__FORK; \
+# What a libc may lack is asked of it: _Fork of POSIX.1-2024, and st_ctim, which is st_ctimespec on
+# macOS. The answer is a file of its own in $(BUILD), also under -n: some compilers remove what
+# their output was, so that as root they would make a regular file of /dev/null. Nothing of it stays:
+# the folder may be somebody else's to make.
+HAVE := $(shell mkdir -p '$(BUILD)' 2>/dev/null || exit; \
+  compiles() { printf "\043include <sys/stat.h>\n\043include <unistd.h>\nint main(void) { return $$2; }\n" | \
+    $(CC) $$1 -Werror -xc -o '$(BUILD)/probe'.$$$$ - 2>/dev/null; }; \
+  compiles -D_GNU_SOURCE '(int)_Fork()' && echo -DHAVE__FORK; \
+  compiles '$(STANDARD)' '(int)(struct stat){0}.st_ctim.tv_nsec' || echo -Dst_ctim=st_ctimespec; \
   rm -f '$(BUILD)/probe'.$$$$; rmdir '$(BUILD)' 2>/dev/null)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
-CONFINE   = $(or $(filter linux openbsd freebsd,$(shell uname -s | tr A-Z a-z)),null)
+CONFINE   = $(or $(filter linux openbsd freebsd,$(shell echo '$(SYSTEM)' | tr A-Z a-z)),null)
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
@@ -60,7 +68,7 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-faults check-systemd deps static bench bench-client \
+.PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
         bench-scale bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
@@ -78,6 +86,7 @@ help:
 	  'make instructions   count what a connection costs in instructions (valgrind)' \
 	  'make soak       a million random connections, children killed meanwhile (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
+	  'make check-cross     build for other machines, and run it by emulation (tests/deps cross)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (four minutes)' \
@@ -123,7 +132,7 @@ $(addprefix $(BUILD)/,$(TOOLS)):
 	$(LINK) -o $@ $^ $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them; `make lint` wants no warning.
-STUDENT = $(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(filter -Werror,$(CFLAGS))
+STUDENT = $(CC) -O2 $(STANDARD) $(WARNINGS) $(filter -Werror,$(CFLAGS))
 hazard-servers: $(HAZARDS)
 $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
@@ -233,6 +242,10 @@ instructions: all
 soak: all
 	@BUILD=$(BUILD) tests/soak/run
 
+# For other machines, which MACHINES chooses, of tests/cross/machines; and for macos.
+check-cross:
+	@BUILD=$(BUILD) tests/cross/run $(MACHINES)
+
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)
 
@@ -254,7 +267,7 @@ bench-variants: all minimal static
 # A second load client, which shares nothing with echoload.
 $(BUILD)/plain_client: tests/bench/plain_client.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -O2 -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -o $@ $<
+	$(CC) -O2 $(STANDARD) $(WARNINGS) -o $@ $<
 
 bench-client: all static $(BUILD)/plain_client
 	@BUILD=$(BUILD) tests/bench/client

@@ -15,6 +15,7 @@
  *   log     `pid=` is the client's number, as there is no process of its own.
  */
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "parts/single_process.h"
 #include "parts/nonblocking.h"
 #include "server/serve.h"
@@ -38,11 +39,12 @@ static bool wait_for_client(struct server *server, const struct nonblocking *non
     FD_ZERO(&readable);
     FD_ZERO(&writable);
     if (nonblocking->session.wants == SESSION_READ)
-        FD_SET((unsigned)descriptor, &readable);
+        FD_SET(DESCRIPTORS_BIT(descriptor), &readable);
     if (nonblocking->session.wants == SESSION_WRITE)
-        FD_SET((unsigned)descriptor, &writable);
+        FD_SET(DESCRIPTORS_BIT(descriptor), &writable);
     server_wait_for(server, nonblocking_due(nonblocking), &readable, &writable, descriptor + 1);
-    return FD_ISSET((unsigned)descriptor, &readable) || FD_ISSET((unsigned)descriptor, &writable);
+    return FD_ISSET(DESCRIPTORS_BIT(descriptor), &readable) ||
+           FD_ISSET(DESCRIPTORS_BIT(descriptor), &writable);
 }
 
 /* Serves a client to its end. Its first bytes are often there already: no wait before them. */

@@ -1,5 +1,10 @@
 /* linux.c: platform.h on Linux, with any libc. */
 #define _GNU_SOURCE
+/* In glibc 2.34 to 2.36 the fortified ppoll takes a time of 64 bits for one of 32, which then is 0:
+ * each wait would end at once (systemd/systemd#25176). */
+#ifndef __LP64__
+#undef _FORTIFY_SOURCE
+#endif
 #include "platform/platform.h"
 
 #include "base/clock.h"
@@ -201,12 +206,15 @@ int platform_show_title(char *area, size_t size)
            ENV_START = 50, ENV_END, FIELDS };
     static unsigned long long fields[FIELDS]; /* read once: a chroot puts /proc out of reach */
     static bool known;
-    struct prctl_mm_map map;
+    union {
+        struct prctl_mm_map own;
+        uint32_t words[26];
+    } map;
 
     known = known || read_stat(fields, FIELDS);
     if (!known)
         return -1;
-    map = (struct prctl_mm_map){
+    map.own = (struct prctl_mm_map){
         .start_code = fields[START_CODE], .end_code = fields[END_CODE],
         .start_data = fields[START_DATA], .end_data = fields[END_DATA],
         .start_brk = fields[START_BRK], .brk = (uintptr_t)sbrk(0),
@@ -214,7 +222,12 @@ int platform_show_title(char *area, size_t size)
         .arg_start = (uintptr_t)area, .arg_end = (uintptr_t)area + size,
         .env_start = fields[ENV_START], .env_end = fields[ENV_END], .exe_fd = (unsigned)-1};
     area[size - 1] = '.'; /* as it is no NUL, the kernel takes the area for one text, not a list */
-    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.own, 0) == 0)
+        return 0;
+    /* A 64-bit kernel has the map of a 32-bit program as its own: its pointer is longer by a word. */
+    map.own.exe_fd = 0;
+    map.words[25] = (uint32_t)-1;
+    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.words, 0);
 }
 
 int platform_anonymous_file(void)

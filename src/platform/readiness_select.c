@@ -8,6 +8,7 @@
 #include "platform/readiness.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,15 +50,15 @@ void readiness_free(struct readiness *readiness)
 static void put(fd_set *set, int descriptor, bool in)
 {
     if (in)
-        FD_SET((unsigned)descriptor, set);
+        FD_SET(DESCRIPTORS_BIT(descriptor), set);
     else
-        FD_CLR((unsigned)descriptor, set);
+        FD_CLR(DESCRIPTORS_BIT(descriptor), set);
 }
 
 static bool is_watched(const struct readiness *readiness, int descriptor)
 {
-    return FD_ISSET((unsigned)descriptor, &readiness->readable) ||
-           FD_ISSET((unsigned)descriptor, &readiness->writable);
+    return FD_ISSET(DESCRIPTORS_BIT(descriptor), &readiness->readable) ||
+           FD_ISSET(DESCRIPTORS_BIT(descriptor), &readiness->writable);
 }
 
 int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, unsigned wanted,
@@ -101,9 +102,9 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
         unsigned ready = READINESS_NONE;
         if (descriptor >= readiness->above)
             descriptor = 0;
-        if (FD_ISSET((unsigned)descriptor, &readable))
+        if (FD_ISSET(DESCRIPTORS_BIT(descriptor), &readable))
             ready |= READINESS_READ;
-        if (FD_ISSET((unsigned)descriptor, &writable))
+        if (FD_ISSET(DESCRIPTORS_BIT(descriptor), &writable))
             ready |= READINESS_WRITE;
         found -= (ready & READINESS_READ) != 0;
         found -= (ready & READINESS_WRITE) != 0;

@@ -2,6 +2,7 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/text.h"
 #include "process/log.h"
 #include "process/manager.h"
@@ -98,7 +99,7 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
     struct timespec timeout = clock_timespec(waiting.seconds);
 
     for (size_t i = 0; waiting.open && i < server->listeners.count; i++) {
-        FD_SET((unsigned)all[i].descriptor, readable);
+        FD_SET(DESCRIPTORS_BIT(all[i].descriptor), readable);
         if (all[i].descriptor >= limit)
             limit = all[i].descriptor + 1;
     }
@@ -111,7 +112,7 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
         found = errno == EINTR ? 0 : -1;
     }
     for (size_t i = 0; waiting.open && i < server->listeners.count; i++)
-        all[i].ready = FD_ISSET((unsigned)all[i].descriptor, readable);
+        all[i].ready = FD_ISSET(DESCRIPTORS_BIT(all[i].descriptor), readable);
     (void)server_wait_end(server, &waiting, found);
 }
 
@@ -121,7 +122,7 @@ void server_wait_beside(struct server *server, double until, int descriptor)
 
     FD_ZERO(&readable);
     if (descriptor != -1)
-        FD_SET((unsigned)descriptor, &readable);
+        FD_SET(DESCRIPTORS_BIT(descriptor), &readable);
     server_wait_for(server, until, &readable, NULL, descriptor + 1);
 }
 

@@ -43,6 +43,20 @@ LISTS_CHILDREN = Path(f'/proc/self/task/{os.getpid()}/children').exists()
 # What each server and suite is run under, such as valgrind (tests/valgrind/memcheck).
 UNDER = os.environ.get('UNDER', '').split()
 
+def read_unable():
+    """What cannot pass where these tests run, in the file that UNABLE names: {test: why}. A line
+    without a margin is a reason; tests of behaviour, or of a unit suite, stand below it."""
+    found, reason = {}, None
+    for line in Path(os.environ.get('UNABLE', os.devnull)).read_text().splitlines():
+        if line.startswith(' '):
+            found[line.strip()] = reason
+        elif line and not line.startswith('#'):
+            reason = line
+    return found
+
+
+UNABLE = read_unable()
+
 # Another user's limits can be changed from outside only with CAP_SYS_RESOURCE.
 AS_OURSELVES = ['-u', str(os.geteuid())]
 
@@ -244,17 +258,23 @@ def record_format():
     return members
 
 
+def byte_order():
+    """How struct names the order of the machine that the programs are built for: elf(5), EI_DATA."""
+    with open(program(SERVERS[0]), 'rb') as file:
+        return {1: '<', 2: '>'}[file.read(6)[5]]
+
+
 def ledger_record(child, **members):
     """A record as a child writes it; 0 where nothing else is said. Without a kind, its exit record."""
     members |= {'magic': source_number('src/server/ledger.h', 'LEDGER_MAGIC'), 'id': child}
-    layout = record_format()
+    layout, order = record_format(), byte_order()
     assert list(layout)[-1] == 'checksum' and set(members) < set(layout)
-    body = b''.join(struct.pack('=' + how, members.get(name, b'' if 's' in how else 0))
+    body = b''.join(struct.pack(order + how, members.get(name, b'' if 's' in how else 0))
                     for name, how in layout.items() if name != 'checksum')
     checksum = 0
-    for word, in struct.iter_unpack('=Q', body):
+    for word, in struct.iter_unpack(order + 'Q', body):
         checksum = (checksum << 13 | checksum >> 51) & (1 << 64) - 1 ^ word
-    return body + struct.pack('=' + layout['checksum'], checksum)
+    return body + struct.pack(order + layout['checksum'], checksum)
 
 
 # ---- clients -----------------------------------------------------------------------------

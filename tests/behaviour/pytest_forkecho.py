@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemons import Daemon
-from harness import SERVERS, Server, raise_descriptor_limit
+from harness import SERVERS, UNABLE, Server, raise_descriptor_limit
 
 
 def pytest_configure(config):
@@ -38,6 +38,9 @@ def pytest_collection_modifyitems(items):
     """Long tests are begun early, or the last one would be waited for alone; and each by another
     worker, which first get equal parts of the first quarter: so they are spread over that."""
     asked = [item for item in items if is_asked_of(item)]
+    for item in asked:
+        for name in {item.name, item.originalname} & UNABLE.keys():
+            item.add_marker(pytest.mark.skip(reason=UNABLE[name]))
     long = [item for item in asked if item.get_closest_marker('long')]
     items[:] = [item for item in asked if item not in long]
     for number, item in enumerate(long):

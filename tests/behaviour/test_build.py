@@ -108,3 +108,12 @@ def test_make_hands_on_the_settings_of_the_tests(asked):
     printed, _ = asked('make', '-s', '--eval=settings: ; @env', 'settings',
                        **{name: f'our {name}' for name in names})
     assert {name for name in names if f'{name}=our {name}\n' not in printed} == set()
+
+
+def test_another_system_is_named_once(asked):
+    """Catches a Makefile that asks uname in two places: `make SYSTEM=Darwin`, as in a cross build
+    for macOS, took files and linker's options of Linux."""
+    printed = asked('make', '-n', '-B', 'SYSTEM=Darwin', 'all')[0]
+    backends = {'null', 'confine_null', 'readiness_kqueue', 'readiness_select', 'readiness_poll'}
+    assert set(re.findall(r'-c .* src/platform/(\w+)\.c', printed)) == backends
+    assert '-Wl,-z' not in printed

@@ -129,6 +129,21 @@ def test_names_mean_what_they_meant(launcher):
     assert not launcher.pidfile.exists()
 
 
+def test_a_log_beyond_2_gb_goes_on(launcher):
+    """Catches a build with files of 32 bits, which cannot ask what standard error is: the server
+    says that it has started, and logs to /dev/null."""
+    size = 3 << 30
+    with open(launcher.log, 'ab') as log:
+        log.truncate(size)  # nothing but a hole
+    result = launcher.start()
+    assert result.returncode == 0
+    launcher.stop()
+    with open(launcher.log, 'rb') as log:
+        log.seek(size)
+        lines = log.read().decode().splitlines()
+    assert lines[0].startswith('start ') and lines[-1].startswith('stop ')
+
+
 # ---- a start that fails ------------------------------------------------------------------
 
 def test_a_failure_is_shown(launcher):
@@ -217,6 +232,14 @@ def test_a_stale_file_is_taken_over(launcher, content):
     launcher.pidfile.write_text(content)
     launcher.run()
     assert process(launcher.pid()) is not None
+    launcher.stop()
+
+
+def test_a_file_may_be_of_after_2038(launcher):
+    """Catches a build with times of 32 bits, which cannot ask whose an old pidfile is."""
+    launcher.pidfile.write_text('999999999\n')
+    os.utime(launcher.pidfile, (1 << 32, 1 << 32))
+    launcher.run()
     launcher.stop()
 
 

@@ -119,7 +119,7 @@ static void write_turned(struct input *input)
 {
     struct record record = record_from(input);
     unsigned char bytes[sizeof record];
-    size_t bit = take_word(input, 2) % (8 * sizeof record);
+    size_t bit = (size_t)take_word(input, 2) % (8 * sizeof record);
 
     memcpy(bytes, &record, sizeof record);
     bytes[bit / 8] ^= (unsigned char)(1U << bit % 8);

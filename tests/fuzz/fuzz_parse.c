@@ -14,7 +14,7 @@
 
 /* Where a value is not to be touched. */
 #define UNTOUCHED_NUMBER (-4711L)
-#define UNTOUCHED_SECONDS (-47.11)
+#define UNTOUCHED_SECONDS ((double)-47.11) /* x87 would keep more of it */
 
 /* What one text is as a number, digit by digit; false where it is none that a long holds. */
 static bool number_of(const char *text, bool signs, long *value)

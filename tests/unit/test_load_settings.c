@@ -96,7 +96,7 @@ START_TEST(small_segments_do_not_wait)
     struct load_settings settings = {0};
     static const struct {
         const char *mode;
-        uint64_t size;
+        size_t size;
         bool no_delay;
     } cases[] = {{"ping", 1, true},          {"dribble", 64, true},  {"connect", 64, false},
                  {"connect", 537, true},     {"stream", 64, false},  {"hold", 64, false},

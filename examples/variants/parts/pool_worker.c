@@ -2,6 +2,7 @@
 #include "parts/pool_worker.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "parts/pool_report.h"
 #include "platform/platform.h"
 #include "process/confine.h"
@@ -213,7 +214,7 @@ static struct listener *ready_listener(struct pool_worker *worker)
         return &listeners->all[0];
     FD_ZERO(&ready);
     for (size_t i = 0; i < listeners->count; i++) {
-        FD_SET((unsigned)listeners->all[i].descriptor, &ready);
+        FD_SET(DESCRIPTORS_BIT(listeners->all[i].descriptor), &ready);
         if (listeners->all[i].descriptor >= limit)
             limit = listeners->all[i].descriptor + 1;
     }
@@ -221,7 +222,7 @@ static struct listener *ready_listener(struct pool_worker *worker)
         return NULL; /* EINTR, or EBADF: told to leave */
     for (size_t i = 0; i < listeners->count; i++) {
         struct listener *next = &listeners->all[listeners->next++ % listeners->count];
-        if (FD_ISSET((unsigned)next->descriptor, &ready))
+        if (FD_ISSET(DESCRIPTORS_BIT(next->descriptor), &ready))
             return next;
     }
     return NULL;

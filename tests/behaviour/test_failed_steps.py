@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, Client, Server, before_serving, children, descriptors,
-                     eventually, forks_only, marked, needs_ipv6, needs_root, new_user, program,
-                     run, run_to_end)
+from harness import (BUILD, DEADLINE, Client, Server, before_serving, children, descendants,
+                     descriptors, eventually, forks_only, marked, needs_ipv6, needs_root, new_user,
+                     program, run, run_to_end)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -302,17 +302,19 @@ def test_of_two_that_start_on_one_path_one_serves(server_name, folder, case):
                shutil.copy(program(server_name), folder / 'program'), '-1', '-l', path]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           user=user, group=user, extra_groups=[]) as first:
-        pid = int(eventually(lambda: trace.exists() and re.search(
-            r'^(\d+) --- stopped by SIGSTOP', trace.read_text(), re.M), 'it stops')[1])
         try:
+            pid = int(eventually(lambda: trace.exists() and re.search(
+                r'^(\d+) +--- stopped by SIGSTOP', trace.read_text(), re.M), 'it stops')[1])
             other = run(server_name, '-l', str(path))
             os.kill(pid, signal.SIGCONT)
             assert first.stdout.read() == f'{path}\n'.encode()
             with Client(str(path)) as client:
                 assert client.echo(b'x') == b'x'
-        finally:
-            os.kill(pid, signal.SIGCONT)
             os.kill(pid, signal.SIGQUIT)
+            first.wait(DEADLINE)
+        finally:
+            for each in descendants(first.pid) if first.poll() is None else ():
+                os.kill(each.pid, signal.SIGKILL)
     assert (other.returncode, len(other.stderr.splitlines())) == (1, 1), other
     assert f'cannot listen on {path}' in other.stderr and 'Address already in use' in other.stderr
     assert {each.name for each in folder.iterdir()} == {'program', 'trace'}

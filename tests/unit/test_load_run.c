@@ -254,7 +254,7 @@ static void fails_as(service *act, const char *mode, enum load_failure why)
         result = (struct load_result){0};
         run();
         settings.duration *= 4;
-    } while (result.sum.failures < settings.concurrency && settings.duration < SUITE_TIMEOUT / 4);
+    } while (result.sum.failures < settings.concurrency && settings.duration < SUITE_TIMEOUT / 4.0);
     ck_assert_msg(result.sum.failed[why] >= settings.concurrency, "%s: %d", mode, (int)why);
     ck_assert_uint_eq(result.sum.failures, result.sum.failed[why]);
     ck_assert_uint_eq(result.failures, result.sum.failures);

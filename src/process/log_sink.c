@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static struct {
 static struct {
     const char *program;
     int facility, descriptor;
-    bool stream;
+    atomic_bool stream;
     double tried_at; /* when it was last connected; and why it could not be, or 0 */
     int error;
 } syslogd = {.descriptor = -1};
@@ -115,8 +116,10 @@ static bool replace_socket(int type)
 
     if (own != -1)
         close(own);
-    if (replaced)
-        log_sink_moved(syslogd.descriptor);
+    if (replaced) {
+        syslogd.stream = type == SOCK_STREAM;
+        (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
+    }
     return replaced;
 }
 
@@ -160,14 +163,21 @@ void log_sink_moved(int descriptor)
         (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
 }
 
+/* Of threads that find it gone one connects it again; the others lose their line. */
 static ssize_t write_syslog(const char *line, size_t length)
 {
+    static atomic_flag connecting = ATOMIC_FLAG_INIT;
     ssize_t sent = send(syslogd.descriptor, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-    if (sent != -1 || errno == EAGAIN || errno == ENOBUFS || clock_seconds() < syslogd.tried_at + 1)
+    if (sent != -1 || errno == EAGAIN || errno == ENOBUFS ||
+        atomic_flag_test_and_set(&connecting))
         return sent;
-    connect_syslog();
-    return send(syslogd.descriptor, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (clock_seconds() >= syslogd.tried_at + 1) {
+        connect_syslog();
+        sent = send(syslogd.descriptor, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    atomic_flag_clear(&connecting);
+    return sent;
 }
 
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority)

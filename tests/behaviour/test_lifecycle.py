@@ -9,8 +9,8 @@ import time
 import pytest
 
 import sockets
-from harness import (DEADLINE, NamespacedServer, WrappedServer, children, concurrent, eventually,
-                     forks_only, needs_root, process, with_processes)
+from harness import (BUILD, DEADLINE, NamespacedServer, WrappedServer, children, concurrent,
+                     eventually, forks_only, needs_root, process, with_processes)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT], ids=['TERM', 'INT'])
@@ -387,6 +387,7 @@ def second_hang_up(server):
 
 
 @needs_root
+@pytest.mark.skipif(BUILD.name in ('asan', 'tsan'), reason='a sanitizer reads /proc')
 def test_a_server_without_proc_serves_and_sleeps(server):
     """Catches a server that ends, complains or spins where /proc cannot be read, as in a chroot or
     a sandbox: what it is for there is a title, and what a failed fork says of limits."""

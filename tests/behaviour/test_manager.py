@@ -229,7 +229,7 @@ def test_children_hold_no_socket_of_the_manager(server, path_manager):
 
 # A start that fails: its options, what the status has to say, and the errno.
 FAILED = {
-    'address': (['-l', '{taken}'], 'cannot listen on {taken} .*Address already in use.*',
+    'address': (['-l', '{taken}'], 'cannot listen on {taken} .*Address (already )?in use.*',
                 errno.EADDRINUSE),
     'path': (['-l', '/no/folder/s'], 'cannot listen on /no/folder/s .*', errno.ENOENT),
     'user': (['-u', 'no-such-user'], "there is no user 'no-such-user' .*", errno.EINVAL),

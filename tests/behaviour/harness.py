@@ -570,6 +570,12 @@ class Server:
         os.kill(self.pid, signal.SIGUSR1)
         return self.wait_line(r'^status ', after=mark)
 
+    def descriptors(self):
+        """What it holds while it waits. Before, it may not have opened the ledger yet, and a client
+        may have its echo before the parent has closed its copy of the socket."""
+        self.status()
+        return descriptors(self.pid)
+
     def sleeps(self):
         """Whether each of its threads and children waits for something."""
         return all(thread.state in 'SZ' for each in descendants(self.process.pid)

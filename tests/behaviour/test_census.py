@@ -45,7 +45,7 @@ def test_the_parent_holds_no_client(server):
     """Catches a parent whose copy of a socket keeps a connection open, or that runs out of
     descriptors after a day."""
     srv = server()
-    before = descriptors(srv.pid)
+    before = srv.descriptors()
     clients = [srv.connect() for _ in range(20)]
     for client in clients:
         client.echo(b'x')
@@ -62,7 +62,7 @@ def test_a_thousand_visits_leak_no_descriptor(server):
     with srv.connect() as first:
         first.echo(b'x')
     srv.wait_line('^end ')
-    before = eventually(lambda: descriptors(srv.pid), 'descriptors')
+    before = srv.descriptors()
     for number in range(300):
         client = srv.connect()
         with contextlib.suppress(ConnectionError):  # it may be one too many, and refused

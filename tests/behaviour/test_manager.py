@@ -224,7 +224,7 @@ def test_children_hold_no_socket_of_the_manager(server, path_manager):
     assert client.echo(b'x') == b'x'
     [child] = children(srv.pid)
     sockets = [what for what in descriptors(child.pid).values() if what.startswith('socket:')]
-    assert len(sockets) == 1 and sockets[0] not in descriptors(srv.pid).values()
+    assert len(sockets) == 1 and sockets[0] not in srv.descriptors().values()
 
 
 # A start that fails: its options, what the status has to say, and the errno.
@@ -437,8 +437,8 @@ def test_children_hold_no_listener_of_the_manager(server, folder):
     [child] = children(srv.pid)
     held = descriptors(child.pid)
     assert sum(what.startswith('socket:') for what in held.values()) == 1
-    assert not set(descriptors(srv.pid).values()) & {what for what in held.values()
-                                                     if what.startswith('socket:')}
+    assert not set(srv.descriptors().values()) & {what for what in held.values()
+                                                  if what.startswith('socket:')}
     for each in sockets:
         each.close()
 

@@ -386,8 +386,7 @@ def test_a_child_has_nothing_of_an_upgrade(server, folder):
     """Catches what an upgrade leaves open in children born meanwhile, or after it, and in the
     parent: with each upgrade it would be more."""
     srv = server(copy=True, listen=['127.0.0.1:0', '127.0.0.2:0'])
-    srv.status()
-    before = descriptors(srv.pid)
+    before = srv.descriptors()
     pausing = Pausing(srv, folder, 'test')
     hang_up(srv)
     go_on = pausing.reached('test')
@@ -593,7 +592,7 @@ def test_what_else_is_written_under_test_is_no_refusal(server, folder, kind):
     if kind in ('before', 'much'):
         real = shutil.copy(program(srv.name), folder)
         times = 1 if kind == 'before' else 4000
-        replace(srv, f'#!/bin/sh\nyes warning | head -n {times} >&2\nexec "{real}" "$@"\n')
+        replace(srv, f'#!/bin/sh\nseq -f "warning %g" {times} >&2\nexec "{real}" "$@"\n')
     upgrade(srv)
     line, = srv.find(f'^{srv.name}: ', after=mark)
     assert re.search(r"' wrote under test .SIGHUP.: .*warning.*; it takes over all the same$",
@@ -729,9 +728,7 @@ def test_a_broken_program_costs_nothing(server, folder, kind):
     srv = server(copy=True)
     client = srv.connect()
     client.echo(b'x')
-    before = eventually(lambda: not any('socket' in what for number, what in
-                                        descriptors(srv.pid).items() if number > 5)
-                        and descriptors(srv.pid), 'it has closed its copy')
+    before = srv.descriptors()
     if kind == 'wrapper':
         real = shutil.copy(program(srv.name), folder)
         source = source.replace('{real}', real)
@@ -751,8 +748,7 @@ def test_a_program_that_cannot_be_executed_costs_nothing(server, kind):
     srv = server(copy=True)
     client = srv.connect()
     client.echo(b'x')
-    srv.status()
-    before = descriptors(srv.pid)
+    before = srv.descriptors()
     os.rename(srv.path, f'{srv.path}.old')
     if kind == 'not-executable':
         Path(srv.path).touch()
@@ -772,7 +768,7 @@ def test_another_server_of_the_family_does_not_take_over(server):
     srv = server('-c', '10', copy=True)
     client = srv.connect()
     client.echo(b'x')
-    before = descriptors(srv.pid)
+    before = srv.descriptors()
     replace(srv, program('threadecho'))
     assert 'line 1 of the state is not understood' in refusal(srv, hang_up(srv))
     goes_on(srv, client, before)
@@ -786,8 +782,7 @@ def test_a_program_that_hangs_is_given_up(server):
     srv = server(copy=True)
     client = srv.connect()
     client.echo(b'x')
-    srv.status()
-    before = descriptors(srv.pid)
+    before = srv.descriptors()
     replace(srv, '#!/bin/sh\nsleep 1000\nexit 0\n')
     start = time.monotonic()
     mark = hang_up(srv)

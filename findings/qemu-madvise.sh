@@ -6,9 +6,6 @@
 # program that must not share its keys or its random state after a fork takes another way.
 # Seen: both return 0 and do nothing: the child reads what the parent has written.
 . "$(dirname "$0")/common"
-needs gcc
-
-packages bookworm "$folder/root" qemu-user-static=1:7.2+dfsg-7+deb12u18+b3
 cat >"$folder/trial.c" <<'END'
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -39,13 +36,7 @@ int main(void) {
     return 0;
 }
 END
-gcc -static -o "$folder/root/trial" "$folder/trial.c"
-{
-    echo 'the kernel:'
-    inside "$folder/root" /trial
-    echo 'the emulator:'
-    inside "$folder/root" qemu-x86_64-static /trial
-} >"$folder/seen"
+run_by_both >"$folder/seen"
 same "$folder/seen" <<'END'
 the kernel:
 MADV_WIPEONFORK returns 0, and the child finds zeros

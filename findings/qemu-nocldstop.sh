@@ -6,9 +6,6 @@
 # Seen: three: the emulator keeps the flag to itself, and asks the kernel for the signal without it.
 # A parent that takes each SIGCHLD for a death, or counts them, is wrong there.
 . "$(dirname "$0")/common"
-needs gcc
-
-packages bookworm "$folder/root" qemu-user-static=1:7.2+dfsg-7+deb12u18+b3
 cat >"$folder/trial.c" <<'END'
 #define _GNU_SOURCE
 #include <signal.h>
@@ -54,13 +51,7 @@ int main(void) {
     return 0;
 }
 END
-gcc -static -o "$folder/root/trial" "$folder/trial.c"
-{
-    echo 'the kernel:'
-    inside "$folder/root" /trial
-    echo 'the emulator:'
-    inside "$folder/root" qemu-x86_64-static /trial
-} >"$folder/seen"
+run_by_both >"$folder/seen"
 same "$folder/seen" <<'END'
 the kernel:
 SA_NOCLDSTOP is set

@@ -5,9 +5,6 @@
 # Seen: setrlimit returns 0, getrlimit then tells that there is no limit, and mmap gives what is
 # beyond it. RLIMIT_NOFILE in the same program holds.
 . "$(dirname "$0")/common"
-needs gcc
-
-packages bookworm "$folder/root" qemu-user-static=1:7.2+dfsg-7+deb12u18+b3
 cat >"$folder/trial.c" <<'END'
 #include <stdio.h>
 #include <sys/mman.h>
@@ -26,13 +23,7 @@ int main(void) {
     return 0;
 }
 END
-gcc -static -o "$folder/root/trial" "$folder/trial.c"
-{
-    echo 'the kernel:'
-    inside "$folder/root" /trial
-    echo 'the emulator:'
-    inside "$folder/root" qemu-x86_64-static /trial
-} >"$folder/seen"
+run_by_both >"$folder/seen"
 same "$folder/seen" <<'END'
 the kernel:
 RLIMIT_AS: setrlimit returns 0, the limit is set, more than that is refused

@@ -391,13 +391,16 @@ def second_hang_up(server):
 def test_a_server_without_proc_serves_and_sleeps(server):
     """Catches a server that ends, complains or spins where /proc cannot be read, as in a chroot or
     a sandbox: what it is for there is a title, and what a failed fork says of limits."""
-    srv = server(wrap=['unshare', '--mount', 'sh', '-c',
+    srv = server('-t', '500ms',
+                 wrap=['unshare', '--mount', 'sh', '-c',
                        'mount -t tmpfs -o mode=0 none /proc && exec "$@"', 'sh'])
+    idle = srv.connect()
+    assert idle.echo(b'x') == b'x'
+    before = process(srv.pid).cpu
+    assert idle.closed_by_server() == b''  # half a second later
+    assert process(srv.pid).cpu - before < 0.1
     client = srv.connect()
     assert client.echo(b'x') == b'x'
-    before = process(srv.pid).cpu
-    time.sleep(0.5)
-    assert process(srv.pid).cpu - before < 0.1
     client.half_close()
     assert client.receive_all() == b''
     assert srv.end_of(client)['how'] == 'eof'

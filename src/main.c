@@ -107,7 +107,7 @@ static struct server *take_over(const struct options *options, int state, struct
     manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
     server = server_open(&serve_model, options, starter, pidfile);
-    if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
+    if (server == NULL || takeover_read(state, server, true) == -1)
         return NULL;
     close(state);
     server->score = platform_prefer_children(server->score > 0 ? server->score : -1);
@@ -130,7 +130,7 @@ static int test_takeover(const struct options *options, int state)
 {
     struct server *server = server_open(&serve_model, options, NULL, NULL);
 
-    if (server == NULL || takeover_read(state, server, NULL, false) == -1 || signals_open() == -1)
+    if (server == NULL || takeover_read(state, server, false) == -1 || signals_open() == -1)
         return -1;
     upgrade_pass_test();
     return 0;

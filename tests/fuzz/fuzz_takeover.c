@@ -116,7 +116,7 @@ static int read_state(const char *text, size_t size, struct server *server)
     begin_anew(server);
     if (ftruncate(state_file, 0) == -1 || pwrite(state_file, text, size, 0) != (ssize_t)size)
         abort();
-    return takeover_read(state_file, server, NULL, true);
+    return takeover_read(state_file, server, true);
 }
 
 /* The state of a server that has taken over, as it would leave it. Returns its size. */

@@ -111,7 +111,7 @@ static void arrive(pid_t pid, const char *address)
     struct peer peer = peer_at(address, 4242);
     struct record record = {.kind = RECORD_ARRIVAL};
 
-    ledger_put_client(&record, &peer);
+    memcpy(record.client, &peer, sizeof record.client);
     put(pid, record);
 }
 
@@ -283,7 +283,7 @@ START_TEST(a_client_keeps_its_zone)
     open_pool(2);
     pid = add_worker();
     peer.name.v6.sin6_scope_id = 7;
-    ledger_put_client(&record, &peer);
+    memcpy(record.client, &peer, sizeof record.client);
     put(pid, record);
     ck_assert_uint_eq(children_oldest(server->children)->peer.name.v6.sin6_scope_id, 7);
     close_pool();
@@ -312,7 +312,7 @@ END_TEST
  * uncounted, or to crash. */
 START_TEST(reports_that_cannot_be_are_ignored)
 {
-    struct record nobody = {.kind = RECORD_ARRIVAL, .family = 4711};
+    struct record nobody = {.kind = RECORD_ARRIVAL, .client = {0xff, 0xff}};
     pid_t pid;
 
     open_pool(4);

@@ -274,13 +274,15 @@ END_TEST
 START_TEST(only_a_proxy_names_a_client)
 {
     static const char *const peers[] = {"192.0.2.1", "10.0.0.1"};
-    struct record record = {.family = AF_INET, .address = {198, 51, 100, 9}};
+    const struct peer named = peer_at("198.51.100.9", 0);
+    struct record record = {.kind = RECORD_EXIT};
     char problem[BLOCK_PROBLEM_MAX];
     struct block block;
     struct server *server;
 
     ck_assert_int_eq(block_parse("10.0.0.0/8", &block, problem), 0);
     ck_assert_int_eq(access_add(&options.service.proxies, ACCESS_ALLOW, &block), 0);
+    memcpy(record.client, &named, sizeof record.client);
     server = new_server(2);
     for (int64_t i = 0; i < 2; i++) {
         struct child *child = served(server, i + 1, peers[i]);

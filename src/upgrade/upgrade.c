@@ -40,8 +40,6 @@ static struct {
     pid_t tester;      /* the new image under test; 0: none */
     int answer;        /* an anonymous file in which it answers; 0: none */
     double late;       /* when it is given up; 0: no such time */
-    bool ended;        /* it was reaped, with ... */
-    int status;        /* ... this status */
 } test;
 
 /* The path is that of `name` in the folder, if that is an absolute one and there is room. */
@@ -217,14 +215,6 @@ void upgrade_begin(struct server *server)
         start_test(server);
 }
 
-void upgrade_reaped(pid_t pid, int status)
-{
-    if (pid != test.tester)
-        return;
-    test.ended = true;
-    test.status = status;
-}
-
 static void set_inherited(const int *descriptors, bool inherited)
 {
     for (; *descriptors != 0; descriptors++)
@@ -267,11 +257,10 @@ static bool read_answer(char *text, size_t size)
 }
 
 /* Why the test was not passed, in `why`; NULL: it was. What else was written is logged then. */
-static const char *failure(char *why, size_t size)
+static const char *failure(int status, char *why, size_t size)
 {
     static char said[SAID_MAX + 1];
     const bool passed = read_answer(said, sizeof said);
-    const int status = test.status;
 
     if (passed && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         if (said[0] != '\0')
@@ -291,7 +280,7 @@ static const char *failure(char *why, size_t size)
 }
 
 /* What was tested need not lie there by now: a SIGHUP for what does has come to nothing. */
-static void act_on_answer(struct server *server)
+static void act_on_answer(struct server *server, int status)
 {
     char text[LOG_LINE_MAX / 2];
     const char *why = "the server is stopping";
@@ -305,7 +294,7 @@ static void act_on_answer(struct server *server)
         return;
     }
     if (server->stop.phase == SERVER_SERVING)
-        why = failure(text, sizeof text);
+        why = failure(status, text, sizeof text);
     if (why == NULL) {
         do /* what was read and not handled would be lost */
             server->model->read_records(server);
@@ -316,23 +305,21 @@ static void act_on_answer(struct server *server)
 }
 
 /* A program that cannot be waited for (-1) has ended for us once it has answered or is killed. */
-static void reap_tester(void)
+static bool has_ended(int *status)
 {
     char first = '\0';
-    int status = 0;
-    pid_t reaped = waitpid(test.tester, &status, WNOHANG);
+    pid_t reaped = waitpid(test.tester, status, WNOHANG);
 
     (void)!pread(test.answer, &first, 1, 0);
-    if (reaped > 0 || (reaped == -1 && (first != '\0' || test.late <= 0)))
-        upgrade_reaped(test.tester, status);
+    return reaped > 0 || (reaped == -1 && (first != '\0' || test.late <= 0));
 }
 
 void upgrade_turn(struct server *server)
 {
-    if (test.tester != 0 && !test.ended)
-        reap_tester();
-    if (test.ended) {
-        act_on_answer(server);
+    int status = 0;
+
+    if (test.tester != 0 && has_ended(&status)) {
+        act_on_answer(server, status);
     } else if (test.late > 0 &&
                (clock_seconds() >= test.late || server->stop.phase != SERVER_SERVING)) {
         kill(-test.tester, SIGKILL); /* and what it has started: a script may wait for a program */
@@ -340,9 +327,9 @@ void upgrade_turn(struct server *server)
     }
 }
 
-bool upgrade_is_on(void)
+pid_t upgrade_tester(void)
 {
-    return test.tester != 0;
+    return test.tester;
 }
 
 double upgrade_due(void)

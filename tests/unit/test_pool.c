@@ -345,8 +345,9 @@ START_TEST(a_child_that_cannot_accept_is_an_episode)
     pid = add_worker();
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = EMFILE});
-    expect_logged("accept failed: ");
+    expect_logged("a child's accept failed: Too many open files; clients wait"); /* its own limit */
     ck_assert_uint_eq(server->gate.failures, 2);
+    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
     put(pid, (struct record){.kind = RECORD_ACCEPT_FAILED, .error = ENOTSOCK});
     ck_assert(!server->stop.failed); /* all our listeners listen */
     server->listeners.all[server->listeners.count++].descriptor = open("/dev/null", O_RDONLY);

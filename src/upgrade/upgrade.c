@@ -42,42 +42,35 @@ static struct {
     double late;       /* when it is given up; 0: no such time */
 } test;
 
-/* The path is that of `name` in the folder, if that is an absolute one and there is room. */
-static void set_path(const char *folder, int length, const char *name)
+/* Remembers `name` in the folder, if that is absolute, and the file there is the one that runs. */
+static bool lies_in(const char *folder, int length, const char *name)
 {
     int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
 
-    if (folder[0] != '/' || used >= (int)sizeof program.path)
-        program.path[0] = '\0';
-}
-
-/* Finds the program in the folders of PATH, where execvp(3) found it. */
-static void search_path(const char *name)
-{
-    const char *folder = getenv("PATH");
-
-    while (folder != NULL && *folder != '\0') {
-        int length = (int)strcspn(folder, ":");
-        set_path(folder, length, name);
-        if (platform_runs(program.path))
-            return;
-        folder += length + (folder[length] == ':');
-    }
+    if (folder[0] == '/' && used < (int)sizeof program.path && platform_runs(program.path))
+        return true;
     program.path[0] = '\0';
+    return false;
 }
 
+/* Where the name is no path, execvp(3) has found it in one of the folders of PATH. */
 static void remember_path(const char *name)
 {
-    char folder[PROGRAM_MAX];
+    const char *folders = getenv("PATH");
+    char current[PROGRAM_MAX];
+    bool found = false;
 
-    if (strchr(name, '/') == NULL)
-        search_path(name);
-    else if (name[0] == '/')
-        set_path("/", 0, name + 1);
-    else if (getcwd(folder, sizeof folder) != NULL)
-        set_path(folder, (int)strlen(folder), name);
-    if (!platform_runs(program.path))
-        program.path[0] = '\0';
+    if (name[0] == '/')
+        (void)lies_in("/", 0, name + 1);
+    else if (strchr(name, '/') != NULL)
+        (void)(getcwd(current, sizeof current) != NULL &&
+               lies_in(current, (int)strlen(current), name));
+    else
+        while (!found && folders != NULL && *folders != '\0') {
+            size_t length = strcspn(folders, ":");
+            found = lies_in(folders, (int)length, name);
+            folders += length + (folders[length] == ':');
+        }
 }
 
 enum upgrade_role upgrade_role(char **argv, int *file)

@@ -28,14 +28,9 @@ int ledger_open(struct ledger *ledger, enum ledger_writer writer)
         fcntl(ends[0], F_SETFL, O_NONBLOCK) != -1 &&
         (writer == LEDGER_WAITS || fcntl(ends[1], F_SETFL, O_NONBLOCK) != -1))
         return 0;
-    ledger_close(ledger);
+    close(ends[0]);
+    close(ends[1]);
     return -1;
-}
-
-void ledger_close(struct ledger *ledger)
-{
-    close(ledger->read_end);
-    close(ledger->write_end);
 }
 
 static uint64_t checksum_of(const struct record *record)

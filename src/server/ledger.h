@@ -55,7 +55,6 @@ struct ledger {
 
 /* Opens the pipe, close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger, enum ledger_writer writer);
-void ledger_close(struct ledger *ledger);
 
 /* The exit record of `id`'s session, but for magic and checksum. */
 struct record ledger_exit_record(int64_t id, const struct session *session);

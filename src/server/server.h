@@ -73,13 +73,12 @@ struct server {
         double heard;       /* ... and did so last at this time: clock.h */
         size_t titled_live; /* how many live children the title tells of */
     } wait;
-    double started;         /* when it was announced: clock.h; 0: not yet */
+    double started;         /* when it was first announced: clock.h; 0: not yet */
     struct daemon *starter; /* who waits to hear that it listens */
     struct pidfile *pidfile;
     int score;              /* of platform_prefer_children; not above 0: there is none */
     struct ledger ledger;   /* opened by the model, or left open by an earlier program */
     struct {                /* what an upgrade has replaced in this process (takeover.h) */
-        bool any;            /* false: nothing */
         int manager, syslog; /* its sockets to these two; 0: it had none */
     } earlier;
 };

@@ -359,7 +359,6 @@ int takeover_read(int file, struct server *server, bool inherited)
     state.at = state.line;
     go_through(&state, server);
     fclose(state.stream);
-    server->earlier.any = true;
     if (!state.spoiled)
         return 0;
     log_error("cannot take over: line %d of the state is not understood; restart instead",

@@ -99,8 +99,6 @@ static void bytes(struct state *state, void *bytes, size_t size)
     }
 }
 
-enum { ANY_TYPE = -1 };
-
 /* One that is read has to be open, and no other line's; it is close-on-exec again. */
 static int descriptor(struct state *state, int value)
 {
@@ -125,13 +123,11 @@ static int pipe_end(struct state *state, int value, int mode)
     return value;
 }
 
-static int socket_of(struct state *state, int value, int type, bool listens)
+static int socket_of(struct state *state, int value, bool listens)
 {
     value = descriptor(state, value);
     if (state->inherited)
-        require(state, (type == ANY_TYPE ||
-                        descriptors_option(value, SOL_SOCKET, SO_TYPE) == type) &&
-                           (descriptors_option(value, SOL_SOCKET, SO_ACCEPTCONN) == 1) == listens);
+        require(state, descriptors_option(value, SOL_SOCKET, SO_ACCEPTCONN) == listens);
     return value;
 }
 
@@ -223,7 +219,7 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     /* One for which there is no room is begun and not read, which spoils the state. */
     for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
         struct listener *each = &listeners->all[i];
-        each->descriptor = socket_of(state, each->descriptor, SOCK_STREAM, true);
+        each->descriptor = socket_of(state, each->descriptor, true);
         each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
         each->file = (ino_t)number(state, each->file, ULLONG_MAX);
         each->inherits = integer(state, each->inherits, 1) == 1;
@@ -284,12 +280,11 @@ static void pidfile_line(struct state *state, struct pidfile *pidfile)
 }
 
 /* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */
-static void socket_line(struct state *state, const char *whose, int type, int own,
-                        int *earlier)
+static void socket_line(struct state *state, const char *whose, int own, int *earlier)
 {
     if (!begin(state, whose, own != -1))
         return;
-    own = socket_of(state, own, type, false);
+    own = socket_of(state, own, false);
     if (state->at != NULL)
         *earlier = own;
 }
@@ -307,15 +302,15 @@ static void go_through(struct state *state, struct server *server)
     child_lines(state, server->children);
     gate->holding = begin(state, "held", gate->holding);
     if (gate->holding) {
-        gate->held.descriptor = socket_of(state, gate->held.descriptor, SOCK_STREAM, false);
+        gate->held.descriptor = socket_of(state, gate->held.descriptor, false);
         peer_of(state, &gate->held.peer, false);
     }
     require(state, begin(state, "ledger", true));
     server->ledger.read_end = pipe_end(state, server->ledger.read_end, O_RDONLY);
     server->ledger.write_end = pipe_end(state, server->ledger.write_end, O_WRONLY);
     pidfile_line(state, server->pidfile);
-    socket_line(state, "manager", SOCK_DGRAM, manager_descriptor(), &server->earlier.manager);
-    socket_line(state, "syslog", ANY_TYPE, log_sink_descriptor(), &server->earlier.syslog);
+    socket_line(state, "manager", manager_descriptor(), &server->earlier.manager);
+    socket_line(state, "syslog", log_sink_descriptor(), &server->earlier.syslog);
     if (begin(state, "score", server->score > 0))
         server->score = descriptor(state, server->score);
     require(state, begin(state, "end", true) && (state->at == NULL || *state->at == '\0'));

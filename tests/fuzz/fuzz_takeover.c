@@ -203,8 +203,6 @@ static void check_taken(const struct server *server)
 {
     FUZZ_HOLDS(isfinite(server->started) && server->started > 0);
     FUZZ_HOLDS(!server->gate.holding || can_be_told(&server->gate.held.peer));
-    FUZZ_HOLDS(server->earlier.manager == 0 ||
-               descriptors_option(server->earlier.manager, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM);
     FUZZ_HOLDS(server->earlier.syslog == 0 || server->earlier.syslog != server->earlier.manager);
     check_descriptors(server);
     check_listeners(&server->listeners);

@@ -63,8 +63,7 @@ struct record ledger_exit_record(int64_t id, const struct session *session);
 bool ledger_client(const struct record *record, struct peer *client);
 
 /* Writes a record with magic and checksum, or the exit record of `id`'s session. Returns 0, or -1
- * with errno (EAGAIN: it stays full; EPIPE: nobody would read it): a process can exit all the same,
- * a thread has to try again, or nobody joins it. Async-signal-safe. */
+ * with errno (EAGAIN: it stays full; EPIPE: nobody would read it). Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 

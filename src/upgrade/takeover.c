@@ -167,8 +167,7 @@ static bool begin(struct state *state, const char *what, bool is_there)
             fprintf(state->stream, "%s%s", state->lines++ > 0 ? "\n" : "", what);
         return is_there;
     }
-    if (state->lines == 0 || state->at > state->line) { /* the line before was begun: it is over */
-        require(state, *state->at == '\0');
+    if (*state->at == '\0') { /* the line before is over */
         if (state->spoiled || fgets(state->line, sizeof state->line, state->stream) == NULL) {
             state->spoiled = true;
             return false;

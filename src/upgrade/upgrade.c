@@ -282,7 +282,6 @@ static void act_on_answer(struct server *server, int status)
     (void)stat(program.path, &now);
     if (server->stop.phase == SERVER_SERVING && !is_same_image(&now, &test.image)) {
         close(test.answer);
-        memset(&test, 0, sizeof test);
         start_test(server);
         return;
     }

@@ -52,8 +52,8 @@ READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Da
 PROGRAMS  = src/main.c src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
 BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
-            $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) confine_$(CONFINE) \
-              readiness_$(READINESS)))
+            $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) fork_$(PLATFORM) \
+              limits_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS)))
 # What only the other servers of the family need.
 PARTS     = $(wildcard examples/variants/parts/*.c)
 VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \

@@ -1,8 +1,9 @@
 /*
  * platform.h: all that POSIX.1-2008 lacks and a good server wants.
  *
- * One file a system: linux.c, and null.c for a system of which only POSIX is known. "Elsewhere"
- * below says what null.c does, and so what is lost there. Nothing else asks what system it runs on.
+ * Files of each system: linux.c and *_linux.c, and null.c for one of which only POSIX is known.
+ * "Elsewhere" below says what null.c does, and so what is lost there. Nothing else asks what system
+ * it runs on.
  */
 #ifndef PLATFORM_H
 #define PLATFORM_H

@@ -6,9 +6,9 @@
  * for it lasts. The loop is serve(), which also announces that the server is ready: it is what the
  * servers differ in, by their model: a process, a thread or nothing more for each client.
  *
- * At an upgrade (upgrade/upgrade.h) the server starts the program on disk as a child, to test whether
- * it could take over, and then becomes it, by exec. Both times it finds the server's state in a file
- * that it inherits open.
+ * At an upgrade (upgrade/upgrade.h) the server starts the program on disk as a child, to test
+ * whether it could take over, and then becomes it, by exec. Both times it finds the server's state
+ * in a file that it inherits open.
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
 #include "base/arguments.h"

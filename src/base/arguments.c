@@ -136,8 +136,9 @@ int arguments_reject(const struct arguments *arguments, const char *expected)
     char form[ARGUMENTS_FORM_MAX];
 
     return arguments_misused(arguments, "option %s: '%.*s%s' is not %s",
-                             arguments_form(arguments->current, form), VALUE_SHOWN, arguments->value,
-                             strlen(arguments->value) > VALUE_SHOWN ? "..." : "", expected);
+                             arguments_form(arguments->current, form), VALUE_SHOWN,
+                             arguments->value, strlen(arguments->value) > VALUE_SHOWN ? "..." : "",
+                             expected);
 }
 
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value)

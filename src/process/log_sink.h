@@ -7,8 +7,8 @@
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log; or, where that is
  *                        a stream, lines that end with a NUL, as syslog(3) of glibc does it
  *
- * A file is appended to (O_APPEND), so that a program that rotates logs can copy and truncate it: at
- * the old offset the next line would stand behind as many NULs.
+ * A file is appended to (O_APPEND), so that what rotates logs can copy and truncate it: at the old
+ * offset the next line would stand behind as many NULs.
  *
  * No write ever waits. O_NONBLOCK would surprise whoever shares the open file description of
  * standard error, so a pipe or terminal is opened anew. Where that fails, as on root's pipe for a
@@ -49,7 +49,7 @@ void log_sink_moved(int descriptor);
 /* Puts what stands before a text into `line`, of LOG_PREFIX_MAX characters. Returns its length. */
 size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
 
-/* `length` includes the newline, which may be changed. Returns whether all of the line was written. */
+/* `length` includes the newline, which may be changed. Returns whether all of it was written. */
 bool log_sink_write(enum log_sink sink, char *line, size_t length);
 
 /* Whether standard error was a terminal and has hung up since. */

@@ -60,6 +60,13 @@ static struct server *cannot(const char *what, const char *why)
     return NULL;
 }
 
+/* Where they are processes: a model that stops them in its own way has others. */
+static void prefer_children(struct server *server)
+{
+    if (serve_model.stop_child == NULL)
+        server->score = platform_prefer_children(server->score);
+}
+
 /* All that has to be done before the server can serve. Returns it, or NULL (logged). */
 static struct server *set_up(const struct options *options, struct daemon *starter,
                              struct pidfile *pidfile)
@@ -88,8 +95,7 @@ static struct server *set_up(const struct options *options, struct daemon *start
     server = server_open(&serve_model, options, starter, pidfile);
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
-    if (serve_model.stop_child == NULL) /* its children are processes */
-        server->score = platform_prefer_children(-1);
+    prefer_children(server);
     if (identity_become(&identity) == -1) {
         server_close(server);
         return NULL;
@@ -110,7 +116,7 @@ static struct server *take_over(const struct options *options, int state, struct
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
-    server->score = platform_prefer_children(server->score > 0 ? server->score : -1);
+    prefer_children(server);
     for (size_t i = 0; i < server->listeners.count; i++)
         listener_prepare(&server->listeners.all[i], options->service.idle);
     if (server->earlier.manager > 0)

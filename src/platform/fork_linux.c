@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include "platform/platform.h"
 
-#include "base/descriptors.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -57,12 +56,13 @@ int platform_prefer_children(int file)
     char text[16] = "";
     long own;
 
-    file = file == -1 ? open_score() : file;
-    if (file == -1)
-        return -1;
+    if (file == 0 && (file = open_score()) == -1)
+        return 0;
     own = pread(file, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : SCORE_MAX;
-    if (own >= SCORE_MAX || (score = platform_private_memory(sizeof *score)) == NULL)
-        return descriptors_close_failed(file);
+    if (own >= SCORE_MAX || (score = platform_private_memory(sizeof *score)) == NULL) {
+        close(file);
+        return 0;
+    }
     *score = (struct score){.file = file, .own = (int)own, .next = SCORE_MAX};
     put_score(score->own_text, score->own);
     return file;

@@ -134,7 +134,7 @@ int platform_show_title(char *area, size_t size)
     area[size - 1] = '.'; /* as it is no NUL, the kernel takes the area for one text, not a list */
     if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.own, 0) == 0)
         return 0;
-    /* A 64-bit kernel has the map of a 32-bit program as its own, whose pointer is a word longer. */
+    /* A 64-bit kernel has the map of a 32-bit program as its own, whose pointer is longer. */
     map.own.exe_fd = 0;
     map.words[25] = (uint32_t)-1;
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.words, 0);

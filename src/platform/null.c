@@ -34,7 +34,7 @@ bool platform_runs(const char *path)
 int platform_prefer_children(int file)
 {
     (void)file;
-    return -1;
+    return 0;
 }
 
 void *platform_private_memory(size_t size)

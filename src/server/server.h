@@ -76,7 +76,7 @@ struct server {
     double started;         /* when it was announced: clock.h; 0: not yet */
     struct daemon *starter; /* who waits to hear that it listens */
     struct pidfile *pidfile;
-    int score;              /* of platform_prefer_children; not above 0: there is none */
+    int score;              /* of platform_prefer_children; 0: there is none */
     struct ledger ledger;   /* opened by the model, or left open by an earlier program */
     struct {                /* what an upgrade has replaced in this process (takeover.h) */
         bool any;            /* false: nothing */

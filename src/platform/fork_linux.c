@@ -20,17 +20,10 @@
  * a fork costs a fault, and so would snprintf, deep in the stack. */
 static struct score {
     int file;
-    int own, next; /* the parent's value, and that of the next child */
-    char own_text[16], next_text[16];
+    unsigned next, least; /* the value of the next child, and the least of any */
+    char own[16];         /* the parent's, as the kernel has written it */
+    char text[16];        /* where a child's is written */
 } *score;
-
-static void put_score(char *text, int value)
-{
-    struct text room = text_in(text, sizeof score->own_text);
-
-    text_add(&room, value < 0 ? "-" : "");
-    text_add_number(&room, (unsigned)abs(value));
-}
 
 static void set_score(const char *text)
 {
@@ -53,7 +46,7 @@ static int open_score(void)
 
 int platform_prefer_children(int file)
 {
-    char text[16] = "";
+    char text[sizeof score->own] = "";
     long own;
 
     if (file == 0 && (file = open_score()) == -1)
@@ -63,8 +56,9 @@ int platform_prefer_children(int file)
         close(file);
         return 0;
     }
-    *score = (struct score){.file = file, .own = (int)own, .next = SCORE_MAX};
-    put_score(score->own_text, score->own);
+    *score = (struct score){.file = file, .next = SCORE_MAX};
+    score->least = own > 0 ? (unsigned)own + 1 : 1;
+    strcpy(score->own, text);
     return file;
 }
 
@@ -79,17 +73,19 @@ static pid_t plain_fork(void)
 
 pid_t platform_fork(void)
 {
+    struct text text;
     pid_t pid;
 
     if (score == NULL)
         return plain_fork();
-    put_score(score->next_text, score->next);
-    score->next = score->next > score->own + 1 ? score->next - 1 : SCORE_MAX;
-    set_score(score->next_text);
+    text = text_in(score->text, sizeof score->text);
+    text_add_number(&text, score->next);
+    score->next = score->next > score->least ? score->next - 1 : SCORE_MAX;
+    set_score(score->text);
     pid = plain_fork();
     if (pid != 0) {
         int error = errno;
-        set_score(score->own_text);
+        set_score(score->own);
         if (pid == -1) /* not else: it lies in a page that a child then shares */
             errno = error;
     }

@@ -53,7 +53,7 @@ PROGRAMS  = src/main.c src/fork/serve_fork.c src/client/echoclient.c src/load/ec
 BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
             $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) fork_$(PLATFORM) \
-              limits_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS)))
+              limits_$(PLATFORM) waiting_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS)))
 # What only the other servers of the family need.
 PARTS     = $(wildcard examples/variants/parts/*.c)
 VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \

@@ -1,13 +1,7 @@
 /* linux.c: platform.h on Linux, with any libc, in its order; the rest of it is in *_linux.c. */
 #define _GNU_SOURCE
-/* In glibc 2.34 to 2.36 the fortified ppoll takes a time of 64 bits for one of 32, which then is 0:
- * each wait would end at once (systemd/systemd#25176). */
-#ifndef __LP64__
-#undef _FORTIFY_SOURCE
-#endif
 #include "platform/platform.h"
 
-#include "base/clock.h"
 #include "base/descriptors.h"
 
 #include <errno.h>
@@ -27,7 +21,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 void platform_reset_environment(char **argv)
@@ -255,13 +248,6 @@ void platform_close_from(int lowest)
         descriptors_close_from(lowest);
 }
 
-int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
-{
-    struct timespec limit = clock_timespec(seconds);
-
-    return ppoll(polls, count, seconds < 0 ? NULL : &limit, mask);
-}
-
 int platform_set_groups(size_t count, const gid_t *groups)
 {
     return setgroups(count, groups);
@@ -293,21 +279,4 @@ bool platform_is_untraceable(void)
 void platform_forbid_tracing(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
-void platform_signal_when_orphaned(int number)
-{
-    (void)prctl(PR_SET_PDEATHSIG, number, 0, 0, 0);
-}
-
-int platform_timer(void)
-{
-    return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-}
-
-void platform_timer_set(int timer, double seconds)
-{
-    struct itimerspec setting = {.it_value = clock_timespec(seconds)};
-
-    timerfd_settime(timer, 0, &setting, NULL);
 }

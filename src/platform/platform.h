@@ -8,8 +8,6 @@
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
-#include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -87,13 +85,6 @@ bool platform_has_family(int family);
  * no /proc, and elsewhere: descriptors_close_from. */
 void platform_close_from(int lowest);
 
-/* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as
- * the signal mask while it waits; NULL: with the mask as it is. Elsewhere a signal that comes just
- * before the wait does not end it; so a wait with a mask ends after PLATFORM_POLL_SLICE seconds at
- * the latest, as if its time were over. */
-#define PLATFORM_POLL_SLICE 0.1
-int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask);
-
 /* Makes `count` groups the supplementary groups of the process (setgroups(2)), or `path` its root
  * (chroot(2)), not its working directory. Returns 0, or -1 with errno, EPERM without the privilege.
  * Elsewhere -1 with ENOSYS: root starts a server only if it is to stay root, and there is no -r. */
@@ -115,16 +106,6 @@ void platform_forbid_tracing(void);
  * (RLIMIT_NPROC, which does not bind root), on OpenBSD (pledge(2)) and FreeBSD (cap_enter(2)) all
  * but its descriptors. Elsewhere nothing. */
 void platform_confine_child(void);
-
-/* Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
- * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing. */
-void platform_signal_when_orphaned(int number);
-
-/* Opens a descriptor, for the caller to close, that becomes readable when its time has come, which
- * is exact to less than poll(2)'s millisecond (timerfd_create(2)). -1, as always elsewhere: there
- * is none. Its time is `seconds`, above 0, from the call that sets it. */
-int platform_timer(void);
-void platform_timer_set(int timer, double seconds);
 
 /* Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
  * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere "". */

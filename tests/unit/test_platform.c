@@ -1,7 +1,8 @@
-/* test_platform.c: what POSIX lacks, on the system that it is built for (platform.h). */
+/* test_platform.c: what POSIX lacks, on the system that it is built for (platform.h, waiting.h). */
 #include "suite.h"
 
 #include "platform/platform.h"
+#include "platform/waiting.h"
 
 #include <signal.h>
 #include <sys/resource.h>

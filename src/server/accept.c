@@ -2,7 +2,6 @@
 #include "server/server.h"
 
 #include "base/clock.h"
-#include "base/descriptors.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "server/serve.h"
@@ -11,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -48,7 +48,7 @@ void server_accept_failed(struct server *server)
     char limit[60] = "";
 
     if (error == EMFILE && own)
-        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
+        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", sysconf(_SC_OPEN_MAX));
     if (!hopeless) {
         gate_pause(&server->gate, error, what, limit);
     } else if (server->stop.phase == SERVER_SERVING) {

@@ -1,7 +1,7 @@
 /* single_process.c: see single_process.h. */
 #include "parts/single_process.h"
 
-#include "base/descriptors.h"
+#include "base/raise_limit.h"
 #include "process/signals.h"
 
 /* Nothing is reaped here: signals come from people, who do not notice such a delay. Seconds. */
@@ -10,7 +10,7 @@
 int single_process_start(struct server *server)
 {
     server->wait.hear_period = HEAR_PERIOD;
-    descriptors_raise_limit();
+    (void)raise_limit();
     signals_without_children();
     return server_announce(server);
 }

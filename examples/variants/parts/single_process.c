@@ -2,7 +2,8 @@
 #include "parts/single_process.h"
 
 #include "base/raise_limit.h"
-#include "process/signals.h"
+
+#include <signal.h>
 
 /* Nothing is reaped here: signals come from people, who do not notice such a delay. Seconds. */
 #define HEAR_PERIOD 0.01
@@ -11,7 +12,7 @@ int single_process_start(struct server *server)
 {
     server->wait.hear_period = HEAR_PERIOD;
     (void)raise_limit();
-    signals_without_children();
+    signal(SIGCHLD, SIG_IGN); /* POSIX.1-2008, _Exit: the system reaps those it is handed */
     return server_announce(server);
 }
 

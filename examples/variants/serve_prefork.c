@@ -78,8 +78,10 @@ static void turn(struct server *server)
 
 static int serve(struct server *server)
 {
+    static char own_buffer[MESSAGE_SIZE_MAX];
+
     pool = pool_open(server);
-    buffer = session_only_buffer(&server->options->service);
+    buffer = session_only_buffer(&server->options->service, own_buffer);
     if (pool == NULL || buffer == NULL) {
         log_error("cannot set up the pool: %s", strerror(errno));
         return -1;

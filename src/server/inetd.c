@@ -81,7 +81,8 @@ int inetd_serve(const struct options *options)
 {
     static const struct serve_model no_model = {0}; /* there is one client, and no loop */
     struct client client = {.descriptor = STDIN_FILENO};
-    char *buffer = session_only_buffer(&options->service);
+    static char own_buffer[MESSAGE_SIZE_MAX];
+    char *buffer = session_only_buffer(&options->service, own_buffer);
     const char *wrong = defect();
     struct identity identity;
     struct server *server;

@@ -68,8 +68,7 @@ static void prefer_children(struct server *server)
 }
 
 /* All that has to be done before the server can serve. Returns it, or NULL (logged). */
-static struct server *set_up(const struct options *options, struct daemon *starter,
-                             struct pidfile *pidfile)
+static struct server *set_up(const struct options *options, struct pidfile *pidfile)
 {
     struct identity identity;
     struct server *server;
@@ -85,14 +84,14 @@ static struct server *set_up(const struct options *options, struct daemon *start
         return cannot("open /dev/null", strerror(errno));
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     log_report_unreached();
-    if (options->daemon && daemon_detach(starter) == -1)
+    if (options->daemon && daemon_detach() == -1)
         return NULL;
     if (signals_open() == -1)
         return cannot("hear signals", strerror(errno));
     if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
-    server = server_open(&serve_model, options, starter, pidfile);
+    server = server_open(&serve_model, options, pidfile);
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
     prefer_children(server);
@@ -105,14 +104,13 @@ static struct server *set_up(const struct options *options, struct daemon *start
 }
 
 /* What set_up does, where the program before us has bound the ports and given up privileges. */
-static struct server *take_over(const struct options *options, int state, struct daemon *starter,
-                                struct pidfile *pidfile)
+static struct server *take_over(const struct options *options, int state, struct pidfile *pidfile)
 {
     struct server *server;
 
     manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
-    server = server_open(&serve_model, options, starter, pidfile);
+    server = server_open(&serve_model, options, pidfile);
     if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
         return NULL;
     close(state);
@@ -134,7 +132,7 @@ static struct server *take_over(const struct options *options, int state, struct
 /* Tests whether take_over would succeed, and changes nothing. */
 static int test_takeover(const struct options *options, int state)
 {
-    struct server *server = server_open(&serve_model, options, NULL, NULL);
+    struct server *server = server_open(&serve_model, options, NULL);
 
     if (server == NULL || takeover_read(state, server, NULL, false) == -1 || signals_open() == -1)
         return -1;
@@ -145,10 +143,9 @@ static int test_takeover(const struct options *options, int state)
 /* `state` is the descriptor of the state from before an upgrade; -1: this is a fresh start. */
 static int run(const struct options *options, int state)
 {
-    struct daemon starter = DAEMON_NONE;
     struct pidfile pidfile = PIDFILE_NONE;
-    struct server *server = state == -1 ? set_up(options, &starter, &pidfile)
-                                        : take_over(options, state, &starter, &pidfile);
+    struct server *server = state == -1 ? set_up(options, &pidfile)
+                                        : take_over(options, state, &pidfile);
     int outcome = server != NULL ? serve_model.serve(server) : -1, error;
 
     if (outcome == 0 && server->stop.failed)

@@ -36,6 +36,8 @@
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
+static struct pidfile pidfile = {.descriptor = -1};
+
 /* Refuses (-1) a -c above what this model can serve, and lowers the default to that. */
 static int fit_to_model(struct options *options)
 {
@@ -68,12 +70,11 @@ static void prefer_children(struct server *server)
 }
 
 /* All that has to be done before the server can serve. Returns it, or NULL (logged). */
-static struct server *set_up(const struct options *options, struct pidfile *pidfile)
+static struct server *set_up(const struct options *options)
 {
     struct identity identity;
     struct server *server;
 
-    manager_open();
     if (options->print_address && fcntl(STDOUT_FILENO, F_GETFD) == -1) /* no /dev/null as yet */
         return cannot("print the addresses (-1)", "standard output is closed");
     if (identity_find(&identity, options->user, options->root) == -1)
@@ -88,10 +89,10 @@ static struct server *set_up(const struct options *options, struct pidfile *pidf
         return NULL;
     if (signals_open() == -1)
         return cannot("hear signals", strerror(errno));
-    if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
+    if (options->pidfile != NULL && pidfile_open(&pidfile, options->pidfile) == -1)
         return NULL;
     manager_connect();
-    server = server_open(&serve_model, options, pidfile);
+    server = server_open(&serve_model, options, &pidfile);
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
     prefer_children(server);
@@ -104,14 +105,15 @@ static struct server *set_up(const struct options *options, struct pidfile *pidf
 }
 
 /* What set_up does, where the program before us has bound the ports and given up privileges. */
-static struct server *take_over(const struct options *options, int state, struct pidfile *pidfile)
+static struct server *take_over(const struct options *options, int state)
 {
     struct server *server;
 
-    manager_open();
     log_open(options->program, LOG_NORMAL, options->facility);
-    server = server_open(&serve_model, options, pidfile);
-    if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
+    if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
+        return cannot("hear signals", strerror(errno));
+    server = server_open(&serve_model, options, &pidfile);
+    if (server == NULL || takeover_read(state, server, &pidfile, true) == -1)
         return NULL;
     close(state);
     prefer_children(server);
@@ -122,11 +124,7 @@ static struct server *take_over(const struct options *options, int state, struct
     else
         manager_connect();
     log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
-    if (signals_open() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
-        return server;
-    cannot("hear signals", strerror(errno));
-    server_close(server);
-    return NULL;
+    return server;
 }
 
 /* Tests whether take_over would succeed, and changes nothing. */
@@ -143,13 +141,13 @@ static int test_takeover(const struct options *options, int state)
 /* `state` is the descriptor of the state from before an upgrade; -1: this is a fresh start. */
 static int run(const struct options *options, int state)
 {
-    struct pidfile pidfile = PIDFILE_NONE;
-    struct server *server = state == -1 ? set_up(options, &pidfile)
-                                        : take_over(options, state, &pidfile);
-    int outcome = server != NULL ? serve_model.serve(server) : -1, error;
+    struct server *server;
+    int outcome = -1, error;
 
-    if (outcome == 0 && server->stop.failed)
-        outcome = -1;
+    manager_open();
+    server = state == -1 ? set_up(options) : take_over(options, state);
+    if (server != NULL && serve_model.serve(server) == 0 && !server->stop.failed)
+        outcome = 0;
     if (outcome == -1) {
         const char *why = log_last_error(&error);
         manager_failed(why, error);

@@ -18,7 +18,7 @@
 static const struct serve_model model = {
     .before_close = event_loop_before_close, .stop_child = event_loop_stop_child};
 static struct options options;
-static struct pidfile pidfile;
+static struct pidfile pidfile = {.descriptor = -1};
 static struct server *server;
 static struct capture errors;
 
@@ -148,7 +148,6 @@ static int serve(void (*clients_act)(int wait), char **words)
         arguments[count++] = *words++;
     act = clients_act;
     are_done = false;
-    pidfile = PIDFILE_NONE;
     optind = 1; /* a process reads one command line, but for this */
     ck_assert_int_eq(options_read(&options, "oneecho", "", count, arguments), OPTIONS_SERVE);
     capture_begin(&errors, STDERR_FILENO);

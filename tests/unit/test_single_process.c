@@ -14,7 +14,7 @@
 
 static const struct serve_model model = {0};
 static struct options options;
-static struct pidfile pidfile;
+static struct pidfile pidfile = {.descriptor = -1};
 static struct capture capture;
 
 /* A server that listens on a free port of loopback. */
@@ -23,7 +23,6 @@ static struct server *open_server(void)
     static char *arguments[] = {"oneecho", "-l", "127.0.0.1:0", "-c", "16", NULL};
     struct server *server;
 
-    pidfile = PIDFILE_NONE;
     ck_assert_int_eq(options_read(&options, "oneecho", "", 5, arguments), OPTIONS_SERVE);
     log_open("oneecho", LOG_NORMAL, -1);
     signals_open();

@@ -349,7 +349,7 @@ static void expect_refusal(const char *text, const char *what)
 /* Catches whatever is forgotten: each upgrade would lose it. */
 START_TEST(what_was_written_is_read_back)
 {
-    struct pidfile adopted = PIDFILE_NONE;
+    struct pidfile adopted = {.descriptor = -1};
     struct server *next;
     char path[64];
 
@@ -778,7 +778,7 @@ END_TEST
 /* Catches a server that ends over its pidfile once there is no way back: the clients matter more. */
 START_TEST(a_pidfile_that_cannot_be_taken_over_ends_no_server)
 {
-    struct pidfile adopted = PIDFILE_NONE;
+    struct pidfile adopted = {.descriptor = -1};
     struct capture *capture = malloc(sizeof *capture);
     const char *said;
     struct server *next;

@@ -29,7 +29,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,24 +36,6 @@
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
 static struct pidfile pidfile = {.descriptor = -1};
-
-/* Refuses (-1) a -c above what this model can serve, and lowers the default to that. */
-static int fit_to_model(struct options *options)
-{
-    char why[160];
-
-    if (options->max_connections <= serve_model.capacity)
-        return 0;
-    if (options->max_connections_given) {
-        snprintf(why, sizeof why, "'%zu' is more than %s can serve at once, which is %zu (%s)",
-                 options->max_connections, serve_model.program, serve_model.capacity,
-                 serve_model.limit);
-        options_reject(options, 'c', why);
-        return -1;
-    }
-    options->max_connections = serve_model.capacity;
-    return 0;
-}
 
 static struct server *cannot(const char *what, const char *why)
 {
@@ -179,7 +160,7 @@ int main(int argc, char **argv)
     case OPTIONS_WRONG: return misused();
     case OPTIONS_SERVE: break;
     }
-    if (fit_to_model(&options) == -1)
+    if (serve_model.fit != NULL && serve_model.fit(&options) == -1)
         return misused();
     log_name(options.program);
     outcome = options.inetd          ? inetd_serve(&options)

@@ -45,7 +45,8 @@ HAVE := $(shell mkdir -p '$(BUILD)' 2>/dev/null || exit; \
   compiles '$(STANDARD)' '(int)(struct stat){0}.st_ctim.tv_nsec' || echo -Dst_ctim=st_ctimespec; \
   rm -f '$(BUILD)/probe'.$$$$; rmdir '$(BUILD)' 2>/dev/null)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
-CONFINE   = $(or $(filter linux openbsd freebsd,$(shell echo '$(SYSTEM)' | tr A-Z a-z)),null)
+CONFINE   = $(if $(filter null,$(PLATFORM)),$(or \
+              $(filter openbsd freebsd,$(shell echo '$(SYSTEM)' | tr A-Z a-z)),null))
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.

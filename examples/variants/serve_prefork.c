@@ -100,7 +100,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "preforkecho",
     .about = "TCP echo server (RFC 862): a pool of child processes, each accepting.",
-    .capacity = (size_t)-1,
     .children_accept = true,
     .no_upgrade = "has children that would go on with the old program",
     .serve = serve,

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ARGUMENTS_MAX 48 /* more options than any program here has: the tables' unit tests see */
 #define MESSAGE_MAX 1024 /* of a usage error; a longer one is cut */

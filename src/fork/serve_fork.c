@@ -169,7 +169,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "forkecho",
     .about = "TCP echo server (RFC 862): one child process for each connection.",
-    .capacity = (size_t)-1,
     .serve = serve,
     .read_records = reaper_read_records,
     .reap_all = reaper_reap_all,

@@ -1,4 +1,4 @@
-/* limits_linux.c: platform_process_limits on Linux. */
+/* limits_linux.c: limits on processes, on Linux: that of a child, and those that fork may meet. */
 #define _DEFAULT_SOURCE /* RLIMIT_NPROC */
 #include "platform/platform.h"
 
@@ -8,6 +8,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* Not a filter of system calls (seccomp): it would have to know those of every libc. */
+void platform_confine_child(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_NPROC, &none);
+}
 
 /* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
 static bool read_text(const char *path, char *text, size_t size)

@@ -103,7 +103,7 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    server = server_open(&no_model, options, NULL, NULL);
+    server = server_open(&no_model, options, NULL);
     if (server == NULL || identity_become(&identity) == -1)
         return -1;
     platform_forbid_privileges();

@@ -79,8 +79,10 @@ static void turn(struct server *server)
 
 static int serve(struct server *server)
 {
+    static char own_buffer[MESSAGE_SIZE_MAX];
+
     pool = pool_open(server);
-    buffer = session_only_buffer(&server->options->service);
+    buffer = session_only_buffer(&server->options->service, own_buffer);
     if (pool == NULL || buffer == NULL) {
         log_error("cannot set up the pool: %s", strerror(errno));
         return -1;
@@ -99,7 +101,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "preforkecho",
     .about = "TCP echo server (RFC 862): a pool of child processes, each accepting.",
-    .capacity = (size_t)-1,
     .children_accept = true,
     .no_upgrade = "has children that would go on with the old program",
     .serve = serve,

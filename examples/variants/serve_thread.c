@@ -114,7 +114,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "threadecho",
     .about = "TCP echo server (RFC 862): one thread for each connection.",
-    .capacity = (size_t)-1,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
     .stop_child = stop_thread,

@@ -102,7 +102,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "threadpoolecho",
     .about = "TCP echo server (RFC 862): a thread for each connection, kept for the next one.",
-    .capacity = (size_t)-1,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
     .stop_child = stop_thread,

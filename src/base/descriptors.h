@@ -1,4 +1,4 @@
-/* descriptors.h: what kind a descriptor is of, and how many a process may have. */
+/* descriptors.h: what kind a descriptor is of, and closing some. */
 #ifndef DESCRIPTORS_H
 #define DESCRIPTORS_H
 
@@ -11,10 +11,6 @@ int descriptors_option(int descriptor, int level, int option);
 /* A descriptor for FD_SET, FD_CLR and FD_ISSET, as no libc's macros warn of: glibc's put it into a
  * long, musl's divide it by an unsigned long. */
 #define DESCRIPTORS_BIT(descriptor) ((descriptor) & INT_MAX)
-
-/* RLIMIT_NOFILE of this process: as it is, and after raising the soft limit to the hard one. */
-long descriptors_limit(void);
-long descriptors_raise_limit(void);
 
 /* Closes the descriptors from `lowest` to 4096, async-signal-safe. POSIX.1-2008 cannot ask for the
  * highest that is open, and their limit may be a thousand million. Those that a server is started

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "process/log_sink.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -82,27 +81,13 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-/* Writes a text as one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
-static bool write_to(enum log_sink sink, enum log_priority priority, const char *text)
-{
-    char line[LOG_LINE_MAX], *end;
-    size_t used = log_sink_prefix(sink, line, priority);
-
-    snprintf(line + used, sizeof line - used, "%s", text);
-    for (end = line + used; *end != '\0'; end++) /* one line, whatever it quotes */
-        if (iscntrl((unsigned char)*end))
-            *end = '?';
-    *end = '\n'; /* in place of the NUL, also where the line was cut */
-    return log_sink_write(sink, line, (size_t)(end - line) + 1);
-}
-
 static void write_lost(void)
 {
     unsigned long lost = the_log.lost;
     char text[64];
 
     snprintf(text, sizeof text, "log lost=%lu", lost);
-    if (lost > 0 && write_to(the_log.sink, PRIORITY_ERROR, text))
+    if (lost > 0 && log_sink_write(the_log.sink, PRIORITY_ERROR, text))
         the_log.lost -= lost; /* threads may have lost more meanwhile */
 }
 
@@ -117,10 +102,10 @@ static void write_line(bool loop, enum log_priority priority, const char *format
     if (vsnprintf(text + used, sizeof text - (size_t)used, format, values) < 0)
         return; /* the format makes no line */
     if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD)
-        (void)write_to(SINK_STANDARD, priority, text);
+        (void)log_sink_write(SINK_STANDARD, priority, text);
     if (loop)
         write_lost();
-    if (!write_to(the_log.sink, priority, text))
+    if (!log_sink_write(the_log.sink, priority, text))
         the_log.lost++;
     errno = saved;
 }

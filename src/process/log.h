@@ -14,9 +14,9 @@
 #ifndef LOG_H
 #define LOG_H
 
-#include <stdbool.h>
+#include "process/log_sink.h" /* LOG_LINE_MAX */
 
-#define LOG_LINE_MAX 512 /* _POSIX_PIPE_BUF: what every system writes to a pipe as one */
+#include <stdbool.h>
 
 enum log_level {
     LOG_QUIET,    /* -q: errors only */

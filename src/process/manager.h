@@ -20,11 +20,9 @@ void manager_open(void);
 void manager_connect(void);
 
 /* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there
- * is no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full,
- * EMSGSIZE above MANAGER_MESSAGE_MAX bytes. */
+ * is no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full. */
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool manager_present(void);
-#define MANAGER_MESSAGE_MAX 512
 
 /* Sends the server's new state, again until it is sent: manager_update.
  * RELOADING=1 comes with MONOTONIC_USEC, which Type=notify-reload asks for; READY=1 ends it. */

@@ -2,7 +2,6 @@
 #include "server/server.h"
 
 #include "base/clock.h"
-#include "base/descriptors.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "server/serve.h"
@@ -10,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -41,7 +41,7 @@ static void handle_failure(struct server *server, int error)
     char limit[60] = "";
 
     if (error == EMFILE)
-        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
+        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", sysconf(_SC_OPEN_MAX));
     if (failure_action(error) == FAILURE_STOP)
         server_stop_failed(server, "accept", error);
     else

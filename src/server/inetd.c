@@ -66,10 +66,11 @@ static void serve_client(struct server *server, const struct client *client, cha
 int inetd_serve(const struct options *options)
 {
     static const struct serve_model no_model = {0}; /* there is one client, and no loop */
+    static char own_buffer[MESSAGE_SIZE_MAX];
     /* Unix clients have no name: they stay so. */
     struct client client = {.descriptor = STDIN_FILENO, .peer.name.any.sa_family = AF_UNIX};
     socklen_t length = sizeof client.peer.name;
-    char *buffer = session_only_buffer(&options->service);
+    char *buffer = session_only_buffer(&options->service, own_buffer);
     const char *wrong = defect();
     struct identity identity;
     struct server *server;
@@ -90,7 +91,7 @@ int inetd_serve(const struct options *options)
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    server = server_open(&no_model, options, NULL, NULL);
+    server = server_open(&no_model, options, NULL);
     if (server == NULL || identity_become(&identity) == -1)
         return -1;
     platform_forbid_privileges();

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "platform/platform.h"
+#include "process/daemon.h"
 #include "process/log.h"
 #include "process/manager.h"
 #include "process/signals.h"
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 struct server *server_open(const struct serve_model *model, const struct options *options,
-                           struct daemon *starter, struct pidfile *pidfile)
+                           struct pidfile *pidfile)
 {
     struct server *server = platform_private_memory(sizeof *server);
     struct children *children = children_new(options->max_connections);
@@ -26,7 +27,6 @@ struct server *server_open(const struct serve_model *model, const struct options
     }
     server->model = model;
     server->options = options;
-    server->starter = starter;
     server->pidfile = pidfile;
     server->children = children;
     title_open(options->program, NULL);
@@ -61,7 +61,7 @@ int server_announce(struct server *server)
         if (print_addresses(server) == -1)
             return -1;
         log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(), most, text);
-        if (daemon_ready(server->starter) == -1)
+        if (daemon_ready() == -1)
             return -1;
         server->started = clock_seconds();
     }

@@ -22,7 +22,6 @@
 #ifndef SERVER_H
 #define SERVER_H
 
-#include "process/daemon.h"
 #include "process/pidfile.h"
 #include "server/children.h"
 #include "server/gate.h"
@@ -74,9 +73,8 @@ struct server {
         size_t titled_live; /* how many live children the title tells of */
     } wait;
     double started;         /* when it was first announced: clock.h; 0: not yet */
-    struct daemon *starter; /* who waits to hear that it listens */
     struct pidfile *pidfile;
-    int score;              /* of platform_prefer_children; not above 0: there is none */
+    int score;              /* of platform_prefer_children; 0: there is none */
     struct ledger ledger;   /* opened by the model, or left open by an earlier program */
     struct {                /* what an upgrade has replaced in this process (takeover.h) */
         int manager, syslog; /* its sockets to these two; 0: it had none */
@@ -85,7 +83,7 @@ struct server {
 
 /* A server without listeners as yet, or NULL (logged). All arguments are kept. */
 struct server *server_open(const struct serve_model *model, const struct options *options,
-                           struct daemon *starter, struct pidfile *pidfile);
+                           struct pidfile *pidfile);
 
 /* Says that the server listens, and where: to the log, the service manager, the starting command,
  * and with -1 on standard output, which is ended by that. Returns 0, or -1 (logged). */

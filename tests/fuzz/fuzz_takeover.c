@@ -53,8 +53,8 @@ static void open_all(void)
     other_listener = open_listener();
     pidfile_file = platform_anonymous_file();
     state_file = platform_anonymous_file();
-    first = server_open(&no_model, &options, NULL, &pidfile);
-    second = server_open(&no_model, &options, NULL, &pidfile);
+    first = server_open(&no_model, &options, &pidfile);
+    second = server_open(&no_model, &options, &pidfile);
     if (pipe(ledger_ends) == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, held) == -1 ||
         socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams) == -1 ||
         pidfile_file == -1 || state_file == -1 || first == NULL || second == NULL)

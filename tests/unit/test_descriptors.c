@@ -1,8 +1,9 @@
 /* test_descriptors.c: how many descriptors a process may have, and how one is given up
- * (descriptors.h). */
+ * (raise_limit.h, descriptors.h). */
 #include "suite.h"
 
 #include "base/descriptors.h"
+#include "base/raise_limit.h"
 
 #include <sys/resource.h>
 
@@ -14,7 +15,7 @@ static int raise_from_64(void *data)
     (void)data;
     if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
         return 1;
-    if (descriptors_raise_limit() != 80)
+    if (raise_limit() != 80)
         return 2;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 80 && limit.rlim_max == 80
                ? 0

@@ -250,23 +250,6 @@ START_TEST(one_descriptor_serves_for_good)
 }
 END_TEST
 
-/* Catches a long message that is cut, perhaps to one that says something else. */
-START_TEST(a_message_is_sent_whole_or_not_at_all)
-{
-    char text[MANAGER_MESSAGE_MAX + 2];
-    int manager = open_manager(path);
-
-    memset(text, 'a', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    start_under(path);
-    ck_assert_int_eq(manager_notify("%s", text), -1);
-    ck_assert_int_eq(errno, EMSGSIZE);
-    ck_assert_ptr_null(next_message(manager));
-    ck_assert_int_eq(manager_notify("%s", text + 1), 1);
-    ck_assert_str_eq(next_message(manager), text + 1);
-}
-END_TEST
-
 /* Catches the time of another clock, or in another unit: the manager would wait for ever. */
 START_TEST(reloading_sends_the_monotonic_time)
 {
@@ -544,7 +527,7 @@ int main(void)
         messages_arrive_byte_for_byte, without_a_manager_nothing_happens,
         a_wrong_notify_socket_is_logged_and_ignored, the_environment_is_cleared,
         a_full_queue_is_no_wait, one_descriptor_serves_for_good,
-        a_message_is_sent_whole_or_not_at_all, reloading_sends_the_monotonic_time,
+        reloading_sends_the_monotonic_time,
         a_status_is_sent_once_a_second_at_most, the_watchdog_is_answered_twice_a_period,
         a_manager_that_has_gone_is_looked_for_every_other_minute,
         a_queue_that_stays_full_is_tried_less_and_less_often,

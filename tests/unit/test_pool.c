@@ -13,7 +13,6 @@
 
 static const struct serve_model model = {.children_accept = true, .before_close = pool_recall};
 static struct options options;
-static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct server *server;
 static struct pool *pool;
@@ -28,7 +27,7 @@ static void open_pool(size_t most)
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     pool = pool_open(server);
     ck_assert_msg(pool != NULL, "pool_open: %s", strerror(errno));

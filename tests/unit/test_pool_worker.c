@@ -14,7 +14,6 @@
 
 static const struct serve_model model = {.children_accept = true};
 static struct options options;
-static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct server *server;
 static struct pool *pool;
@@ -35,7 +34,7 @@ static void open_pool(size_t listeners)
     }
     log_open("test", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     pool = pool_open(server);

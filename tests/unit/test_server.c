@@ -14,7 +14,6 @@
 
 static struct serve_model model; /* a test says what its own has */
 static struct options options;
-static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct capture errors;
 
@@ -32,7 +31,7 @@ static struct server *new_server(size_t most)
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
-    server = server_open(&model, &options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     return server;
 }

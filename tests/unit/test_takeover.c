@@ -84,7 +84,7 @@ static void set_up(void)
     int ends[2];
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
-    server = server_open(&no_model, &options, NULL, &pidfile);
+    server = server_open(&no_model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
     give_listeners();
     ck_assert_int_eq(pidfile_open(&pidfile, path_of(PIDFILE_NAME, path, sizeof path)), 0);
@@ -153,7 +153,7 @@ static void write_state(void)
 static struct server *read_bytes(const char *text, size_t size, struct pidfile *adopted)
 {
     int file = platform_anonymous_file(), result;
-    struct server *next = server_open(&no_model, &options, NULL, adopted);
+    struct server *next = server_open(&no_model, &options, adopted);
 
     ck_assert(next != NULL && write(file, text, size) == (ssize_t)size);
     result = takeover_read(file, next, true);
@@ -349,7 +349,7 @@ static void expect_refusal(const char *text, const char *what)
 /* Catches whatever is forgotten: each upgrade would lose it. */
 START_TEST(what_was_written_is_read_back)
 {
-    struct pidfile adopted = PIDFILE_NONE;
+    struct pidfile adopted = {.descriptor = -1};
     struct server *next;
     char path[64];
 
@@ -389,7 +389,7 @@ END_TEST
 START_TEST(a_state_replaces_the_one_before)
 {
     int file = platform_anonymous_file();
-    struct server *next = server_open(&no_model, &options, NULL, NULL);
+    struct server *next = server_open(&no_model, &options, NULL);
 
     set_up();
     ck_assert_int_eq(write_to(file), 0);
@@ -747,7 +747,7 @@ END_TEST
 START_TEST(a_test_touches_nothing)
 {
     char path[64], text[16] = "";
-    struct server *next = server_open(&no_model, &options, NULL, NULL);
+    struct server *next = server_open(&no_model, &options, NULL);
     int file, state_file = platform_anonymous_file(), numbers[TAKEOVER_DESCRIPTORS_MAX];
     size_t count;
 
@@ -777,7 +777,7 @@ END_TEST
 /* Catches a server that ends over its pidfile once there is no way back: the clients matter more. */
 START_TEST(a_pidfile_that_cannot_be_taken_over_ends_no_server)
 {
-    struct pidfile adopted = PIDFILE_NONE;
+    struct pidfile adopted = {.descriptor = -1};
     struct capture *capture = malloc(sizeof *capture);
     const char *said;
     struct server *next;
@@ -811,7 +811,7 @@ START_TEST(a_state_that_cannot_be_read_is_said)
     for (size_t i = 0; i < SUITE_LENGTH(files); i++) {
         capture_begin(capture, STDERR_FILENO);
         open = open_descriptors();
-        ck_assert_int_eq(takeover_read(files[i], server_open(&no_model, &options, NULL, NULL), true), -1);
+        ck_assert_int_eq(takeover_read(files[i], server_open(&no_model, &options, NULL), true), -1);
         ck_assert_int_eq(open_descriptors(), open);
         said = capture_end(capture);
         ck_assert_msg(lines_of(said) == 1 && strstr(said, "cannot read the state") != NULL, "'%s'",

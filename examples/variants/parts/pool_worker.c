@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "parts/pool_report.h"
-#include "platform/platform.h"
+#include "platform/waiting.h"
 #include "process/confine.h"
 #include "process/inherited.h"
 #include "process/log.h"

@@ -158,7 +158,7 @@ static int serve(struct server *server)
     title_open(server->options->program, args.title);
     if (server_announce(server) == -1)
         return -1;
-    while (server_running(server) || upgrade_is_on()) {
+    while (server_running(server) || upgrade_tester() != 0) {
         server_wait(server, clock_earlier(reaper_due(), upgrade_due()));
         turn(server, &args);
     }

@@ -243,7 +243,7 @@ static void child_lines(struct state *state, struct children *children)
         if (state->at != NULL && !state->spoiled)
             child = children_add(children, first.id, &first.peer, first.since);
         require(state, child != NULL);
-        if (state->spoiled)
+        if (state->spoiled || child == NULL)
             return;
         child->exit_recorded = integer(state, child->exit_recorded, 1) == 1;
         if (child->exit_recorded)

@@ -146,17 +146,9 @@ static bool admit(struct flood *flood)
     return flood->lines <= flood->limit;
 }
 
-void log_refusal(const char *format, ...)
+bool log_shows_refusal(void)
 {
-    char text[LOG_LINE_MAX];
-    va_list values;
-
-    if (!log_shows(LOG_CLIENTS) || !admit(&the_log.refusals))
-        return;
-    va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
-    va_end(values);
-    write_line(true, PRIORITY_INFO, text);
+    return log_shows(LOG_CLIENTS) && admit(&the_log.refusals);
 }
 
 void log_error(const char *format, ...)

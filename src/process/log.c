@@ -65,9 +65,8 @@ void log_started(void)
     log_sink_open_standard();
 }
 
-void log_adopt(enum log_level level, int descriptor)
+void log_adopt(int descriptor)
 {
-    the_log.level = level;
     if (descriptor == 0)
         return;
     if (log_sink_descriptor() != -1)

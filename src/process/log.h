@@ -40,7 +40,7 @@ void log_started(void);
 
 /* For a program that takes over in this process (upgrade/takeover.h), after log_open, with
  * the socket to syslogd that it was left: /dev/log may be out of reach by now (-r). 0: none. */
-void log_adopt(enum log_level level, int descriptor);
+void log_adopt(int descriptor);
 
 /* Ask before costly preparation; and about a refusal, which counts one more, before it is logged. */
 bool log_shows(enum log_level level);

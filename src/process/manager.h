@@ -16,8 +16,11 @@
 void manager_open(void);
 
 /* Opens the notify socket, if there is a manager, close-on-exec. Call it before a chroot, after
- * which a connected socket still works. A failure is logged. */
-void manager_connect(void);
+ * which a connected socket still works. A failure is logged. `earlier`, not 0, is the socket of the
+ * program before us in this process (upgrade/takeover.h): the manager's path may be out of reach by
+ * now (-u, -r). manager_descriptor: the socket, or -1. */
+void manager_connect(int earlier);
+int manager_descriptor(void);
 
 /* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there
  * is no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full. */
@@ -41,11 +44,6 @@ void manager_failed(const char *why, int error);
  * quarter of its time at most. Returns when to call again at the latest; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
-
-/* The notify socket, or -1; and for a program that takes over in this process (upgrade/takeover.h),
- * in place of manager_connect: the manager's path may be out of reach by now (-u, -r). */
-int manager_descriptor(void);
-void manager_adopt(int descriptor);
 
 /* Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, before exec. Returns 0, or -1 with
  * errno. And unsets them again, as when exec has failed. */

@@ -94,7 +94,7 @@ static struct server *take_over(const struct options *options, int state)
     if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
         return cannot("hear signals", strerror(errno));
     server = server_open(&serve_model, options, &pidfile);
-    if (server == NULL || takeover_read(state, server, &pidfile, true) == -1)
+    if (server == NULL || takeover_read(state, server, true) == -1)
         return NULL;
     close(state);
     prefer_children(server);
@@ -110,7 +110,7 @@ static int test_takeover(const struct options *options, int state)
 {
     struct server *server = server_open(&serve_model, options, NULL);
 
-    if (server == NULL || takeover_read(state, server, NULL, false) == -1 || signals_open() == -1)
+    if (server == NULL || takeover_read(state, server, false) == -1 || signals_open() == -1)
         return -1;
     upgrade_pass_test();
     return 0;

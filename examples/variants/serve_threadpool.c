@@ -18,6 +18,7 @@
  */
 #include "parts/single_process.h"
 #include "parts/pool_thread.h"
+#include "parts/wait_beside.h"
 #include "process/log.h"
 #include "server/serve.h"
 
@@ -88,7 +89,7 @@ static int serve(struct server *server)
     if (single_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        server_wait_beside(server, 0, ledger.read_end);
+        wait_beside(server, 0, ledger.read_end);
         read_records(server);
         server_handle_requests(server);
         while (server_accept(server, &client))

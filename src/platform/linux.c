@@ -50,40 +50,56 @@ void *platform_private_memory(size_t size)
     return memory != MAP_FAILED && madvise(memory, size, MADV_DONTFORK) == 0 ? memory : NULL;
 }
 
-/* Whether a line of proc(5)'s maps names what a child that only makes system calls can do without.
- * A static glibc has the thread's own memory, which every call needs, in the heap. */
-static bool is_dispensable(const char *line, uintptr_t start, uintptr_t end)
-{
-    const uintptr_t thread = (uintptr_t)&errno;
+/* A line of proc(5)'s maps. */
+struct mapping {
+    uintptr_t start, end;
+    bool has_name;
+};
 
-    if (strstr(line, " [heap]\n") != NULL)
-        return thread < start || thread >= end;
-#if defined(__i386__)
-    return false; /* there libc makes each system call through the vdso */
+static bool holds(const struct mapping *mapping, const void *address)
+{
+    return (uintptr_t)address >= mapping->start && (uintptr_t)address < mapping->end;
+}
+
+/* Whether a child that only makes system calls can do without it: not without the thread's own
+ * memory, nor without this program's variables. */
+static bool is_dispensable(const struct mapping *mapping, const char *line)
+{
+    static char variable;
+
+    if (holds(mapping, &errno) || holds(mapping, &variable))
+        return false;
+#if !defined(__i386__) /* there libc makes each system call through the vdso */
+    if (strstr(line, " [vvar") != NULL || strstr(line, " [vdso]\n") != NULL)
+        return true;
 #endif
-    return strstr(line, " [vvar") != NULL || strstr(line, " [vdso]\n") != NULL;
+    return !mapping->has_name || strstr(line, " [heap]\n") != NULL;
 }
 
 void platform_withhold_memory(void)
 {
-    enum { MAPPINGS = 16 };
-    uintptr_t starts[MAPPINGS], ends[MAPPINGS];
+    enum { MAPPINGS = 32, PROGRAM_LIBC_AND_LOADER = 3 };
+    struct mapping found[MAPPINGS];
     size_t count = 0, programs = 0;
     char line[256];
     FILE *file = fopen("/proc/self/maps", "re");
 
     while (file != NULL && count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
+        struct mapping *each = &found[count];
         char *dash;
         programs += strstr(line, " r-xp ") != NULL && strchr(line, '/') != NULL;
-        starts[count] = (uintptr_t)strtoull(line, &dash, 16);
-        ends[count] = (uintptr_t)strtoull(dash + 1, NULL, 16);
-        count += is_dispensable(line, starts[count], ends[count]);
+        each->start = (uintptr_t)strtoull(line, &dash, 16);
+        each->end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        each->has_name = strstr(line, " 00:00 0 \n") == NULL;
+        count += is_dispensable(each, line);
     }
     if (file != NULL)
         fclose(file);
-    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
-    for (size_t i = 0; programs == 1 && i < count; i++)
-        (void)madvise((void *)starts[i], ends[i] - starts[i], MADV_DONTFORK);
+    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. What
+     * has no name is malloc's in a program linked statically; else it may be a library's. */
+    for (size_t i = 0; programs <= PROGRAM_LIBC_AND_LOADER && i < count; i++)
+        if (programs == 1 || found[i].has_name)
+            (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
 }
 
 /* Reads the fields of /proc/self/stat from the third to before `count`, by number (proc(5)). */

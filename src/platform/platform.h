@@ -44,10 +44,10 @@ int platform_prefer_children(int file);
  * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */
 void *platform_private_memory(size_t size);
 
-/* Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
- * cannot allocate nor look at the clock (session_only_calls). Fork has less to copy: 8 % of the
- * processor time of a connection (tests/bench/FIGURES). Only in a program linked statically, where
- * it is known what runs in a child: with shared libraries, and elsewhere, it does nothing. */
+/* Keeps from children what malloc has, and the pages by which the kernel tells the time (vdso(7)):
+ * they cannot allocate nor look at the clock (session_only_calls). Fork has less to copy: 5 % of
+ * the processor time of a connection (tests/bench/FIGURES). Where more is loaded than the program,
+ * libc and its loader, such as what is preloaded and may do either, and elsewhere: nothing. */
 void platform_withhold_memory(void);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as our command line.

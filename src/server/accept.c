@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 bool accept_is_open(const struct server *server, double now)
@@ -37,24 +36,16 @@ void server_hold(struct server *server, const struct client *client, const char 
     (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
 }
 
-void server_accept_failed(struct server *server)
+static void handle_failure(struct server *server, int error)
 {
-    int error = errno;
-    bool own = !server->model->children_accept;
-    /* What a child says may not be true: our own copies of the listeners are asked. */
-    bool hopeless = failure_action(error) == FAILURE_STOP &&
-                    (own || !listeners_accepting(&server->listeners));
-    const char *what = own ? "accept" : "a child's accept";
     char limit[60] = "";
 
-    if (error == EMFILE && own)
+    if (error == EMFILE)
         snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", sysconf(_SC_OPEN_MAX));
-    if (!hopeless) {
-        gate_pause(&server->gate, error, what, limit);
-    } else if (server->stop.phase == SERVER_SERVING) {
-        log_error("%s failed: %s; stopping", what, strerror(error));
-        requests_stop_for_failure(server);
-    }
+    if (failure_action(error) == FAILURE_STOP)
+        server_stop_failed(server, "accept", error);
+    else
+        gate_pause(&server->gate, error, "accept", limit);
 }
 
 static void refuse(struct server *server, const struct client *client, const char *why)
@@ -108,8 +99,9 @@ static bool accept_next(struct server *server, struct client *client)
             server->statistics.deferred_cap += listener->late && server->wait.was_full;
             return true;
         }
-        if (failure_persists(errno, &server->gate.retries)) {
-            server_accept_failed(server);
+        int error = errno;
+        if (failure_persists(error, &server->gate.retries)) {
+            handle_failure(server, error);
             return false; /* the gate is closed for all of them */
         }
     }

@@ -54,7 +54,7 @@ int server_announce(struct server *server)
     char text[LOG_LINE_MAX - 100];
 
     listeners_text(&server->listeners, text, sizeof text);
-    if (server->earlier.any) {
+    if (server->started > 0) { /* by an earlier program of this process */
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
                   (long)getpid(), VERSION, children_live(server->children), most, text);
     } else {

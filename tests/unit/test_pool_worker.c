@@ -96,10 +96,12 @@ static struct record await_report(void)
 static void expect_arrival(pid_t pid)
 {
     struct record record = await_report();
+    struct peer client;
 
     ck_assert_int_eq(record.id, pid);
     ck_assert_int_eq((int)record.kind, RECORD_ARRIVAL);
-    ck_assert_uint_eq(record.family, AF_INET);
+    ck_assert(ledger_client(&record, &client));
+    ck_assert_uint_eq(client.name.any.sa_family, AF_INET);
 }
 
 /* Tells it to leave. Returns its exit status. */

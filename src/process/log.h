@@ -42,7 +42,7 @@ void log_started(void);
  * the socket to syslogd that it was left: /dev/log may be out of reach by now (-r). 0: none. */
 void log_adopt(int descriptor);
 
-/* Ask before costly preparation; and about a refusal, which counts one more, before it is logged. */
+/* Ask before costly preparation; and before a refusal is logged, for that counts one more. */
 bool log_shows(enum log_level level);
 bool log_shows_refusal(void);
 

@@ -256,11 +256,8 @@ static double next_pause(void)
 
 double manager_update(const char *text, double now)
 {
-    double due;
+    double due = take_status(text, now);
 
-    if (!manager_present())
-        return 0;
-    due = take_status(text, now);
     if (now >= the_manager.again) {
         the_manager.pause = send_due(now) ? 0 : next_pause();
         the_manager.again = the_manager.pause > 0 ? now + the_manager.pause : 0;

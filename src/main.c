@@ -72,7 +72,7 @@ static struct server *set_up(const struct options *options)
         return cannot("hear signals", strerror(errno));
     if (options->pidfile != NULL && pidfile_open(&pidfile, options->pidfile) == -1)
         return NULL;
-    manager_connect();
+    manager_connect(0);
     server = server_open(&serve_model, options, &pidfile);
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
@@ -90,7 +90,7 @@ static struct server *take_over(const struct options *options, int state)
 {
     struct server *server;
 
-    log_open(options->program, LOG_NORMAL, options->facility);
+    log_open(options->program, (enum log_level)options->verbosity, options->facility);
     if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
         return cannot("hear signals", strerror(errno));
     server = server_open(&serve_model, options, &pidfile);
@@ -100,11 +100,8 @@ static struct server *take_over(const struct options *options, int state)
     prefer_children(server);
     for (size_t i = 0; i < server->listeners.count; i++)
         listener_prepare(&server->listeners.all[i], options->service.idle);
-    if (server->earlier.manager > 0)
-        manager_adopt(server->earlier.manager);
-    else
-        manager_connect();
-    log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
+    manager_connect(server->earlier.manager);
+    log_adopt(server->earlier.syslog);
     return server;
 }
 

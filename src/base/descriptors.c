@@ -39,12 +39,3 @@ bool descriptors_lost_peer(int error)
             return true;
     return false;
 }
-
-int descriptors_close_failed(int descriptor)
-{
-    int error = errno;
-
-    close(descriptor);
-    errno = error;
-    return -1;
-}

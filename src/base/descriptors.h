@@ -17,9 +17,6 @@ int descriptors_option(int descriptor, int level, int option);
  * with are few and low, and so are those that it opens itself, but for its clients. */
 void descriptors_close_from(int lowest);
 
-/* Closes a descriptor that is of no use after a failure. Returns -1, with errno as it was. */
-int descriptors_close_failed(int descriptor);
-
 /* Whether a call on a connection failed because its other end, or the way to it, is gone: by a
  * reset, by retransmissions or keepalive probes without an answer, or by what routers and firewalls
  * said of it (tcp(7), ip(7), icmp(7)). */

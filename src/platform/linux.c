@@ -158,10 +158,11 @@ int platform_sealed_file(size_t size)
 {
     int file = platform_anonymous_file();
 
-    return file == -1 || (ftruncate(file, (off_t)size) == 0 &&
-                          fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0)
-               ? file
-               : descriptors_close_failed(file);
+    if (file == -1 || (ftruncate(file, (off_t)size) == 0 &&
+                       fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))
+        return file;
+    close(file);
+    return -1;
 }
 
 /* Headers before Linux 6.16 lack it, and two architectures number their options otherwise. */

@@ -65,9 +65,8 @@ void log_started(void)
     log_sink_open_standard();
 }
 
-void log_adopt(enum log_level level, int descriptor)
+void log_adopt(int descriptor)
 {
-    the_log.level = level;
     if (descriptor == 0)
         return;
     if (log_sink_descriptor() != -1)
@@ -92,15 +91,10 @@ static void write_lost(void)
 }
 
 /* `loop`: not a child, which has a copy of the count of lost lines, nor a thread writes it. */
-static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
+static void write_line(bool loop, enum log_priority priority, const char *text)
 {
-    char text[LOG_LINE_MAX];
-    int saved = errno, used = 0;
+    int saved = errno;
 
-    if (priority == PRIORITY_ERROR)
-        used = snprintf(text, sizeof text, "%.255s: ", the_log.program);
-    if (vsnprintf(text + used, sizeof text - (size_t)used, format, values) < 0)
-        return; /* the format makes no line */
     if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD)
         (void)log_sink_write(SINK_STANDARD, priority, text);
     if (loop)
@@ -114,13 +108,15 @@ void log_event(enum log_level level, const char *format, ...)
 {
     static const enum log_priority priorities[] = {PRIORITY_NOTICE, PRIORITY_NOTICE,
                                                    PRIORITY_INFO, PRIORITY_DEBUG};
+    char text[LOG_LINE_MAX];
     va_list values;
 
     if (!log_shows(level))
         return;
     va_start(values, format);
-    write_line(level < LOG_MESSAGES, priorities[level], format, values);
+    vsnprintf(text, sizeof text, format, values);
     va_end(values);
+    write_line(level < LOG_MESSAGES, priorities[level], text);
 }
 
 /* Where a second is over, ends it, and writes how many lines of a flood were left out. Returns when
@@ -149,30 +145,26 @@ static bool admit(struct flood *flood)
     return flood->lines <= flood->limit;
 }
 
-void log_refusal(const char *format, ...)
+bool log_shows_refusal(void)
 {
-    va_list values;
-
-    if (!log_shows(LOG_CLIENTS) || !admit(&the_log.refusals))
-        return;
-    va_start(values, format);
-    write_line(true, PRIORITY_INFO, format, values);
-    va_end(values);
+    return log_shows(LOG_CLIENTS) && admit(&the_log.refusals);
 }
 
 void log_error(const char *format, ...)
 {
+    char text[LOG_LINE_MAX];
     va_list values;
+    size_t used;
 
     if (!admit(&the_log.errors))
         return;
     the_log.last_errno = errno;
+    used = (size_t)snprintf(text, sizeof text, "%.255s: ", the_log.program);
     va_start(values, format);
-    vsnprintf(the_log.last_error, sizeof the_log.last_error, format, values);
+    vsnprintf(text + used, sizeof text - used, format, values);
     va_end(values);
-    va_start(values, format);
-    write_line(true, PRIORITY_ERROR, format, values);
-    va_end(values);
+    strcpy(the_log.last_error, text + used);
+    write_line(true, PRIORITY_ERROR, text);
 }
 
 const char *log_last_error(int *error)

@@ -134,22 +134,20 @@ static int open_socket(void)
     return connect_socket();
 }
 
-void manager_connect(void)
+void manager_connect(int earlier)
 {
-    if (manager_present() && open_socket() == -1)
+    if (earlier != 0) {
+        the_manager.descriptor = earlier;
+        the_manager.status_next = clock_seconds() + STATUS_PERIOD; /* one may just have been sent */
+    } else if (manager_present() && open_socket() == -1) {
         log_error("cannot reach the service manager (NOTIFY_SOCKET): %s; serving all the same",
                   strerror(errno));
+    }
 }
 
 int manager_descriptor(void)
 {
     return the_manager.descriptor;
-}
-
-void manager_adopt(int descriptor)
-{
-    the_manager.descriptor = descriptor;
-    the_manager.status_next = clock_seconds() + STATUS_PERIOD; /* it may have sent one just now */
 }
 
 bool manager_present(void)
@@ -258,11 +256,8 @@ static double next_pause(void)
 
 double manager_update(const char *text, double now)
 {
-    double due;
+    double due = take_status(text, now);
 
-    if (!manager_present())
-        return 0;
-    due = take_status(text, now);
     if (now >= the_manager.again) {
         the_manager.pause = send_due(now) ? 0 : next_pause();
         the_manager.again = the_manager.pause > 0 ? now + the_manager.pause : 0;

@@ -55,7 +55,8 @@ static void refuse(struct server *server, const struct client *client, const cha
     if (client->descriptor != -1)
         listener_refuse(client->descriptor, &client->peer);
     server->statistics.refused++;
-    log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
+    if (log_shows_refusal())
+        log_event(LOG_CLIENTS, "refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
 
 /* One of those that are counted may have ended, with its exit record still unread. */

@@ -81,7 +81,7 @@ static void start_under(const char *notify_socket)
     ck_assert_int_eq(setenv("NOTIFY_SOCKET", notify_socket, 1), 0);
     capture_begin(&errors, STDERR_FILENO);
     manager_open();
-    manager_connect();
+    manager_connect(0);
     capture_end(&errors);
 }
 
@@ -139,7 +139,7 @@ START_TEST(without_a_manager_nothing_happens)
     ck_assert_int_eq(setenv("NOTIFY_SOCKET", "", 1), 0);
     capture_begin(&errors, STDERR_FILENO);
     manager_open();
-    manager_connect();
+    manager_connect(0);
     ck_assert_int_eq(manager_notify("READY=1"), 0);
     manager_state(MANAGER_RELOADING);
     ck_assert(!manager_present());
@@ -377,7 +377,7 @@ START_TEST(the_watchdog_is_answered_twice_a_period)
             setenv("NOTIFY_SOCKET", path, 1);
             manager_open();
             ck_assert_int_eq(lines_of(capture_end(&errors)), cases[i].lines);
-            manager_connect();
+            manager_connect(0);
             if (!same(manager_update("x", 100), due) ||
                 strcmp(next_message(manager), "STATUS=x") != 0)
                 _exit(1);

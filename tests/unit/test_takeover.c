@@ -99,7 +99,7 @@ static void set_up(void)
         .accepted = ULLONG_MAX, .ended = 2, .refused = 3, .deferred = 4, .deferred_cap = 5,
         .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
     server->started = 123456.789012345;
-    manager_adopt(socket(AF_UNIX, SOCK_DGRAM, 0));
+    manager_connect(socket(AF_UNIX, SOCK_DGRAM, 0));
     log_sink_moved(socket(AF_UNIX, SOCK_DGRAM, 0));
     server->score = platform_anonymous_file();
 }
@@ -109,7 +109,7 @@ static void tear_down(void)
     listeners_close(&server->listeners);
     pidfile_close(&pidfile);
     close(manager_descriptor());
-    manager_adopt(-1);
+    manager_connect(-1);
     log_sink_moved(-1);
     ck_assert_int_eq(rmdir(folder), 0);
 }

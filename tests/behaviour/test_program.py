@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import (ALL_SERVERS, BUILD, Client, NamespacedServer, children, descriptors,
+from harness import (ALL_SERVERS, BUILD, TOP, Client, NamespacedServer, children, descriptors,
                      eventually, forks_only, needs_ipv6, needs_root, process, program, run,
                      run_to_end)
 
@@ -148,6 +148,16 @@ def test_the_environment_names_the_client(server, host):
         'REMOTE_ADDR': ours[0], 'REMOTE_PORT': str(ours[1]),
         'TCPLOCALIP': theirs[0], 'TCPLOCALPORT': str(theirs[1])}
     assert found['GREETING'] == 'kept' and found['PATH'] == os.environ['PATH']
+
+
+def test_the_page_names_every_variable():
+    """Catches a variable that programs are given and the page lacks, or the reverse."""
+    source = (TOP / 'src/fork/program.c').read_text()
+    page = (TOP / 'man/forkecho-programs.7').read_text()
+    table = re.search(r'^\.It Environment$(.*?)^\.El$', page, re.M | re.S)[1]
+    listed = {name for line in re.findall(r'^\.It Ev (.*)', table, re.M)
+              for name in line.split(' , ')}
+    assert listed == set(re.findall(r'"((?:PROTO|TCP|UNIX|IPC|REMOTE_)[A-Z]*)"', source))
 
 
 def test_the_environment_counts_the_connections_of_a_source(server):

@@ -5,15 +5,17 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from harness import (ALL_SERVERS, BUILD, TOP, Client, NamespacedServer, children, descriptors,
-                     eventually, forks_only, needs_ipv6, needs_root, process, program, run,
+                     eventually, forks_only, in_time, needs_ipv6, needs_root, process, program, run,
                      run_to_end)
 
 pytestmark = forks_only
@@ -508,6 +510,84 @@ def test_programs_that_end_while_the_parent_is_stopped(server):
     assert ended(srv, 100) == {'0'}
     status = srv.status()
     assert (status['live'], status['zombies']) == ('0', '0') and not children(srv.pid)
+
+
+# Echoes until its client has finished, and appends its number and the time of its end to a file.
+SHORT = r"""
+#include <fcntl.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int file = open(argv[argc - 1], O_WRONLY | O_APPEND);
+    char bytes[256];
+    struct timespec now;
+    for (ssize_t size; (size = read(0, bytes, sizeof bytes)) > 0;)
+        if (write(1, bytes, (size_t)size) != size)
+            return 1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t end[] = {getpid(), now.tv_sec * INT64_C(1000000000) + now.tv_nsec};
+    return write(file, end, sizeof end) != sizeof end;
+}
+"""
+
+
+class Stamped:
+    """Reads a log, and when each part of it came."""
+
+    def __init__(self):
+        self.read_end, self.write_end = os.pipe()
+        self.parts = []
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        while part := os.read(self.read_end, 1 << 16):
+            self.parts.append((time.monotonic_ns(), part))
+        os.close(self.read_end)
+
+    def ends(self):
+        """[(pid, when its `end` line was there)] in their order, once the server has ended."""
+        os.close(self.write_end)
+        self.reader.join()
+        found, rest = [], b''
+        for when, part in self.parts:
+            *lines, rest = (rest + part).split(b'\n')
+            found += [(int(line.split(b' ', 2)[1][4:]), when) for line in lines
+                      if line.startswith(b'end ')]
+        return found
+
+
+@plain_build
+def test_no_zombie_is_old(server, folder):
+    """Catches a program that stays a zombie, and holds a place under -c, as its SIGCHLD merged with
+    another's: 8 at a time end all the time, beside many that live on. With a longer time to run
+    (PROGRAMS_SECONDS=10 PROGRAMS_HELD=3000) it is 20,000 of them."""
+    subprocess.run(['cc', '-O2', '-static', '-xc', '-', '-o', folder / 'short'], input=SHORT,
+                   text=True, check=True)
+    held, seconds = (os.environ.get(name, default) for name, default in
+                     [('PROGRAMS_HELD', '300'), ('PROGRAMS_SECONDS', '1')])
+
+    def is_prompt(trial):
+        log, ended = Stamped(), folder / f'ends-{trial}'
+        ended.touch()
+        ended.chmod(0o666)
+        srv = server('-c', '10000', runs=[folder / 'short', ended], stderr=log.write_end)
+        report = run('echoload', 'connect', '-c', '8', '-H', held, '-d', f'{seconds}s', srv.address)
+        assert report.returncode == 0, report.stderr
+        assert srv.stop(signal.SIGTERM) == 0
+        reaped = {}
+        for pid, when in log.ends():
+            reaped.setdefault(pid, []).append(when)
+        ages = sorted((reaped[pid].pop(0) - when) / 1e9
+                      for pid, when in struct.iter_unpack('qq', ended.read_bytes()))
+        assert len(ages) > 200 and not any(reaped.values())
+        print(f'{len(ages)} programs: a half is reaped in {ages[len(ages) // 2]:.6f} s, 99.9 % in '
+              f'{ages[len(ages) * 999 // 1000]:.6f}, all in {ages[-1]:.6f}')
+        return ages[len(ages) * 999 // 1000] < 0.1 and ages[-1] < 1
+
+    assert in_time(is_prompt, 1, 2, 3)
 
 
 def test_a_stopped_program_has_not_ended(server):

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 void platform_reset_environment(char **argv)
@@ -189,13 +190,30 @@ bool platform_refuses_rights(int descriptor)
     return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
 }
 
-uid_t platform_peer_user(int descriptor)
+uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process)
 {
     struct ucred peer = {.uid = 0};
     socklen_t size = sizeof peer;
 
     (void)getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    if (group != NULL)
+        *group = peer.gid;
+    if (process != NULL)
+        *process = peer.pid;
     return peer.uid;
+}
+
+bool platform_waits_by_pid(void)
+{
+    struct utsname system;
+    char *end;
+    long first, second;
+
+    if (uname(&system) == -1)
+        return false;
+    first = strtol(system.release, &end, 10);
+    second = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    return first > 5 || (first == 5 && second >= 13);
 }
 
 /* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time,

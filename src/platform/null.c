@@ -98,10 +98,19 @@ bool platform_refuses_rights(int descriptor)
     return false;
 }
 
-uid_t platform_peer_user(int descriptor)
+uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process)
 {
     (void)descriptor;
+    if (group != NULL)
+        *group = 0;
+    if (process != NULL)
+        *process = 0;
     return 0;
+}
+
+bool platform_waits_by_pid(void)
+{
+    return false;
 }
 
 void platform_give_up_after(int descriptor, double seconds)

@@ -67,9 +67,9 @@ int platform_sealed_file(size_t size);
 void platform_refuse_rights(int listener);
 bool platform_refuses_rights(int descriptor);
 
-/* The user of the process that connected to a Unix listener (SO_PEERCRED, unix(7)). Elsewhere, and
- * where it is not known, 0: all are one. */
-uid_t platform_peer_user(int descriptor);
+/* The user of the process that connected to a Unix listener (SO_PEERCRED, unix(7)), and its group
+ * and number where these are not NULL. Elsewhere, and where it is not known, 0: all are one. */
+uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process);
 
 /* Before a TCP connection is closed: has the system give up what its client does not take once
  * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.
@@ -106,6 +106,10 @@ void platform_forbid_tracing(void);
  * (RLIMIT_NPROC, which does not bind root), on OpenBSD (pledge(2)) and FreeBSD (cap_enter(2)) all
  * but its descriptors. Elsewhere nothing. */
 void platform_confine_child(void);
+
+/* Whether waitpid(2) for one pid takes the same however many children live: Linux since 5.13, by
+ * uname(2). Elsewhere false: it walks them all. */
+bool platform_waits_by_pid(void);
 
 /* Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
  * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere "". */

@@ -14,6 +14,7 @@
 
 struct serve_model {
     const char *program;    /* its name, for messages */
+    const char *operands;   /* as --help shows a program in place of the echo; NULL: it runs none */
     const char *about;      /* one sentence for --help */
     bool children_accept;   /* the parent does not, and waits for no listener */
     const char *no_upgrade; /* why there is no `upgrade`, as the log says it behind `program` */

@@ -25,7 +25,7 @@ static struct server *open_server(enum log_level level)
     static char *arguments[] = {"forkecho", "-c", "2000", NULL};
     struct server *server;
 
-    ck_assert_int_eq(options_read(&options, "forkecho", "", 3, arguments), OPTIONS_SERVE);
+    ck_assert_int_eq(options_read(&options, "forkecho", NULL, "", 3, arguments), OPTIONS_SERVE);
     log_open("forkecho", level, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);

@@ -23,7 +23,7 @@ static struct server *open_server(void)
     static char *arguments[] = {"oneecho", "-l", "127.0.0.1:0", "-c", "16", NULL};
     struct server *server;
 
-    ck_assert_int_eq(options_read(&options, "oneecho", "", 5, arguments), OPTIONS_SERVE);
+    ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", 5, arguments), OPTIONS_SERVE);
     log_open("oneecho", LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);

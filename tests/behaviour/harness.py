@@ -40,6 +40,9 @@ DEADLINE = float(os.environ.get('DEADLINE', 60))
 # Without it (CONFIG_PROC_CHILDREN), children are found among all processes.
 LISTS_CHILDREN = Path(f'/proc/self/task/{os.getpid()}/children').exists()
 
+# What compiles for the machine that the servers are for.
+CC = os.environ.get('CC', 'cc').split()
+
 # What each server and suite is run under, such as valgrind (tests/valgrind/memcheck).
 UNDER = os.environ.get('UNDER', '').split()
 

@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from harness import BUILD, DEADLINE, SANITIZERS, SERVERS, TOP, eventually, marked, program
+from harness import BUILD, CC, DEADLINE, SANITIZERS, SERVERS, TOP, eventually, marked, program
 
 FOLDER = TOP / 'examples/hazards'
 EXPOSE = FOLDER / 'expose'
@@ -87,7 +87,7 @@ def test_the_server_to_begin_with_is_right_once_mended(folder):
                           r'\1\3;\n\1\2', FILES[named].read_text(), flags=re.M)
     assert found == 1
     (folder / 'mended.c').write_text(text)
-    subprocess.run(['cc', '-O2', '-std=c11', '-D_POSIX_C_SOURCE=200809L', '-o', folder / 'mended',
+    subprocess.run([*CC, '-O2', '-std=c11', '-D_POSIX_C_SOURCE=200809L', '-o', folder / 'mended',
                     folder / 'mended.c'], check=True, timeout=DEADLINE)
     done, rows = trials('-M', '-s', folder / 'mended')
     assert [row for row in rows if row[3] != '2'] == []

@@ -1240,6 +1240,6 @@ def test_a_copied_serve_becomes_a_server(folder):
         if line.startswith(('cp ', 'sed ', 'make build/mineecho', 'build/mineecho')):
             result = subprocess.run(['sh', '-ec', line], cwd=folder, capture_output=True, text=True,
                                     timeout=DEADLINE * 6, check=False,
-                                    env={**os.environ, 'MAKEFLAGS': ''})
+                                    env={**os.environ, 'MAKEFLAGS': '', 'BUILD': 'build'})
             assert result.returncode == 0, (line, result.stderr)
     assert 'usage: mineecho' in result.stdout

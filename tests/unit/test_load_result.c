@@ -77,7 +77,7 @@ START_TEST(percentiles_of_a_sum_are_of_all_values)
     ck_assert_uint_eq(sum.latency.total, 100);
     ck_assert_double_eq_tol(histogram_percentile(&sum.latency, 50), 0.050, 0.0005);
     ck_assert_double_eq_tol(histogram_percentile(&sum.latency, 99), 0.099, 0.001);
-    ck_assert(histogram_percentile(&sum.latency, 100) == 100 * 1e-3);
+    ck_assert_double_eq(histogram_percentile(&sum.latency, 100), 100 * 1e-3);
 }
 END_TEST
 

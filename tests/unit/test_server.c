@@ -559,7 +559,7 @@ START_TEST(without_descriptors_accepting_pauses)
     ck_assert(!server_accept(server, &next));
     ck_assert_uint_eq(server->gate.failures, 1);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0); /* a sanitizer's end needs some */
-    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
+    ck_assert_double_ge(server->gate.closed_until, server->gate.failed_last + GATE_PAUSE_FIRST);
     ck_assert(!accept_is_open(server, server->gate.failed_last));
     ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
     ck_assert_uint_eq(server->statistics.accepted, 0);

@@ -120,6 +120,7 @@ int platform_prefer_children(int file)
     char text[16] = "";
     long own;
 
+    (void)platform_memory_ran_out(); /* what did before is nothing to us */
     file = file == -1 ? open_score() : file;
     if (file == -1)
         return -1;
@@ -129,6 +130,31 @@ int platform_prefer_children(int file)
     *score = (struct score){.file = file, .own = (int)own, .next = SCORE_MAX};
     put_score(score->own_text, score->own);
     return file;
+}
+
+/* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
+static bool read_text(const char *path, char *text, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    size_t used = file != NULL ? fread(text, 1, size - 1, file) : 0;
+
+    if (file != NULL)
+        fclose(file);
+    text[used] = '\0';
+    return used > 0;
+}
+
+bool platform_memory_ran_out(void)
+{
+    static unsigned long long before;
+    const char name[] = "\noom_kill ";
+    char text[8192];
+    const char *line = read_text("/proc/vmstat", text, sizeof text) ? strstr(text, name) : NULL;
+    unsigned long long now = line != NULL ? strtoull(line + strlen(name), NULL, 10) : before;
+    bool more = now > before;
+
+    before = now;
+    return more;
 }
 
 void *platform_private_memory(size_t size)
@@ -173,18 +199,6 @@ void platform_withhold_memory(void)
     /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
     for (size_t i = 0; programs == 1 && i < count; i++)
         (void)madvise((void *)starts[i], ends[i] - starts[i], MADV_DONTFORK);
-}
-
-/* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
-static bool read_text(const char *path, char *text, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    size_t used = file != NULL ? fread(text, 1, size - 1, file) : 0;
-
-    if (file != NULL)
-        fclose(file);
-    text[used] = '\0';
-    return used > 0;
 }
 
 /* Reads the fields of /proc/self/stat from the third to before `count`, by number (proc(5)). */

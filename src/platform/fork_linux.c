@@ -49,6 +49,7 @@ int platform_prefer_children(int file)
     char text[sizeof score->own] = "";
     long own;
 
+    (void)platform_memory_ran_out(); /* what did before is nothing to us */
     if (file == 0 && (file = open_score()) == -1)
         return 0;
     own = pread(file, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : SCORE_MAX;

@@ -29,6 +29,19 @@ static bool read_text(const char *path, char *text, size_t size)
     return used > 0;
 }
 
+bool platform_memory_ran_out(void)
+{
+    static unsigned long long before;
+    const char name[] = "\noom_kill ";
+    char text[8192];
+    const char *line = read_text("/proc/vmstat", text, sizeof text) ? strstr(text, name) : NULL;
+    unsigned long long now = line != NULL ? strtoull(line + strlen(name), NULL, 10) : before;
+    bool more = now > before;
+
+    before = now;
+    return more;
+}
+
 /* The number in a file; NO_LIMIT where there is none, or the word "max". */
 #define NO_LIMIT ULLONG_MAX
 static unsigned long long read_limit(const char *path)

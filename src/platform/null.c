@@ -38,6 +38,11 @@ int platform_prefer_children(int file)
     return 0;
 }
 
+bool platform_memory_ran_out(void)
+{
+    return false;
+}
+
 void *platform_private_memory(size_t size)
 {
     return calloc(1, size);

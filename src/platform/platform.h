@@ -39,6 +39,10 @@ bool platform_runs(const char *path);
  * program may not be read (mode 711). Elsewhere 0. */
 int platform_prefer_children(int file);
 
+/* Whether the kernel has ended a process for want of memory since this was asked last: oom_kill of
+ * /proc/vmstat (proc(5)), of the whole machine. Elsewhere, and without /proc, false. */
+bool platform_memory_ran_out(void);
+
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of
  * SIGSEGV. For the server's tables: a compromised child cannot read of other clients, and the size
  * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */

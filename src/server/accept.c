@@ -107,10 +107,21 @@ static bool accept_next(struct server *server, struct client *client)
     return false;
 }
 
+/* What the kernel ends for want of memory makes room for one: without a pause, each client that
+ * comes would end another. */
+static void pause_for_memory(struct gate *gate)
+{
+    if (gate->killed && platform_memory_ran_out())
+        gate_pause(gate, ENOMEM, "a child", "");
+    gate->killed = false;
+}
+
 bool server_accept(struct server *server, struct client *client)
 {
     struct gate *gate = &server->gate;
 
+    if (server->stop.phase == SERVER_SERVING)
+        pause_for_memory(gate);
     if (gate->holding && server->stop.phase >= SERVER_TERMINATING) {
         gate->holding = false;
         refuse(server, &gate->held, "stopping");

@@ -413,6 +413,32 @@ def test_a_child_is_a_better_victim_than_its_parent(server, start):
         assert score(srv.accepted(clients[1])['pid']) > score(srv.pid) == own
 
 
+@needs_root
+@forks_only
+def test_clients_wait_once_the_kernel_has_ended_a_child_for_memory(server, folder):
+    """Catches a server that goes on starting children where memory has run out, so that each client
+    that comes ends another, and after a thousand of them the service. A child that somebody else
+    has killed is no such sign. What the kernel counts (oom_kill) is ours to write here."""
+    vmstat = folder / 'vmstat'
+    vmstat.write_text('nr_free_pages 1\noom_kill 7\n')
+    srv = server(kind=NamespacedServer, prepare=f'mount --bind {vmstat} /proc/vmstat')
+
+    def lose_a_child():
+        client = srv.connect()
+        assert client.echo(b'x') == b'x'
+        os.kill(children(srv.pid)[-1].pid, signal.SIGKILL)
+        assert srv.end_of(client)['how'] == 'signal-9'
+
+    lose_a_child()
+    assert srv.connect().echo(b'y') == b'y'
+    assert not srv.find('^forkecho: a child failed')
+    vmstat.write_text('nr_free_pages 1\noom_kill 8\n')
+    lose_a_child()
+    srv.wait_line('^forkecho: a child failed: Cannot allocate memory; clients wait')
+    assert srv.connect().echo(b'z') == b'z'
+    srv.wait_line('^resume failures=1 ')
+
+
 # Before, it is one for the whole machine, and a test must not lower that.
 own_pid_max = pytest.mark.skipif(
     [int(part) for part in re.findall(r'\d+', os.uname().release)[:2]] < [6, 14],

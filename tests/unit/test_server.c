@@ -172,7 +172,7 @@ START_TEST(counts_add_up_over_every_life)
                 in += (unsigned long long)step;
                 out++;
             }
-            server_ended(server, oldest, choice == 6 ? 0 : SIGKILL);
+            server_ended(server, oldest, choice == 6 ? 0 : SIGSEGV);
         } else if (server->gate.holding) {
             struct client client;
             server->gate.closed_until = 0;

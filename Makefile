@@ -69,7 +69,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
-        bench-scale bench-variants lab lint install uninstall dist clean hazards \
+        bench-program bench-scale bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
@@ -93,6 +93,7 @@ help:
 	  'make bench-scale  measure with up to 30,000 live connections (about ten minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
+	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (about a minute)' \
 	  'make lab        compare all servers, with plots (under four minutes; LAB=full: most of an hour)' \
 	  'make lint       static checks of C, shell, Python, man pages, layers and commit subjects' \
@@ -271,6 +272,14 @@ $(BUILD)/plain_client: tests/bench/plain_client.c Makefile
 
 bench-client: all static $(BUILD)/plain_client
 	@BUILD=$(BUILD) tests/bench/client
+
+# The smallest program to serve.
+$(BUILD)/echo_program: $(call object,examples/program/echo.c)
+	$(LINK) -o $@ $^
+
+bench-program: STATIC_ALSO = echo_program
+bench-program: all static
+	@BUILD=$(BUILD) tests/bench/program
 
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose

@@ -112,7 +112,7 @@ static struct server *take_over(const struct options *options, int state, struct
     close(state);
     server->score = platform_prefer_children(server->score > 0 ? server->score : -1);
     for (size_t i = 0; i < server->listeners.count; i++)
-        listener_prepare(&server->listeners.all[i], options->service.idle);
+        listener_prepare(&server->listeners.all[i], options);
     if (server->earlier.manager > 0)
         manager_adopt(server->earlier.manager);
     else
@@ -172,7 +172,8 @@ int main(int argc, char **argv)
 
     platform_reset_environment(argv);
     role = upgrade_role(argv, &state);
-    switch (options_read(&options, serve_model.program, serve_model.about, argc, argv)) {
+    switch (options_read(&options, serve_model.program, serve_model.operands, serve_model.about,
+                         argc, argv)) {
     case OPTIONS_DONE:
         return arguments_shown(serve_model.program) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     case OPTIONS_WRONG: return misused();

@@ -229,6 +229,13 @@ static void run_header(struct session *session, double deadline)
     session_set_timeouts(session->descriptor, idle);
 }
 
+bool session_run_header(struct session *session)
+{
+    if (session->header.due)
+        run_header(session, 0);
+    return session->wants != SESSION_DONE;
+}
+
 void session_run(struct session *session)
 {
     const struct service *service = session->service;

@@ -92,6 +92,11 @@ void session_finish(struct session *session);
 /* Lets a read on a blocking descriptor wait `idle` seconds, a write a part of them; 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
 
+/* Reads the PROXY header, where one is due, on a blocking descriptor, without the session's limits:
+ * all of a session that a program in place of the echo needs. Returns whether the session goes on;
+ * else it wants SESSION_DONE. */
+bool session_run_header(struct session *session);
+
 /* Serves a session on a blocking descriptor, timeouts set, to its end and with session_finish. */
 void session_run(struct session *session);
 

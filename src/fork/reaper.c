@@ -13,7 +13,7 @@
 #define RECORDS_PORTION 2048 /* read in one turn: more than a pipe of 64 KiB holds */
 #define EXITING_MAX 1.0      /* seconds that a child may take from its exit record to its exit */
 #define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
-#define YOUNG_PERIOD 0.05    /* seconds */
+#define YOUNG_PERIOD 0.01    /* seconds */
 #define SWEEP_PERIOD 1.0     /* seconds */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 
@@ -78,6 +78,17 @@ static void unlist_exiting(struct child *child)
         *link = child->exiting_next;
 }
 
+/* What a program that was told to end has started is not to outlive it. Until it is waited for, its
+ * pid is the number of its group alone. */
+static void end_group(const struct child *child)
+{
+    siginfo_t zombie = {.si_pid = 0};
+
+    if (waitid(P_PID, (id_t)child->id, &zombie, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        zombie.si_pid != 0)
+        signals_send_group((pid_t)child->id, SIGKILL);
+}
+
 /* waitpid has returned it: the last that is heard of a child. */
 static void reap_child(struct server *server, struct child *child, int status)
 {
@@ -100,7 +111,11 @@ static void reap_child(struct server *server, struct child *child, int status)
 static bool ask_for(struct server *server, struct child *child)
 {
     int status = 0;
-    pid_t found = try_wait((pid_t)child->id, &status);
+    pid_t found;
+
+    if (server->options->command != NULL && child->stop_signal != 0)
+        end_group(child);
+    found = try_wait((pid_t)child->id, &status);
     /* -1: somebody else has reaped one that was exiting. It is gone all the same. */
     bool gone = found > 0 || (found == -1 && child->exit_recorded);
 
@@ -205,15 +220,37 @@ size_t reaper_reap_all(struct server *server)
     return (size_t)(server->statistics.ended - before);
 }
 
+/* Those of which a SIGCHLD has told, by an exit record or as its sender. */
+static void reap_told(struct server *server)
+{
+    struct child *child;
+    pid_t pid;
+
+    reaper_read_records(server);
+    reap_exiting(server);
+    while ((pid = signals_take_child()) != 0)
+        if ((child = children_find(server->children, pid)) != NULL)
+            (void)ask_for(server, child);
+}
+
+/* Whether to ask for the young after a SIGCHLD: at once where it told of nobody and no client can
+ * come in for want of a slot, else once a period, which often is over already. An echo that ends by
+ * itself has said so. */
+static void plan_young(struct server *server, bool told)
+{
+    if (!told && children_live(server->children) >= server->options->max_connections)
+        ask_for_young(server);
+    else if (!told || server->options->command != NULL)
+        reaper->young_at = reaper->young_last + YOUNG_PERIOD;
+}
+
 void reaper_turn(struct server *server)
 {
     unsigned long long before = server->statistics.ended;
 
     if (signals_take(SIGCHLD)) {
-        reaper_read_records(server);
-        reap_exiting(server);
-        if (server->statistics.ended == before && reaper->young_at <= 0)
-            reaper->young_at = reaper->young_last + YOUNG_PERIOD; /* often over already */
+        reap_told(server);
+        plan_young(server, server->statistics.ended > before);
         /* Children that are being killed leave no records. */
         plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
     }

@@ -49,6 +49,7 @@
  * family do alike, whatever their model. main.c calls serve() when all is set up.
  */
 #include "base/clock.h"
+#include "fork/program.h"
 #include "fork/reaper.h"
 #include "platform/platform.h"
 #include "process/confine.h"
@@ -65,7 +66,8 @@
 
 /* What a child is given. */
 struct child_args {
-    const struct service *service; /* what to do for its client: from the command line */
+    const struct options *options; /* what to do for its client: an echo, or a program */
+    size_t connections;            /* for a program: how many of its source are live */
     char *buffer;                  /* for the session */
     int ledger;                    /* the write end */
     bool counts_sources;           /* the clients of one address, a source, are limited (-C) */
@@ -95,11 +97,14 @@ static int keep_descriptors(const struct child_args *args, struct client *client
 static _Noreturn void run_child(const struct child_args *args, struct client client)
 {
     struct session session;
-    int ledger = keep_descriptors(args, &client);
+    int ledger;
 
+    if (args->options->command != NULL)
+        program_run(args->options, &client, args->connections, args->buffer, args->ledger);
+    ledger = keep_descriptors(args, &client);
     title_set(args->from);
     confine_child(args->logs, 0);
-    session_open(&session, args->service, client.descriptor, &client.peer, args->buffer);
+    session_open(&session, &args->options->service, client.descriptor, &client.peer, args->buffer);
     session_run(&session);
     /* With -C the exit closes it, after the record. Else a client who sees that his connection is over,
      * and comes again at once, could be refused, as this one would still count. */
@@ -115,6 +120,7 @@ static void start_child(struct server *server, struct child_args *args, const st
 {
     pid_t pid;
 
+    args->connections = program_connections(server, client);
     peer_text(&client->peer, args->from); /* here: the code for it costs a child page faults */
     pid = platform_fork();
     if (pid == 0)
@@ -136,13 +142,14 @@ static void turn(struct server *server, struct child_args *args)
     server_handle_requests(server); /* the status line, an upgrade, what a stop asks of children */
     while (server_accept(server, &client))
         start_child(server, args, &client);
+    program_turn(server); /* ends those whose time is over */
     upgrade_turn(server);
 }
 
 static int serve(struct server *server)
 {
     struct child_args args = {
-        .service = &server->options->service,
+        .options = server->options,
         .buffer = session_only_buffer(&server->options->service),
         .counts_sources = server->options->max_per_source > 0,
         .logs = log_shows(LOG_MESSAGES),
@@ -153,13 +160,17 @@ static int serve(struct server *server)
         return -1;
     }
     args.ledger = server->ledger.write_end;
-    if (session_only_calls(args.service) && !args.logs)
+    if (program_open(server) == -1)
+        return -1;
+    if (server->options->command == NULL && !args.logs &&
+        session_only_calls(&server->options->service))
         platform_withhold_memory();
     title_open(server->options->program, args.title);
     if (server_announce(server) == -1)
         return -1;
     while (server_running(server) || upgrade_is_on()) {
-        server_wait(server, clock_earlier(reaper_due(), upgrade_due()));
+        const double times[] = {reaper_due(), program_due(), upgrade_due()};
+        server_wait(server, clock_earliest(times, sizeof times / sizeof times[0]));
         turn(server, &args);
     }
     title_open(server->options->program, NULL);
@@ -168,7 +179,8 @@ static int serve(struct server *server)
 
 const struct serve_model serve_model = {
     .program = "forkecho",
-    .about = "TCP echo server (RFC 862): one child process for each connection.",
+    .operands = "[-- program [argument]...]",
+    .about = "TCP echo server (RFC 862), or any program; a child process for each connection.",
     .capacity = (size_t)-1,
     .serve = serve,
     .read_records = reaper_read_records,

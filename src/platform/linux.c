@@ -269,12 +269,16 @@ bool platform_refuses_rights(int descriptor)
     return getsockopt(descriptor, SOL_SOCKET, SO_PASSRIGHTS, &passed, &size) == 0 && passed == 0;
 }
 
-uid_t platform_peer_user(int descriptor)
+uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process)
 {
     struct ucred peer = {.uid = 0};
     socklen_t size = sizeof peer;
 
     (void)getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    if (group != NULL)
+        *group = peer.gid;
+    if (process != NULL)
+        *process = peer.pid;
     return peer.uid;
 }
 

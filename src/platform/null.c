@@ -97,9 +97,13 @@ bool platform_refuses_rights(int descriptor)
     return false;
 }
 
-uid_t platform_peer_user(int descriptor)
+uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process)
 {
     (void)descriptor;
+    if (group != NULL)
+        *group = 0;
+    if (process != NULL)
+        *process = 0;
     return 0;
 }
 

@@ -68,9 +68,9 @@ int platform_sealed_file(size_t size);
 void platform_refuse_rights(int listener);
 bool platform_refuses_rights(int descriptor);
 
-/* The user of the process that connected to a Unix listener (SO_PEERCRED, unix(7)). Elsewhere, and
- * where it is not known, 0: all are one. */
-uid_t platform_peer_user(int descriptor);
+/* The user of the process that connected to a Unix listener (SO_PEERCRED, unix(7)), and its group
+ * and number where these are not NULL. Elsewhere, and where it is not known, 0: all are one. */
+uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process);
 
 /* Before a TCP connection is closed: has the system give up what its client does not take once
  * nothing was taken for `seconds` (TCP_USER_TIMEOUT, tcp(7)), and free the memory that it occupies.

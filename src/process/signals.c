@@ -2,6 +2,7 @@
 #include "process/signals.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
 static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, SIGCHLD};
 enum { HANDLED = sizeof handled / sizeof handled[0] };
@@ -14,19 +15,30 @@ static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 static volatile sig_atomic_t seen[32];
 static sigset_t blocked, wait_mask;
 
-static void record(int number)
+/* Of whom SIGCHLD told. A wait delivers one, and signals_deliver another. */
+#define TOLD_MAX 4
+static volatile sig_atomic_t told[TOLD_MAX], told_count;
+
+static void record(int number, siginfo_t *info, void *context)
 {
+    (void)context;
     seen[number] = 1;
+    if (number == SIGCHLD && told_count < TOLD_MAX)
+        told[told_count++] = info->si_pid;
+}
+
+/* SA_NOCLDSTOP: a child that is stopped or continued has not ended. No signal blocks another: the
+ * handler only records, and one wait delivers all that are pending. */
+static int set_action(int number, struct sigaction *action)
+{
+    action->sa_flags |= SA_NOCLDSTOP;
+    sigemptyset(&action->sa_mask);
+    return sigaction(number, action, NULL);
 }
 
 static int handle(int number, void (*handler)(int))
 {
-    /* SA_NOCLDSTOP: a child that is stopped or continued has not ended. No signal blocks another:
-     * the handler only records, and one wait delivers all that are pending. */
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_NOCLDSTOP};
-
-    sigemptyset(&action.sa_mask);
-    return sigaction(number, &action, NULL);
+    return set_action(number, &(struct sigaction){.sa_handler = handler});
 }
 
 static int ignore_signals(void)
@@ -49,6 +61,8 @@ static int let_end(int number)
 
 int signals_open(void)
 {
+    struct sigaction recording = {.sa_sigaction = record, .sa_flags = SA_SIGINFO};
+
     sigemptyset(&blocked);
     for (size_t i = 0; i < HANDLED; i++)
         sigaddset(&blocked, handled[i]);
@@ -56,7 +70,7 @@ int signals_open(void)
         return -1;
     for (size_t i = 0; i < HANDLED; i++) {
         sigdelset(&wait_mask, handled[i]); /* whoever started us may have blocked it */
-        if (handle(handled[i], record) == -1)
+        if (set_action(handled[i], &recording) == -1)
             return -1;
     }
     return ignore_signals();
@@ -72,18 +86,28 @@ const sigset_t *signals_wait_mask(void)
     return &wait_mask;
 }
 
-/* sigwait returns at once for each that is pending: cheaper than to unblock it, for which the
+/* Takes one of those that are pending. 0, or an error. */
+static int wait_for_pending(siginfo_t *info)
+{
+#if _POSIX_REALTIME_SIGNALS > 0
+    return sigwaitinfo(&blocked, info) > 0 ? 0 : -1;
+#else /* macOS, OpenBSD: without who has died */
+    return sigwait(&blocked, &info->si_signo);
+#endif
+}
+
+/* sigwaitinfo returns at once for each that is pending: cheaper than to unblock it, for which the
  * kernel sets up a call of the handler, and a call to return from it. */
 void signals_deliver(void)
 {
+    siginfo_t info = {.si_pid = 0};
     sigset_t pending;
-    int number;
 
     if (sigpending(&pending) == -1)
         return;
     for (size_t i = 0; i < HANDLED; i++)
-        if (sigismember(&pending, handled[i]) == 1 && sigwait(&blocked, &number) == 0)
-            record(number);
+        if (sigismember(&pending, handled[i]) == 1 && wait_for_pending(&info) == 0)
+            record(info.si_signo, &info, NULL);
 }
 
 bool signals_take(int number)
@@ -94,9 +118,35 @@ bool signals_take(int number)
     return true;
 }
 
+pid_t signals_take_child(void)
+{
+    return told_count > 0 ? (pid_t)told[--told_count] : 0;
+}
+
 void signals_send(pid_t child, int signal)
 {
     kill(child, signal == SIGTERM ? SIGNALS_STOP : signal);
+}
+
+void signals_send_group(pid_t child, int signal)
+{
+    if (kill(-child, signal) == -1)
+        kill(child, signal);
+}
+
+void signals_reset(void)
+{
+#ifdef SIGRTMAX
+    const int last = SIGRTMAX;
+#else
+    const int last = 31;
+#endif
+    sigset_t none;
+
+    for (int number = 1; number <= last; number++)
+        (void)handle(number, SIG_DFL); /* not KILL, STOP and libc's own, which are so */
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 void signals_alone(void)

@@ -23,6 +23,10 @@
 #define SIGNALS_STOP SIGUSR2
 void signals_send(pid_t child, int signal);
 
+/* To a program in place of the echo, which has nothing blocked, and to all that it has started and
+ * not moved to another group, as far as it leads a group by now. */
+void signals_send_group(pid_t child, int signal);
+
 /* Blocks TERM, INT, QUIT, HUP, USR1 and CHLD, handles them, and ignores those that a write causes.
  * Returns 0, or -1 with errno: a server that does not receive one of them must not serve. */
 int signals_open(void);
@@ -39,6 +43,13 @@ bool signals_take(int number);
 /* For a server without children that is given others', as process 1 is: the system reaps them
  * (POSIX.1-2008, _Exit, "Consequences of Process Termination"). */
 void signals_without_children(void);
+
+/* The child of which a SIGCHLD told: each once, 0 when there is no more. A SIGCHLD that comes while
+ * another is pending is lost, and with it who has died. */
+pid_t signals_take_child(void);
+
+/* For a child that becomes another program: all signals as by default, none blocked. */
+void signals_reset(void);
 
 /* For a process that serves one client and has no loop (server/inetd.h). Signals end it as by
  * default, but it ignores HUP and USR1, which are for a parent, and those that a write causes. */

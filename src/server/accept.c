@@ -99,8 +99,7 @@ static bool accept_next(struct server *server, struct client *client)
         if (!listener->ready)
             continue;
         listener->ready = false;
-        client->descriptor =
-            listener_accept(listener, server->options->service.idle, &client->peer);
+        client->descriptor = listener_accept(listener, server->options, &client->peer);
         if (client->descriptor != -1) {
             server->gate.retries = 0;
             server->statistics.deferred += listener->late;

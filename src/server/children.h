@@ -28,7 +28,7 @@ struct child {
 
     bool exit_recorded; /* its exit record was read (ledger.h), which says all of these: */
     struct peer client; /* the client that a PROXY header named; AF_UNSPEC: none did */
-    int ending;         /* enum session_ending */
+    int ending;         /* enum session_ending; of a program its exit status */
     int problem;        /* enum proxy_problem */
     uint64_t in, out;   /* bytes */
     /* The reaper's (fork/reaper.h): */

@@ -69,7 +69,7 @@ static void serve_client(struct server *server, const struct client *client, cha
 
     title_set(peer_text(&client->peer, from));
     listener_set_options(client->descriptor, client->peer.name.any.sa_family == AF_UNIX,
-                         server->options->service.idle);
+                         server->options);
     confine_child(true, 0);
     session_open(&session, &server->options->service, client->descriptor, &client->peer, buffer);
     session_run(&session);

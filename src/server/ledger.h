@@ -21,9 +21,11 @@
 #define LEDGER_MAGIC UINT64_C(0x6f6863656b726f66) /* "forkecho" where bytes are little-endian */
 
 enum record_kind {
-    RECORD_EXIT,         /* a session has ended: in, out, ending, problem, a client if named */
+    RECORD_EXIT,         /* a session has ended: in, out, ending, problem, a client if named; of
+                          * what was to become a program: it did not, for this error, if any */
     RECORD_ARRIVAL,      /* a child of a pool has accepted a client: its address */
-    RECORD_ACCEPT_FAILED /* a child of a pool cannot accept: error */
+    RECORD_ACCEPT_FAILED, /* a child of a pool cannot accept: error */
+    RECORD_CLIENT        /* a PROXY header has named the client of a program, which begins now */
 };
 
 /* Tests parse this struct: all members are of 64-bit words, and there is no gap. The checksum
@@ -35,7 +37,7 @@ struct record {
     uint64_t in, out;    /* bytes of the client's that were read, and written to it */
     int64_t ending;      /* enum session_ending */
     int64_t problem;     /* enum proxy_problem */
-    int64_t error;       /* the errno of accept */
+    int64_t error;       /* the errno of accept, or of exec */
     uint64_t family;     /* AF_ of the client's address; AF_UNSPEC: none is given */
     uint64_t port;       /* its port, in network byte order */
     uint64_t zone;       /* of IPv6 its zone, if it has one (RFC 4007); of Unix its user */

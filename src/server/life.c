@@ -106,19 +106,40 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
     return child;
 }
 
+/* A child could not become its program. The first failure of an episode is logged; a program that
+ * has run and ended is the end of the episode. */
+static void note_exec_failure(struct server *server, struct child *child, int error)
+{
+    child->problem = error;
+    if (!server->cannot_execute)
+        log_error("cannot execute '%.200s': %s%s; clients are closed until it works again",
+                  server->options->command[0], strerror(error),
+                  error != ENOENT                 ? ""
+                  : server->options->root != NULL ? " (it, its interpreter or loader, in the root)"
+                                                  : " (it or its interpreter)");
+    server->cannot_execute = true;
+}
+
 struct child *server_exit_recorded(struct server *server, const struct record *record)
 {
     struct child *child = children_find(server->children, record->id);
-    const char *wrong = child == NULL                 ? "is no live child"
-                        : child->exit_recorded        ? "has written its exit record already"
-                        : record->kind != RECORD_EXIT ? "cannot write such a record"
-                                                      : NULL;
+    bool runs = server->options->command != NULL;
+    bool begins = runs && record->kind == RECORD_CLIENT;
+    const char *wrong = child == NULL          ? "is no live child"
+                        : child->exit_recorded ? "has written its exit record already"
+                        : record->kind != RECORD_EXIT && !begins ? "cannot write such a record"
+                                                                 : NULL;
     long long id = record->id;
 
     if (wrong != NULL) {
         log_error("ignored a record on the ledger for %lld, which %s", id, wrong);
         return NULL;
     }
+    /* A compromised child can name anybody: it is believed only where its peer is a proxy. */
+    if (access_names(&server->options->service.proxies, &child->peer))
+        (void)ledger_client(record, &child->client);
+    if (begins)
+        return NULL;
     child->exit_recorded = true;
     children_leave_source(server->children, child);
     child->in = record->in;
@@ -127,9 +148,8 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
         child->ending = (int)record->ending;
     if (record->problem > PROXY_RIGHT && record->problem < PROXY_PROBLEMS)
         child->problem = (int)record->problem;
-    /* A compromised child can name anybody: it is believed only where its peer is a proxy. */
-    if (access_names(&server->options->service.proxies, &child->peer))
-        (void)ledger_client(record, &child->client);
+    if (runs && record->error != 0)
+        note_exec_failure(server, child, (int)record->error);
     return child;
 }
 
@@ -142,27 +162,53 @@ void server_session_ended(struct server *server, struct child *child,
     server_ended(server, child, signal);
 }
 
-static void log_end(const struct server *server, const struct child *child, int signal)
+/* Whether a child has become its program. */
+static bool has_run(const struct server *server, const struct child *child)
+{
+    return server->options->command != NULL && !child->exit_recorded;
+}
+
+/* Of an `end` line, what stands before the seconds and what behind: of a program how it exited, and
+ * of one that was not run why; of an echo the bytes, and how it ended. */
+static void describe_end(const struct server *server, const struct child *child, int signal,
+                         char before[64], char behind[160])
 {
     const char *ending = session_ending_name(child->ending);
+
+    *before = *behind = '\0';
+    if (has_run(server, child))
+        snprintf(before, 64, signal != 0 ? " exit=signal-%d" : " exit=%d",
+                 signal != 0 ? signal : child->ending);
+    else if (server->options->command == NULL && child->exit_recorded)
+        snprintf(before, 64, " in=%llu out=%llu", (unsigned long long)child->in,
+                 (unsigned long long)child->out);
+    else if (server->options->command == NULL)
+        snprintf(before, 64, " in=- out=-");
+    if (has_run(server, child))
+        return;
+    if (signal != 0)
+        snprintf(behind, 160, " how=signal-%d", signal);
+    else if (child->ending == SESSION_PROXY)
+        snprintf(behind, 160, " how=%s why=\"%s\"", ending, proxy_problem_text(child->problem));
+    else if (server->options->command != NULL && child->problem != 0)
+        snprintf(behind, 160, " how=%s why=\"cannot execute: %s\"", ending,
+                 strerror(child->problem));
+    else
+        snprintf(behind, 160, " how=%s", ending);
+}
+
+static void log_end(const struct server *server, const struct child *child, int signal)
+{
     bool named = child->client.name.any.sa_family != AF_UNSPEC;
-    char from[ADDRESS_TEXT_MAX], via[ADDRESS_TEXT_MAX], bytes[64] = "in=- out=-", how[96];
+    char from[ADDRESS_TEXT_MAX], via[ADDRESS_TEXT_MAX], before[64], behind[160];
 
     if (!log_shows(LOG_CLIENTS))
         return;
-    if (child->exit_recorded)
-        snprintf(bytes, sizeof bytes, "in=%llu out=%llu", (unsigned long long)child->in,
-                 (unsigned long long)child->out);
-    if (signal != 0)
-        snprintf(how, sizeof how, "signal-%d", signal);
-    else if (child->ending == SESSION_PROXY)
-        snprintf(how, sizeof how, "%s why=\"%s\"", ending, proxy_problem_text(child->problem));
-    else
-        snprintf(how, sizeof how, "%s", ending);
-    log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s %s secs=%.3f how=%s live=%zu",
+    describe_end(server, child, signal, before, behind);
+    log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s%s secs=%.3f%s live=%zu",
               (long long)child->id, peer_text(named ? &child->client : &child->peer, from),
-              named ? " via=" : "", named ? peer_text(&child->peer, via) : "", bytes,
-              clock_seconds() - child->since, how, children_live(server->children) - 1);
+              named ? " via=" : "", named ? peer_text(&child->peer, via) : "", before,
+              clock_seconds() - child->since, behind, children_live(server->children) - 1);
 }
 
 void server_ended(struct server *server, struct child *child, int signal)
@@ -173,6 +219,8 @@ void server_ended(struct server *server, struct child *child, int signal)
     server->statistics.in += child->in;
     server->statistics.out += child->out;
     log_end(server, child, signal);
+    if (has_run(server, child))
+        server->cannot_execute = false;
     children_remove(server->children, child);
     server->gate.closed_until = 0; /* what it used may be what was missing */
 }

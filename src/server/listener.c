@@ -14,8 +14,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* The kernel's buffers of a connection, one for each direction, in bytes; Linux takes up to twice
- * that. Left to itself it lets them grow to several MB for a client that sends and never reads. It
+/* The kernel's buffers of an echo's connection, one for each direction, in bytes; Linux takes up to
+ * twice that. Left to itself it lets them grow to several MB for a client that sends and never reads. It
  * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
@@ -28,32 +28,35 @@ static bool is_local(const struct listener *listener)
 
 /* What fails is left alone: a connection without its options still echoes. An idle limit of 0 is
  * set as well: a socket that was handed over may still have the limit of an earlier server. */
-void listener_set_options(int descriptor, bool local, double idle)
+void listener_set_options(int descriptor, bool local, const struct options *options)
 {
-    int on = 1, size = CONNECTION_BUFFER;
+    int on = 1, size = CONNECTION_BUFFER, echoes = options->command == NULL;
 
     if (!local) {
         (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+    if (!local && echoes) {
         (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
         (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     }
     /* An urgent byte is one of those that come back (RFC 6093, 6). */
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
-    session_set_timeouts(descriptor, idle);
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_OOBINLINE, &echoes, sizeof echoes);
+    session_set_timeouts(descriptor, options->service.idle);
 }
 
 /* Whether the socket of a TCP client has the options of its listener, and only those: BSD lets it
  * inherit O_NONBLOCK as well. The kernel doubles sizes and rounds times: its own are compared. */
-static bool has_client_options(int descriptor, int listener)
+static bool has_client_options(int descriptor, int listener, bool echoes)
 {
     static const int options[][2] = {
         {IPPROTO_TCP, TCP_NODELAY}, {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_OOBINLINE},
-        {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVTIMEO},
-        {SOL_SOCKET, SO_SNDTIMEO}};
+        {SOL_SOCKET, SO_RCVTIMEO},  {SOL_SOCKET, SO_SNDTIMEO},
+        {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_SNDBUF}}; /* the last two for the echo alone */
+    size_t count = sizeof options / sizeof options[0] - (echoes ? 0 : 2);
     bool same = (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0;
 
-    for (size_t i = 0; same && i < sizeof options / sizeof options[0]; i++) {
+    for (size_t i = 0; same && i < count; i++) {
         unsigned char its[sizeof(struct timeval)] = {0}, wanted[sizeof its] = {0};
         socklen_t size = sizeof its;
         (void)getsockopt(descriptor, options[i][0], options[i][1], its, &size);
@@ -63,14 +66,14 @@ static bool has_client_options(int descriptor, int listener)
     return same;
 }
 
-void listener_prepare(const struct listener *listener, double idle)
+void listener_prepare(const struct listener *listener, const struct options *options)
 {
     if (is_local(listener))
         platform_refuse_rights(listener->descriptor);
-    listener_set_options(listener->descriptor, is_local(listener), idle);
+    listener_set_options(listener->descriptor, is_local(listener), options);
 }
 
-int listener_accept(struct listener *listener, double idle, struct peer *peer)
+int listener_accept(struct listener *listener, const struct options *options, struct peer *peer)
 {
     socklen_t length = sizeof peer->name;
 
@@ -80,12 +83,13 @@ int listener_accept(struct listener *listener, double idle, struct peer *peer)
     if (descriptor == -1)
         return -1;
     if (is_local(listener))
-        peer->user = platform_peer_user(descriptor);
+        peer->user = platform_peer_user(descriptor, NULL, NULL);
     if (!listener->inherits && !is_local(listener))
-        listener->inherits = has_client_options(descriptor, listener->descriptor);
+        listener->inherits = has_client_options(descriptor, listener->descriptor,
+                                                options->command == NULL);
     if (!listener->inherits) {
         (void)fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
-        listener_set_options(descriptor, is_local(listener), idle);
+        listener_set_options(descriptor, is_local(listener), options);
     }
     return descriptor;
 }
@@ -191,7 +195,7 @@ static int set_up(struct listener *listener, const struct options *options)
         (family == AF_INET6 &&
          setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == -1))
         return -1;
-    listener_prepare(listener, options->service.idle);
+    listener_prepare(listener, options);
     if ((family == AF_UNIX ? bind_and_listen_alone(listener, backlog)
                            : bind_and_listen(listener, backlog)) == -1)
         return -1;
@@ -225,12 +229,12 @@ int listener_open(struct listener *listener, const struct address *address,
     return -1;
 }
 
-void listener_adopt(struct listener *listener, int descriptor, double idle)
+void listener_adopt(struct listener *listener, int descriptor, const struct options *options)
 {
     *listener = (struct listener){.descriptor = descriptor,
                                   .address.length = sizeof listener->address.name};
     (void)getsockname(descriptor, &listener->address.name.any, &listener->address.length);
-    listener_prepare(listener, idle);
+    listener_prepare(listener, options);
 }
 
 void listener_close(struct listener *listener)

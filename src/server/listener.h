@@ -49,18 +49,18 @@ int listener_open(struct listener *listener, const struct address *address,
                   const struct options *options);
 
 /* Takes over a listening socket that is not ours alone: its file stays. */
-void listener_adopt(struct listener *listener, int descriptor, double idle);
+void listener_adopt(struct listener *listener, int descriptor, const struct options *options);
 
 /* Sets what a listener has to have: the options above, and that it refuses descriptors. One of an
  * earlier program may lack some (takeover.h). */
-void listener_prepare(const struct listener *listener, double idle);
+void listener_prepare(const struct listener *listener, const struct options *options);
 void listener_close(struct listener *listener); /* logs that the file cannot be removed */
 
 /* Accepts a connection. Returns its descriptor, blocking, the caller's; or -1 with errno. */
-int listener_accept(struct listener *listener, double idle, struct peer *peer);
+int listener_accept(struct listener *listener, const struct options *options, struct peer *peer);
 void listener_refuse(int descriptor, const struct peer *peer); /* closes it unserved */
 
 /* Sets the options above on any such socket. `local`: it is a Unix socket. */
-void listener_set_options(int descriptor, bool local, double idle);
+void listener_set_options(int descriptor, bool local, const struct options *options);
 
 #endif

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define VALUE_SHOWN 200 /* as much of an operand as an error shows */
+
 enum { OPTION_PROXY = UCHAR_MAX + 1 }; /* has only a long form */
 
 static const struct argument table[] = {
@@ -152,6 +154,50 @@ static int set_option(struct options *options, const struct arguments *arguments
     }
 }
 
+/* Why an option has no meaning with a program in place of the echo; NULL: it has one. */
+static const char *echo_only(int letter)
+{
+    switch (letter) {
+    case 't':
+        return "what moves between a program and its client is not seen here; use -T, or a limit of "
+               "the program's own";
+    case 'i': return "whoever has the connection can run the program itself";
+    case 'G':
+    case 'm':
+    case 'w':
+    case 'z': return "what its client is answered is up to the program";
+    default: return NULL;
+    }
+}
+
+/* No program's name, but what somebody writes who means -l: 7007, localhost:7007. */
+static bool is_address(const char *operand)
+{
+    return strchr(operand, '/') == NULL && (operand[strspn(operand, "0123456789")] == '\0' ||
+                                            strchr(operand, ':') != NULL);
+}
+
+/* The operands. `letter` is the last option that is for the echo alone; 0: none was given. */
+static int set_command(struct options *options, const struct arguments *arguments, int letter)
+{
+    if (optind == arguments->argc)
+        return 0;
+    options->command = arguments->argv + optind;
+    if (is_address(options->command[0]))
+        return arguments_misused(arguments, "unexpected argument '%.*s'; addresses are given with "
+                                            "-l", VALUE_SHOWN, options->command[0]);
+    if (*arguments->synopsis == '\0')
+        return arguments_misused(arguments, "unexpected argument '%.*s': %s runs no programs; "
+                                            "forkecho does", VALUE_SHOWN, options->command[0],
+                                 options->program);
+    if (letter != 0) {
+        options_reject(options, letter, echo_only(letter));
+        return -1;
+    }
+    options->service.idle = 0; /* nor is there a limit on the socket */
+    return 0;
+}
+
 /* What only the whole command line shows. */
 static int check_whole(struct options *options, struct arguments *arguments)
 {
@@ -164,9 +210,6 @@ static int check_whole(struct options *options, struct arguments *arguments)
                         : options->print_address    ? "-1, --print-address"
                                                     : NULL;
 
-    if (optind < arguments->argc)
-        return arguments_misused(arguments, "unexpected argument '%s'; addresses are given with -l",
-                                 arguments->argv[optind]);
     if (other != NULL)
         return arguments_misused(arguments, "option -i, --inetd: it serves the one connection on "
                                             "standard input; leave out %s", other);
@@ -180,11 +223,11 @@ static int check_whole(struct options *options, struct arguments *arguments)
 }
 
 enum options_outcome options_read(struct options *options, const char *program,
-                                  const char *about, int argc, char **argv)
+                                  const char *operands, const char *about, int argc, char **argv)
 {
-    struct arguments arguments = {.program = program, .synopsis = "", .about = about,
-                                  .list = table, .argc = argc, .argv = argv};
-    int letter;
+    struct arguments arguments = {.program = program, .synopsis = operands != NULL ? operands : "",
+                                  .about = about, .list = table, .argc = argc, .argv = argv};
+    int letter, echo_letter = 0;
 
     *options = defaults;
     options->program = program;
@@ -197,8 +240,13 @@ enum options_outcome options_read(struct options *options, const char *program,
             return OPTIONS_DONE;
         if (set_option(options, &arguments) == -1)
             return OPTIONS_WRONG;
+        if (echo_only(letter) != NULL)
+            echo_letter = letter;
     }
-    return letter == -1 || check_whole(options, &arguments) == -1 ? OPTIONS_WRONG : OPTIONS_SERVE;
+    return letter == -1 || set_command(options, &arguments, echo_letter) == -1 ||
+                   check_whole(options, &arguments) == -1
+               ? OPTIONS_WRONG
+               : OPTIONS_SERVE;
 }
 
 void options_reject(const struct options *options, int letter, const char *why)

@@ -31,6 +31,7 @@ struct options {
     const char *root;      /* where to chroot; NULL: nowhere */
     const char *pidfile;   /* NULL: none */
     bool daemon, inetd, print_address; /* -d, -i, -1 */
+    char **command;        /* a program to run for each client, and its arguments; NULL: the echo */
     int facility;          /* of syslogd; -1: standard error is the log */
     int verbosity;         /* enum log_level */
     struct service service;
@@ -42,9 +43,10 @@ enum options_outcome {
     OPTIONS_WRONG /* a usage error, which was reported */
 };
 
-/* `about` is the sentence for --help. */
+/* `operands`, as --help shows them, are the command; NULL: this server runs no programs. `about` is
+ * the sentence for --help. `argv` is kept. */
 enum options_outcome options_read(struct options *options, const char *program,
-                                  const char *about, int argc, char **argv);
+                                  const char *operands, const char *about, int argc, char **argv);
 
 /* Reports a usage error about the option with this letter that is found only later. */
 void options_reject(const struct options *options, int letter, const char *why);

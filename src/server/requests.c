@@ -83,6 +83,8 @@ static void stop_children(struct server *server)
         each->stop_signal = signal;
         if (server->model->stop_child != NULL)
             server->model->stop_child(server, each, signal);
+        else if (server->options->command != NULL)
+            signals_send_group((pid_t)each->id, signal);
         else
             signals_send((pid_t)each->id, signal);
     }

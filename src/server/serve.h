@@ -14,6 +14,7 @@
 
 struct serve_model {
     const char *program;    /* its name, for messages */
+    const char *operands;   /* as --help shows a program in place of the echo; NULL: it runs none */
     const char *about;      /* one sentence for --help */
     size_t capacity;        /* the most clients it can serve at once */
     const char *limit;      /* what bounds it, for messages; NULL where nothing of its own does */

@@ -73,6 +73,7 @@ struct server {
         double heard;       /* ... and did so last at this time: clock.h */
         size_t titled_live; /* how many live children the title tells of */
     } wait;
+    bool cannot_execute;    /* the last program that should have begun could not: logged */
     double started;         /* when it was announced: clock.h; 0: not yet */
     struct daemon *starter; /* who waits to hear that it listens */
     struct pidfile *pidfile;
@@ -137,8 +138,8 @@ void server_accept_failed(struct server *server);
 /* Registers child `id`, which serves an admitted client. */
 struct child *server_began(struct server *server, int64_t id, const struct client *client);
 
-/* Notes what an exit record says of a child, as far as it can be true. Returns the child, or NULL
- * where the record is ignored (logged). */
+/* Notes what a record says of a child, as far as it can be true. Returns the child, or NULL where
+ * it does not end by this: the record is ignored (logged), or its program has begun. */
 struct child *server_exit_recorded(struct server *server, const struct record *record);
 
 /* A child was reaped. `signal` is what ended it, 0 when it ended by itself. Removes it. The second

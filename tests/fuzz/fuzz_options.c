@@ -111,7 +111,7 @@ static enum options_outcome read_words(int count, char **words)
         abort();
     optind = 0; /* glibc, musl and others: a new command line, whatever the last one left */
     before = turn_errors_to(file);
-    outcome = options_read(&options, "forkecho", "Fuzzed.", count, words);
+    outcome = options_read(&options, "forkecho", "[program]", "Fuzzed.", count, words);
     turn_errors_back(before);
     check_said(file, outcome);
     if (outcome == OPTIONS_SERVE)

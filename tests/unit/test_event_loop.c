@@ -152,7 +152,7 @@ static int serve(void (*clients_act)(int wait), char **words)
     starter = DAEMON_NONE;
     pidfile = PIDFILE_NONE;
     optind = 1; /* a process reads one command line, but for this */
-    ck_assert_int_eq(options_read(&options, "oneecho", "", count, arguments), OPTIONS_SERVE);
+    ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", count, arguments), OPTIONS_SERVE);
     capture_begin(&errors, STDERR_FILENO);
     log_open("oneecho", (enum log_level)options.verbosity, -1);
     signals_open();

@@ -62,7 +62,7 @@ static int serve_so(int input, preparation *prepare, char **words)
         arguments[count++] = *words++;
     options = (struct options){0};
     optind = 1; /* a process reads one command line, but for this */
-    ck_assert_int_eq(options_read(&options, "oneecho", "", count, arguments), OPTIONS_SERVE);
+    ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", count, arguments), OPTIONS_SERVE);
     log_name("oneecho");
     capture_begin(&errors, STDERR_FILENO);
     status = suite_in_child(serve_input, &start);

@@ -124,7 +124,7 @@ START_TEST(listeners_are_nonblocking_close_on_exec_and_listening)
         ck_assert_int_ne(fcntl(descriptor, F_GETFD) & FD_CLOEXEC, 0);
         ck_assert_int_eq(getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size), 0);
         ck_assert_int_ne(listening, 0);
-        ck_assert_int_eq(listener_accept(&listeners.all[i], 600, &peer), -1);
+        ck_assert_int_eq(listener_accept(&listeners.all[i], &options, &peer), -1);
         ck_assert(errno == EAGAIN || errno == EWOULDBLOCK);
     }
     listeners_close(&listeners);
@@ -200,7 +200,7 @@ START_TEST(accepted_connections_block_and_have_their_options)
             struct peer peer;
             ck_assert_int_ne(client, -1);
             ck_assert_int_eq(poll(&(struct pollfd){listener->descriptor, POLLIN, 0}, 1, -1), 1);
-            accepted = listener_accept(listener, 600, &peer);
+            accepted = listener_accept(listener, &options, &peer);
             ck_assert_int_ne(accepted, -1);
             ck_assert_int_eq(fcntl(accepted, F_GETFL) & O_NONBLOCK, 0);
             ck_assert_double_eq(timeout_of(accepted, SO_RCVTIMEO), 600);
@@ -239,7 +239,7 @@ START_TEST(a_client_of_an_earlier_server_has_our_limits)
         ck_assert_int_ne(client, -1);
         ck_assert_int_eq(poll(&(struct pollfd){listener, POLLIN, 0}, 1, -1), 1);
         set_timeout(listener, limits[i], ours[i]);
-        accepted = listener_accept(&listeners.all[0], 600, &peer);
+        accepted = listener_accept(&listeners.all[0], &options, &peer);
         ck_assert_int_ne(accepted, -1);
         ck_assert_double_eq(timeout_of(accepted, limits[i]), ours[i]);
         close(accepted);
@@ -247,7 +247,7 @@ START_TEST(a_client_of_an_earlier_server_has_our_limits)
         /* The next one is younger than our options: it settles that they are inherited. */
         client = connect_to(&listeners.all[0].address);
         ck_assert_int_eq(poll(&(struct pollfd){listener, POLLIN, 0}, 1, -1), 1);
-        close(listener_accept(&listeners.all[0], 600, &peer));
+        close(listener_accept(&listeners.all[0], &options, &peer));
         ck_assert(listeners.all[0].inherits);
         close(client);
         listeners_close(&listeners);
@@ -262,7 +262,8 @@ START_TEST(no_idle_limit_takes_an_earlier_one_away)
 
     set_timeout(descriptor, SO_RCVTIMEO, 30);
     set_timeout(descriptor, SO_SNDTIMEO, 30);
-    listener_set_options(descriptor, false, 0);
+    options = (struct options){.service = {.idle = 0}};
+    listener_set_options(descriptor, false, &options);
     ck_assert_double_eq(timeout_of(descriptor, SO_RCVTIMEO), 0);
     ck_assert_double_eq(timeout_of(descriptor, SO_SNDTIMEO), 0);
     close(descriptor);
@@ -284,7 +285,7 @@ START_TEST(the_peer_is_the_clients_own_address)
         client = connect_to(&listeners.all[i].address);
         ck_assert_int_ne(client, -1);
         memset(&peer, 'x', sizeof peer);
-        accepted = listener_accept(&listeners.all[i], 600, &peer);
+        accepted = listener_accept(&listeners.all[i], &options, &peer);
         ck_assert_int_ne(accepted, -1);
         ck_assert_int_eq(getsockname(client, &name.name.any, &name.length), 0);
         ck_assert_str_eq(peer_text(&peer, told),
@@ -492,7 +493,7 @@ START_TEST(a_port_can_be_bound_again_while_its_connections_live)
     address = listeners.all[0].address;
     client = connect_to(&address);
     ck_assert_int_ne(client, -1);
-    accepted = listener_accept(&listeners.all[0], 600, &peer);
+    accepted = listener_accept(&listeners.all[0], &options, &peer);
     ck_assert_int_ne(accepted, -1);
     listeners_close(&listeners);
     expect_open(address_text(&address.name.any, given), NULL, NULL);

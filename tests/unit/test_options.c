@@ -23,7 +23,7 @@ static int read_list(const char *const *words, int count, bool (*holds)(const st
         strcpy(copies[i], words[i]);
         list[i + 1] = copies[i];
     }
-    outcome = (int)options_read(&options, "forkecho", "Tests.", count + 1, list);
+    outcome = (int)options_read(&options, "forkecho", "[program]", "Tests.", count + 1, list);
     fflush(stdout);
     return outcome == OPTIONS_SERVE && holds != NULL && !holds(&options) ? 10 : outcome;
 }
@@ -243,6 +243,49 @@ static void assert_wrong(const struct mistake *mistakes, size_t count)
     }
 }
 
+static bool runs_cat(const struct options *o)
+{
+    return o->command != NULL && strcmp(o->command[0], "cat") == 0 &&
+           strcmp(o->command[1], "-q") == 0 && o->command[2] == NULL &&
+           o->verbosity == LOG_CLIENTS && o->service.idle <= 0;
+}
+
+static bool runs_minus_q(const struct options *o)
+{
+    return o->command != NULL && strcmp(o->command[0], "-q") == 0 && o->verbosity == LOG_CLIENTS;
+}
+
+/* Catches an option that is taken from the arguments of a program, or a program's name for one. */
+START_TEST(operands_are_a_program_and_its_arguments)
+{
+    static const struct reading readings[] = {
+        {{"-v", "--", "cat", "-q"}, runs_cat},
+        {{"-v", "cat", "-q"}, runs_cat},
+        {{"-v", "--", "-q"}, runs_minus_q},
+    };
+
+    for (size_t i = 0; i < SUITE_LENGTH(readings); i++)
+        ck_assert_msg(outcome_of(&readings[i]) == OPTIONS_SERVE, "reading %zu: '%s'", i,
+                      errors.text);
+}
+END_TEST
+
+/* Catches an option of the echo that is ignored in silence beside a program. */
+START_TEST(options_of_the_echo_are_wrong_beside_a_program)
+{
+    static const struct mistake mistakes[] = {
+        {{{"-t", "5", "cat"}, NULL}, "-t, --idle", "use -T"},
+        {{{"-m%m", "cat"}, NULL}, "-m, --reply", "the program"},
+        {{{"-Ghi", "-v", "cat"}, NULL}, "-G, --greeting", "the program"},
+        {{{"-w1s", "cat"}, NULL}, "-w, --delay", "the program"},
+        {{{"-z9", "cat"}, NULL}, "-z, --message-size", "the program"},
+        {{{"-i", "cat"}, NULL}, "-i, --inetd", "can run the program itself"},
+    };
+
+    assert_wrong(mistakes, SUITE_LENGTH(mistakes));
+}
+END_TEST
+
 /* Catches a misspelt option that is let pass, and a value that is dropped. */
 START_TEST(what_is_no_option_or_takes_no_value_is_wrong)
 {
@@ -344,7 +387,6 @@ START_TEST(an_address_of_another_form_is_wrong)
         {{{"-i", "-P", "/run/pid"}, NULL}, "--inetd", "--pidfile"},
         {{{"-i1"}, NULL}, "--inetd", "--print-address"},
         {{{"7007"}, NULL}, "7007", "-l"},
-        {{{"-v", "--", "-q"}, NULL}, "'-q'", "-l"},
     };
 
     assert_wrong(mistakes, SUITE_LENGTH(mistakes));
@@ -437,7 +479,9 @@ START_TEST(a_late_error_names_its_option_too)
 }
 END_TEST
 
-SUITE("options", without_options_the_defaults_hold, every_option_sets_its_value_in_both_forms,
+SUITE("options", operands_are_a_program_and_its_arguments,
+      options_of_the_echo_are_wrong_beside_a_program, without_options_the_defaults_hold,
+      every_option_sets_its_value_in_both_forms,
       repeated_options_add_addresses_and_verbosity_and_else_the_last_counts,
       what_is_no_option_or_takes_no_value_is_wrong, a_number_out_of_range_or_form_is_wrong,
       a_duration_of_another_form_is_wrong, a_template_with_a_mistake_is_wrong,

@@ -28,7 +28,7 @@ static struct server *open_server(enum log_level level)
 
     starter = DAEMON_NONE;
     pidfile = PIDFILE_NONE;
-    ck_assert_int_eq(options_read(&options, "forkecho", "", 3, arguments), OPTIONS_SERVE);
+    ck_assert_int_eq(options_read(&options, "forkecho", NULL, "", 3, arguments), OPTIONS_SERVE);
     log_open("forkecho", level, -1);
     signals_open();
     server = server_open(&model, &options, &starter, &pidfile);

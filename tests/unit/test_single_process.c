@@ -26,7 +26,7 @@ static struct server *open_server(void)
 
     starter = DAEMON_NONE;
     pidfile = PIDFILE_NONE;
-    ck_assert_int_eq(options_read(&options, "oneecho", "", 5, arguments), OPTIONS_SERVE);
+    ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", 5, arguments), OPTIONS_SERVE);
     log_open("oneecho", LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &starter, &pidfile);

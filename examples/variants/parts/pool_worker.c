@@ -249,7 +249,7 @@ bool pool_worker_accept(struct pool_worker *worker, struct client *client)
         if (listener == NULL)
             continue;
         client->descriptor =
-            listener_accept(listener, worker->options->service.idle, &client->peer);
+            listener_accept(listener, worker->options, &client->peer);
         if (client->descriptor == -1) {
             handle_failure(worker, errno);
             continue;

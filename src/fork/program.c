@@ -1,0 +1,296 @@
+/* program.c: see program.h. */
+#include "fork/program.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "platform/platform.h"
+#include "process/inherited.h"
+#include "process/log.h"
+#include "process/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define PATH_DEFAULT "/bin:/usr/bin" /* where execvp(3) looks without a PATH */
+#define TERMINATION_TIME 1.0 /* seconds from TERM to KILL */
+#define TURN_PERIOD 0.01     /* seconds between two walks over those whose time is over, at least */
+#define VARIABLES_MAX 16     /* of one client: more than are set below */
+
+static struct {
+    char **environment; /* the server's variables, behind room for those of a client */
+    double due;         /* when a program's time is over; 0: not known to be */
+} program;
+
+/* ---- at the start ---- */
+
+/* Sets errno where it is none. */
+static bool is_executable(const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) == -1)
+        return false;
+    errno = EACCES;
+    return S_ISREG(status.st_mode) && access(path, X_OK) == 0;
+}
+
+/* As execvp(3) will find it. Sets errno where it will not. */
+static bool is_found(const char *name)
+{
+    const char *folder = getenv("PATH");
+    char path[PATH_MAX];
+    int error = ENOENT;
+
+    if (strchr(name, '/') != NULL || *name == '\0')
+        return is_executable(name);
+    for (folder = folder != NULL ? folder : PATH_DEFAULT; folder != NULL;) {
+        int length = (int)strcspn(folder, ":");
+        snprintf(path, sizeof path, "%.*s/%s", length, length > 0 ? folder : ".", name);
+        if (length == 0)
+            snprintf(path, sizeof path, "./%s", name);
+        if (is_executable(path))
+            return true;
+        error = access(path, F_OK) == 0 ? EACCES : error;
+        folder = folder[length] == ':' ? folder + length + 1 : NULL;
+    }
+    errno = error;
+    return false;
+}
+
+/* The command line of an upgrade (upgrade.h) is the same memory, and so has it as well. */
+static void make_absolute(char **name)
+{
+    static char path[PATH_MAX];
+    size_t length;
+
+    if (strchr(*name, '/') == NULL || **name == '/' || getcwd(path, sizeof path) == NULL)
+        return;
+    length = strlen(path);
+    if (snprintf(path + length, sizeof path - length, "/%s", *name) < (int)(sizeof path - length))
+        *name = path;
+}
+
+/* Whether a variable of the server's is about the server alone, or about the client of a server
+ * that this one runs under. */
+static bool is_withheld(const char *variable)
+{
+    static const char *const beginnings[] = {
+        "NOTIFY_SOCKET=", "LISTEN_",   "WATCHDOG_", "PROTO=",      "TCPLOCAL",  "TCPREMOTE",
+        "TCPCONNNUM=",    "IPCLOCAL",  "IPCREMOTE", "IPCCONNNUM=", "UNIXLOCAL", "UNIXREMOTE",
+        "REMOTE_ADDR=",   "REMOTE_PORT=",
+    };
+
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
+        if (strncmp(variable, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return false;
+}
+
+static int copy_environment(void)
+{
+    size_t count = 0, at = VARIABLES_MAX;
+
+    while (environ[count] != NULL)
+        count++;
+    program.environment = calloc(VARIABLES_MAX + count + 1, sizeof *program.environment);
+    if (program.environment == NULL)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (!is_withheld(environ[i]))
+            program.environment[at++] = environ[i];
+    return 0;
+}
+
+int program_open(const struct server *server)
+{
+    char **command = server->options->command;
+
+    program.due = 0;
+    if (command == NULL)
+        return 0;
+    make_absolute(&command[0]);
+    if (copy_environment() == 0 && (is_found(command[0]) || server->earlier.any))
+        return 0;
+    log_error("cannot execute '%.200s': %s", command[0], strerror(errno));
+    return -1;
+}
+
+size_t program_connections(const struct server *server, const struct client *client)
+{
+    return server->options->command == NULL
+               ? 0
+               : children_from(server->children, &client->peer) + 1;
+}
+
+/* ---- the child ---- */
+
+/* What is known of a client, put before the server's variables. */
+struct variables {
+    char **first;
+    struct text text; /* of all of them */
+};
+
+static void set(struct variables *variables, const char *name, const char *value)
+{
+    *--variables->first = variables->text.at;
+    text_add(&variables->text, name);
+    text_add(&variables->text, "=");
+    text_add(&variables->text, value);
+    if (variables->text.at < variables->text.end)
+        *++variables->text.at = '\0';
+}
+
+static void set_number(struct variables *variables, const char *name, unsigned long long value)
+{
+    char digits[24];
+    struct text text = text_in(digits, sizeof digits);
+
+    text_add_number(&text, value);
+    set(variables, name, digits);
+}
+
+/* An IPv4 or IPv6 address and its port. */
+static void set_address(struct variables *variables, const struct peer *peer, const char *ip,
+                        const char *port)
+{
+    char text[ADDRESS_TEXT_MAX], *host = peer_text(peer, text), *colon = strrchr(text, ':');
+
+    *colon = '\0';
+    if (*host == '[') {
+        host++;
+        colon[-1] = '\0';
+    }
+    set(variables, ip, host);
+    set(variables, port, colon + 1);
+}
+
+/* The process at the other end of a Unix socket. */
+static void set_credentials(struct variables *variables)
+{
+    gid_t group;
+    pid_t process;
+    uid_t user = platform_peer_user(STDIN_FILENO, &group, &process);
+
+    set_number(variables, "UNIXREMOTEEUID", user);
+    set_number(variables, "UNIXREMOTEEGID", group);
+    set_number(variables, "UNIXREMOTEPID", (unsigned long long)process);
+    set_number(variables, "IPCREMOTEEUID", user);
+    set_number(variables, "IPCREMOTEEGID", group);
+}
+
+static void set_local(struct variables *variables)
+{
+    struct address own = {.length = sizeof own.name};
+    struct peer end;
+
+    if (getsockname(STDIN_FILENO, &own.name.any, &own.length) == -1)
+        return;
+    if (own.name.any.sa_family == AF_UNIX && own.length < sizeof own.name) {
+        set(variables, "UNIXLOCALPATH", own.name.local.sun_path);
+        set(variables, "IPCLOCALPATH", own.name.local.sun_path);
+    } else if (own.name.any.sa_family != AF_UNIX) {
+        memcpy(&end.name, &own.name, sizeof end.name);
+        set_address(variables, &end, "TCPLOCALIP", "TCPLOCALPORT");
+    }
+}
+
+/* `peer` is the client, by the PROXY header where that has `named` it. */
+static char **client_environment(const struct peer *peer, bool named, size_t connections)
+{
+    static char room[2048];
+    struct variables variables = {program.environment + VARIABLES_MAX, text_in(room, sizeof room)};
+    bool local = peer->name.any.sa_family == AF_UNIX;
+
+    set_local(&variables);
+    set_number(&variables, local ? "IPCCONNNUM" : "TCPCONNNUM", connections);
+    if (local && !named)
+        set_credentials(&variables);
+    if (!local) {
+        set_address(&variables, peer, "REMOTE_ADDR", "REMOTE_PORT");
+        set_address(&variables, peer, "TCPREMOTEIP", "TCPREMOTEPORT");
+    }
+    set(&variables, "PROTO", local ? "UNIX" : "TCP");
+    return variables.first;
+}
+
+/* The connection becomes 0 and 1; all else is closed but 2 and, until exec, the ledger. Returns the
+ * ledger's number. */
+static int take_descriptors(int client, int ledger)
+{
+    (void)dup2(client, STDIN_FILENO);
+    (void)dup2(client, STDOUT_FILENO);
+    inherited_keep_only(&ledger, 1);
+    (void)fcntl(ledger, F_SETFD, FD_CLOEXEC);
+    return ledger;
+}
+
+static void write_record(int ledger, const struct session *session, enum record_kind kind,
+                         int error)
+{
+    struct record record = ledger_exit_record(getpid(), session);
+
+    record.kind = kind;
+    record.error = error;
+    (void)ledger_write(ledger, &record);
+}
+
+_Noreturn void program_run(const struct options *options, const struct client *client,
+                           size_t connections, char *buffer, int ledger)
+{
+    struct session session;
+    int error = 0;
+
+    ledger = take_descriptors(client->descriptor, ledger);
+    (void)setsid();
+    signals_reset();
+    session_open(&session, &options->service, STDIN_FILENO, &client->peer, buffer);
+    if (session_run_header(&session)) {
+        if (session.header.named)
+            write_record(ledger, &session, RECORD_CLIENT, 0);
+        environ = client_environment(&session.peer, session.header.named, connections);
+        execvp(options->command[0], options->command);
+        error = errno;
+        session_end(&session, SESSION_LIFETIME); /* closes in order, whatever has come */
+    }
+    session_finish(&session);
+    if (error != 0)
+        session.ending = SESSION_ERROR;
+    write_record(ledger, &session, RECORD_EXIT, error);
+    _exit(EXIT_FAILURE);
+}
+
+/* ---- the time limit ---- */
+
+void program_turn(struct server *server)
+{
+    double lifetime = server->options->service.lifetime, now = clock_seconds(), over;
+    struct child *each = children_oldest(server->children);
+
+    if (server->options->command == NULL || lifetime <= 0 || (program.due > 0 && now < program.due))
+        return;
+    program.due = 0;
+    for (; each != NULL && now >= (over = each->since + lifetime); each = each->younger) {
+        int signal = now < over + TERMINATION_TIME ? SIGTERM : SIGKILL;
+        if (each->stop_signal != signal && each->stop_signal != SIGKILL)
+            signals_send_group((pid_t)each->id, each->stop_signal = signal);
+        if (signal == SIGTERM)
+            program.due = clock_earlier(program.due, over + TERMINATION_TIME);
+    }
+    if (each != NULL)
+        program.due = clock_earlier(program.due, over);
+    if (program.due > 0 && program.due < now + TURN_PERIOD)
+        program.due = now + TURN_PERIOD;
+}
+
+double program_due(void)
+{
+    return program.due;
+}

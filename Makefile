@@ -222,7 +222,7 @@ deps:
 # `make deps check` installs before it builds, also under -j.
 $(if $(filter deps,$(MAKECMDGOALS)),$(UNIT_SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
-check: all unit harnesses hazard-servers
+check: all unit harnesses hazard-servers $(BUILD)/echo_program
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
 # What stands between a server and its libc there; see tests/faults.
@@ -289,8 +289,8 @@ hazards: all hazard-servers
 lab:
 	@command -v gnuplot >/dev/null || \
 	  { echo 'lab: gnuplot is missing, which draws the plots: make deps installs it' >&2; exit 1; }
-	@$(MAKE) --no-print-directory all hazard-servers \
-	  $(if $(shell command -v $(STATIC_CC)),static)
+	@$(MAKE) --no-print-directory all hazard-servers $(BUILD)/echo_program \
+	  $(if $(shell command -v $(STATIC_CC)),static STATIC_ALSO=echo_program)
 	@BUILD=$(BUILD) examples/lab/run
 
 lint:

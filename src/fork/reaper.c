@@ -8,6 +8,7 @@
 #include "upgrade/upgrade.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/wait.h>
 
 #define RECORDS_PORTION 2048 /* read in one turn: more than a pipe of 64 KiB holds */
@@ -15,6 +16,7 @@
 #define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
 #define YOUNG_PERIOD 0.01    /* seconds */
 #define SWEEP_PERIOD 1.0     /* seconds */
+#define FIRST_MAX 16         /* of all, reaped by looks that are linear in the live ones */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 
 /* In private memory (platform.h): else the parent, which writes to it for each child, would pay for
@@ -25,6 +27,7 @@ static struct reaper {
     double young_at;       /* when to ask for the young; 0: not planned */
     double young_last;     /* when that was done last */
     double sweep_at;       /* when to sweep; 0: not planned */
+    bool walks;            /* waitpid(pid) takes as long as waitpid(-1): platform.h */
 } *reaper;
 
 static void list_exiting(struct child *child)
@@ -39,6 +42,7 @@ int reaper_open(struct server *server)
     reaper = platform_private_memory(sizeof *reaper);
     if (reaper == NULL)
         return -1;
+    reaper->walks = !platform_waits_by_pid();
     if (server->ledger.write_end <= 0)
         return ledger_open(&server->ledger, LEDGER_GIVES_UP);
     /* After an upgrade: whose records have been read, and whoever died meanwhile. */
@@ -156,36 +160,51 @@ static void reap_exiting(struct server *server)
     }
 }
 
+/* One that died and is none of the server's: process 1 is handed the orphans of others, and whoever
+ * became this server by exec may have left it some. Returns whether it was reaped. */
+static bool reap_stranger(pid_t pid)
+{
+    int status = 0;
+
+    if (try_wait(pid, &status) != pid)
+        return false;
+    upgrade_reaped(pid, status);
+    return true;
+}
+
+/* Reaps the first that have died, ours and strangers, at most so many. Returns whether one of ours
+ * was among them; true also where it is not known. Each is linear in the live children, as for
+ * waitpid(-1). */
+static bool reap_first(struct server *server, int most)
+{
+    bool ours = false;
+
+    while (most-- > 0) {
+        siginfo_t zombie = {.si_pid = 0}; /* where there is none, some systems leave it so */
+        if (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == -1)
+            return true;
+        if (zombie.si_pid == 0)
+            return ours;
+        struct child *child = children_find(server->children, zombie.si_pid);
+        ours = ours || child != NULL;
+        if (child != NULL ? !ask_for(server, child) : !reap_stranger(zombie.si_pid))
+            return true;
+    }
+    return ours;
+}
+
 static void ask_for_young(struct server *server)
 {
     struct child *child = children_youngest(server->children), *older;
 
-    for (int i = 0; i < YOUNG_MAX && child != NULL; i++, child = older) {
+    if (reaper->walks)
+        (void)reap_first(server, INT_MAX);
+    for (int i = 0; !reaper->walks && i < YOUNG_MAX && child != NULL; i++, child = older) {
         older = child->older;
         (void)ask_for(server, child);
     }
     reaper->young_at = 0;
     reaper->young_last = clock_seconds();
-}
-
-/* Reaps children of this process that are none of ours: process 1 is handed the orphans of others,
- * and whoever became this server by exec may have left it some. Returns whether one of ours is
- * dead. Linear in the live children, as waitpid(-1) is. */
-static bool reap_strangers(const struct server *server)
-{
-    siginfo_t zombie = {.si_pid = 0};
-    int status = 0;
-
-    while (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == 0) {
-        if (zombie.si_pid == 0)
-            return false;
-        if (children_find(server->children, zombie.si_pid) != NULL ||
-            try_wait(zombie.si_pid, &status) != zombie.si_pid)
-            return true;
-        upgrade_reaped(zombie.si_pid, status);
-        zombie.si_pid = 0; /* where there is none, some systems leave it as it was */
-    }
-    return true; /* not known: whoever fails here is asked for by pid */
 }
 
 /* Reads the ledger, and asks for a portion of all children where one is dead. The portion after the
@@ -195,7 +214,8 @@ static void sweep(struct server *server)
     reaper->sweep_at = 0;
     reaper_read_records(server);
     reap_exiting(server);
-    if (reaper->asked == NULL && reap_strangers(server))
+    if (reaper->asked == NULL && reap_first(server, reaper->walks ? INT_MAX : FIRST_MAX) &&
+        !reaper->walks)
         reaper->asked = children_youngest(server->children);
     if (reaper->asked == NULL)
         return;
@@ -231,6 +251,20 @@ static void reap_told(struct server *server)
     while ((pid = signals_take_child()) != 0)
         if ((child = children_find(server->children, pid)) != NULL)
             (void)ask_for(server, child);
+        else if (server->options->command != NULL) /* an echo whose record was read is gone */
+            (void)reap_stranger(pid);
+}
+
+void reaper_catch_up(struct server *server)
+{
+    if (server->options->command == NULL) {
+        reaper_read_records(server);
+        return;
+    }
+    signals_deliver();
+    reap_told(server);
+    if (clock_seconds() >= reaper->young_last + YOUNG_PERIOD)
+        ask_for_young(server);
 }
 
 /* Whether to ask for the young after a SIGCHLD: at once where it told of nobody and no client can

@@ -4,19 +4,26 @@
  * The usual loop over waitpid(-1, WNOHANG) walks the kernel's list of children from the oldest:
  * with ten thousand live ones, each look that finds nobody takes a quarter of a millisecond.
  * waitpid(pid) takes the same for one child as for ten thousand (Linux 5.13 and later). So the
- * parent asks by pid. In three ways it knows whom, and no zombie is older than about a second:
+ * parent asks by pid. In four ways it knows whom, and no zombie is older than about a second:
  *
- *   exit record   A child's last act is one record on the ledger, a pipe (server/ledger.h). At
- *                 SIGCHLD the parent reads all records, lists their writers as exiting, and asks
- *                 for each of them now and at each SIGCHLD until it is gone, for a second at most.
- *   the young     A SIGCHLD without an exit record is of a child that was killed, or of one that
- *                 was reaped on another's signal. Most children die young: the 256 youngest are
- *                 asked for at once, at most every 50 ms.
- *   the sweep     Signals merge: fifty deaths may be one SIGCHLD, and a killed child may hide
- *                 behind a record of another. So within a second of any SIGCHLD the parent asks
- *                 whether anybody is dead and not reaped, by one waitid, which walks that list;
- *                 and only then for all children by pid, the youngest first, in portions of 512,
- *                 between which the loop goes on.
+ *   exit record   The last act of a child that echoes is one record on the ledger, a pipe
+ *                 (server/ledger.h). At SIGCHLD the parent reads all records, lists their writers as
+ *                 exiting, and asks for each of them now and at each SIGCHLD until it is gone, for a
+ *                 second at most.
+ *   si_pid        A child that was killed, or has become a program (program.h), leaves no record. A
+ *                 SIGCHLD says whose it is, but signals merge: fifty deaths may be one SIGCHLD.
+ *   the young     Most children die young. So where a SIGCHLD told of nobody, and after each one
+ *                 where children are programs, the 256 youngest are asked for: within 10 ms, at most
+ *                 once in 10 ms; at once where it told of nobody and there is no slot for a client.
+ *   the sweep     One that is older may hide behind the SIGCHLD of another. So within a second of
+ *                 any SIGCHLD the parent asks whether anybody is dead and not reaped, by waitid for
+ *                 all, which walks that list, and reaps up to 16 that this finds; and only where one
+ *                 of ours was among them it asks for all children by pid, the youngest first, in
+ *                 portions of 512, between which the loop goes on.
+ *
+ * That finds children of nobody as well: process 1 is handed the orphans of others.
+ * Where waitpid(pid) walks, too (platform_waits_by_pid), the last two are a loop over waitid for
+ * all: never worse than the usual one, which does that for each SIGCHLD.
  *
  * Invariants. A child is registered (server_began) before it can be reaped, as only the loop reaps.
  * Its pid is nobody else's until reap_child, which takes it from the table, the list and the sweep
@@ -33,9 +40,11 @@
  *     ledger each second; the reading end has a flag of its own.
  *
  * Cost: a system call for each child that has died or is exiting, and a read for LEDGER_BATCH
- * records. After a
- * SIGCHLD 256 calls, at most every 50 ms, and the sweep, at most once a second: one call that is
- * linear in the live children, and one for each of them where it finds a dead one.
+ * records. For programs, and after a SIGCHLD that told of nobody, 256 calls at most every 10 ms
+ * (1 % of a processor) and for each such SIGCHLD while there is no slot; and the sweep, at most once
+ * a second: up to 16 calls that are linear in the live children, and one for each of them where one
+ * was found dead. A program that has died is reaped within 10 ms where it is one of the young, else
+ * at once or within a second; so the zombies are never more than what dies meanwhile.
  */
 #ifndef REAPER_H
 #define REAPER_H
@@ -55,6 +64,10 @@ double reaper_due(void);
 /* Reads the exit records that have been written, and lists their writers as exiting: as much as a
  * pipe holds and no more, as a compromised child could write as fast as this reads. */
 void reaper_read_records(struct server *server);
+
+/* Before a client is refused for others of its source: learns of those that have ended, by the
+ * ledger, and where they are programs by SIGCHLD and, once in 10 ms, from the young. */
+void reaper_catch_up(struct server *server);
 
 /* Reaps every child that has died. Returns how many. */
 size_t reaper_reap_all(struct server *server);

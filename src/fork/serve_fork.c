@@ -183,7 +183,7 @@ const struct serve_model serve_model = {
     .about = "TCP echo server (RFC 862), or any program; a child process for each connection.",
     .capacity = (size_t)-1,
     .serve = serve,
-    .read_records = reaper_read_records,
+    .read_records = reaper_catch_up,
     .reap_all = reaper_reap_all,
     .upgrade = upgrade_begin,
 };

@@ -30,6 +30,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define SCORE_MAX 1000 /* OOM_SCORE_ADJ_MAX (linux/oom.h) */
@@ -280,6 +281,19 @@ uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process)
     if (process != NULL)
         *process = peer.pid;
     return peer.uid;
+}
+
+bool platform_waits_by_pid(void)
+{
+    struct utsname system;
+    char *end;
+    long first, second;
+
+    if (uname(&system) == -1)
+        return false;
+    first = strtol(system.release, &end, 10);
+    second = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    return first > 5 || (first == 5 && second >= 13);
 }
 
 /* The kernel probes a client that takes nothing after 0.2 s, then after twice as long each time,

@@ -107,6 +107,11 @@ uid_t platform_peer_user(int descriptor, gid_t *group, pid_t *process)
     return 0;
 }
 
+bool platform_waits_by_pid(void)
+{
+    return false;
+}
+
 void platform_give_up_after(int descriptor, double seconds)
 {
     (void)descriptor;

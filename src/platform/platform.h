@@ -115,6 +115,10 @@ void platform_forbid_tracing(void);
  * but its descriptors. Elsewhere nothing. */
 void platform_confine_child(void);
 
+/* Whether waitpid(2) for one pid takes the same however many children live: Linux since 5.13, by
+ * uname(2). Elsewhere false: it walks them all. */
+bool platform_waits_by_pid(void);
+
 /* Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
  * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing. */
 void platform_signal_when_orphaned(int number);

@@ -30,6 +30,7 @@ struct child {
     struct peer client; /* the client that a PROXY header named; AF_UNSPEC: none did */
     int ending;         /* enum session_ending; of a program its exit status */
     int problem;        /* enum proxy_problem */
+    int exec_error;     /* why it did not become a program, an errno; 0: nothing */
     uint64_t in, out;   /* bytes */
     /* The reaper's (fork/reaper.h): */
     struct child *exiting_next;

@@ -110,7 +110,7 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
  * has run and ended is the end of the episode. */
 static void note_exec_failure(struct server *server, struct child *child, int error)
 {
-    child->problem = error;
+    child->exec_error = error;
     if (!server->cannot_execute)
         log_error("cannot execute '%.200s': %s%s; clients are closed until it works again",
                   server->options->command[0], strerror(error),
@@ -168,47 +168,41 @@ static bool has_run(const struct server *server, const struct child *child)
     return server->options->command != NULL && !child->exit_recorded;
 }
 
-/* Of an `end` line, what stands before the seconds and what behind: of a program how it exited, and
- * of one that was not run why; of an echo the bytes, and how it ended. */
-static void describe_end(const struct server *server, const struct child *child, int signal,
-                         char before[64], char behind[160])
+/* How a session ended that was no program's, for an `end` line. */
+static void describe_session(const struct child *child, int signal, char how[160])
 {
     const char *ending = session_ending_name(child->ending);
 
-    *before = *behind = '\0';
-    if (has_run(server, child))
-        snprintf(before, 64, signal != 0 ? " exit=signal-%d" : " exit=%d",
-                 signal != 0 ? signal : child->ending);
-    else if (server->options->command == NULL && child->exit_recorded)
-        snprintf(before, 64, " in=%llu out=%llu", (unsigned long long)child->in,
-                 (unsigned long long)child->out);
-    else if (server->options->command == NULL)
-        snprintf(before, 64, " in=- out=-");
-    if (has_run(server, child))
-        return;
     if (signal != 0)
-        snprintf(behind, 160, " how=signal-%d", signal);
+        snprintf(how, 160, " how=signal-%d", signal);
     else if (child->ending == SESSION_PROXY)
-        snprintf(behind, 160, " how=%s why=\"%s\"", ending, proxy_problem_text(child->problem));
-    else if (server->options->command != NULL && child->problem != 0)
-        snprintf(behind, 160, " how=%s why=\"cannot execute: %s\"", ending,
-                 strerror(child->problem));
+        snprintf(how, 160, " how=%s why=\"%s\"", ending, proxy_problem_text(child->problem));
+    else if (child->exec_error != 0)
+        snprintf(how, 160, " how=%s why=\"cannot execute: %s\"", ending,
+                 strerror(child->exec_error));
     else
-        snprintf(behind, 160, " how=%s", ending);
+        snprintf(how, 160, " how=%s", ending);
 }
 
 static void log_end(const struct server *server, const struct child *child, int signal)
 {
     bool named = child->client.name.any.sa_family != AF_UNSPEC;
-    char from[ADDRESS_TEXT_MAX], via[ADDRESS_TEXT_MAX], before[64], behind[160];
+    char from[ADDRESS_TEXT_MAX], via[ADDRESS_TEXT_MAX], before[64] = "in=- out=-", how[160] = "";
 
     if (!log_shows(LOG_CLIENTS))
         return;
-    describe_end(server, child, signal, before, behind);
-    log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s%s secs=%.3f%s live=%zu",
+    if (has_run(server, child))
+        snprintf(before, sizeof before, signal != 0 ? "exit=signal-%d" : "exit=%d",
+                 signal != 0 ? signal : child->ending);
+    else if (child->exit_recorded)
+        snprintf(before, sizeof before, "in=%llu out=%llu", (unsigned long long)child->in,
+                 (unsigned long long)child->out);
+    if (!has_run(server, child))
+        describe_session(child, signal, how);
+    log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s %s secs=%.3f%s live=%zu",
               (long long)child->id, peer_text(named ? &child->client : &child->peer, from),
               named ? " via=" : "", named ? peer_text(&child->peer, via) : "", before,
-              clock_seconds() - child->since, behind, children_live(server->children) - 1);
+              clock_seconds() - child->since, how, children_live(server->children) - 1);
 }
 
 void server_ended(struct server *server, struct child *child, int signal)

@@ -187,11 +187,11 @@ def session_of(pid):
         return None
 
 
-def of_session(session):
-    """The processes of a session, in whatever group. To ask the kernel for the session of each takes
+def of_session(*sessions):
+    """The processes of a session, or of several, in whatever group. To ask the kernel for the session of each takes
     a hundredth of what a look into its /proc would."""
     every = (process(name) for name in os.listdir('/proc')
-             if name.isdigit() and session_of(int(name)) == session)
+             if name.isdigit() and session_of(int(name)) in sessions)
     return [each for each in every if each is not None]
 
 
@@ -454,11 +454,12 @@ class Server:
 
     def __init__(self, name, *options, listen=('127.0.0.1:0',), verbose='-v', stderr=None,
                  wrap=(), as_user=None, limits=None, before=None, env=None, pass_fds=(),
-                 copy=False):
+                 copy=False, runs=()):
         self.name = name
         self.expected = 0  # the exit status that finish() asks for
         self.lines = []
         self.clients = []
+        self.runs = runs
         self.news = threading.Condition()
         self.ended = False  # the log is at end of file
         self.folder = None
@@ -470,6 +471,7 @@ class Server:
         command = [*wrap, *UNDER, path, '-1', *([verbose] if verbose else []), *options]
         for address in listen:
             command += ['-l', str(address)]
+        command += [str(word) for word in (['--', *runs] if runs else [])]
 
         def prepare():
             for what, value in (limits or {}).items():
@@ -620,8 +622,9 @@ class Server:
         return self.wait()
 
     def left_behind(self):
-        """The processes that this server started and that still run."""
-        return [each for each in of_session(self.session)
+        """The processes that this server started and that still run; a program is a session."""
+        programs = [event.number('pid') for event in self.find('^accept ')] if self.runs else []
+        return [each for each in of_session(self.session, *programs)
                 if each.pid != self.process.pid and each.state not in 'ZX']
 
     def finish(self):

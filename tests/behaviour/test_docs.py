@@ -20,7 +20,8 @@ from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, V
 PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
             'echoload': 'man/echoload.1'}
 PAGES = {**PROGRAMS, 'forkecho-log': 'man/forkecho-log.5',
-         'forkecho-internals': 'man/forkecho-internals.7'}
+         'forkecho-internals': 'man/forkecho-internals.7',
+         'forkecho-programs': 'man/forkecho-programs.7'}
 each_program = pytest.mark.parametrize('name', PROGRAMS)
 each_page = pytest.mark.parametrize('name', PAGES)
 needs_mandoc = pytest.mark.skipif(shutil.which('mandoc') is None, reason='mandoc is not installed')
@@ -317,6 +318,16 @@ def write_proxied(server):
     return srv.lines
 
 
+def write_programs(server):
+    """Programs, of a proxy's clients and of others."""
+    srv = server('--proxy', '127.0.0.1', runs=['true'])
+    client = srv.connect()
+    client.sendall(b'PROXY TCP4 192.0.2.1 192.0.2.2 4242 7\r\n')
+    srv.connect().sendall(b'PROXY UNKNOWN\r\n')
+    srv.wait_lines('^end ', 2)
+    return srv.lines
+
+
 def write_upgrade(server):
     """The same program takes over."""
     srv = server()
@@ -355,8 +366,8 @@ def write_lost(server):
 @forks_only
 def test_log_lines_are_those_of_the_page(server):
     """Catches a line or a field that the page lacks, or that no server writes any more."""
-    lines = [*write_usual_lines(server), *write_proxied(server), *write_resume(server), *write_errors(server),
-             *write_upgrade(server), *write_lost(server)]
+    lines = [*write_usual_lines(server), *write_proxied(server), *write_programs(server),
+             *write_resume(server), *write_errors(server), *write_upgrade(server), *write_lost(server)]
     assert shapes(lines) == documented_lines()
 
 
@@ -547,12 +558,11 @@ def in_a_test(option, value, folder):
 
 def run_server_example(server, name, words, folder):
     options, operands = split_options(name, words)
-    assert operands == []
     listen = [elsewhere(value, folder) for option, value in options if option in ('-l', '--listen')]
     rest = [part for option, value in options if option not in ('-l', '--listen')
             for part in in_a_test(option, value, folder) if part]
     srv = server(*rest, listen=listen or ['localhost:0'], verbose='', kind=as_program(name),
-                 env=NO_LEAK_SEARCH)
+                 env=NO_LEAK_SEARCH, runs=operands)
     assert len(srv.addresses) >= len(listen)
     assert srv.stop(signal.SIGTERM) == 0
 

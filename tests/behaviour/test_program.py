@@ -1,0 +1,668 @@
+"""A program for each client, in place of the echo: forkecho -- program."""
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import (ALL_SERVERS, BUILD, TOP, Client, NamespacedServer, children, descriptors,
+                     eventually, forks_only, in_time, needs_ipv6, needs_root, process, program, run,
+                     run_to_end)
+
+pytestmark = forks_only
+PYTHON = '/usr/bin/python3' if Path('/usr/bin/python3').exists() else sys.executable
+plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan', 'coverage'),
+                                 reason='what counts or sanitizes takes its time')
+
+
+def needs(name):
+    return pytest.mark.skipif(shutil.which(name) is None, reason=f'needs {name}')
+
+
+def shell(script):
+    """The words of a program that is a script of the shell."""
+    return ['sh', '-c', script]
+
+
+def ended(srv, count=1):
+    """How a server's programs have exited, once so many have."""
+    return {end['exit'] for end in srv.wait_lines('^end ', count)}
+
+
+def answer_to(client, data=b''):
+    """What a program says to a client that has said all."""
+    client.sendall(data)
+    client.half_close()
+    return client.receive_all()
+
+
+def program_of(srv, client):
+    """The process that serves a client, once it has become its program."""
+    pid = srv.accepted(client).number('pid')
+    own = os.readlink(f'/proc/{srv.pid}/exe')
+    eventually(lambda: os.readlink(f'/proc/{pid}/exe') != own, 'the child is a program')
+    return pid
+
+
+# ---- what a program is given -----------------------------------------------------------------
+
+def test_a_filter_is_a_service(server):
+    """Catches a program that does not get the connection as both its input and its output."""
+    srv = server(runs=['tr', 'a-z', 'A-Z'])
+    client = srv.connect()
+    assert answer_to(client, b'hello, world') == b'HELLO, WORLD'
+    end = srv.end_of(client)
+    assert (end['exit'], end['live']) == ('0', '0')
+    assert not end.keys() & {'in', 'out', 'how'}
+
+
+def test_a_program_has_the_connection_and_nothing_else(server):
+    """Catches a listener, the ledger or another client's socket that a program inherits, a
+    connection that does not block, and standard error that is none."""
+    srv = server(runs=['cat'])
+    other, client = srv.connect(), srv.connect()
+    assert other.echo(b'x') == client.echo(b'x') == b'x'
+    pid = program_of(srv, client)
+    opened = descriptors(pid)
+    assert sorted(opened) == [0, 1, 2]
+    assert opened[0] == opened[1] and opened[0].startswith('socket:')
+    assert opened[0] != descriptors(program_of(srv, other))[0]
+    assert opened[2] == descriptors(srv.pid)[2]
+    flags = int(re.search(r'^flags:\t(\d+)', Path(f'/proc/{pid}/fdinfo/0').read_text(), re.M)[1], 8)
+    assert flags & os.O_NONBLOCK == 0
+    assert process(pid).session == os.getpgid(pid) == pid
+
+
+def ignore_and_block():
+    for number in (signal.SIGUSR2, signal.SIGTSTP, signal.SIGRTMIN, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD})
+
+
+def test_signals_and_limits_are_those_of_a_fresh_process(server):
+    """Catches SIGPIPE that a program inherits as ignored (inetutils' inetd), a TERM that stays
+    blocked, and limits of an echo child, which may open no file."""
+    srv = server(runs=['cat'], before=ignore_and_block, limits={resource.RLIMIT_NOFILE: 500})
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    pid = program_of(srv, client)
+    status = Path(f'/proc/{pid}/status').read_text()
+    assert re.findall(r'^Sig(?:Blk|Ign):\t(\w+)', status, re.M) == ['0' * 16] * 2
+    assert Path(f'/proc/{pid}/limits').read_text() == Path(f'/proc/{srv.pid}/limits').read_text()
+
+
+OPTIONS_OF = """
+import socket
+def seconds(option):
+    return socket.socket(fileno=0).getsockopt(socket.SOL_SOCKET, option, 16)
+s = socket.socket(fileno=0)
+get = lambda level, option: s.getsockopt(level, option)
+print(get(socket.IPPROTO_TCP, socket.TCP_NODELAY), get(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+      get(socket.SOL_SOCKET, socket.SO_OOBINLINE),
+      *(any(s.getsockopt(socket.SOL_SOCKET, each, 16)) for each in (20, 21)),
+      get(socket.SOL_SOCKET, socket.SO_SNDBUF) > 10**6)
+"""
+
+
+def test_the_socket_has_no_options_of_the_echo(server):
+    """Catches a read that fails after ten minutes, or urgent data in the stream, in a program that
+    knows nothing of it: connections inherit the listener's options. And buffers of a fixed size,
+    which bound what git or rsync can send over a long way: Linux lets no one undo that."""
+    srv = server(runs=[PYTHON, '-c', OPTIONS_OF])
+    assert srv.connect().receive_all().split()[:5] == b'1 1 0 False False'.split()
+    srv = server(runs=[PYTHON, '-c', 'import socket; print(socket.socket(fileno=0).getsockopt('
+                       'socket.SOL_SOCKET, socket.SO_SNDBUF))'])
+    fixed = 2 * 212992
+    assert int(srv.connect().receive_all()) != fixed
+
+
+def variables(text):
+    return dict(each.split('=', 1) for each in text.decode().split('\0') if each)
+
+
+STALE = {'TCPREMOTEHOST': 'liar.example', 'UNIXREMOTEPID': '1', 'IPCREMOTEEUID': '0',
+         'LISTEN_FDNAMES': 'x', 'REMOTE_ADDR': '192.0.2.66', 'TCPREMOTEINFO': 'root'}
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', pytest.param('[::1]', marks=needs_ipv6)])
+def test_the_environment_names_the_client(server, host):
+    """Catches a variable of tcpserver's, s6's or systemd's programs that is missing, or that an
+    outer server has set for a client of its own."""
+    srv = server(runs=['env', '-0'], listen=[f'{host}:0'], env={**STALE, 'GREETING': 'kept'})
+    client = srv.connect()
+    found = variables(client.receive_all())
+    ours, theirs = client.getsockname()[:2], client.getpeername()[:2]
+    assert {name: value for name, value in found.items()
+            if re.match('PROTO|TCP|REMOTE|UNIX|IPC|LISTEN|NOTIFY|WATCHDOG', name)} == {
+        'PROTO': 'TCP', 'TCPCONNNUM': '1',
+        'TCPREMOTEIP': ours[0], 'TCPREMOTEPORT': str(ours[1]),
+        'REMOTE_ADDR': ours[0], 'REMOTE_PORT': str(ours[1]),
+        'TCPLOCALIP': theirs[0], 'TCPLOCALPORT': str(theirs[1])}
+    assert found['GREETING'] == 'kept' and found['PATH'] == os.environ['PATH']
+
+
+def test_the_page_names_every_variable():
+    """Catches a variable that programs are given and the page lacks, or the reverse."""
+    source = (TOP / 'src/fork/program.c').read_text().partition('---- the child')[2]
+    page = (TOP / 'man/forkecho-programs.7').read_text()
+    table = re.search(r'^\.It Environment$(.*?)^\.El$', page, re.M | re.S)[1]
+    listed = {name for line in re.findall(r'^\.It Ev (.*)', table, re.M)
+              for name in line.split(' , ')}
+    assert listed == set(re.findall(r'"((?:PROTO|(?:TCP|UNIX|IPC|REMOTE_)[A-Z]+))"', source))
+
+
+def test_the_environment_counts_the_connections_of_a_source(server):
+    """Catches TCPCONNNUM that counts all clients, or not its own."""
+    srv = server(runs=shell('echo $TCPCONNNUM; exec cat'))
+    said = []
+    for source in ('127.0.0.1', '127.0.0.1', '127.0.0.2'):
+        said.append(srv.connect(source=source).receive(2))
+    assert said == [b'1\n', b'2\n', b'1\n']
+
+
+def test_the_environment_at_a_unix_socket(server, folder):
+    """Catches a peer without its user, group and number, by the names of ucspi-unix and of s6."""
+    srv = server(runs=['env', '-0'], listen=[folder / 's'])
+    found = variables(srv.connect().receive_all())
+    user, group, path = str(os.getuid()), str(os.getgid()), str(folder / 's')
+    assert {name: value for name, value in found.items()
+            if re.match('PROTO|TCP|REMOTE|UNIX|IPC', name)} == {
+        'PROTO': 'UNIX', 'UNIXLOCALPATH': path, 'IPCLOCALPATH': path, 'IPCCONNNUM': '1',
+        'UNIXREMOTEEUID': user, 'UNIXREMOTEEGID': group, 'UNIXREMOTEPID': str(os.getpid()),
+        'IPCREMOTEEUID': user, 'IPCREMOTEEGID': group}
+
+
+def test_a_program_says_on_standard_error_what_the_log_has(server):
+    """Catches messages of a program that are lost, or that its client gets."""
+    srv = server(runs=shell('echo to the log >&2'))
+    assert srv.connect().receive_all() == b''
+    srv.wait_line('^to the log$')
+
+
+@needs_root
+def test_a_program_runs_as_the_user_in_the_root(server, folder):
+    """Catches a program that is still root, or found where it will not be run."""
+    source = '#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf("%d %d %d", ' \
+             '(int)getuid(), (int)getgid(), access("/who", F_OK)); return 0; }'
+    subprocess.run(['cc', '-static', '-xc', '-', '-o', folder / 'who'], input=source, text=True,
+                   check=True)
+    (folder / 'only-root').write_text('#!/who\n')
+    (folder / 'only-root').chmod(0o700)
+    options = ['-u', '4711:4712', '-r', str(folder)]
+    assert server(*options, runs=['/who']).connect().receive_all() == b'4711 4712 0'
+    for name, why in [(shutil.which('cat'), 'No such file'), ('/only-root', 'Permission denied')]:
+        result = run('forkecho', '-l', '127.0.0.1:0', *options, '--', name)
+        assert (result.returncode, result.stdout) == (1, '')
+        assert f"cannot execute '{name}': {why}" in result.stderr
+
+
+# ---- the PROXY header ------------------------------------------------------------------------
+
+LINE = b'PROXY TCP4 192.0.2.1 198.51.100.7 4242 7\r\n'
+
+
+@pytest.mark.parametrize('cut', [len(LINE), 9], ids=['whole', 'in two'])
+def test_a_proxy_header_is_taken_to_its_last_byte(server, cut):
+    """Catches a header that the program reads, a byte of the client's that it does not, and a
+    program or log that is told of the proxy."""
+    srv = server('--proxy', '127.0.0.1', runs=shell('echo $TCPREMOTEIP $REMOTE_PORT; exec cat'))
+    client = srv.connect()
+    client.sendall(LINE[:cut])
+    if cut < len(LINE):
+        eventually(lambda: client.unread_by_server() == 0, 'the first part is read')
+    assert answer_to(client, LINE[cut:] + b'body') == b'192.0.2.1 4242\nbody'
+    end = srv.wait_line('^end ')
+    assert (end['from'], end['via'], end['exit']) == ('192.0.2.1:4242', client.address, '0')
+
+
+@pytest.mark.parametrize('sent, how', [(b'GET / HTTP/1.0\r\n\r\n', 'proxy'), (b'', 'eof')])
+def test_without_its_proxy_header_no_program_begins(server, folder, sent, how):
+    """Catches a program that a proxy's health check starts, or a client that goes past the proxy."""
+    srv = server('--proxy', '127.0.0.1', runs=['touch', str(folder / 'begun')])
+    client = srv.connect()
+    client.sendall(sent)
+    client.half_close()
+    client.closed_by_server()
+    end = srv.end_of(client)
+    assert end['how'] == how and 'exit' not in end
+    assert not (folder / 'begun').exists()
+
+
+# ---- how it ends -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize('script, how', [('exit 3', '3'), ('kill -9 $$', 'signal-9'),
+                                         ('exit 255', '255')])
+def test_the_log_says_how_a_program_ended(server, script, how):
+    """Catches a status that is taken for how a session of the echo ended."""
+    srv = server(runs=shell(script))
+    client = srv.connect()
+    client.closed_by_server()
+    assert srv.end_of(client)['exit'] == how
+    assert srv.status()['live'] == '0'
+
+
+@pytest.mark.parametrize('trap, how', [('', 'signal-13'), ("trap '' PIPE; ", '5')],
+                         ids=['default', 'ignored'])
+def test_a_program_whose_client_has_gone(server, trap, how):
+    """Catches a program that writes for ever to nobody, as SIGPIPE is ignored in it unasked."""
+    srv = server(runs=shell(f'{trap}while echo x || echo x; do :; done 2>/dev/null; exit 5'))
+    client = srv.connect()
+    assert client.receive(1) == b'x'
+    name = client.address
+    client.reset()
+    assert srv.end_of(name)['exit'] == how
+
+
+def test_one_that_closes_the_connection_and_works_on_is_live(server, folder):
+    """Catches a client that is no longer counted while its program still runs."""
+    os.mkfifo(folder / 'go')
+    srv = server('-c', '1', runs=shell(f'exec <{folder}/go >/dev/null; read x; exit 4'))
+    client = srv.connect()
+    with open(folder / 'go', 'w') as go:
+        assert client.receive_all() == b''
+        assert srv.status()['live'] == '1'
+        go.write('on\n')
+    assert srv.end_of(client)['exit'] == '4'
+
+
+def test_a_grandchild_that_holds_the_connection(server):
+    """Catches a server that waits for what a program has left behind, and a client that is cut off
+    from it."""
+    # A shell gives what it starts in the background no input of its own.
+    srv = server(runs=shell('exec 3<&0; (read x <&3; echo $x) & exit 0'))
+    client = srv.connect()
+    assert srv.end_of(client)['exit'] == '0'
+    assert srv.status()['live'] == '0'
+    client.sendall(b'still there\n')
+    assert client.receive(12) == b'still there\n'
+
+
+def test_one_that_never_reads_costs_only_its_own_client(server):
+    """Catches a server that waits for a program."""
+    srv = server(runs=shell('[ $TCPREMOTEIP = 127.0.0.2 ] && exec sleep 1000; exec cat'))
+    slow = srv.connect(source='127.0.0.2')
+    slow.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            slow.send(b'x' * 65536)
+    assert answer_to(srv.connect(), b'now') == b'now'
+    assert srv.status()['live'] == '1'
+
+
+def test_two_hundred_at_once(server):
+    """Catches a program that is given the connection of another, and an end that is not noticed."""
+    srv = server(runs=['cat'])
+    clients = [srv.connect() for _ in range(200)]
+    for number, client in enumerate(clients):
+        client.sendall(b'%d' % number)
+    for number, client in enumerate(clients):
+        assert answer_to(client) == b'%d' % number
+    assert ended(srv, 200) == {'0'}
+    status = srv.status()
+    assert (status['live'], status['zombies'], status['ended']) == ('0', '0', '200')
+    assert not children(srv.pid)
+
+
+# ---- what cannot be executed -----------------------------------------------------------------
+
+def test_what_cannot_be_executed_is_said_at_the_start(folder):
+    """Catches a server that listens and can serve nobody."""
+    (folder / 'plain').write_text('#!/bin/sh\n')
+    for name, why in [('no-such-program', 'No such file or directory'),
+                      (str(folder / 'plain'), 'Permission denied'),
+                      (str(folder), 'Permission denied')]:
+        result = run('forkecho', '-1', '-l', '127.0.0.1:0', '--', name)
+        assert (result.returncode, result.stdout) == (1, '')
+        assert f"forkecho: cannot execute '{name}': {why}\n" in result.stderr
+
+
+def test_what_can_no_longer_be_executed_is_one_line_an_episode(server, folder):
+    """Catches a flood of lines, a client that is reset or waits in vain, and a server that does not
+    find a program that is there again."""
+    name = folder / 'served'
+    good, bad = '#!/bin/sh\nexec cat\n', '#!/no/such/interpreter\n'
+
+    def install(text):
+        (folder / 'new').write_text(text)
+        (folder / 'new').chmod(0o755)
+        (folder / 'new').rename(name)
+
+    install(good)
+    srv = server(runs=[name])
+    for episode in (1, 2):
+        install(bad)
+        for _ in range(5):
+            client = srv.connect()
+            client.sendall(b'unread')
+            assert client.receive_all() == b''
+            end = srv.end_of(client)
+            assert (end['how'], end['why']) == ('error', '"cannot execute: No such file or directory"')
+        assert len(srv.find('cannot execute .* clients are closed')) == episode
+        install(good)
+        client = srv.connect()
+        assert answer_to(client, b'again') == b'again'
+        assert srv.end_of(client)['exit'] == '0'
+
+
+def test_a_relative_name_is_that_of_the_start(folder):
+    """Catches ./program that is looked for in /, where -d has the server change to."""
+    (folder / 'served').write_text('#!/bin/sh\necho $0\n')
+    (folder / 'served').chmod(0o755)
+    path = folder / 's'
+    result = run_to_end([program('forkecho'), '-d', '-l', str(path), '-P', 'pid', '--', './served'],
+                        cwd=folder)
+    assert result.returncode == 0, result.stderr
+    try:
+        with Client(str(path)) as client:
+            assert client.receive_all().endswith(b'/served\n')
+    finally:
+        pid = int((folder / 'pid').read_text())
+        os.kill(pid, signal.SIGQUIT)
+        eventually(lambda: process(pid) is None, 'its end')
+
+
+@pytest.mark.parametrize('name', [each for each in ALL_SERVERS if each != 'forkecho'])
+def test_other_models_run_no_programs(name):
+    """Catches a program that a server of another model ignores, and echoes in its place."""
+    result = run(name, '-l', '127.0.0.1:0', '--', 'cat')
+    assert (result.returncode, result.stdout) == (2, '')
+    assert f'{name} runs no programs' in result.stderr
+    assert 'program' not in run(name, '--help').stdout.splitlines()[0]
+
+
+# ---- limits, stops and upgrades --------------------------------------------------------------
+
+STUBBORN = "trap '' TERM; (trap '' TERM; exec sleep 1000) & echo on; wait; sleep 1000"
+
+
+def test_a_lifetime_ends_a_program_and_its_group(server):
+    """Catches -T that a program does not feel, that only ends the shell and leaves what it has
+    started, and one that has no effect on who ignores TERM."""
+    srv = server('-T', '300ms', runs=shell('echo $$; sleep 1000; exit 1'))
+    client = srv.connect()
+    assert client.receive_all().strip().isdigit()
+    assert srv.end_of(client)['exit'] == 'signal-15'
+    stubborn = server('-T', '300ms', runs=shell(STUBBORN))
+    client = stubborn.connect()
+    assert client.receive_all() == b'on\n'
+    end = stubborn.end_of(client)
+    assert end['exit'] == 'signal-9' and float(end['secs']) >= 1.3
+    eventually(lambda: not srv.left_behind() and not stubborn.left_behind(), 'all are gone')
+
+
+def test_a_lifetime_is_each_programs_own(server):
+    """Catches a limit that ends the younger with the older, or only the first."""
+    srv = server('-T', '600ms', runs=['cat'])
+    first = srv.connect()
+    assert first.echo(b'x') == b'x'
+    assert answer_to(srv.connect(), b'short') == b'short'
+    time.sleep(0.2)
+    second = srv.connect()
+    assert second.echo(b'x') == b'x'
+    for client in (first, second):
+        client.receive_all()
+        end = srv.end_of(client)
+        assert end['exit'] == 'signal-15' and float(end['secs']) >= 0.6
+
+
+@pytest.mark.parametrize('script, how', [('sleep 1000', 'signal-15'), (STUBBORN, 'signal-9')],
+                         ids=['TERM', 'KILL'])
+def test_a_drain_ends_programs_and_their_groups(server, script, how):
+    """Catches a stop that a program, or what it has started, outlives."""
+    srv = server('-g', '200ms', runs=shell(f'echo on; {script}'))
+    client = srv.connect()
+    assert client.receive(3) == b'on\n'
+    srv.send_signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.end_of(client)['exit'] == how
+    eventually(lambda: not srv.left_behind(), 'all that it started is gone')
+
+
+def test_what_ignores_term_does_not_outlive_its_program(server):
+    """Catches a grandchild that stays behind because its program has ended by TERM in time."""
+    srv = server('-g', '100ms',
+                 runs=shell("(trap '' TERM; exec sleep 1000) & echo on; read x"))
+    assert srv.connect().receive(3) == b'on\n'
+    eventually(lambda: len(srv.left_behind()) == 2, 'both run')
+    srv.send_signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    eventually(lambda: not srv.left_behind(), 'all that it started is gone')
+
+
+def test_a_drain_lets_programs_finish(server):
+    """Catches a stop that cuts off who is served."""
+    srv = server('-g', '60s', runs=['cat'])
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    assert answer_to(client, b'to the end') == b'to the end'
+    assert srv.wait() == 0
+    assert srv.end_of(client)['exit'] == '0'
+
+
+def test_a_stop_at_once_kills_all(server):
+    """Catches SIGQUIT that reaches the shell alone."""
+    srv = server(runs=shell(STUBBORN))
+    for _ in range(3):
+        assert srv.connect().receive(3) == b'on\n'
+    assert srv.stop(signal.SIGQUIT) == 0
+    assert ended(srv, 3) == {'signal-9'}
+    eventually(lambda: not srv.left_behind(), 'all that it started is gone')
+
+
+def test_a_cap_defers_and_a_source_is_refused(server):
+    """Catches programs that are not counted."""
+    srv = server('-c', '1', runs=['cat'])
+    first, second = srv.connect(), srv.connect()
+    assert first.echo(b'1') == b'1'
+    second.sendall(b'2')
+    assert srv.status()['live'] == '1'
+    first.close()
+    assert second.receive(1) == b'2'
+    srv = server('-C', '1', runs=['cat'])
+    first = srv.connect()
+    assert first.echo(b'1') == b'1'
+    assert srv.connect().closed_by_server() == b''
+    srv.wait_line('^refuse .*why=max-per-source')
+
+
+def test_an_upgrade_keeps_programs(server):
+    """Catches a program that is no longer counted, reaped or ended in time after an upgrade."""
+    srv = server('-T', '5s', copy=True, runs=['cat'])
+    client, other = srv.connect(), srv.connect()
+    assert client.echo(b'x') == other.echo(b'x') == b'x'
+    srv.send_signal(signal.SIGHUP)
+    assert srv.wait_line('^takeover ')['live'] == '2'
+    assert answer_to(client, b'on') == b'on'
+    assert srv.end_of(client)['exit'] == '0'
+    os.kill(srv.accepted(other).number('pid'), signal.SIGKILL)
+    assert srv.end_of(other)['exit'] == 'signal-9'
+    third = srv.connect()
+    assert third.echo(b'x') == b'x'
+    opened = descriptors(program_of(srv, third))
+    assert sorted(opened) == [0, 1, 2]
+    assert srv.status()['live'] == '1'
+
+
+# ---- reaping ---------------------------------------------------------------------------------
+
+def test_programs_that_end_while_the_parent_is_stopped(server):
+    """Catches reaping that counts signals: of many SIGCHLD only one is kept."""
+    srv = server(runs=['cat'])
+    clients = [srv.connect() for _ in range(100)]
+    for client in clients:
+        assert client.echo(b'x') == b'x'
+    srv.send_signal(signal.SIGSTOP)
+    for client in clients:
+        client.close()
+    eventually(lambda: {each.state for each in children(srv.pid)} == {'Z'}, 'all are zombies')
+    srv.send_signal(signal.SIGCONT)
+    assert ended(srv, 100) == {'0'}
+    status = srv.status()
+    assert (status['live'], status['zombies']) == ('0', '0') and not children(srv.pid)
+
+
+# Echoes until its client has finished, and appends its number and the time of its end to a file.
+SHORT = r"""
+#include <fcntl.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int file = open(argv[argc - 1], O_WRONLY | O_APPEND);
+    char bytes[256];
+    struct timespec now;
+    for (ssize_t size; (size = read(0, bytes, sizeof bytes)) > 0;)
+        if (write(1, bytes, (size_t)size) != size)
+            return 1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t end[] = {getpid(), now.tv_sec * INT64_C(1000000000) + now.tv_nsec};
+    return write(file, end, sizeof end) != sizeof end;
+}
+"""
+
+
+class Stamped:
+    """Reads a log, and when each part of it came."""
+
+    def __init__(self):
+        self.read_end, self.write_end = os.pipe()
+        self.parts = []
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        while part := os.read(self.read_end, 1 << 16):
+            self.parts.append((time.monotonic_ns(), part))
+        os.close(self.read_end)
+
+    def ends(self):
+        """[(pid, when its `end` line was there)] in their order, once the server has ended."""
+        os.close(self.write_end)
+        self.reader.join()
+        found, rest = [], b''
+        for when, part in self.parts:
+            *lines, rest = (rest + part).split(b'\n')
+            found += [(int(line.split(b' ', 2)[1][4:]), when) for line in lines
+                      if line.startswith(b'end ')]
+        return found
+
+
+@plain_build
+def test_no_zombie_is_old(server, folder):
+    """Catches a program that stays a zombie, and holds a place under -c, as its SIGCHLD merged with
+    another's: 8 at a time end all the time, beside many that live on. With a longer time to run
+    (PROGRAMS_SECONDS=10 PROGRAMS_HELD=3000) it is 20,000 of them."""
+    subprocess.run(['cc', '-O2', '-static', '-xc', '-', '-o', folder / 'short'], input=SHORT,
+                   text=True, check=True)
+    held, seconds = (os.environ.get(name, default) for name, default in
+                     [('PROGRAMS_HELD', '300'), ('PROGRAMS_SECONDS', '1')])
+
+    def is_prompt(trial):
+        log, ended = Stamped(), folder / f'ends-{trial}'
+        ended.touch()
+        ended.chmod(0o666)
+        srv = server('-c', '10000', runs=[folder / 'short', ended], stderr=log.write_end)
+        report = run('echoload', 'connect', '-c', '8', '-H', held, '-d', f'{seconds}s', srv.address)
+        assert report.returncode == 0, report.stderr
+        assert srv.stop(signal.SIGTERM) == 0
+        reaped = {}
+        for pid, when in log.ends():
+            reaped.setdefault(pid, []).append(when)
+        ages = sorted((reaped[pid].pop(0) - when) / 1e9
+                      for pid, when in struct.iter_unpack('qq', ended.read_bytes()))
+        assert len(ages) > 200 and not any(reaped.values())
+        print(f'{len(ages)} programs: a half is reaped in {ages[len(ages) // 2]:.6f} s, 99.9 % in '
+              f'{ages[len(ages) * 999 // 1000]:.6f}, all in {ages[-1]:.6f}')
+        return ages[len(ages) * 999 // 1000] < 0.1 and ages[-1] < 1
+
+    assert in_time(is_prompt, 1, 2, 3)
+
+
+def test_a_stopped_program_has_not_ended(server):
+    """Catches a stop that is taken for an end."""
+    srv = server(runs=['cat'])
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    pid = program_of(srv, client)
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: process(pid).state == 'T', 'it is stopped')
+    assert answer_to(srv.connect(), b'other') == b'other'
+    assert srv.status()['live'] == '1'
+    os.kill(pid, signal.SIGCONT)
+    assert client.echo(b'later') == b'later'
+
+
+def test_process_1_reaps_what_programs_leave_behind(server):
+    """Catches orphans that fill the table of processes of a container."""
+    srv = server(kind=NamespacedServer, runs=shell('(sleep 0.1) & exit 0'))
+    for _ in range(5):
+        srv.connect().receive_all()
+    srv.wait_lines('^end .*exit=0', 5)
+    eventually(lambda: not children(srv.pid), 'no orphan is left')
+
+
+# ---- real programs ---------------------------------------------------------------------------
+
+@needs('git')
+def test_git_daemon(server, folder):
+    """Catches a program with children of its own, and megabytes, that git cannot be."""
+    work, home = folder / 'work', {'HOME': str(folder), 'GIT_CONFIG_NOSYSTEM': '1'}
+    git = ['git', '-c', 'user.name=x', '-c', 'user.email=x@example.com']
+
+    def call(*words):
+        result = run_to_end([*git, *words], env={**os.environ, **home})
+        assert result.returncode == 0, result.stderr
+
+    call('init', '-q', str(work))
+    (work / 'file').write_bytes(os.urandom(1 << 20))
+    call('-C', str(work), 'add', 'file')
+    call('-C', str(work), 'commit', '-qm', 'one')
+    srv = server(runs=['git', '-c', 'safe.directory=*', 'daemon', '--inetd', '--export-all',
+                       f'--base-path={folder}', str(folder)], env=home)
+    call('clone', '-q', f'git://{srv.address}/work', str(folder / 'copy'))
+    assert (folder / 'copy' / 'file').read_bytes() == (work / 'file').read_bytes()
+    assert srv.wait_line('^end ')['exit'] == '0'
+
+
+@needs('rsync')
+def test_rsync_daemon(server, folder):
+    """Catches a socket that rsync does not take for one of inetd's."""
+    (folder / 'served').mkdir()
+    (folder / 'served' / 'file').write_bytes(os.urandom(1 << 20))
+    (folder / 'rsyncd.conf').write_text(f'use chroot = no\n[served]\npath = {folder}/served\n')
+    srv = server(runs=['rsync', '--daemon', f'--config={folder}/rsyncd.conf'])
+    host, port = srv.address.rsplit(':', 1)
+    result = run_to_end(['rsync', f'rsync://{host}:{port}/served/file', str(folder / 'copy')])
+    assert result.returncode == 0, result.stderr
+    assert (folder / 'copy').read_bytes() == (folder / 'served' / 'file').read_bytes()
+
+
+@needs('busybox')
+def test_busybox_httpd(server, folder):
+    """Catches a web server of one request that does not get it, or whose answer is cut off."""
+    (folder / 'page').write_text('hello' * 100000)
+    srv = server(runs=['busybox', 'httpd', '-i', '-h', str(folder)])
+    client = srv.connect()
+    client.sendall(b'GET /page HTTP/1.0\r\n\r\n')
+    assert client.receive_all().endswith(b'hello' * 100000)
+
+
+def test_python(server):
+    """Catches a line-by-line program on Python's own streams."""
+    srv = server(runs=[PYTHON, '-uc', 'import sys\nfor line in sys.stdin: print(line[::-1].strip())'])
+    client = srv.connect()
+    client.sendall(b'olleh\n')
+    assert client.receive(6) == b'hello\n'
+    assert answer_to(client, b'dlrow\n') == b'world\n'

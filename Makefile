@@ -70,7 +70,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
-        bench-scale bench-variants lab lint install uninstall dist clean hazards \
+        bench-program bench-scale bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
@@ -94,6 +94,7 @@ help:
 	  'make bench-scale  measure with up to 30,000 live connections (about ten minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
+	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (about a minute)' \
 	  'make lab        compare all servers, with plots (under four minutes; LAB=full: most of an hour)' \
 	  'make lint       static checks of C, shell, Python, man pages, layers and commit subjects' \
@@ -222,7 +223,7 @@ deps:
 # `make deps check` installs before it builds, also under -j.
 $(if $(filter deps,$(MAKECMDGOALS)),$(UNIT_SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
 
-check: all unit harnesses hazard-servers
+check: all unit harnesses hazard-servers $(BUILD)/echo_program
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
 # What stands between a server and its libc there; see tests/faults.
@@ -273,6 +274,14 @@ $(BUILD)/plain_client: tests/bench/plain_client.c Makefile
 bench-client: all static $(BUILD)/plain_client
 	@BUILD=$(BUILD) tests/bench/client
 
+# The smallest program to serve.
+$(BUILD)/echo_program: $(call object,examples/program/echo.c)
+	$(LINK) -o $@ $^
+
+bench-program: STATIC_ALSO = echo_program
+bench-program: all static
+	@BUILD=$(BUILD) tests/bench/program
+
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose
 
@@ -281,8 +290,8 @@ hazards: all hazard-servers
 lab:
 	@command -v gnuplot >/dev/null || \
 	  { echo 'lab: gnuplot is missing, which draws the plots: make deps installs it' >&2; exit 1; }
-	@$(MAKE) --no-print-directory all hazard-servers \
-	  $(if $(shell command -v $(STATIC_CC)),static)
+	@$(MAKE) --no-print-directory all hazard-servers $(BUILD)/echo_program \
+	  $(if $(shell command -v $(STATIC_CC)),static STATIC_ALSO=echo_program)
 	@BUILD=$(BUILD) examples/lab/run
 
 lint:
@@ -313,7 +322,7 @@ DOCUMENTS = README NEWS COPYING
 PAGES = $(wildcard man/*.[1-9])
 
 # What an administrator copies; it names the program where it is installed.
-EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/*))
+EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/* program/*))
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \

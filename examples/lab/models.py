@@ -1,7 +1,8 @@
 """models.py: the servers that the lab compares: found in build/, started, watched, stopped.
 
-A model is any build/*echo, the same from build/static/, and the textbook's server: what is not
-built is not compared, and a new one needs no entry anywhere. Each measurement starts a server of
+A model is any build/*echo, the same from build/static/, the textbook's server, and `exec`, which is
+forkecho with a small program in place of its echo: what is not built is not compared, and a new
+server needs no entry anywhere. Each measurement starts a server of
 its own and stops it, so none inherits what another left behind.
 
 What is seen of a server is seen from outside, in /proc, and over its whole tree of processes.
@@ -27,7 +28,7 @@ STOP_SECONDS = 5    # until one that was told to stop is killed
 SHORTAGE = re.compile(r'\b(?:fork|pthread_create)(?: failed)?: .*')
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
-Model = namedtuple('Model', 'name path about')
+Model = namedtuple('Model', 'name path about operands', defaults=((),))
 
 
 class ServerFailed(Exception):
@@ -36,6 +37,14 @@ class ServerFailed(Exception):
 
 # ---- finding -----------------------------------------------------------------------------
 
+EXEC = 'forkecho, whose child becomes another program that echoes: examples/program/echo.c.'
+STATIC = ' Linked statically, with musl.'
+
+
+def static(path):
+    return path.parent.name == 'static'
+
+
 def about(path):
     """The sentence in which a server's --help says what it is; the textbook's has none."""
     if path.name == 'textbook':
@@ -43,8 +52,7 @@ def about(path):
     lines = subprocess.run([path, '--help'], stdin=subprocess.DEVNULL, capture_output=True,
                            text=True, timeout=START_SECONDS, check=False).stdout.splitlines()
     said = next((line for line in lines if line.endswith('.')), '').split(': ', 1)[-1]
-    static = ' Linked statically, with musl.' if path.parent.name == 'static' else ''
-    return said[:1].upper() + said[1:] + static
+    return said[:1].upper() + said[1:] + STATIC * static(path)
 
 
 def find(build):
@@ -53,8 +61,13 @@ def find(build):
     found = {}
     for path in [*paths, build / 'hazards' / 'textbook']:
         if os.access(path, os.X_OK) and path.is_file():
-            name = path.name + ('-static' if path.parent.name == 'static' else '')
+            name = path.name + '-static' * static(path)
             found[name] = Model(name, path, about(path))
+    for program in build / 'echo_program', build / 'static' / 'echo_program':
+        if os.access(program, os.X_OK) and os.access(program.parent / 'forkecho', os.X_OK):
+            name = 'exec' + '-static' * static(program)
+            found[name] = Model(name, program.parent / 'forkecho', EXEC + STATIC * static(program),
+                                ('--', program))
     names = sorted(found, key=lambda name: (name == 'textbook', name))
     return {name: found[name] for name in names}
 
@@ -166,8 +179,8 @@ class Server:
             ['-q', '-1', '-l', f'127.0.0.1:{port}']
         limit = [] if model.name == 'textbook' else ['-c', str(max(clients, 1) + 100)]
         try:
-            self.address = self.begin([model.path, *options, *limit]) or \
-                self.begin([model.path, *options])
+            self.address = self.begin([model.path, *options, *limit, *model.operands]) or \
+                self.begin([model.path, *options, *model.operands])
             if not self.address:
                 raise ServerFailed(f'did not start: {self.last_words()}')
         except BaseException:
@@ -216,8 +229,13 @@ class Server:
             raise ServerFailed(f'{DIED} ({how}): {self.last_words()}')
 
     def signal_all(self, number):
+        """Its group, and its children that have sessions of their own, as programs have."""
+        others = tree(self.pid)[1:]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+        for pid in others:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def stop(self):
         """Ends it and all that it forked. Returns the seconds of processor time of them all,

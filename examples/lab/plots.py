@@ -23,7 +23,7 @@ CROSS, RING = 2, 6
 PLAIN, DASHED, DOTTED = '1', '(6,4)', '(2,2)'
 # Their looks stay what they are, whatever other servers are built; those follow in turn.
 FAMILIES = ['forkecho', 'threadecho', 'epollecho', 'preforkecho', 'pollecho', 'iterecho',
-            'selectecho', 'threadpoolecho']
+            'selectecho', 'threadpoolecho', 'exec']
 
 # series: {name: [(x, Spread)]}. A line a model. models: {name: model} where the names are not those
 # of all models, but chosen ones; dashed: names of lines drawn so. ticks: {x: label} where x is not

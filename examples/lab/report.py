@@ -166,7 +166,8 @@ SECTIONS = [
                lines_of('connect', 'p99', 'us')),
         Figure('connect-cpu', 'Processor time of a connection', 'What the server spends on each,'
                ' processes and threads that it made included. Is a process dearer than a thread,'
-               ' and a thread than an entry in a table?',
+               ' and a thread than an entry in a table? What does exec add to fork, and how much of'
+               ' that is the loading of shared libraries, which exec-static has not?',
                lines_of('connect', 'cpu_us', 'us of processor time', False)),
         Figure('waits-apart', 'Connecting and the message apart', 'The kernel completes a'
                ' connection before the server knows of it, so connecting is quick everywhere;'

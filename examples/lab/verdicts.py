@@ -162,9 +162,10 @@ def ranking(spreads, high_is_best, word, unit, clear=CLEAR):
 
 # ---- a verdict a workload ----------------------------------------------------------------
 
-# What readers ask first, of all the pairs that there are. The first two are like for like: built
+# What readers ask first, of all the pairs that there are. All but the last are like for like: built
 # in the same way.
-PAIRS = [('forkecho', 'threadecho'), ('forkecho', 'textbook'), ('forkecho-static', 'textbook')]
+PAIRS = [('forkecho', 'threadecho'), ('exec', 'forkecho'), ('exec-static', 'forkecho-static'),
+         ('forkecho', 'textbook'), ('forkecho-static', 'textbook')]
 
 
 def pairs(spreads, words, unit, clear=CLEAR):

@@ -14,7 +14,7 @@ MANAGERS = ['apt-get', 'dnf', 'apk', 'pacman', 'zypper', 'brew', 'sudo']
 # Logs what it is asked for, an argument a line, and does nothing else.
 REFUSES = '#!/bin/sh\nprintf "%s\\n" "$0" "$@" >>"$ASKED"\nexit 1\n'
 EVERYTHING = ['all', 'unit', 'harnesses', 'hazard-servers', 'minimal', 'static', 'asan', 'tsan',
-              'coverage', 'fuzz', 'bench', 'bench-client']
+              'coverage', 'fuzz', 'bench', 'bench-client', 'bench-program']
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from browser import INSTALLED, Browser
 from daemons import free_port
-from harness import BUILD, DEADLINE, TOP, eventually, in_time, long, marked
+from harness import BUILD, DEADLINE, TOP, eventually, in_time, long, marked, process
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
@@ -574,6 +574,26 @@ def test_who_is_shut_out_by_a_full_backlog_has_starved(folder):
     assert verdicts.fate({'kind': 'nonreading', **row}) == 'starved'
 
 
+@pytest.mark.skipif(not (BUILD / 'echo_program').exists(), reason='the program is not built here')
+def test_exec_is_a_model_that_runs_a_program():
+    """Catches a program that is not what is measured, or that goes on when the server is stopped or
+    has ended, as it has a session of its own; and programs whose processor time is nobody's."""
+    model = models.find(BUILD)['exec']
+    with models.Server(model, 12) as server, Clients(server.address) as clients:
+        assert clients.open_up_to(3) == 3
+        programs = models.children(server.pid)
+        assert [Path(f'/proc/{pid}/exe').resolve().name for pid in programs] == ['echo_program'] * 3
+        server.signal_all(signal.SIGSTOP)
+        eventually(lambda: all(process(pid).state == 'T' for pid in programs), 'all are stopped')
+        server.signal_all(signal.SIGCONT)
+        server.stop()
+        assert [pid for pid in programs if Path(f'/proc/{pid}').exists()] == []
+    row, = workloads.measure_connect(lab_of(), model, 8)
+    assert row['rate'] > 0 and row['failed'] == 0
+    echo, = workloads.measure_connect(lab_of(), family('forkecho'), 8)
+    assert row['cpu_us'] > echo['cpu_us']
+
+
 def test_the_crowd_is_counted_at_a_server_that_had_no_other():
     """Catches what 200 clients have left behind, shown as what one needs."""
     rows = workloads.measure_lifecycle(lab_of(), family('threadpoolecho'), '')
@@ -835,8 +855,8 @@ def test_where_no_verdict_is_drawn_is_said_why():
 
 # ---- the page in a browser ---------------------------------------------------------------
 
-NAMES = ['epollecho', 'forkecho', 'forkecho-static', 'iterecho', 'pollecho', 'preforkecho',
-         'selectecho', 'threadecho', 'threadecho-static', 'threadpoolecho', 'textbook']
+NAMES = ['epollecho', 'exec', 'exec-static', 'forkecho', 'forkecho-static', 'iterecho', 'pollecho',
+         'preforkecho', 'selectecho', 'threadecho', 'threadecho-static', 'threadpoolecho', 'textbook']
 
 
 def test_no_two_models_look_the_same():
@@ -844,13 +864,13 @@ def test_no_two_models_look_the_same():
     style = plots.Style([*NAMES, 'mineecho', 'mineecho-static'])
     looks = {name: style.of(name) for name in style.place}
     looks |= {name: style.of(name) for name in [*NAMES, 'mineecho-static']}
-    assert len({(look.colour, look.shape) for look in looks.values()}) == len(looks) == 13
-    for name in ('forkecho', 'threadecho', 'mineecho'):
+    assert len({(look.colour, look.shape) for look in looks.values()}) == len(looks) == 15
+    for name in ('forkecho', 'exec', 'threadecho', 'mineecho'):
         static = style.of(f'{name}-static')
         assert static.colour == looks[name].colour and static.dash != looks[name].dash
     assert looks['textbook'].colour == 'black'
     assert all(plots.Style(NAMES).of(name) == looks[name] for name in NAMES)
-    many = plots.Style([f'{number}echo' for number in range(52)])
+    many = plots.Style([f'{number}echo' for number in range(51)])
     assert len({many.of(name)[:2] for name in many.place}) == 60
 
 
@@ -1050,7 +1070,7 @@ def test_no_table_is_cut_on_a_desk(page, browser):
 def test_a_model_has_one_colour_in_all_plots(page):
     """Catches a reader who follows the wrong line from one plot to the next."""
     colours = {}
-    for name, colour in re.findall(r'<title>([a-z]*echo(?:-static)?|textbook)</title>.*?'
+    for name, colour in re.findall(r'<title>((?:[a-z]*echo|exec)(?:-static)?|textbook)</title>.*?'
                                    r"<path [^>]*stroke\s*=\s*['\"]([^'\"]*)['\"]",
                                    page.read_text(), re.S):
         colours.setdefault(name, set()).add(re.sub(r'\s', '', colour))
@@ -1058,7 +1078,7 @@ def test_a_model_has_one_colour_in_all_plots(page):
     assert all(len(found) == 1 for found in colours.values()), colours
     assert colours['forkecho-static'] == colours['forkecho']
     assert colours['textbook'] == {'currentColor'}
-    assert len(set.union(*colours.values())) == len(NAMES) - 2  # the static ones share theirs
+    assert len(set.union(*colours.values())) == len(NAMES) - 3  # the static ones share theirs
 
 
 @needs_gnuplot

@@ -161,15 +161,13 @@ static void reap_exiting(struct server *server)
 }
 
 /* One that died and is none of the server's: process 1 is handed the orphans of others, and whoever
- * became this server by exec may have left it some. Returns whether it was reaped. */
+ * became this server by exec may have left it some. Returns whether it was reaped; the program under
+ * test is not, here. */
 static bool reap_stranger(pid_t pid)
 {
     int status = 0;
 
-    if (try_wait(pid, &status) != pid)
-        return false;
-    upgrade_reaped(pid, status);
-    return true;
+    return pid != upgrade_tester() && try_wait(pid, &status) == pid;
 }
 
 /* Reaps the first that have died, ours and strangers, at most so many. Returns whether one of ours

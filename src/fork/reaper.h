@@ -62,8 +62,7 @@ void reaper_turn(struct server *server);
 /* When reaper_turn has something to do although no signal comes (clock.h); 0: no such time. */
 double reaper_due(void);
 
-/* Reads the exit records that have been written, and lists their writers as exiting: as much as a
- * pipe holds and no more, as a compromised child could write as fast as this reads. */
+/* Reads exit records, as many as a pipe holds, and lists their writers as exiting. */
 void reaper_read_records(struct server *server);
 
 /* Before a client is refused for others of its source: learns of those that have ended, by the

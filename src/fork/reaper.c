@@ -202,10 +202,10 @@ static void ask_for_young(struct server *server)
         older = child->older;
         (void)ask_for(server, child);
     }
-    reaper->young_last = clock_seconds();
     /* Where many end at once, those behind them are as likely to be dead. */
-    reaper->young_at =
-        before - children_live(server->children) >= YOUNG_MAX / 2 ? reaper->young_last : 0;
+    bool many = children_live(server->children) + YOUNG_MAX / 2 <= before;
+    reaper->young_last = clock_seconds();
+    reaper->young_at = many ? reaper->young_last : 0;
 }
 
 /* Reads the ledger, and asks for a portion of all children where one is dead. The portion after the

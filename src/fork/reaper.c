@@ -154,8 +154,8 @@ static void ask_for_young(struct server *server)
 }
 
 /* Reaps children of this process that are none of ours: process 1 is handed the orphans of others,
- * and whoever became this server by exec may have left it some. Returns whether one of ours is
- * dead. Linear in the live children, as waitpid(-1) is. */
+ * and whoever became this server by exec may have left it some. Returns whether another is dead:
+ * a child of the server, or the program under test. Linear in the live children. */
 static bool reap_strangers(const struct server *server)
 {
     siginfo_t zombie = {.si_pid = 0};
@@ -165,9 +165,9 @@ static bool reap_strangers(const struct server *server)
         if (zombie.si_pid == 0)
             return false;
         if (children_find(server->children, zombie.si_pid) != NULL ||
+            zombie.si_pid == upgrade_tester() ||
             try_wait(zombie.si_pid, &status) != zombie.si_pid)
             return true;
-        upgrade_reaped(zombie.si_pid, status);
         zombie.si_pid = 0; /* where there is none, some systems leave it as it was */
     }
     return true; /* not known: whoever fails here is asked for by pid */

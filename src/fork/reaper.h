@@ -32,10 +32,8 @@
  *     block in their last write, and no SIGCHLD comes. So while any child lives, a sweep reads the
  *     ledger each second; the reading end has a flag of its own.
  *
- * Cost: a system call for each child that has died or is exiting, and a read for LEDGER_BATCH
- * records. After a
- * SIGCHLD 256 calls, at most every 50 ms, and the sweep, at most once a second: one call that is
- * linear in the live children, and one for each of them where it finds a dead one.
+ * Cost: a system call for each child that has died or is exiting, a read for LEDGER_BATCH records,
+ * and now and then what the young and the sweep take, as said above.
  */
 #ifndef REAPER_H
 #define REAPER_H
@@ -52,8 +50,7 @@ void reaper_turn(struct server *server);
 /* When reaper_turn has something to do although no signal comes (clock.h); 0: no such time. */
 double reaper_due(void);
 
-/* Reads the exit records that have been written, and lists their writers as exiting: as much as a
- * pipe holds and no more, as a compromised child could write as fast as this reads. */
+/* Reads exit records, as many as a pipe holds, and lists their writers as exiting. */
 void reaper_read_records(struct server *server);
 
 /* Reaps every child that has died. Returns how many. */

@@ -36,10 +36,6 @@ void signals_deliver(void);
 /* Whether the signal `number` has come since the last such call for it. */
 bool signals_take(int number);
 
-/* For a server without children that is given others', as process 1 is: the system reaps them
- * (POSIX.1-2008, _Exit, "Consequences of Process Termination"). */
-void signals_without_children(void);
-
 /* For a process that serves one client and has no loop (server/inetd.h). Signals end it as by
  * default, but it ignores HUP and USR1, which are for a parent, and those that a write causes. */
 void signals_alone(void);

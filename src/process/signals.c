@@ -139,7 +139,7 @@ void signals_reset(void)
     sigset_t none;
 
     for (int number = 1; number <= last; number++)
-        (void)handle(number, SIG_DFL); /* not KILL, STOP and libc's own, which are so */
+        (void)handle(number, SIG_DFL); /* not KILL, STOP and what libc keeps to itself */
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

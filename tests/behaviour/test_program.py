@@ -227,7 +227,7 @@ def test_a_proxy_header_is_taken_to_its_last_byte(server, cut):
 
 @pytest.mark.parametrize('sent, how', [(b'GET / HTTP/1.0\r\n\r\n', 'proxy'), (b'', 'eof')])
 def test_without_its_proxy_header_no_program_begins(server, folder, sent, how):
-    """Catches a program that a proxy's health check starts, and a client that bypasses the proxy."""
+    """Catches a program that a proxy's health check starts, or a client that bypasses the proxy."""
     srv = server('--proxy', '127.0.0.1', runs=['touch', str(folder / 'begun')])
     client = srv.connect()
     client.sendall(sent)

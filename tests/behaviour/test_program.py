@@ -294,8 +294,9 @@ def test_one_that_never_reads_costs_only_its_own_client(server):
     with contextlib.suppress(BlockingIOError):
         while True:
             slow.send(b'x' * 65536)
-    assert answer_to(srv.connect(), b'now') == b'now'
-    assert srv.status()['live'] == '1'
+    quick = srv.connect()
+    assert answer_to(quick, b'now') == b'now'
+    assert srv.end_of(quick)['live'] == '1'
 
 
 def test_two_hundred_at_once(server):
@@ -352,6 +353,22 @@ def test_what_can_no_longer_be_executed_is_one_line_an_episode(server, folder):
         client = srv.connect()
         assert answer_to(client, b'again') == b'again'
         assert srv.end_of(client)['exit'] == '0'
+
+
+def test_programs_from_before_an_episode_do_not_end_it(server, folder):
+    """Catches a line for each program that was begun while its file was there, and ends when it no
+    longer is."""
+    (folder / 'served').symlink_to(shutil.which('cat'))
+    srv = server(runs=[folder / 'served'])
+    earlier = [srv.connect() for _ in range(3)]
+    for client in earlier:
+        assert client.echo(b'x') == b'x'
+    (folder / 'served').unlink()
+    for client in earlier:
+        assert 'why' in srv.end_of(srv.connect())
+        client.half_close()
+        assert srv.end_of(client)['exit'] == '0'
+    assert len(srv.find('cannot execute .* clients are closed')) == 1
 
 
 def test_a_relative_name_is_that_of_the_start(folder):

@@ -209,7 +209,7 @@ void server_ended(struct server *server, struct child *child, int signal)
 {
     if (signal == SIGNALS_STOP && child->stop_signal != 0)
         signal = child->stop_signal;
-    server->gate.killed |= signal == SIGKILL;
+    server->gate.killed |= signal == SIGKILL && child->stop_signal != SIGKILL;
     server->statistics.ended++;
     server->statistics.in += child->in;
     server->statistics.out += child->out;

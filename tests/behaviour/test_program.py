@@ -417,6 +417,22 @@ def test_a_lifetime_ends_a_program_and_its_group(server):
     eventually(lambda: not srv.left_behind() and not stubborn.left_behind(), 'all are gone')
 
 
+@needs_root
+def test_a_lifetime_is_no_sign_of_want_of_memory(server, folder):
+    """Catches clients that wait, and a line of an error, because the server itself has killed a
+    program when something else on the machine had been ended for want of memory (oom_kill)."""
+    vmstat = folder / 'vmstat'
+    vmstat.write_text('nr_free_pages 1\noom_kill 7\n')
+    srv = server('-T', '100ms', kind=NamespacedServer, runs=shell("trap '' TERM; cat; sleep 1000"),
+                 prepare=f'mount --bind {vmstat} /proc/vmstat')
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    vmstat.write_text('nr_free_pages 1\noom_kill 8\n')
+    assert srv.end_of(client)['exit'] == 'signal-9'
+    assert srv.connect().echo(b'y') == b'y'
+    assert not srv.find('^forkecho: a child failed')
+
+
 def test_a_lifetime_is_each_programs_own(server):
     """Catches a limit that ends the younger with the older, or only the first."""
     srv = server('-T', '600ms', runs=['cat'])

@@ -20,7 +20,7 @@
 struct gate {
     bool holding;           /* there is a client that was accepted and could not be started yet: */
     struct client held;
-    bool killed;            /* a child was, by SIGKILL: memory may have run out */
+    bool killed;            /* a child was, not by us: memory may have run out */
     double closed_until;    /* a failure is waited out until then: clock.h; 0: none is */
     double pause;           /* how long the next one is waited out */
     double failing_since, failed_last; /* the first and the last failure of this episode ... */

@@ -107,17 +107,17 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
 }
 
 /* A child could not become its program. The first failure of an episode is logged; a program that
- * has run and ended is the end of the episode. */
+ * was begun after it, and has run and ended, is the end of the episode. */
 static void note_exec_failure(struct server *server, struct child *child, int error)
 {
     child->exec_error = error;
-    if (!server->cannot_execute)
+    if (server->cannot_execute <= 0)
         log_error("cannot execute '%.200s': %s%s; clients are closed until it works again",
                   server->options->command[0], strerror(error),
                   error != ENOENT                 ? ""
                   : server->options->root != NULL ? " (it, its interpreter or loader, in the root)"
                                                   : " (it or its interpreter)");
-    server->cannot_execute = true;
+    server->cannot_execute = clock_seconds();
 }
 
 struct child *server_exit_recorded(struct server *server, const struct record *record)
@@ -209,13 +209,13 @@ void server_ended(struct server *server, struct child *child, int signal)
 {
     if (signal == SIGNALS_STOP && child->stop_signal != 0)
         signal = child->stop_signal;
-    server->gate.killed |= signal == SIGKILL;
+    server->gate.killed |= signal == SIGKILL && child->stop_signal != SIGKILL;
     server->statistics.ended++;
     server->statistics.in += child->in;
     server->statistics.out += child->out;
     log_end(server, child, signal);
-    if (has_run(server, child))
-        server->cannot_execute = false;
+    if (has_run(server, child) && child->since > server->cannot_execute)
+        server->cannot_execute = 0;
     children_remove(server->children, child);
     server->gate.closed_until = 0; /* what it used may be what was missing */
 }

@@ -72,7 +72,7 @@ struct server {
         double heard;       /* ... and did so last at this time: clock.h */
         size_t titled_live; /* how many live children the title tells of */
     } wait;
-    bool cannot_execute;    /* the last program that should have begun could not: logged */
+    double cannot_execute;  /* when a program could not be executed last: clock.h; 0: they can */
     double started;         /* when it was first announced: clock.h; 0: not yet */
     struct pidfile *pidfile;
     int score;              /* of platform_prefer_children; 0: there is none */

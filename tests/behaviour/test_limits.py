@@ -419,9 +419,14 @@ def test_clients_wait_once_the_kernel_has_ended_a_child_for_memory(server, folde
     """Catches a server that goes on starting children where memory has run out, so that each client
     that comes ends another, and after a thousand of them the service. A child that somebody else
     has killed is no such sign. What the kernel counts (oom_kill) is ours to write here."""
-    vmstat = folder / 'vmstat'
-    vmstat.write_text('nr_free_pages 1\noom_kill 7\n')
-    srv = server(kind=NamespacedServer, prepare=f'mount --bind {vmstat} /proc/vmstat')
+    counts = folder / 'counts'
+    counts.write_text('under_oom 0\noom_kill 7\n')
+    srv = server(kind=NamespacedServer, prepare=f"""
+        mount -t tmpfs none /sys/fs/cgroup
+        group=/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/self/cgroup)
+        mkdir -p "$group" && ln -s {counts} "$group/memory.oom_control"
+        group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+        mkdir -p "$group" && ln -s {counts} "$group/memory.events.local" """)
 
     def lose_a_child():
         client = srv.connect()
@@ -432,7 +437,7 @@ def test_clients_wait_once_the_kernel_has_ended_a_child_for_memory(server, folde
     lose_a_child()
     assert srv.connect().echo(b'y') == b'y'
     assert not srv.find('^forkecho: a child failed')
-    vmstat.write_text('nr_free_pages 1\noom_kill 8\n')
+    counts.write_text('under_oom 0\noom_kill 8\n')
     lose_a_child()
     srv.wait_line('^forkecho: a child failed: Cannot allocate memory; clients wait')
     assert srv.connect().echo(b'z') == b'z'

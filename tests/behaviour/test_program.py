@@ -295,10 +295,9 @@ def test_one_that_never_reads_costs_only_its_own_client(server):
     with contextlib.suppress(BlockingIOError):
         while True:
             slow.send(b'x' * 65536)
-    other = srv.connect()
-    assert answer_to(other, b'now') == b'now'
-    srv.end_of(other)
-    assert srv.status()['live'] == '1'
+    quick = srv.connect()
+    assert answer_to(quick, b'now') == b'now'
+    assert srv.end_of(quick)['live'] == '1'
 
 
 def test_two_hundred_at_once(server):
@@ -357,6 +356,22 @@ def test_what_can_no_longer_be_executed_is_one_line_an_episode(server, folder):
         assert srv.end_of(client)['exit'] == '0'
 
 
+def test_programs_from_before_an_episode_do_not_end_it(server, folder):
+    """Catches a line for each program that was begun while its file was there, and ends when it no
+    longer is."""
+    (folder / 'served').symlink_to(shutil.which('cat'))
+    srv = server(runs=[folder / 'served'])
+    earlier = [srv.connect() for _ in range(3)]
+    for client in earlier:
+        assert client.echo(b'x') == b'x'
+    (folder / 'served').unlink()
+    for client in earlier:
+        assert 'why' in srv.end_of(srv.connect())
+        client.half_close()
+        assert srv.end_of(client)['exit'] == '0'
+    assert len(srv.find('cannot execute .* clients are closed')) == 1
+
+
 def test_a_relative_name_is_that_of_the_start(folder):
     """Catches ./program that is looked for in /, where -d has the server change to."""
     (folder / 'served').write_text('#!/bin/sh\necho $0\n')
@@ -401,6 +416,22 @@ def test_a_lifetime_ends_a_program_and_its_group(server):
     end = stubborn.end_of(client)
     assert end['exit'] == 'signal-9' and float(end['secs']) >= 1.3
     eventually(lambda: not srv.left_behind() and not stubborn.left_behind(), 'all are gone')
+
+
+@needs_root
+def test_a_lifetime_is_no_sign_of_want_of_memory(server, folder):
+    """Catches clients that wait, and a line of an error, because the server itself has killed a
+    program when something else on the machine had been ended for want of memory (oom_kill)."""
+    vmstat = folder / 'vmstat'
+    vmstat.write_text('nr_free_pages 1\noom_kill 7\n')
+    srv = server('-T', '100ms', kind=NamespacedServer, runs=shell("trap '' TERM; cat; sleep 1000"),
+                 prepare=f'mount --bind {vmstat} /proc/vmstat')
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    vmstat.write_text('nr_free_pages 1\noom_kill 8\n')
+    assert srv.end_of(client)['exit'] == 'signal-9'
+    assert srv.connect().echo(b'y') == b'y'
+    assert not srv.find('^forkecho: a child failed')
 
 
 def test_a_lifetime_is_each_programs_own(server):

@@ -294,7 +294,9 @@ def test_one_that_never_reads_costs_only_its_own_client(server):
     with contextlib.suppress(BlockingIOError):
         while True:
             slow.send(b'x' * 65536)
-    assert answer_to(srv.connect(), b'now') == b'now'
+    other = srv.connect()
+    assert answer_to(other, b'now') == b'now'
+    srv.end_of(other)
     assert srv.status()['live'] == '1'
 
 
@@ -599,7 +601,9 @@ def test_a_stopped_program_has_not_ended(server):
     pid = program_of(srv, client)
     os.kill(pid, signal.SIGSTOP)
     eventually(lambda: process(pid).state == 'T', 'it is stopped')
-    assert answer_to(srv.connect(), b'other') == b'other'
+    other = srv.connect()
+    assert answer_to(other, b'other') == b'other'
+    srv.end_of(other)
     assert srv.status()['live'] == '1'
     os.kill(pid, signal.SIGCONT)
     assert client.echo(b'later') == b'later'

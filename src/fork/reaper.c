@@ -16,6 +16,7 @@
 #define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
 #define YOUNG_PERIOD 0.01    /* seconds */
 #define SWEEP_PERIOD 1.0     /* seconds */
+#define SWEEP_PERIOD_FULL 0.1 /* where a client may wait for the slot of a program that is dead */
 #define FIRST_MAX 16         /* of all, reaped by looks that are linear in the live ones */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 
@@ -279,15 +280,23 @@ static void plan_young(struct server *server, bool told)
         reaper->young_at = reaper->young_last + YOUNG_PERIOD;
 }
 
+/* How long after a SIGCHLD. Children that are being killed leave no records. */
+static double sweep_pause(const struct server *server, bool full)
+{
+    if (server->stop.phase >= SERVER_TERMINATING)
+        return 0;
+    return full && server->options->command != NULL ? SWEEP_PERIOD_FULL : SWEEP_PERIOD;
+}
+
 void reaper_turn(struct server *server)
 {
     unsigned long long before = server->statistics.ended;
+    bool full = children_live(server->children) >= server->options->max_connections;
 
     if (signals_take(SIGCHLD)) {
         reap_told(server);
         plan_young(server, server->statistics.ended > before);
-        /* Children that are being killed leave no records. */
-        plan_sweep(server->stop.phase >= SERVER_TERMINATING ? 0 : SWEEP_PERIOD);
+        plan_sweep(sweep_pause(server, full));
     }
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */
     if (children_live(server->children) > 0)

@@ -266,6 +266,29 @@ START_TEST(one_is_found_at_once_when_there_is_no_slot)
 }
 END_TEST
 
+/* Catches a client that waits a second for the place of one that is long dead: two died, and of one
+ * the signal told, whose place another client has taken. */
+START_TEST(an_old_one_is_found_soon_when_there_is_no_slot)
+{
+    struct server *server = open_server("400");
+    pid_t old[] = {begin(server), begin(server)};
+
+    while (children_live(server->children) < 400)
+        begin(server);
+    die(old[0]);
+    die(old[1]);
+    turn(server);
+    begin(server);
+    while (state_of(old[1]) != NULL && children_live(server->children) == 400) {
+        ck_assert_double_gt(reaper_due(), 0);
+        ck_assert_double_lt(reaper_due() - clock_seconds(), 0.2);
+        server_wait(server, reaper_due());
+        reaper_turn(server);
+    }
+    ck_assert_uint_eq(children_live(server->children), 399);
+}
+END_TEST
+
 /* Catches orphans of programs that process 1 never reaps. */
 START_TEST(strangers_are_reaped_by_their_signals)
 {
@@ -336,6 +359,7 @@ SUITE("reaper_kernel", one_of_which_a_signal_tells_is_asked_for_alone,
       those_whose_signals_merged_are_found_among_the_young,
       an_old_one_whose_signal_merged_is_found_by_the_sweep,
       a_number_that_comes_again_is_another_program, one_that_is_stopped_is_live,
-      one_is_found_at_once_when_there_is_no_slot, strangers_are_reaped_by_their_signals,
+      one_is_found_at_once_when_there_is_no_slot, an_old_one_is_found_soon_when_there_is_no_slot,
+      strangers_are_reaped_by_their_signals,
       a_flood_of_ends_costs_a_bounded_number_of_questions,
       where_a_question_walks_all_are_asked_for_together)

@@ -96,7 +96,10 @@ def test_signals_and_limits_are_those_of_a_fresh_process(server):
     assert client.echo(b'x') == b'x'
     pid = program_of(srv, client)
     status = Path(f'/proc/{pid}/status').read_text()
-    assert re.findall(r'^Sig(?:Blk|Ign):\t(\w+)', status, re.M) == ['0' * 16] * 2
+    blocked, ignored = (int(signals, 16)
+                        for signals in re.findall(r'^Sig(?:Blk|Ign):\t(\w+)', status, re.M))
+    # 32 and 33 are libc's own: glibc's posix_spawn, with which make begins us, has them ignored.
+    assert (blocked, ignored & ~(0b11 << 31)) == (0, 0)
     assert Path(f'/proc/{pid}/limits').read_text() == Path(f'/proc/{srv.pid}/limits').read_text()
 
 
@@ -230,8 +233,10 @@ def test_without_its_proxy_header_no_program_begins(server, folder, sent, how):
     """Catches a program that a proxy's health check starts, or a client that bypasses the proxy."""
     srv = server('--proxy', '127.0.0.1', runs=['touch', str(folder / 'begun')])
     client = srv.connect()
-    client.sendall(sent)
-    client.half_close()
+    if sent:
+        client.sendall(sent)  # which the server answers with a reset: there is no more to be said
+    else:
+        client.half_close()
     client.closed_by_server()
     end = srv.end_of(client)
     assert end['how'] == how and 'exit' not in end

@@ -53,9 +53,7 @@ static bool is_found(const char *name)
         return is_executable(name);
     for (folder = folder != NULL ? folder : PATH_DEFAULT; folder != NULL;) {
         int length = (int)strcspn(folder, ":");
-        snprintf(path, sizeof path, "%.*s/%s", length, length > 0 ? folder : ".", name);
-        if (length == 0)
-            snprintf(path, sizeof path, "./%s", name);
+        snprintf(path, sizeof path, "%.*s%s%s", length, folder, length > 0 ? "/" : "", name);
         if (is_executable(path))
             return true;
         error = access(path, F_OK) == 0 ? EACCES : error;

@@ -29,12 +29,32 @@ static bool read_text(const char *path, char *text, size_t size)
     return used > 0;
 }
 
+/* The same of a file of our control group (cgroups(7)), which is below `top`; behind `mark` the list
+ * of groups has its path. */
+static bool read_of_group(const char *mark, const char *top, const char *name, char *text,
+                          size_t size)
+{
+    char groups[4096], path[512];
+    const char *own;
+
+    (void)read_text("/proc/self/cgroup", groups, sizeof groups);
+    if ((own = strstr(groups, mark)) == NULL)
+        return false;
+    own += strlen(mark);
+    snprintf(path, sizeof path, "%s%.*s/%s", top, (int)strcspn(own, "\n"), own, name);
+    return read_text(path, text, size);
+}
+
 bool platform_memory_ran_out(void)
 {
     static unsigned long long before;
     const char name[] = "\noom_kill ";
-    char text[8192];
-    const char *line = read_text("/proc/vmstat", text, sizeof text) ? strstr(text, name) : NULL;
+    char text[1024] = "";
+    bool found =
+        read_of_group(":memory:", "/sys/fs/cgroup/memory", "memory.oom_control", text,
+                      sizeof text) ||
+        read_of_group("0::", "/sys/fs/cgroup", "memory.events.local", text, sizeof text);
+    const char *line = found ? strstr(text, name) : NULL;
     unsigned long long now = line != NULL ? strtoull(line + strlen(name), NULL, 10) : before;
     bool more = now > before;
 

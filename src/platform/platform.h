@@ -39,8 +39,9 @@ bool platform_runs(const char *path);
  * program may not be read (mode 711). Elsewhere 0. */
 int platform_prefer_children(int file);
 
-/* Whether the kernel has ended a process for want of memory since this was asked last: oom_kill of
- * /proc/vmstat (proc(5)), of the whole machine. Elsewhere, and without /proc, false. */
+/* Whether the kernel has ended a process of our control group for want of memory since this was
+ * asked last (oom_kill of memory.events.local; of memory.oom_control in version 1 of cgroups(7)).
+ * Elsewhere, and without such a group, false. */
 bool platform_memory_ran_out(void);
 
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of

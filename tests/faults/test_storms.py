@@ -420,9 +420,11 @@ def test_a_flood_into_little_memory_ends_children(little_memory, server):
     child would do (UKGovernmentBEIS/inspect_ai#3448)."""
     move, _ = little_memory
     srv = server('-c', '4000', before=lambda: move(os.getpid()))
-    subprocess.run([program('echoload'), 'hold', '-c', '800', '-d', '1s', srv.address], check=False,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=DEADLINE)
-    srv.wait_line('^end .*how=signal-9')
+    with subprocess.Popen([program('echoload'), 'hold', '-c', '800', '-d', '1s', srv.address],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as flood:
+        srv.wait_line('^end .*how=signal-9')
+        srv.wait_line('^forkecho: a child failed: Cannot allocate memory; clients wait')
+        flood.kill()  # they wait as long as memory is short: for ever
     assert srv.connect().echo(b'x') == b'x'
 
 

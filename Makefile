@@ -45,15 +45,16 @@ HAVE := $(shell mkdir -p '$(BUILD)' 2>/dev/null || exit; \
   compiles '$(STANDARD)' '(int)(struct stat){0}.st_ctim.tv_nsec' || echo -Dst_ctim=st_ctimespec; \
   rm -f '$(BUILD)/probe'.$$$$; rmdir '$(BUILD)' 2>/dev/null)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
-CONFINE   = $(or $(filter linux openbsd freebsd,$(shell echo '$(SYSTEM)' | tr A-Z a-z)),null)
+CONFINE   = $(if $(filter null,$(PLATFORM)),$(or \
+              $(filter openbsd freebsd,$(shell echo '$(SYSTEM)' | tr A-Z a-z)),null))
 READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
 PROGRAMS  = src/main.c src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
 BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
-            $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) confine_$(CONFINE) \
-              readiness_$(READINESS)))
+            $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) fork_$(PLATFORM) \
+              limits_$(PLATFORM) waiting_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS)))
 # What only the other servers of the family need.
 PARTS     = $(wildcard examples/variants/parts/*.c)
 VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \

@@ -6,9 +6,9 @@
  * for it lasts. The loop is serve(), which also announces that the server is ready: it is what the
  * servers differ in, by their model: a process, a thread or nothing more for each client.
  *
- * At an upgrade (upgrade/upgrade.h) the server starts the program on disk as a child, to test whether
- * it could take over, and then becomes it, by exec. Both times it finds the server's state in a file
- * that it inherits open.
+ * At an upgrade (upgrade/upgrade.h) the server starts the program on disk as a child, to test
+ * whether it could take over, and then becomes it, by exec. Both times it finds the server's state
+ * in a file that it inherits open.
  * Read next: serve.h, the contract, and serve_fork.c, the server that this project is for.
  */
 #include "base/arguments.h"
@@ -29,30 +29,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 }; /* beside EXIT_SUCCESS and EXIT_FAILURE */
 
-/* Refuses (-1) a -c above what this model can serve, and lowers the default to that. */
-static int fit_to_model(struct options *options)
-{
-    char why[160];
-
-    if (options->max_connections <= serve_model.capacity)
-        return 0;
-    if (options->max_connections_given) {
-        snprintf(why, sizeof why, "'%zu' is more than %s can serve at once, which is %zu (%s)",
-                 options->max_connections, serve_model.program, serve_model.capacity,
-                 serve_model.limit);
-        options_reject(options, 'c', why);
-        return -1;
-    }
-    options->max_connections = serve_model.capacity;
-    return 0;
-}
+static struct pidfile pidfile = {.descriptor = -1};
 
 static struct server *cannot(const char *what, const char *why)
 {
@@ -60,14 +43,19 @@ static struct server *cannot(const char *what, const char *why)
     return NULL;
 }
 
+/* Where they are processes: a model that stops them in its own way has others. */
+static void prefer_children(struct server *server)
+{
+    if (serve_model.stop_child == NULL)
+        server->score = platform_prefer_children(server->score);
+}
+
 /* All that has to be done before the server can serve. Returns it, or NULL (logged). */
-static struct server *set_up(const struct options *options, struct daemon *starter,
-                             struct pidfile *pidfile)
+static struct server *set_up(const struct options *options)
 {
     struct identity identity;
     struct server *server;
 
-    manager_open();
     if (options->print_address && fcntl(STDOUT_FILENO, F_GETFD) == -1) /* no /dev/null as yet */
         return cannot("print the addresses (-1)", "standard output is closed");
     if (identity_find(&identity, options->user, options->root) == -1)
@@ -78,18 +66,17 @@ static struct server *set_up(const struct options *options, struct daemon *start
         return cannot("open /dev/null", strerror(errno));
     log_open(options->program, (enum log_level)options->verbosity, options->facility);
     log_report_unreached();
-    if (options->daemon && daemon_detach(starter) == -1)
+    if (options->daemon && daemon_detach() == -1)
         return NULL;
     if (signals_open() == -1)
         return cannot("hear signals", strerror(errno));
-    if (options->pidfile != NULL && pidfile_open(pidfile, options->pidfile) == -1)
+    if (options->pidfile != NULL && pidfile_open(&pidfile, options->pidfile) == -1)
         return NULL;
-    manager_connect();
-    server = server_open(&serve_model, options, starter, pidfile);
+    manager_connect(0);
+    server = server_open(&serve_model, options, &pidfile);
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
-    if (serve_model.stop_child == NULL) /* its children are processes */
-        server->score = platform_prefer_children(-1);
+    prefer_children(server);
     if (identity_become(&identity) == -1) {
         server_close(server);
         return NULL;
@@ -99,38 +86,31 @@ static struct server *set_up(const struct options *options, struct daemon *start
 }
 
 /* What set_up does, where the program before us has bound the ports and given up privileges. */
-static struct server *take_over(const struct options *options, int state, struct daemon *starter,
-                                struct pidfile *pidfile)
+static struct server *take_over(const struct options *options, int state)
 {
     struct server *server;
 
-    manager_open();
-    log_open(options->program, LOG_NORMAL, options->facility);
-    server = server_open(&serve_model, options, starter, pidfile);
-    if (server == NULL || takeover_read(state, server, pidfile, true) == -1)
+    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
+        return cannot("hear signals", strerror(errno));
+    server = server_open(&serve_model, options, &pidfile);
+    if (server == NULL || takeover_read(state, server, true) == -1)
         return NULL;
     close(state);
-    server->score = platform_prefer_children(server->score > 0 ? server->score : -1);
+    prefer_children(server);
     for (size_t i = 0; i < server->listeners.count; i++)
         listener_prepare(&server->listeners.all[i], options);
-    if (server->earlier.manager > 0)
-        manager_adopt(server->earlier.manager);
-    else
-        manager_connect();
-    log_adopt((enum log_level)options->verbosity, server->earlier.syslog);
-    if (signals_open() == 0) /* those that have come meanwhile are pending: exec keeps the mask */
-        return server;
-    cannot("hear signals", strerror(errno));
-    server_close(server);
-    return NULL;
+    manager_connect(server->earlier.manager);
+    log_adopt(server->earlier.syslog);
+    return server;
 }
 
 /* Tests whether take_over would succeed, and changes nothing. */
 static int test_takeover(const struct options *options, int state)
 {
-    struct server *server = server_open(&serve_model, options, NULL, NULL);
+    struct server *server = server_open(&serve_model, options, NULL);
 
-    if (server == NULL || takeover_read(state, server, NULL, false) == -1 || signals_open() == -1)
+    if (server == NULL || takeover_read(state, server, false) == -1 || signals_open() == -1)
         return -1;
     upgrade_pass_test();
     return 0;
@@ -139,14 +119,13 @@ static int test_takeover(const struct options *options, int state)
 /* `state` is the descriptor of the state from before an upgrade; -1: this is a fresh start. */
 static int run(const struct options *options, int state)
 {
-    struct daemon starter = DAEMON_NONE;
-    struct pidfile pidfile = PIDFILE_NONE;
-    struct server *server = state == -1 ? set_up(options, &starter, &pidfile)
-                                        : take_over(options, state, &starter, &pidfile);
-    int outcome = server != NULL ? serve_model.serve(server) : -1, error;
+    struct server *server;
+    int outcome = -1, error;
 
-    if (outcome == 0 && server->stop.failed)
-        outcome = -1;
+    manager_open();
+    server = state == -1 ? set_up(options) : take_over(options, state);
+    if (server != NULL && serve_model.serve(server) == 0 && !server->stop.failed)
+        outcome = 0;
     if (outcome == -1) {
         const char *why = log_last_error(&error);
         manager_failed(why, error);
@@ -179,7 +158,7 @@ int main(int argc, char **argv)
     case OPTIONS_WRONG: return misused();
     case OPTIONS_SERVE: break;
     }
-    if (fit_to_model(&options) == -1)
+    if (serve_model.fit != NULL && serve_model.fit(&options) == -1)
         return misused();
     log_name(options.program);
     outcome = options.inetd          ? inetd_serve(&options)

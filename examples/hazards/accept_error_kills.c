@@ -10,8 +10,8 @@
  *     pass, as EMFILE does. Only a listener that is none at all (EBADF, ENOTSOCK) is final.
  * Who had it: the servers of "The Linux Programming Interface", and hickory-dns, which stopped
  *     answering over TCP (hickory-dns#3726).
- * forkecho: src/server/gate.c, a table of errors and what to do about each; server_accept_failed
- *     in src/server/accept.c does it.
+ * forkecho: src/server/gate.c, a table of errors and what to do about each; src/server/accept.c
+ *     does it.
  */
 #include <arpa/inet.h>
 #include <errno.h>

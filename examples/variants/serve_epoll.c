@@ -21,7 +21,6 @@
 const struct serve_model serve_model = {
     .program = "epollecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over epoll or kqueue.",
-    .capacity = (size_t)-1,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
     .before_close = event_loop_before_close,

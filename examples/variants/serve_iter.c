@@ -16,6 +16,7 @@
  */
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "parts/capacity.h"
 #include "parts/single_process.h"
 #include "parts/nonblocking.h"
 #include "server/serve.h"
@@ -86,11 +87,15 @@ static int serve(struct server *server)
     return 0;
 }
 
+static int fit(struct options *options)
+{
+    return capacity_fit(options, 1, "it serves one after the other");
+}
+
 const struct serve_model serve_model = {
     .program = "iterecho",
     .about = "TCP echo server (RFC 862): one connection at a time.",
-    .capacity = 1,
-    .limit = "it serves one after the other",
+    .fit = fit,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
     .stop_child = end_session,

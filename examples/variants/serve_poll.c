@@ -19,7 +19,6 @@
 const struct serve_model serve_model = {
     .program = "pollecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over poll.",
-    .capacity = (size_t)-1,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
     .before_close = event_loop_before_close,

@@ -24,6 +24,7 @@
  * can harm the next.
  */
 #include "parts/pool_worker.h"
+#include "parts/wait_beside.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/title.h"
@@ -78,8 +79,10 @@ static void turn(struct server *server)
 
 static int serve(struct server *server)
 {
+    static char own_buffer[MESSAGE_SIZE_MAX];
+
     pool = pool_open(server);
-    buffer = session_only_buffer(&server->options->service);
+    buffer = session_only_buffer(&server->options->service, own_buffer);
     if (pool == NULL || buffer == NULL) {
         log_error("cannot set up the pool: %s", strerror(errno));
         return -1;
@@ -89,7 +92,7 @@ static int serve(struct server *server)
         return -1;
     turn(server);
     while (server_running(server) || pool_workers(pool) > 0) {
-        server_wait_beside(server, pool_due(pool), pool_listens_to(pool));
+        wait_beside(server, pool_due(pool), pool_listens_to(pool));
         turn(server);
     }
     return 0;
@@ -98,7 +101,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "preforkecho",
     .about = "TCP echo server (RFC 862): a pool of child processes, each accepting.",
-    .capacity = (size_t)-1,
     .children_accept = true,
     .no_upgrade = "has children that would go on with the old program",
     .serve = serve,

@@ -14,17 +14,22 @@
  * The loop is the same over select, poll and epoll: parts/event_loop.c. This program is linked
  * with src/platform/readiness_select.c (Makefile), where select is called.
  */
+#include "parts/capacity.h"
 #include "parts/event_loop.h"
 #include "parts/single_process.h"
 #include "server/serve.h"
 
 #include <sys/select.h>
 
+static int fit(struct options *options)
+{
+    return capacity_fit(options, FD_SETSIZE - EVENT_LOOP_RESERVED, "FD_SETSIZE");
+}
+
 const struct serve_model serve_model = {
     .program = "selectecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over select.",
-    .capacity = FD_SETSIZE - EVENT_LOOP_RESERVED,
-    .limit = "FD_SETSIZE",
+    .fit = fit,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = event_loop_serve,
     .before_close = event_loop_before_close,

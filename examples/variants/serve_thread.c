@@ -14,6 +14,7 @@
  *   log     `pid=` is the thread's number, as there is no process of its own.
  */
 #include "parts/single_process.h"
+#include "parts/wait_beside.h"
 #include "process/log.h"
 #include "server/serve.h"
 
@@ -101,7 +102,7 @@ static int serve(struct server *server)
     if (single_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        server_wait_beside(server, 0, ledger.read_end);
+        wait_beside(server, 0, ledger.read_end);
         join_ended(server);
         server_handle_requests(server);
         while (server_accept(server, &client))
@@ -113,7 +114,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "threadecho",
     .about = "TCP echo server (RFC 862): one thread for each connection.",
-    .capacity = (size_t)-1,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
     .stop_child = stop_thread,

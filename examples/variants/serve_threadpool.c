@@ -18,6 +18,7 @@
  */
 #include "parts/single_process.h"
 #include "parts/pool_thread.h"
+#include "parts/wait_beside.h"
 #include "process/log.h"
 #include "server/serve.h"
 
@@ -88,7 +89,7 @@ static int serve(struct server *server)
     if (single_process_start(server) == -1)
         return -1;
     while (server_running(server)) {
-        server_wait_beside(server, 0, ledger.read_end);
+        wait_beside(server, 0, ledger.read_end);
         read_records(server);
         server_handle_requests(server);
         while (server_accept(server, &client))
@@ -101,7 +102,6 @@ static int serve(struct server *server)
 const struct serve_model serve_model = {
     .program = "threadpoolecho",
     .about = "TCP echo server (RFC 862): a thread for each connection, kept for the next one.",
-    .capacity = (size_t)-1,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
     .serve = serve,
     .stop_child = stop_thread,

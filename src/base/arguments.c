@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ARGUMENTS_MAX 48 /* more options than any program here has: the tables' unit tests see */
 #define MESSAGE_MAX 1024 /* of a usage error; a longer one is cut */
@@ -136,8 +135,9 @@ int arguments_reject(const struct arguments *arguments, const char *expected)
     char form[ARGUMENTS_FORM_MAX];
 
     return arguments_misused(arguments, "option %s: '%.*s%s' is not %s",
-                             arguments_form(arguments->current, form), VALUE_SHOWN, arguments->value,
-                             strlen(arguments->value) > VALUE_SHOWN ? "..." : "", expected);
+                             arguments_form(arguments->current, form), VALUE_SHOWN,
+                             arguments->value, strlen(arguments->value) > VALUE_SHOWN ? "..." : "",
+                             expected);
 }
 
 int arguments_number(const struct arguments *arguments, long lowest, long highest, long *value)

@@ -8,8 +8,6 @@
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H
 
-#include <stddef.h>
-
 struct argument {
     int letter;        /* short form: 'c' for -c; above UCHAR_MAX: it has only a long form */
     const char *name;  /* long form, without the dashes */

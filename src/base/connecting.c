@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int connecting_error(int descriptor)
 {
@@ -25,4 +26,13 @@ int connecting_wait(int descriptor, double seconds)
         return -1;
     errno = ready == 0 ? ETIMEDOUT : connecting_error(descriptor);
     return errno == 0 ? 0 : -1;
+}
+
+int connecting_failed(int descriptor)
+{
+    int error = errno;
+
+    close(descriptor);
+    errno = error;
+    return -1;
 }

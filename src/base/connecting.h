@@ -14,4 +14,7 @@ int connecting_error(int descriptor);
  * is made. Returns 0, or -1 with errno: ETIMEDOUT, or why it failed. */
 int connecting_wait(int descriptor, double seconds);
 
+/* Closes a socket that is of no use after a failure. Returns -1, with errno as it was. */
+int connecting_failed(int descriptor);
+
 #endif

@@ -2,32 +2,10 @@
 #include "base/descriptors.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define SCANNED_MAX 4096
-
-long descriptors_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return _POSIX_OPEN_MAX;
-    return limit.rlim_cur < LONG_MAX ? (long)limit.rlim_cur : LONG_MAX;
-}
-
-long descriptors_raise_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    return descriptors_limit();
-}
 
 int descriptors_option(int descriptor, int level, int option)
 {
@@ -60,13 +38,4 @@ bool descriptors_lost_peer(int error)
         if (lost[i] == error)
             return true;
     return false;
-}
-
-int descriptors_close_failed(int descriptor)
-{
-    int error = errno;
-
-    close(descriptor);
-    errno = error;
-    return -1;
 }

@@ -1,4 +1,4 @@
-/* descriptors.h: what kind a descriptor is of, and how many a process may have. */
+/* descriptors.h: what kind a descriptor is of, and closing some. */
 #ifndef DESCRIPTORS_H
 #define DESCRIPTORS_H
 
@@ -12,17 +12,10 @@ int descriptors_option(int descriptor, int level, int option);
  * long, musl's divide it by an unsigned long. */
 #define DESCRIPTORS_BIT(descriptor) ((descriptor) & INT_MAX)
 
-/* RLIMIT_NOFILE of this process: as it is, and after raising the soft limit to the hard one. */
-long descriptors_limit(void);
-long descriptors_raise_limit(void);
-
 /* Closes the descriptors from `lowest` to 4096, async-signal-safe. POSIX.1-2008 cannot ask for the
  * highest that is open, and their limit may be a thousand million. Those that a server is started
  * with are few and low, and so are those that it opens itself, but for its clients. */
 void descriptors_close_from(int lowest);
-
-/* Closes a descriptor that is of no use after a failure. Returns -1, with errno as it was. */
-int descriptors_close_failed(int descriptor);
 
 /* Whether a call on a connection failed because its other end, or the way to it, is gone: by a
  * reset, by retransmissions or keepalive probes without an answer, or by what routers and firewalls

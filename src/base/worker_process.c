@@ -2,7 +2,7 @@
 #include "base/worker_process.h"
 
 #include "base/clock.h"
-#include "base/descriptors.h"
+#include "base/connecting.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -35,8 +35,8 @@ int workers_start(struct workers *workers, worker_run *run, void *context)
         _exit(run(context, workers->count, ends[1]));
     }
     if (pid == -1) {
-        descriptors_close_failed(ends[0]);
-        return descriptors_close_failed(ends[1]);
+        connecting_failed(ends[0]);
+        return connecting_failed(ends[1]);
     }
     close(ends[1]);
     workers->list[workers->count++] = (struct worker_process){.pid = pid, .channel = ends[0]};

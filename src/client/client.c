@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/connecting.h"
-#include "base/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,7 +102,7 @@ static int connect_to(const struct client *client, const struct address *address
 
     if (descriptor == -1 || open_connection(client, descriptor, address) == 0)
         return descriptor;
-    return descriptors_close_failed(descriptor);
+    return connecting_failed(descriptor);
 }
 
 static void log_connected(const struct client *client, const struct address *address)

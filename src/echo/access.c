@@ -9,17 +9,11 @@
 #include <string.h>
 
 #define MAPPED_BITS 96 /* the prefix of a v4-mapped address, before the IPv4 address */
-static const uint8_t mapped[MAPPED_BITS / 8] = {[10] = 0xff, [11] = 0xff};
 
 struct access_entry {
     struct block block;
     enum access_rule rule;
 };
-
-static bool is_mapped(const uint8_t *address)
-{
-    return memcmp(address, mapped, sizeof mapped) == 0;
-}
 
 /* The bits of byte number `index` that a block of `length` bits keeps. */
 static uint8_t mask_of(size_t index, size_t length)
@@ -29,40 +23,42 @@ static uint8_t mask_of(size_t index, size_t length)
     return (uint8_t)(0xff00U >> (bits < 8 ? bits : 8));
 }
 
-/* Reads an address. Returns where a length behind it begins to count, 0 or MAPPED_BITS; or -1. */
-static int read_address(const char *text, size_t size, uint8_t *address)
+/* A block of v4-mapped addresses is one of IPv4. */
+static void unmap(struct block *block)
 {
-    char host[INET6_ADDRSTRLEN];
+    static const uint8_t mapped[MAPPED_BITS / 8] = {[10] = 0xff, [11] = 0xff};
 
-    if (size >= sizeof host)
-        return -1;
-    memcpy(host, text, size);
-    host[size] = '\0';
-    if (strchr(host, ':') != NULL)
-        return inet_pton(AF_INET6, host, address) == 1 ? 0 : -1;
-    memcpy(address, mapped, sizeof mapped);
-    return inet_pton(AF_INET, host, address + sizeof mapped) == 1 ? MAPPED_BITS : -1;
+    if (block->family == AF_INET || block->length < MAPPED_BITS ||
+        memcmp(block->address, mapped, sizeof mapped) != 0)
+        return;
+    block->family = AF_INET;
+    block->length -= MAPPED_BITS;
+    memcpy(block->address, block->address + sizeof mapped, 4);
+    memset(block->address + 4, 0, sizeof block->address - 4);
 }
 
 int block_parse(const char *text, struct block *block, char *problem)
 {
     size_t size = strcspn(text, "/");
     const char *tail = text + size + 1; /* the length, if there is a '/' */
-    struct block found = {.local = false}, network;
-    int first = read_address(text, size, found.address);
-    long length = 128 - first;
-    char meant[BLOCK_TEXT_MAX];
+    bool v6 = memchr(text, ':', size) != NULL;
+    struct block found = {.family = v6 ? AF_INET6 : AF_INET}, network;
+    char host[INET6_ADDRSTRLEN] = "", meant[BLOCK_TEXT_MAX];
+    long most = v6 ? 128 : 32, length = most;
 
-    if (first == -1) {
+    if (size < sizeof host)
+        memcpy(host, text, size);
+    if (inet_pton(found.family, host, found.address) != 1) {
         snprintf(problem, BLOCK_PROBLEM_MAX, "it is neither an IPv4 nor an IPv6 address");
         return -1;
     }
     if (text[size] == '/' && ((tail[0] == '0' && tail[1] != '\0') ||
-                              parse_number(tail, 0, 128 - first, &length) == -1)) {
-        snprintf(problem, BLOCK_PROBLEM_MAX, "its length is a number from 0 to %d", 128 - first);
+                              parse_number(tail, 0, most, &length) == -1)) {
+        snprintf(problem, BLOCK_PROBLEM_MAX, "its length is a number from 0 to %ld", most);
         return -1;
     }
-    found.length = (uint8_t)(first + length);
+    found.length = (uint8_t)length;
+    unmap(&found);
     network = found;
     for (size_t i = 0; i < sizeof network.address; i++)
         network.address[i] &= mask_of(i, network.length);
@@ -77,34 +73,23 @@ int block_parse(const char *text, struct block *block, char *problem)
 
 char *block_text(const struct block *block, char *text)
 {
-    bool v4 = block->length >= MAPPED_BITS && is_mapped(block->address);
-    int first = v4 ? MAPPED_BITS : 0;
     char host[INET6_ADDRSTRLEN];
 
-    inet_ntop(v4 ? AF_INET : AF_INET6, block->address + first / 8, host, sizeof host);
-    snprintf(text, BLOCK_TEXT_MAX, "%s/%d", host, block->length - first);
+    inet_ntop(block->family, block->address, host, sizeof host);
+    snprintf(text, BLOCK_TEXT_MAX, "%s/%d", host, block->length);
     return text;
 }
 
-/* A client's address, of 16 bytes. Returns false for a Unix client, which has none. */
-static bool read_peer(const struct peer *peer, uint8_t *address)
+/* A Unix client has no address, and the block of these no length. */
+static bool holds(const struct block *block, const struct peer *peer)
 {
-    memcpy(address, mapped, sizeof mapped);
-    if (peer->name.any.sa_family == AF_INET)
-        memcpy(address + sizeof mapped, &peer->name.v4.sin_addr, 4);
-    else if (peer->name.any.sa_family == AF_INET6)
-        memcpy(address, &peer->name.v6.sin6_addr, 16);
-    else
-        return false;
-    return true;
-}
-
-static bool holds(const struct block *block, const uint8_t *address)
-{
+    const uint8_t *address = block->family == AF_INET
+                                 ? (const uint8_t *)&peer->name.v4.sin_addr
+                                 : (const uint8_t *)&peer->name.v6.sin6_addr;
     size_t whole = block->length / 8;
 
-    return !block->local && memcmp(block->address, address, whole) == 0 &&
-           (block->length >= MAPPED_BITS || !is_mapped(address)) &&
+    return block->family == peer->name.any.sa_family &&
+           memcmp(block->address, address, whole) == 0 &&
            (block->length % 8 == 0 ||
             (address[whole] & mask_of(whole, block->length)) == block->address[whole]);
 }
@@ -120,11 +105,10 @@ static bool decides(const struct access_entry *one, const struct access_entry *o
 static const struct access_entry *find_rule(const struct access *access, const struct peer *peer)
 {
     const struct access_entry *found = NULL;
-    uint8_t address[16];
-    bool local = !read_peer(peer, address);
+    struct peer plain = peer_unmapped(peer);
 
     for (size_t i = 0; i < access->count; i++)
-        if ((local ? access->entries[i].block.local : holds(&access->entries[i].block, address)) &&
+        if (holds(&access->entries[i].block, &plain) &&
             (found == NULL || decides(&access->entries[i], found)))
             found = &access->entries[i];
     return found;

@@ -2,7 +2,7 @@
  * access.h: CIDR blocks, and lists of blocks whose clients are permitted or denied.
  *
  * A block is written `10.0.0.0/8`, `2001:db8::/32`, or as one address (RFC 4632 section 3.1; RFC
- * 4291 section 2.3). An IPv4 address counts as its v4-mapped one (RFC 4291 section 2.5.5.2): so no
+ * 4291 section 2.3). A v4-mapped address (RFC 4291 section 2.5.5.2) counts as the IPv4 one: so no
  * client escapes a rule by its socket's family. A shorter IPv6 block holds no IPv4 client.
  *
  * The longest block that holds a client decides; where it is both allowed and denied, it is denied.
@@ -19,8 +19,8 @@
 #define BLOCK_PROBLEM_MAX 128                 /* what is wrong with one: a phrase and a block */
 
 struct block {
-    bool local;          /* it is the clients of Unix sockets, and not what follows */
-    uint8_t length;      /* bits that count: 0 to 128 */
+    sa_family_t family;  /* AF_INET; AF_INET6; AF_UNIX: all clients of Unix sockets */
+    uint8_t length;      /* bits that count */
     uint8_t address[16]; /* in network byte order; all bits beyond `length` are 0 */
 };
 

@@ -1,6 +1,7 @@
 /* reply.c: see reply.h. */
 #include "echo/reply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,20 +24,17 @@ static void add(struct reply *reply, char field, char character)
 }
 
 /* Adds a byte of at most `most` digits. Returns what comes after them; NULL when it is no byte. */
-static const char *add_number(struct reply *reply, const char *at, int base, int most)
+static const char *add_number(struct reply *reply, const char *at, int base, size_t most)
 {
-    const char *digits = "0123456789abcdef0123456789ABCDEF", *found, *start = at;
-    int value = 0;
+    size_t length = strspn(at, base == 16 ? "0123456789abcdefABCDEF" : "01234567");
+    char digits[4];
 
-    while (at < start + most && *at != '\0' && (found = strchr(digits, *at)) != NULL &&
-           (found - digits) % 16 < base) {
-        value = value * base + (int)((found - digits) % 16);
-        at++;
-    }
-    if (at == start || value > UINT8_MAX)
+    snprintf(digits, sizeof digits, "%.*s", length < most ? (int)length : (int)most, at);
+    long value = strtol(digits, NULL, base);
+    if (length == 0 || value > UINT8_MAX)
         return NULL;
     add(reply, 0, (char)value);
-    return at;
+    return at + strlen(digits);
 }
 
 /* What a backslash means with the characters behind it. Returns what comes next, or NULL. */

@@ -164,12 +164,11 @@ bool session_only_calls(const struct service *service)
            service->answers.delay <= 0 && service->lifetime <= 0 && service->proxies.count == 0;
 }
 
-char *session_only_buffer(const struct service *service)
+char *session_only_buffer(const struct service *service, char *own)
 {
-    static char buffer[MESSAGE_SIZE_MAX];
     size_t size = session_buffer_size(service);
 
-    return size <= sizeof buffer ? buffer : malloc(size);
+    return size <= MESSAGE_SIZE_MAX ? own : malloc(size);
 }
 
 /* Waits out the pause, or the lifetime where that is over first, or until the connection is reset

@@ -61,9 +61,9 @@ struct session {
 size_t session_buffer_size(const struct service *service);
 bool session_only_calls(const struct service *service);
 
-/* A buffer for a process that serves one session at a time, never to be freed; for plain echo one
- * in the program, which only children touch. Returns NULL with errno on failure. */
-char *session_only_buffer(const struct service *service);
+/* The buffer of a process that serves one session at a time: `own`, of MESSAGE_SIZE_MAX bytes, and
+ * for longer replies one that is never freed. Returns NULL with errno on failure. */
+char *session_only_buffer(const struct service *service, char *own);
 
 /* Begins a session. `service` and `buffer` must outlive it; `peer` is copied. */
 void session_open(struct session *session, const struct service *service, int descriptor,

@@ -117,7 +117,7 @@ int program_open(const struct server *server)
     if (command == NULL)
         return 0;
     make_absolute(&command[0]);
-    if (copy_environment() == 0 && (is_found(command[0]) || server->earlier.any))
+    if (copy_environment() == 0 && (is_found(command[0]) || server->started > 0))
         return 0;
     log_error("cannot execute '%.200s': %s", command[0], strerror(errno));
     return -1;

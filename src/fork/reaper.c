@@ -161,15 +161,13 @@ static void reap_exiting(struct server *server)
 }
 
 /* One that died and is none of the server's: process 1 is handed the orphans of others, and whoever
- * became this server by exec may have left it some. Returns whether it was reaped. */
+ * became this server by exec may have left it some. Returns whether it was reaped; the program under
+ * test is not, here. */
 static bool reap_stranger(pid_t pid)
 {
     int status = 0;
 
-    if (try_wait(pid, &status) != pid)
-        return false;
-    upgrade_reaped(pid, status);
-    return true;
+    return pid != upgrade_tester() && try_wait(pid, &status) == pid;
 }
 
 /* Reaps the first that have died, ours and strangers, at most so many. Returns whether one of ours
@@ -196,6 +194,7 @@ static bool reap_first(struct server *server, int most)
 static void ask_for_young(struct server *server)
 {
     struct child *child = children_youngest(server->children), *older;
+    size_t before = children_live(server->children);
 
     if (reaper->walks)
         (void)reap_first(server, INT_MAX);
@@ -203,8 +202,10 @@ static void ask_for_young(struct server *server)
         older = child->older;
         (void)ask_for(server, child);
     }
-    reaper->young_at = 0;
+    /* Where many end at once, those behind them are as likely to be dead. */
+    bool many = children_live(server->children) + YOUNG_MAX / 2 <= before;
     reaper->young_last = clock_seconds();
+    reaper->young_at = many ? reaper->young_last : 0;
 }
 
 /* Reads the ledger, and asks for a portion of all children where one is dead. The portion after the

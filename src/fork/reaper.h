@@ -7,18 +7,19 @@
  * parent asks by pid. In four ways it knows whom, and no zombie is older than about a second:
  *
  *   exit record   The last act of a child that echoes is one record on the ledger, a pipe
- *                 (server/ledger.h). At SIGCHLD the parent reads all records, lists their writers as
- *                 exiting, and asks for each of them now and at each SIGCHLD until it is gone, for a
- *                 second at most.
+ *                 (server/ledger.h). At SIGCHLD the parent reads all records, lists their writers
+ *                 as exiting, and asks for each of them now and at each SIGCHLD until it is gone,
+ *                 for a second at most.
  *   si_pid        A child that was killed, or has become a program (program.h), leaves no record. A
  *                 SIGCHLD says whose it is, but signals merge: fifty deaths may be one SIGCHLD.
  *   the young     Most children die young. So where a SIGCHLD told of nobody, and after each one
- *                 where children are programs, the 256 youngest are asked for: within 10 ms, at most
- *                 once in 10 ms; at once where it told of nobody and there is no slot for a client.
+ *                 where children are programs, the 256 youngest are asked for: within 10 ms, at
+ *                 most once in 10 ms; at once where it told of nobody and there is no slot for a client,
+ *                 or half of those asked for just now were dead.
  *   the sweep     One that is older may hide behind the SIGCHLD of another. So within a second of
  *                 any SIGCHLD the parent asks whether anybody is dead and not reaped, by waitid for
- *                 all, which walks that list, and reaps up to 16 that this finds; and only where one
- *                 of ours was among them it asks for all children by pid, the youngest first, in
+ *                 all, which walks that list, and reaps up to 16 that this finds; and only where
+ *                 one of ours was among them it asks for all children by pid, the youngest first, in
  *                 portions of 512, between which the loop goes on.
  *
  * That finds children of nobody as well: process 1 is handed the orphans of others.
@@ -41,8 +42,8 @@
  *
  * Cost: a system call for each child that has died or is exiting, and a read for LEDGER_BATCH
  * records. For programs, and after a SIGCHLD that told of nobody, 256 calls at most every 10 ms
- * (1 % of a processor) and for each such SIGCHLD while there is no slot; and the sweep, at most once
- * a second: up to 16 calls that are linear in the live children, and one for each of them where one
+ * (1 % of a processor) and for each such SIGCHLD while there is no slot; and the sweep, at most
+ * once a second: up to 16 calls that are linear in the live children, and one for each of them where one
  * was found dead. A program that has died is reaped within 10 ms where it is one of the young, else
  * at once or within a second; so the zombies are never more than what dies meanwhile.
  */
@@ -61,8 +62,7 @@ void reaper_turn(struct server *server);
 /* When reaper_turn has something to do although no signal comes (clock.h); 0: no such time. */
 double reaper_due(void);
 
-/* Reads the exit records that have been written, and lists their writers as exiting: as much as a
- * pipe holds and no more, as a compromised child could write as fast as this reads. */
+/* Reads exit records, as many as a pipe holds, and lists their writers as exiting. */
 void reaper_read_records(struct server *server);
 
 /* Before a client is refused for others of its source: learns of those that have ended, by the

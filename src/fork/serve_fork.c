@@ -74,6 +74,7 @@ struct child_args {
     bool logs;                     /* it writes what its client sends to the log (-vv) */
     char from[ADDRESS_TEXT_MAX];   /* its client as text, for its title */
     char title[TITLE_MAX];         /* where the parent's title lies, and then its own (title.h) */
+    char small[MESSAGE_SIZE_MAX];  /* a buffer that begins where the child writes anyway */
 };
 
 /* ---- the child ---- */
@@ -148,13 +149,12 @@ static void turn(struct server *server, struct child_args *args)
 
 static int serve(struct server *server)
 {
-    struct child_args args = {
-        .options = server->options,
-        .buffer = session_only_buffer(&server->options->service),
-        .counts_sources = server->options->max_per_source > 0,
-        .logs = log_shows(LOG_MESSAGES),
-    };
+    struct child_args args; /* not initialized: fork copies what the parent has written */
 
+    args.options = server->options;
+    args.buffer = session_only_buffer(&server->options->service, args.small);
+    args.counts_sources = server->options->max_per_source > 0;
+    args.logs = log_shows(LOG_MESSAGES);
     if (args.buffer == NULL || reaper_open(server) == -1) {
         log_error("cannot set up the ledger and a buffer: %s", strerror(errno));
         return -1;
@@ -168,7 +168,7 @@ static int serve(struct server *server)
     title_open(server->options->program, args.title);
     if (server_announce(server) == -1)
         return -1;
-    while (server_running(server) || upgrade_is_on()) {
+    while (server_running(server) || upgrade_tester() != 0) {
         const double times[] = {reaper_due(), program_due(), upgrade_due()};
         server_wait(server, clock_earliest(times, sizeof times / sizeof times[0]));
         turn(server, &args);
@@ -181,7 +181,6 @@ const struct serve_model serve_model = {
     .program = "forkecho",
     .operands = "[-- program [argument]...]",
     .about = "TCP echo server (RFC 862), or any program; a child process for each connection.",
-    .capacity = (size_t)-1,
     .serve = serve,
     .read_records = reaper_catch_up,
     .reap_all = reaper_reap_all,

@@ -7,7 +7,7 @@
  */
 #include "base/arguments.h"
 #include "base/clock.h"
-#include "base/descriptors.h"
+#include "base/raise_limit.h"
 #include "load/options.h"
 #include "load/processes.h"
 
@@ -44,7 +44,7 @@ static void interrupt(int number)
  * are, takes as many as none of them needs more. Returns 0, or -1 (logged). */
 static int choose_processes(struct load_settings *settings)
 {
-    size_t limit = (size_t)descriptors_raise_limit();
+    size_t limit = (size_t)raise_limit();
     size_t connections = settings->concurrency + settings->held;
 
     if (settings->processes == 0)

@@ -2,7 +2,7 @@
 #include "load/loop.h"
 
 #include "base/clock.h"
-#include "platform/platform.h"
+#include "platform/waiting.h"
 #include "platform/readiness.h"
 
 #include <errno.h>

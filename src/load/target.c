@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/connecting.h"
-#include "base/descriptors.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,7 +80,7 @@ static int start_connect(struct target *target)
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(descriptor, &target->address.name.any, target->address.length) == -1 &&
         errno != EINPROGRESS && errno != EINTR)
-        return descriptors_close_failed(descriptor);
+        return connecting_failed(descriptor);
     return descriptor;
 }
 
@@ -119,7 +118,7 @@ static int try_candidate(struct target *target, double seconds)
     }
     if (connecting_wait(target->connected, left) == 0)
         return 0;
-    target->connected = descriptors_close_failed(target->connected);
+    target->connected = connecting_failed(target->connected);
     return -1;
 }
 

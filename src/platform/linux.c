@@ -1,15 +1,8 @@
-/* linux.c: platform.h on Linux, with any libc. */
+/* linux.c: platform.h on Linux, with any libc, in its order; the rest of it is in *_linux.c. */
 #define _GNU_SOURCE
-/* In glibc 2.34 to 2.36 the fortified ppoll takes a time of 64 bits for one of 32, which then is 0:
- * each wait would end at once (systemd/systemd#25176). */
-#ifndef __LP64__
-#undef _FORTIFY_SOURCE
-#endif
 #include "platform/platform.h"
 
-#include "base/clock.h"
 #include "base/descriptors.h"
-#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,45 +18,11 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-#define SCORE_MAX 1000 /* OOM_SCORE_ADJ_MAX (linux/oom.h) */
-
-/* In private memory, for it is written to between forks: each page that the parent writes to after
- * a fork costs a fault, and so would snprintf, deep in the stack. */
-static struct score {
-    int file;
-    int own, next; /* the parent's value, and that of the next child */
-    char own_text[16], next_text[16];
-} *score;
-
-static void put_score(char *text, int value)
-{
-    struct text room = text_in(text, sizeof score->own_text);
-
-    text_add(&room, value < 0 ? "-" : "");
-    text_add_number(&room, (unsigned)abs(value));
-}
-
-static void set_score(const char *text)
-{
-    (void)!write(score->file, text, strlen(text));
-}
-
-static pid_t plain_fork(void)
-{
-#ifdef HAVE__FORK
-    return _Fork();
-#else
-    return fork();
-#endif
-}
 
 void platform_reset_environment(char **argv)
 {
@@ -84,54 +43,6 @@ bool platform_runs(const char *path)
            named.st_dev == executed.st_dev && named.st_ino == executed.st_ino;
 }
 
-pid_t platform_fork(void)
-{
-    pid_t pid;
-
-    if (score == NULL)
-        return plain_fork();
-    put_score(score->next_text, score->next);
-    score->next = score->next > score->own + 1 ? score->next - 1 : SCORE_MAX;
-    set_score(score->next_text);
-    pid = plain_fork();
-    if (pid != 0) {
-        int error = errno;
-        set_score(score->own_text);
-        if (pid == -1) /* not else: it lies in a page that a child then shares */
-            errno = error;
-    }
-    return pid;
-}
-
-/* A program that may not be read (mode 711) is not traceable, and this file root's: see open. */
-static int open_score(void)
-{
-    const char path[] = "/proc/self/oom_score_adj";
-    int file = open(path, O_RDWR | O_CLOEXEC), traceable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
-
-    if (file == -1 && traceable == 0 && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0) {
-        file = open(path, O_RDWR | O_CLOEXEC);
-        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    }
-    return file;
-}
-
-int platform_prefer_children(int file)
-{
-    char text[16] = "";
-    long own;
-
-    file = file == -1 ? open_score() : file;
-    if (file == -1)
-        return -1;
-    own = pread(file, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : SCORE_MAX;
-    if (own >= SCORE_MAX || (score = platform_private_memory(sizeof *score)) == NULL)
-        return descriptors_close_failed(file);
-    *score = (struct score){.file = file, .own = (int)own, .next = SCORE_MAX};
-    put_score(score->own_text, score->own);
-    return file;
-}
-
 void *platform_private_memory(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -140,60 +51,68 @@ void *platform_private_memory(size_t size)
     return memory != MAP_FAILED && madvise(memory, size, MADV_DONTFORK) == 0 ? memory : NULL;
 }
 
-/* Whether a line of proc(5)'s maps names what a child that only makes system calls can do without.
- * A static glibc has the thread's own memory, which every call needs, in the heap. */
-static bool is_dispensable(const char *line, uintptr_t start, uintptr_t end)
-{
-    const uintptr_t thread = (uintptr_t)&errno;
+/* A line of proc(5)'s maps. */
+struct mapping {
+    uintptr_t start, end;
+    bool has_name;
+};
 
-    if (strstr(line, " [heap]\n") != NULL)
-        return thread < start || thread >= end;
-#if defined(__i386__)
-    return false; /* there libc makes each system call through the vdso */
+static bool holds(const struct mapping *mapping, const void *address)
+{
+    return (uintptr_t)address >= mapping->start && (uintptr_t)address < mapping->end;
+}
+
+/* Whether a child that only makes system calls can do without it: not without the thread's own
+ * memory, nor without this program's variables. */
+static bool is_dispensable(const struct mapping *mapping, const char *line)
+{
+    static char variable;
+
+    if (holds(mapping, &errno) || holds(mapping, &variable))
+        return false;
+#if !defined(__i386__) /* there libc makes each system call through the vdso */
+    if (strstr(line, " [vvar") != NULL || strstr(line, " [vdso]\n") != NULL)
+        return true;
 #endif
-    return strstr(line, " [vvar") != NULL || strstr(line, " [vdso]\n") != NULL;
+    return !mapping->has_name || strstr(line, " [heap]\n") != NULL;
 }
 
 void platform_withhold_memory(void)
 {
-    enum { MAPPINGS = 16 };
-    uintptr_t starts[MAPPINGS], ends[MAPPINGS];
+    enum { MAPPINGS = 32, PROGRAM_LIBC_AND_LOADER = 3 };
+    struct mapping found[MAPPINGS];
     size_t count = 0, programs = 0;
     char line[256];
     FILE *file = fopen("/proc/self/maps", "re");
 
     while (file != NULL && count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
+        struct mapping *each = &found[count];
         char *dash;
         programs += strstr(line, " r-xp ") != NULL && strchr(line, '/') != NULL;
-        starts[count] = (uintptr_t)strtoull(line, &dash, 16);
-        ends[count] = (uintptr_t)strtoull(dash + 1, NULL, 16);
-        count += is_dispensable(line, starts[count], ends[count]);
+        each->start = (uintptr_t)strtoull(line, &dash, 16);
+        each->end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        each->has_name = strstr(line, " 00:00 0 \n") == NULL;
+        count += is_dispensable(each, line);
     }
     if (file != NULL)
         fclose(file);
-    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. */
-    for (size_t i = 0; programs == 1 && i < count; i++)
-        (void)madvise((void *)starts[i], ends[i] - starts[i], MADV_DONTFORK);
-}
-
-/* Reads the beginning of a file of /proc or /sys into `text`. Returns whether there is any. */
-static bool read_text(const char *path, char *text, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    size_t used = file != NULL ? fread(text, 1, size - 1, file) : 0;
-
-    if (file != NULL)
-        fclose(file);
-    text[used] = '\0';
-    return used > 0;
+    /* Only now: reading the list must not change it. A refusal costs speed and nothing else. What
+     * has no name is malloc's in a program linked statically; else it may be a library's. */
+    for (size_t i = 0; programs <= PROGRAM_LIBC_AND_LOADER && i < count; i++)
+        if (programs == 1 || found[i].has_name)
+            (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
 }
 
 /* Reads the fields of /proc/self/stat from the third to before `count`, by number (proc(5)). */
 static bool read_stat(unsigned long long *fields, int count)
 {
-    char text[1024], *at;
+    char text[1024] = "", *at;
+    FILE *file = fopen("/proc/self/stat", "re");
 
-    (void)read_text("/proc/self/stat", text, sizeof text);
+    if (file != NULL) {
+        (void)!fread(text, 1, sizeof text - 1, file);
+        fclose(file);
+    }
     at = strrchr(text, ')'); /* the end of the name, in which anything may stand */
     for (int field = 3; at != NULL && field < count; field++)
         if ((at = strchr(at + 1, ' ')) != NULL)
@@ -225,7 +144,7 @@ int platform_show_title(char *area, size_t size)
     area[size - 1] = '.'; /* as it is no NUL, the kernel takes the area for one text, not a list */
     if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.own, 0) == 0)
         return 0;
-    /* A 64-bit kernel has the map of a 32-bit program as its own: its pointer is longer by a word. */
+    /* A 64-bit kernel has the map of a 32-bit program as its own, whose pointer is longer. */
     map.own.exe_fd = 0;
     map.words[25] = (uint32_t)-1;
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map.words, 0);
@@ -240,10 +159,11 @@ int platform_sealed_file(size_t size)
 {
     int file = platform_anonymous_file();
 
-    return file == -1 || (ftruncate(file, (off_t)size) == 0 &&
-                          fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0)
-               ? file
-               : descriptors_close_failed(file);
+    if (file == -1 || (ftruncate(file, (off_t)size) == 0 &&
+                       fcntl(file, F_ADD_SEALS, F_SEAL_GROW) == 0))
+        return file;
+    close(file);
+    return -1;
 }
 
 /* Headers before Linux 6.16 lack it, and two architectures number their options otherwise. */
@@ -363,13 +283,6 @@ void platform_close_from(int lowest)
         descriptors_close_from(lowest);
 }
 
-int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask)
-{
-    struct timespec limit = clock_timespec(seconds);
-
-    return ppoll(polls, count, seconds < 0 ? NULL : &limit, mask);
-}
-
 int platform_set_groups(size_t count, const gid_t *groups)
 {
     return setgroups(count, groups);
@@ -401,102 +314,4 @@ bool platform_is_untraceable(void)
 void platform_forbid_tracing(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
-void platform_signal_when_orphaned(int number)
-{
-    (void)prctl(PR_SET_PDEATHSIG, number, 0, 0, 0);
-}
-
-int platform_timer(void)
-{
-    return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-}
-
-void platform_timer_set(int timer, double seconds)
-{
-    struct itimerspec setting = {.it_value = clock_timespec(seconds)};
-
-    timerfd_settime(timer, 0, &setting, NULL);
-}
-
-/* The number in a file; NO_LIMIT where there is none, or the word "max". */
-#define NO_LIMIT ULLONG_MAX
-static unsigned long long read_limit(const char *path)
-{
-    char text[32] = "";
-
-    return read_text(path, text, sizeof text) && text[0] != 'm' ? strtoull(text, NULL, 10)
-                                                                 : NO_LIMIT;
-}
-
-/* Of a control group and those that it is in, up to `top`: the limit on processes that leaves the
- * least room, which may be that of any of them. */
-static void find_least_room(const char *top, const char *group, unsigned long long *room,
-                            unsigned long long *limit)
-{
-    char path[512], file[sizeof path + sizeof "/pids.current"];
-    unsigned long long most, used;
-
-    snprintf(path, sizeof path, "%s%.*s", top, (int)strcspn(group, "\n"), group);
-    for (char *end = path; end != NULL && strlen(path) >= strlen(top);) {
-        snprintf(file, sizeof file, "%s/pids.max", path);
-        most = read_limit(file);
-        snprintf(file, sizeof file, "%s/pids.current", path);
-        used = read_limit(file);
-        used = used == NO_LIMIT ? 0 : used < most ? used : most;
-        if (most != NO_LIMIT && most - used < *room) {
-            *room = most - used;
-            *limit = most;
-        }
-        if ((end = strrchr(path, '/')) != NULL)
-            *end = '\0';
-    }
-}
-
-/* The pids limit that holds for us (cgroups(7)): in version 2, whose line in the list begins with
- * 0::, in version 1, where another names the controller, or in both. */
-static unsigned long long group_limit(void)
-{
-    unsigned long long room = NO_LIMIT, limit = NO_LIMIT;
-    char groups[4096];
-    const char *own;
-
-    (void)read_text("/proc/self/cgroup", groups, sizeof groups);
-    if ((own = strstr(groups, "0::/")) != NULL) {
-        find_least_room("/sys/fs/cgroup", own + strlen("0::"), &room, &limit);
-        find_least_room("/sys/fs/cgroup/unified", own + strlen("0::"), &room, &limit);
-    }
-    if ((own = strstr(groups, "pids:/")) != NULL)
-        find_least_room("/sys/fs/cgroup/pids", own + strlen("pids:"), &room, &limit);
-    return limit;
-}
-
-void platform_process_limits(char *text, size_t size)
-{
-    struct rlimit user = {.rlim_cur = RLIM_INFINITY};
-    struct {
-        unsigned long long value;
-        const char *name, *where; /* it can be changed */
-    } limits[] = {{NO_LIMIT, "RLIMIT_NPROC", " (ulimit -u)"},
-                  {group_limit(), "pids.max", " (TasksMax=)"},
-                  {read_limit("/proc/sys/kernel/pid_max"), "kernel.pid_max", ""},
-                  {read_limit("/proc/sys/kernel/threads-max"), "kernel.threads-max", ""}};
-    size_t used = 0;
-
-    text[0] = '\0';
-    (void)getrlimit(RLIMIT_NPROC, &user);
-    if (geteuid() != 0 && user.rlim_cur != RLIM_INFINITY) /* root is not held to it (fork(2)) */
-        limits[0].value = user.rlim_cur;
-    while (used < size) {
-        size_t lowest = 0;
-        for (size_t i = 1; i < sizeof limits / sizeof limits[0]; i++)
-            if (limits[i].value < limits[lowest].value)
-                lowest = i;
-        if (limits[lowest].value == NO_LIMIT)
-            return;
-        used += (size_t)snprintf(text + used, size - used, "%s%s %llu%s", used > 0 ? ", " : "",
-                                 limits[lowest].name, limits[lowest].value, limits[lowest].where);
-        limits[lowest].value = NO_LIMIT; /* it has been written */
-    }
 }

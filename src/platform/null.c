@@ -1,10 +1,11 @@
 /*
- * null.c: platform.h on a system of which only POSIX.1-2008 is known.
+ * null.c: platform.h and waiting.h on a system of which only POSIX.1-2008 is known.
  *
  * What is lost is said at each function there ("elsewhere"). What matters most: a server that is
  * started as root cannot give up its groups, so it has to be started by the user that it is to be.
  */
 #include "platform/platform.h"
+#include "platform/waiting.h"
 
 #include "base/clock.h"
 #include "base/descriptors.h"
@@ -34,7 +35,7 @@ bool platform_runs(const char *path)
 int platform_prefer_children(int file)
 {
     (void)file;
-    return -1;
+    return 0;
 }
 
 void *platform_private_memory(size_t size)

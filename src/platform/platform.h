@@ -1,14 +1,13 @@
 /*
  * platform.h: all that POSIX.1-2008 lacks and a good server wants.
  *
- * One file a system: linux.c, and null.c for a system of which only POSIX is known. "Elsewhere"
- * below says what null.c does, and so what is lost there. Nothing else asks what system it runs on.
+ * Files of each system: linux.c and *_linux.c, and null.c for one of which only POSIX is known.
+ * "Elsewhere" below says what null.c does, and so what is lost there. Nothing else asks what system
+ * it runs on.
  */
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
-#include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -30,14 +29,14 @@ bool platform_runs(const char *path);
 
 /* When memory runs out, has the kernel kill a child of platform_fork rather than this process, of
  * which all clients are: each is forked with a higher oom_score_adj (proc(5)) than its parent has.
- * Call it in the process that forks, before it gives up privileges; `file`, not -1, is what the
- * program before us in this process had from it. Returns a descriptor, -1 where that cannot be.
+ * Call it in the process that forks, before it gives up privileges; `file`, not 0, is what the
+ * program before us in this process had from it. Returns a descriptor, 0 where that cannot be.
  *
  * Fork may be what runs out of memory, and then the parent has the child's value: so each child has
- * a lower one than the child before, from the highest down to the parent's, and again. What gap is
- * left is in forkecho-internals(7). Cost: two system calls a fork, 2 us of some 170 a connection.
- * That the child raises its own value took 16 us, and it may not do so where the program may not be
- * read (mode 711). Elsewhere -1. */
+ * a lower one than the child before, from the highest down to 0 or the parent's, and again. What
+ * gap is left is in forkecho-internals(7). Cost: two system calls a fork, 2 us of some 170 a
+ * connection. That the child raises its own value took 16 us, and it may not do so where the
+ * program may not be read (mode 711). Elsewhere 0. */
 int platform_prefer_children(int file);
 
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of
@@ -45,10 +44,10 @@ int platform_prefer_children(int file);
  * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */
 void *platform_private_memory(size_t size);
 
-/* Keeps from children the heap, and the pages by which the kernel tells the time (vdso(7)): they
- * cannot allocate nor look at the clock (session_only_calls). Fork has less to copy: 8 % of the
- * processor time of a connection (tests/bench/FIGURES). Only in a program linked statically, where
- * it is known what runs in a child: with shared libraries, and elsewhere, it does nothing. */
+/* Keeps from children what malloc has, and the pages by which the kernel tells the time (vdso(7)):
+ * they cannot allocate nor look at the clock (session_only_calls). Fork has less to copy: 5 % of
+ * the processor time of a connection (tests/bench/FIGURES). Where more is loaded than the program,
+ * libc and its loader, such as what is preloaded and may do either, and elsewhere: nothing. */
 void platform_withhold_memory(void);
 
 /* Makes ps(1) show the text in `area`, of `size` bytes, up to its first NUL as our command line.
@@ -86,13 +85,6 @@ bool platform_has_family(int family);
  * no /proc, and elsewhere: descriptors_close_from. */
 void platform_close_from(int lowest);
 
-/* ppoll(2) of POSIX.1-2024: poll(2) for at most `seconds` (negative: without end) with `mask` as
- * the signal mask while it waits; NULL: with the mask as it is. Elsewhere a signal that comes just
- * before the wait does not end it; so a wait with a mask ends after PLATFORM_POLL_SLICE seconds at
- * the latest, as if its time were over. */
-#define PLATFORM_POLL_SLICE 0.1
-int platform_poll(struct pollfd *polls, nfds_t count, double seconds, const sigset_t *mask);
-
 /* Makes `count` groups the supplementary groups of the process (setgroups(2)), or `path` its root
  * (chroot(2)), not its working directory. Returns 0, or -1 with errno, EPERM without the privilege.
  * Elsewhere -1 with ENOSYS: root starts a server only if it is to stay root, and there is no -r. */
@@ -118,16 +110,6 @@ void platform_confine_child(void);
 /* Whether waitpid(2) for one pid takes the same however many children live: Linux since 5.13, by
  * uname(2). Elsewhere false: it walks them all. */
 bool platform_waits_by_pid(void);
-
-/* Has the system send this process the signal `number` when its parent ends (PR_SET_PDEATHSIG,
- * prctl(2)). Ask afterwards whether it has ended already (getppid). Elsewhere nothing. */
-void platform_signal_when_orphaned(int number);
-
-/* Opens a descriptor, for the caller to close, that becomes readable when its time has come, which
- * is exact to less than poll(2)'s millisecond (timerfd_create(2)). -1, as always elsewhere: there
- * is none. Its time is `seconds`, above 0, from the call that sets it. */
-int platform_timer(void);
-void platform_timer_set(int timer, double seconds);
 
 /* Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
  * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere "". */

@@ -6,7 +6,7 @@
  */
 #include "platform/readiness.h"
 
-#include "platform/platform.h"
+#include "platform/waiting.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -8,20 +8,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Has open what its parent had open, until that ends it, or has ended. */
-static _Noreturn void hold(pid_t parent)
-{
-    while (getppid() == parent)
-        sleep(1);
-    _exit(0);
-}
-
 void close_by_exit(int descriptor)
 {
     pid_t self = getpid(), holder = platform_fork();
 
-    if (holder == 0)
-        hold(self);
+    if (holder == 0) { /* it has open what its parent had, until that ends it, or has ended */
+        while (getppid() == self)
+            sleep(1);
+        _exit(0);
+    }
     close(descriptor);
     if (holder == -1)
         return;

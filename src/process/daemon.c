@@ -14,20 +14,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The write end; -1: of a server that is ready, or stays in the foreground. */
+static int lifeline = -1;
+
 static int fail(const char *what)
 {
     log_error("cannot detach (-d): %s: %s", what, strerror(errno));
     return -1;
 }
 
-static _Noreturn void wait_for_answer(int lifeline, pid_t server)
+static _Noreturn void wait_for_answer(int answer, pid_t server)
 {
     char byte;
     ssize_t got;
     int status = 0; /* stays so where it is lost, since whoever started us ignores SIGCHLD */
 
     do
-        got = read(lifeline, &byte, sizeof byte);
+        got = read(answer, &byte, sizeof byte);
     while (got == -1 && errno == EINTR);
     if (got == sizeof byte)
         _exit(EXIT_SUCCESS);
@@ -44,7 +47,7 @@ static _Noreturn void wait_for_answer(int lifeline, pid_t server)
                                                                     : EXIT_FAILURE);
 }
 
-int daemon_detach(struct daemon *daemon)
+int daemon_detach(void)
 {
     int ends[2];
     pid_t server;
@@ -65,33 +68,30 @@ int daemon_detach(struct daemon *daemon)
     }
     close(ends[0]);
     (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    daemon->lifeline = ends[1];
+    lifeline = ends[1];
     (void)setsid(); /* cannot fail in a process that fork has just made */
     return 0;
 }
 
-static bool notify_starter(int lifeline)
+static bool notify_starter(void)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     ssize_t written;
 
-    sigaction(SIGPIPE, &ignore, &before);
     do
         written = write(lifeline, "", 1);
     while (written == -1 && errno == EINTR);
-    sigaction(SIGPIPE, &before, NULL);
     return written == 1;
 }
 
-int daemon_ready(struct daemon *daemon)
+int daemon_ready(void)
 {
     struct stat status;
     bool notified;
 
-    if (daemon->lifeline == -1)
+    if (lifeline == -1)
         return 0;
     fflush(NULL); /* before standard output is redirected */
-    notified = chdir("/") == 0 && notify_starter(daemon->lifeline);
+    notified = chdir("/") == 0 && notify_starter();
     if (!notified)
         log_error("cannot report to the starting command (-d): %s; stopping", strerror(errno));
     else {
@@ -99,7 +99,7 @@ int daemon_ready(struct daemon *daemon)
         if (fstat(STDERR_FILENO, &status) == -1 || !S_ISREG(status.st_mode))
             dup2(STDIN_FILENO, STDERR_FILENO);
     }
-    close(daemon->lifeline);
-    *daemon = DAEMON_NONE;
+    close(lifeline);
+    lifeline = -1;
     return notified ? 0 : -1;
 }

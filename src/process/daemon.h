@@ -18,23 +18,19 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
-struct daemon {
-    int lifeline; /* write end; -1: a server that is ready, or stays in the foreground */
-};
-#define DAEMON_NONE ((struct daemon){-1})
-
 /* Forks, and returns in the server, which leads a session of its own (setsid). The starter ends
  * with _exit: with 0 after daemon_ready, else with the server's exit status, or with 1 when that
  * was 0, a signal ended the server (logged), or its answer could not be read (logged; the server is
  * ended). Call it after inherited_tidy, which has made 0 /dev/null, and before locks are taken
  * (pidfile.h) or signals blocked: an interrupt must end the starter. 0, or -1 (logged): no fork. */
-int daemon_detach(struct daemon *daemon);
+int daemon_detach(void);
 
 /* Changes to the directory /, not earlier, since relative names on the command line mean what they
  * meant to whoever typed them; notifies the starter; and redirects 1 to where 0 leads, /dev/null; 2
  * as well, unless it is a regular file (2>>file), where the log goes on. Whoever reads a terminal,
- * pipe or socket may wait for its end ($(forkecho -d 2>&1), ssh). Call log_started afterwards. Does
- * nothing for DAEMON_NONE. Returns 0, or -1 (logged): the starter is gone. */
-int daemon_ready(struct daemon *daemon);
+ * pipe or socket may wait for its end ($(forkecho -d 2>&1), ssh). Call it when SIGPIPE is ignored,
+ * and log_started afterwards. In the foreground it does nothing. Returns 0, or -1 (logged): the
+ * starter is gone. */
+int daemon_ready(void);
 
 #endif

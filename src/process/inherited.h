@@ -10,8 +10,8 @@
 int inherited_tidy(int lowest_free);
 
 /* For a child, whose descriptors then do not depend on what its parent had open, nor in which
- * order: keeps `count` beside the standard ones, and closes all others. kept[i] is moved to 3 + i
- * and changed to say so; one that moves is then not closed on exec. Async-signal-safe; needs no number more. */
+ * order: keeps `count` beside the standard ones, and closes all others. kept[i] is moved to 3 + i,
+ * and says so then; one that moves stays open at exec. Async-signal-safe; needs no number more. */
 void inherited_keep_only(int *kept, size_t count);
 
 #endif

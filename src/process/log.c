@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "process/log_sink.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -66,9 +65,8 @@ void log_started(void)
     log_sink_open_standard();
 }
 
-void log_adopt(enum log_level level, int descriptor)
+void log_adopt(int descriptor)
 {
-    the_log.level = level;
     if (descriptor == 0)
         return;
     if (log_sink_descriptor() != -1)
@@ -82,45 +80,26 @@ bool log_shows(enum log_level level)
     return level <= the_log.level;
 }
 
-/* Writes a text as one line to one sink, cut to LOG_LINE_MAX. Returns whether it was taken. */
-static bool write_to(enum log_sink sink, enum log_priority priority, const char *text)
-{
-    char line[LOG_LINE_MAX], *end;
-    size_t used = log_sink_prefix(sink, line, priority);
-
-    snprintf(line + used, sizeof line - used, "%s", text);
-    for (end = line + used; *end != '\0'; end++) /* one line, whatever it quotes */
-        if (iscntrl((unsigned char)*end))
-            *end = '?';
-    *end = '\n'; /* in place of the NUL, also where the line was cut */
-    return log_sink_write(sink, line, (size_t)(end - line) + 1);
-}
-
 static void write_lost(void)
 {
     unsigned long lost = the_log.lost;
     char text[64];
 
     snprintf(text, sizeof text, "log lost=%lu", lost);
-    if (lost > 0 && write_to(the_log.sink, PRIORITY_ERROR, text))
+    if (lost > 0 && log_sink_write(the_log.sink, PRIORITY_ERROR, text))
         the_log.lost -= lost; /* threads may have lost more meanwhile */
 }
 
 /* `loop`: not a child, which has a copy of the count of lost lines, nor a thread writes it. */
-static void write_line(bool loop, enum log_priority priority, const char *format, va_list values)
+static void write_line(bool loop, enum log_priority priority, const char *text)
 {
-    char text[LOG_LINE_MAX];
-    int saved = errno, used = 0;
+    int saved = errno;
 
-    if (priority == PRIORITY_ERROR)
-        used = snprintf(text, sizeof text, "%.255s: ", the_log.program);
-    if (vsnprintf(text + used, sizeof text - (size_t)used, format, values) < 0)
-        return; /* the format makes no line */
     if (the_log.starting && priority == PRIORITY_ERROR && the_log.sink != SINK_STANDARD)
-        (void)write_to(SINK_STANDARD, priority, text);
+        (void)log_sink_write(SINK_STANDARD, priority, text);
     if (loop)
         write_lost();
-    if (!write_to(the_log.sink, priority, text))
+    if (!log_sink_write(the_log.sink, priority, text))
         the_log.lost++;
     errno = saved;
 }
@@ -129,13 +108,15 @@ void log_event(enum log_level level, const char *format, ...)
 {
     static const enum log_priority priorities[] = {PRIORITY_NOTICE, PRIORITY_NOTICE,
                                                    PRIORITY_INFO, PRIORITY_DEBUG};
+    char text[LOG_LINE_MAX];
     va_list values;
 
     if (!log_shows(level))
         return;
     va_start(values, format);
-    write_line(level < LOG_MESSAGES, priorities[level], format, values);
+    vsnprintf(text, sizeof text, format, values);
     va_end(values);
+    write_line(level < LOG_MESSAGES, priorities[level], text);
 }
 
 /* Where a second is over, ends it, and writes how many lines of a flood were left out. Returns when
@@ -164,30 +145,26 @@ static bool admit(struct flood *flood)
     return flood->lines <= flood->limit;
 }
 
-void log_refusal(const char *format, ...)
+bool log_shows_refusal(void)
 {
-    va_list values;
-
-    if (!log_shows(LOG_CLIENTS) || !admit(&the_log.refusals))
-        return;
-    va_start(values, format);
-    write_line(true, PRIORITY_INFO, format, values);
-    va_end(values);
+    return log_shows(LOG_CLIENTS) && admit(&the_log.refusals);
 }
 
 void log_error(const char *format, ...)
 {
+    char text[LOG_LINE_MAX];
     va_list values;
+    size_t used;
 
     if (!admit(&the_log.errors))
         return;
     the_log.last_errno = errno;
+    used = (size_t)snprintf(text, sizeof text, "%.255s: ", the_log.program);
     va_start(values, format);
-    vsnprintf(the_log.last_error, sizeof the_log.last_error, format, values);
+    vsnprintf(text + used, sizeof text - used, format, values);
     va_end(values);
-    va_start(values, format);
-    write_line(true, PRIORITY_ERROR, format, values);
-    va_end(values);
+    strcpy(the_log.last_error, text + used);
+    write_line(true, PRIORITY_ERROR, text);
 }
 
 const char *log_last_error(int *error)

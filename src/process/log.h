@@ -14,9 +14,9 @@
 #ifndef LOG_H
 #define LOG_H
 
-#include <stdbool.h>
+#include "process/log_sink.h" /* LOG_LINE_MAX */
 
-#define LOG_LINE_MAX 512 /* _POSIX_PIPE_BUF: what every system writes to a pipe as one */
+#include <stdbool.h>
 
 enum log_level {
     LOG_QUIET,    /* -q: errors only */
@@ -40,15 +40,15 @@ void log_started(void);
 
 /* For a program that takes over in this process (upgrade/takeover.h), after log_open, with
  * the socket to syslogd that it was left: /dev/log may be out of reach by now (-r). 0: none. */
-void log_adopt(enum log_level level, int descriptor);
+void log_adopt(int descriptor);
 
-/* Ask before costly preparation. */
+/* Ask before costly preparation; and before a refusal is logged, for that counts one more. */
 bool log_shows(enum log_level level);
+bool log_shows_refusal(void);
 
-/* A refusal is an event at LOG_CLIENTS; errors are always shown. The format has no newline. */
+/* Errors are always shown. The format has no newline. */
 void log_event(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void log_refusal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The last error, without the program's name, and the errno in its text; EINVAL: there is none. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -15,6 +16,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PREFIX_MAX 64 /* characters */
 
 /* So that no write waits: nothing for a file, or what was opened anew; MSG_DONTWAIT; or O_NONBLOCK
  * each time, for a pipe or terminal that could not be. */
@@ -116,10 +119,8 @@ static bool replace_socket(int type)
 
     if (own != -1)
         close(own);
-    if (replaced) {
-        syslogd.stream = type == SOCK_STREAM;
-        (void)fcntl(syslogd.descriptor, F_SETFD, FD_CLOEXEC);
-    }
+    if (replaced)
+        log_sink_moved(syslogd.descriptor);
     return replaced;
 }
 
@@ -180,24 +181,25 @@ static ssize_t write_syslog(const char *line, size_t length)
     return sent;
 }
 
-size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority)
+/* Puts what stands before a text into `line`. Returns its length. */
+static size_t put_prefix(enum log_sink sink, enum log_priority priority, char *line)
 {
     time_t now;
     struct tm local;
     size_t used;
 
     if (sink == SINK_STANDARD && standard.journal)
-        return (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", (int)priority);
+        return (size_t)snprintf(line, PREFIX_MAX, "<%d>", (int)priority);
     if (sink == SINK_STANDARD && !standard.terminal)
         return 0;
     now = time(NULL);
     if (localtime_r(&now, &local) == NULL)
         memset(&local, 0, sizeof local);
     if (sink == SINK_STANDARD)
-        return strftime(line, LOG_PREFIX_MAX, "%Y-%m-%d %H:%M:%S ", &local);
-    used = (size_t)snprintf(line, LOG_PREFIX_MAX, "<%d>", syslogd.facility * 8 + (int)priority);
-    used += strftime(line + used, LOG_PREFIX_MAX - used, "%b %e %H:%M:%S ", &local);
-    return used + (size_t)snprintf(line + used, LOG_PREFIX_MAX - used, "%s[%ld]: ",
+        return strftime(line, PREFIX_MAX, "%Y-%m-%d %H:%M:%S ", &local);
+    used = (size_t)snprintf(line, PREFIX_MAX, "<%d>", syslogd.facility * 8 + (int)priority);
+    used += strftime(line + used, PREFIX_MAX - used, "%b %e %H:%M:%S ", &local);
+    return used + (size_t)snprintf(line + used, PREFIX_MAX - used, "%s[%ld]: ",
                                    syslogd.program, (long)getpid());
 }
 
@@ -210,14 +212,21 @@ static ssize_t write_standard(const char *line, size_t length)
     return write(STDERR_FILENO, line, length);
 }
 
-bool log_sink_write(enum log_sink sink, char *line, size_t length)
+bool log_sink_write(enum log_sink sink, enum log_priority priority, const char *text)
 {
+    char line[LOG_LINE_MAX], *end;
+    size_t length = put_prefix(sink, priority, line);
     ssize_t written;
 
-    if (sink == SINK_SYSLOG && syslogd.stream)
-        line[length - 1] = '\0'; /* as libc ends a line there; Linux takes all of it or nothing */
+    snprintf(line + length, sizeof line - length, "%s", text);
+    for (end = line + length; *end != '\0'; end++) /* one line, whatever it quotes */
+        if (iscntrl((unsigned char)*end))
+            *end = '?';
+    if (sink == SINK_STANDARD)
+        *end++ = '\n'; /* in place of the NUL, also where the line was cut */
     else
-        length -= sink == SINK_SYSLOG; /* a datagram is a line, and needs no end */
+        end += syslogd.stream; /* its lines end with the NUL; Linux takes all of one or nothing */
+    length = (size_t)(end - line);
     do
         written = sink == SINK_SYSLOG ? write_syslog(line, length) : write_standard(line, length);
     while (written == -1 && errno == EINTR);

@@ -7,8 +7,8 @@
  *   syslogd              the header of RFC 3164, one datagram a line to /dev/log; or, where that is
  *                        a stream, lines that end with a NUL, as syslog(3) of glibc does it
  *
- * A file is appended to (O_APPEND), so that a program that rotates logs can copy and truncate it: at
- * the old offset the next line would stand behind as many NULs.
+ * A file is appended to (O_APPEND), so that what rotates logs can copy and truncate it: at the old
+ * offset the next line would stand behind as many NULs.
  *
  * No write ever waits. O_NONBLOCK would surprise whoever shares the open file description of
  * standard error, so a pipe or terminal is opened anew. Where that fails, as on root's pipe for a
@@ -22,9 +22,8 @@
 #define LOG_SINK_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
-#define LOG_PREFIX_MAX 64 /* characters of a prefix */
+#define LOG_LINE_MAX 512 /* _POSIX_PIPE_BUF: what every system writes to a pipe as one */
 
 /* The numbers of syslog(3). */
 enum log_priority { PRIORITY_ERROR = 3, PRIORITY_NOTICE = 5, PRIORITY_INFO, PRIORITY_DEBUG };
@@ -46,11 +45,8 @@ int log_sink_unreached(void);
 int log_sink_descriptor(void);
 void log_sink_moved(int descriptor);
 
-/* Puts what stands before a text into `line`, of LOG_PREFIX_MAX characters. Returns its length. */
-size_t log_sink_prefix(enum log_sink sink, char *line, enum log_priority priority);
-
-/* `length` includes the newline, which may be changed. Returns whether all of the line was written. */
-bool log_sink_write(enum log_sink sink, char *line, size_t length);
+/* Writes a text as one line, cut to LOG_LINE_MAX. Returns whether all of that was written. */
+bool log_sink_write(enum log_sink sink, enum log_priority priority, const char *text);
 
 /* Whether standard error was a terminal and has hung up since. */
 bool log_sink_hung_up(void);

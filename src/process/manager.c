@@ -134,11 +134,15 @@ static int open_socket(void)
     return connect_socket();
 }
 
-void manager_connect(void)
+void manager_connect(int earlier)
 {
-    if (manager_present() && open_socket() == -1)
+    if (earlier != 0) {
+        the_manager.descriptor = earlier;
+        the_manager.status_next = clock_seconds() + STATUS_PERIOD; /* one may just have been sent */
+    } else if (manager_present() && open_socket() == -1) {
         log_error("cannot reach the service manager (NOTIFY_SOCKET): %s; serving all the same",
                   strerror(errno));
+    }
 }
 
 int manager_descriptor(void)
@@ -146,44 +150,34 @@ int manager_descriptor(void)
     return the_manager.descriptor;
 }
 
-void manager_adopt(int descriptor)
+bool manager_present(void)
 {
-    the_manager.descriptor = descriptor;
-    the_manager.status_next = clock_seconds() + STATUS_PERIOD; /* it may have sent one just now */
+    return the_manager.address[0] != '\0';
+}
+
+/* Whether errno says that the manager is there, but its queue has no room. */
+static bool is_full(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
 }
 
 /* Where the manager has made its socket anew, or only now, the same descriptor is connected again:
  * a datagram socket may change its peer (POSIX.1-2008, connect). */
-static int send_message(const char *message, size_t length)
-{
-    ssize_t sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
-
-    if (sent == -1 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EMSGSIZE &&
-        errno != ENOBUFS && connect_socket() == 0)
-        sent = send(the_manager.descriptor, message, length, MSG_NOSIGNAL);
-    return sent == -1 ? -1 : 1; /* a datagram is sent whole */
-}
-
 int manager_notify(const char *format, ...)
 {
-    char message[MANAGER_MESSAGE_MAX + 1];
+    char message[MANAGER_STATUS_MAX + 64]; /* longer than any of ours */
     va_list values;
-    int length;
+    ssize_t sent;
 
     if (!manager_present())
         return 0;
     va_start(values, format);
-    length = vsnprintf(message, sizeof message, format, values);
+    vsnprintf(message, sizeof message, format, values);
     va_end(values);
-    if (length >= 0 && (size_t)length < sizeof message)
-        return send_message(message, (size_t)length);
-    errno = EMSGSIZE;
-    return -1;
-}
-
-bool manager_present(void)
-{
-    return the_manager.address[0] != '\0';
+    sent = send(the_manager.descriptor, message, strlen(message), MSG_NOSIGNAL);
+    if (sent == -1 && !is_full() && connect_socket() == 0)
+        sent = send(the_manager.descriptor, message, strlen(message), MSG_NOSIGNAL);
+    return sent == -1 ? -1 : 1; /* a datagram is sent whole */
 }
 
 void manager_failed(const char *why, int error)
@@ -254,25 +248,20 @@ static bool send_due(double now)
 /* How long to wait after a failure, with errno: it is not to wake an idle server for ever. */
 static double next_pause(void)
 {
-    bool full = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
     double longest = the_manager.watchdog > 0 ? watchdog_interval() / 2 : PAUSE_LONGEST;
     double pause = the_manager.pause > 0 ? 2 * the_manager.pause : PAUSE_FIRST;
 
-    return full && pause < longest ? pause : longest;
+    return is_full() && pause < longest ? pause : longest;
 }
 
 double manager_update(const char *text, double now)
 {
-    double due[3] = {0};
+    double due = take_status(text, now);
 
-    if (!manager_present())
-        return 0;
-    due[0] = take_status(text, now);
     if (now >= the_manager.again) {
         the_manager.pause = send_due(now) ? 0 : next_pause();
         the_manager.again = the_manager.pause > 0 ? now + the_manager.pause : 0;
     }
-    due[1] = the_manager.again;
-    due[2] = the_manager.again > 0 ? 0 : the_manager.watchdog_next;
-    return clock_earliest(due, sizeof due / sizeof due[0]);
+    return clock_earlier(due, the_manager.again > 0 ? the_manager.again
+                                                    : the_manager.watchdog_next);
 }

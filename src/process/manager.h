@@ -16,15 +16,16 @@
 void manager_open(void);
 
 /* Opens the notify socket, if there is a manager, close-on-exec. Call it before a chroot, after
- * which a connected socket still works. A failure is logged. */
-void manager_connect(void);
+ * which a connected socket still works. A failure is logged. `earlier`, not 0, is the socket of the
+ * program before us in this process (upgrade/takeover.h): the manager's path may be out of reach by
+ * now (-u, -r). manager_descriptor: the socket, or -1. */
+void manager_connect(int earlier);
+int manager_descriptor(void);
 
 /* Sends one datagram, such as "STATUS=...\nMAINPID=...", without waiting. Returns 1, 0 where there
- * is no manager, or -1 with errno when it was not sent: EAGAIN where the manager's queue is full,
- * EMSGSIZE above MANAGER_MESSAGE_MAX bytes. */
+ * is no manager, or -1 with errno when it was not sent: EAGAIN where its queue is full. */
 int manager_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool manager_present(void);
-#define MANAGER_MESSAGE_MAX 512
 
 /* Sends the server's new state, again until it is sent: manager_update.
  * RELOADING=1 comes with MONOTONIC_USEC, which Type=notify-reload asks for; READY=1 ends it. */
@@ -35,19 +36,14 @@ void manager_state(enum manager_state state);
  * waits for READY=1: why, up to a newline, and an errno. Connects first if nothing has. */
 void manager_failed(const char *why, int error);
 
-/* For every turn of the loop. Sends what is due at `now` (clock.h): a state that could not be sent
- * yet; the status text, up to its first newline, when it has changed, at most once a second; and
- * WATCHDOG=1, where it is wanted, in half the time that the manager waits for it. What could not be
- * sent is sent again where there is something new to say, or after a pause: of two minutes where
- * the manager is not there, else of 0.1 s, and each time twice as long; with a watchdog of a
- * quarter of its time at most. Returns when to call again at the latest; 0: never. */
+/* For every turn of the loop, if there is a manager. Sends what is due at `now` (clock.h): a state
+ * that could not be sent yet; the status text, up to its first newline, when it has changed, at
+ * most once a second; and WATCHDOG=1, where it is wanted, in half the time that the manager waits
+ * for it. What could not be sent is sent again where there is something new to say, or after a
+ * pause: of two minutes where the manager is not there, else of 0.1 s, and each time twice as long;
+ * with a watchdog of a quarter of its time at most. Returns when to call again; 0: never. */
 double manager_update(const char *text, double now);
 #define MANAGER_STATUS_MAX 256
-
-/* The notify socket, or -1; and for a program that takes over in this process (upgrade/takeover.h),
- * in place of manager_connect: the manager's path may be out of reach by now (-u, -r). */
-int manager_descriptor(void);
-void manager_adopt(int descriptor);
 
 /* Puts NOTIFY_SOCKET and WATCHDOG_* back into the environment, before exec. Returns 0, or -1 with
  * errno. And unsets them again, as when exec has failed. */

@@ -25,7 +25,6 @@ struct pidfile {
     int descriptor;              /* open and locked; -1: there is none */
     char path[PIDFILE_PATH_MAX]; /* absolute, so that a chdir does not matter */
 };
-#define PIDFILE_NONE ((struct pidfile){.descriptor = -1})
 
 /* Opens `path`, close-on-exec, locks it, and writes the pid of this process, which has not yet
  * given up privileges. Returns 0, or -1 (logged): another server holds the lock (then its pid is

@@ -99,11 +99,6 @@ int signals_open(void)
     return 0;
 }
 
-void signals_without_children(void)
-{
-    (void)handle(SIGCHLD, SIG_IGN);
-}
-
 const sigset_t *signals_wait_mask(void)
 {
     return &wait_mask;

@@ -40,10 +40,6 @@ void signals_deliver(void);
 /* Whether the signal `number` has come since the last such call for it. */
 bool signals_take(int number);
 
-/* For a server without children that is given others', as process 1 is: the system reaps them
- * (POSIX.1-2008, _Exit, "Consequences of Process Termination"). */
-void signals_without_children(void);
-
 /* The child of which a SIGCHLD told: each once, 0 when there is no more. A SIGCHLD that comes while
  * another is pending is lost, and with it who has died. */
 pid_t signals_take_child(void);

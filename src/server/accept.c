@@ -2,7 +2,6 @@
 #include "server/server.h"
 
 #include "base/clock.h"
-#include "base/descriptors.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "server/serve.h"
@@ -10,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
+#include <unistd.h>
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -37,24 +36,16 @@ void server_hold(struct server *server, const struct client *client, const char 
     (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
 }
 
-void server_accept_failed(struct server *server)
+static void handle_failure(struct server *server, int error)
 {
-    int error = errno;
-    bool own = !server->model->children_accept;
-    /* What a child says may not be true: our own copies of the listeners are asked. */
-    bool hopeless = failure_action(error) == FAILURE_STOP &&
-                    (own || !listeners_accepting(&server->listeners));
-    const char *what = own ? "accept" : "a child's accept";
     char limit[60] = "";
 
-    if (error == EMFILE && own)
-        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", descriptors_limit());
-    if (!hopeless) {
-        gate_pause(&server->gate, error, what, limit);
-    } else if (server->stop.phase == SERVER_SERVING) {
-        log_error("%s failed: %s; stopping", what, strerror(error));
-        requests_stop_for_failure(server);
-    }
+    if (error == EMFILE)
+        snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", sysconf(_SC_OPEN_MAX));
+    if (failure_action(error) == FAILURE_STOP)
+        server_stop_failed(server, "accept", error);
+    else
+        gate_pause(&server->gate, error, "accept", limit);
 }
 
 static void refuse(struct server *server, const struct client *client, const char *why)
@@ -64,7 +55,8 @@ static void refuse(struct server *server, const struct client *client, const cha
     if (client->descriptor != -1)
         listener_refuse(client->descriptor, &client->peer);
     server->statistics.refused++;
-    log_refusal("refuse from=%s why=%s", peer_text(&client->peer, from), why);
+    if (log_shows_refusal())
+        log_event(LOG_CLIENTS, "refuse from=%s why=%s", peer_text(&client->peer, from), why);
 }
 
 /* One of those that are counted may have ended, with its exit record still unread. */
@@ -106,8 +98,9 @@ static bool accept_next(struct server *server, struct client *client)
             server->statistics.deferred_cap += listener->late && server->wait.was_full;
             return true;
         }
-        if (failure_persists(errno, &server->gate.retries)) {
-            server_accept_failed(server);
+        int error = errno;
+        if (failure_persists(error, &server->gate.retries)) {
+            handle_failure(server, error);
             return false; /* the gate is closed for all of them */
         }
     }

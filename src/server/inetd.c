@@ -47,20 +47,6 @@ static int keep_to_one(void)
     return fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) & ~O_NONBLOCK);
 }
 
-/* Finds out who the client is. Returns false when it is gone already. */
-static bool name_peer(struct client *client)
-{
-    struct sockaddr_storage own;
-    socklen_t length = sizeof own;
-
-    if (getsockname(client->descriptor, (struct sockaddr *)&own, &length) == -1)
-        return false;
-    client->peer.name.any.sa_family = AF_UNIX; /* stays so: these have no name */
-    length = sizeof client->peer.name;
-    return own.ss_family == AF_UNIX ||
-           getpeername(client->descriptor, &client->peer.name.any, &length) == 0;
-}
-
 static void serve_client(struct server *server, const struct client *client, char *buffer)
 {
     struct session session;
@@ -80,8 +66,11 @@ static void serve_client(struct server *server, const struct client *client, cha
 int inetd_serve(const struct options *options)
 {
     static const struct serve_model no_model = {0}; /* there is one client, and no loop */
-    struct client client = {.descriptor = STDIN_FILENO};
-    char *buffer = session_only_buffer(&options->service);
+    static char own_buffer[MESSAGE_SIZE_MAX];
+    /* Unix clients have no name: they stay so. */
+    struct client client = {.descriptor = STDIN_FILENO, .peer.name.any.sa_family = AF_UNIX};
+    socklen_t length = sizeof client.peer.name;
+    char *buffer = session_only_buffer(&options->service, own_buffer);
     const char *wrong = defect();
     struct identity identity;
     struct server *server;
@@ -98,11 +87,11 @@ int inetd_serve(const struct options *options)
     if (identity_find(&identity, options->user, options->root) == -1)
         return -1;
     signals_alone();
-    if (!name_peer(&client)) {
+    if (getpeername(client.descriptor, &client.peer.name.any, &length) == -1) {
         log_event(LOG_CLIENTS, "refuse from=unknown why=gone");
         return 0;
     }
-    server = server_open(&no_model, options, NULL, NULL);
+    server = server_open(&no_model, options, NULL);
     if (server == NULL || identity_become(&identity) == -1)
         return -1;
     platform_forbid_privileges();

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct record) == 14 * sizeof(uint64_t) &&
-                   sizeof(struct record) < _POSIX_PIPE_BUF,
-               "a record has gaps, or could be torn");
+_Static_assert(sizeof(struct record) == 13 * sizeof(uint64_t) &&
+                   sizeof(struct record) < _POSIX_PIPE_BUF &&
+                   sizeof(struct peer) == sizeof ((struct record *)0)->client,
+               "a record has gaps, could be torn, or has no room for a client");
 
 #define WRITE_TRIES 100 /* of a child whose write fails, for about a second */
 #define PAUSE 0.01 /* between these, and after a read that failed (who waits would spin); seconds */
@@ -27,14 +28,9 @@ int ledger_open(struct ledger *ledger, enum ledger_writer writer)
         fcntl(ends[0], F_SETFL, O_NONBLOCK) != -1 &&
         (writer == LEDGER_WAITS || fcntl(ends[1], F_SETFL, O_NONBLOCK) != -1))
         return 0;
-    ledger_close(ledger);
+    close(ends[0]);
+    close(ends[1]);
     return -1;
-}
-
-void ledger_close(struct ledger *ledger)
-{
-    close(ledger->read_end);
-    close(ledger->write_end);
 }
 
 static uint64_t checksum_of(const struct record *record)
@@ -47,48 +43,25 @@ static uint64_t checksum_of(const struct record *record)
     return sum;
 }
 
-void ledger_put_client(struct record *record, const struct peer *client)
-{
-    record->family = client->name.any.sa_family;
-    if (record->family == AF_INET) {
-        record->port = client->name.v4.sin_port;
-        memcpy(record->address, &client->name.v4.sin_addr, 4);
-    } else if (record->family == AF_INET6) {
-        record->port = client->name.v6.sin6_port;
-        record->zone = client->name.v6.sin6_scope_id;
-        memcpy(record->address, &client->name.v6.sin6_addr, 16);
-    } else {
-        record->zone = client->user;
-    }
-}
-
 struct record ledger_exit_record(int64_t id, const struct session *session)
 {
     struct record record = {.kind = RECORD_EXIT, .id = id, .in = session->in, .out = session->out,
                             .ending = session->ending, .problem = session->header.problem};
 
     if (session->header.named)
-        ledger_put_client(&record, &session->peer);
+        memcpy(record.client, &session->peer, sizeof record.client);
     return record;
 }
 
 bool ledger_client(const struct record *record, struct peer *client)
 {
-    if ((record->family != AF_INET && record->family != AF_INET6 && record->family != AF_UNIX) ||
-        record->port > UINT16_MAX || record->zone > UINT32_MAX)
+    struct peer named;
+
+    memcpy(&named, record->client, sizeof named);
+    sa_family_t family = named.name.any.sa_family;
+    if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
         return false;
-    memset(client, 0, sizeof *client);
-    client->name.any.sa_family = (sa_family_t)record->family;
-    if (record->family == AF_INET) {
-        client->name.v4.sin_port = (in_port_t)record->port;
-        memcpy(&client->name.v4.sin_addr, record->address, 4);
-    } else if (record->family == AF_INET6) {
-        client->name.v6.sin6_port = (in_port_t)record->port;
-        client->name.v6.sin6_scope_id = (uint32_t)record->zone;
-        memcpy(&client->name.v6.sin6_addr, record->address, 16);
-    } else {
-        client->user = (uint32_t)record->zone;
-    }
+    *client = named;
     return true;
 }
 

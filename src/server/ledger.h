@@ -38,10 +38,7 @@ struct record {
     int64_t ending;      /* enum session_ending */
     int64_t problem;     /* enum proxy_problem */
     int64_t error;       /* the errno of accept, or of exec */
-    uint64_t family;     /* AF_ of the client's address; AF_UNSPEC: none is given */
-    uint64_t port;       /* its port, in network byte order */
-    uint64_t zone;       /* of IPv6 its zone, if it has one (RFC 4007); of Unix its user */
-    uint8_t address[16]; /* its IPv4 or IPv6 address, in network byte order; 0 behind it */
+    uint8_t client[32];  /* a struct peer: the client; AF_UNSPEC: none is given */
     uint64_t checksum;
 };
 
@@ -60,18 +57,15 @@ struct ledger {
 
 /* Opens the pipe, close-on-exec. Returns 0, or -1 with errno. */
 int ledger_open(struct ledger *ledger, enum ledger_writer writer);
-void ledger_close(struct ledger *ledger);
 
 /* The exit record of `id`'s session, but for magic and checksum. */
 struct record ledger_exit_record(int64_t id, const struct session *session);
 
-/* Puts a client's address in, and gets it out: false where it has none, or one that cannot be. */
-void ledger_put_client(struct record *record, const struct peer *client);
+/* Gets the client out. False where it has none, or one of a family that clients do not have. */
 bool ledger_client(const struct record *record, struct peer *client);
 
 /* Writes a record with magic and checksum, or the exit record of `id`'s session. Returns 0, or -1
- * with errno (EAGAIN: it stays full; EPIPE: nobody would read it): a process can exit all the same,
- * a thread has to try again, or nobody joins it. Async-signal-safe. */
+ * with errno (EAGAIN: it stays full; EPIPE: nobody would read it). Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
 int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 

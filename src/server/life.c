@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "platform/platform.h"
+#include "process/daemon.h"
 #include "process/log.h"
 #include "process/manager.h"
 #include "process/signals.h"
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 struct server *server_open(const struct serve_model *model, const struct options *options,
-                           struct daemon *starter, struct pidfile *pidfile)
+                           struct pidfile *pidfile)
 {
     struct server *server = platform_private_memory(sizeof *server);
     struct children *children = children_new(options->max_connections);
@@ -26,7 +27,6 @@ struct server *server_open(const struct serve_model *model, const struct options
     }
     server->model = model;
     server->options = options;
-    server->starter = starter;
     server->pidfile = pidfile;
     server->children = children;
     title_open(options->program, NULL);
@@ -54,14 +54,14 @@ int server_announce(struct server *server)
     char text[LOG_LINE_MAX - 100];
 
     listeners_text(&server->listeners, text, sizeof text);
-    if (server->earlier.any) {
+    if (server->started > 0) { /* by an earlier program of this process */
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
                   (long)getpid(), VERSION, children_live(server->children), most, text);
     } else {
         if (print_addresses(server) == -1)
             return -1;
         log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(), most, text);
-        if (daemon_ready(server->starter) == -1)
+        if (daemon_ready() == -1)
             return -1;
         server->started = clock_seconds();
     }

@@ -121,24 +121,19 @@ static bool is_stale(const struct sockaddr_un *path)
     return stale;
 }
 
-static int bind_address(const struct listener *listener)
-{
-    const struct address *address = &listener->address;
-    int result = bind(listener->descriptor, &address->name.any, address->length);
-
-    if (result == -1 && errno == EADDRINUSE && is_local(listener) &&
-        is_stale(&address->name.local) && unlink(address->name.local.sun_path) == 0)
-        result = bind(listener->descriptor, &address->name.any, address->length);
-    return result;
-}
-
 static int bind_and_listen(struct listener *listener, int backlog)
 {
+    const struct address *address = &listener->address;
+    const char *path = address->name.local.sun_path;
     struct stat status;
+    int bound = bind(listener->descriptor, &address->name.any, address->length);
 
-    if (bind_address(listener) == -1)
+    if (bound == -1 && errno == EADDRINUSE && is_local(listener) &&
+        is_stale(&address->name.local) && unlink(path) == 0)
+        bound = bind(listener->descriptor, &address->name.any, address->length);
+    if (bound == -1)
         return -1;
-    if (is_local(listener) && lstat(listener->address.name.local.sun_path, &status) == 0) {
+    if (is_local(listener) && lstat(path, &status) == 0) {
         listener->device = status.st_dev;
         listener->file = status.st_ino;
     }

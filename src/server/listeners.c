@@ -1,7 +1,6 @@
 /* listeners.c: see listeners.h. */
 #include "server/listeners.h"
 
-#include "base/descriptors.h"
 #include "base/text.h"
 #include "platform/platform.h"
 #include "process/activation.h"
@@ -131,14 +130,6 @@ int listeners_open(struct listeners *listeners, const struct options *options)
             return -1;
         }
     return 0;
-}
-
-bool listeners_accepting(const struct listeners *listeners)
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        if (descriptors_option(listeners->all[i].descriptor, SOL_SOCKET, SO_ACCEPTCONN) <= 0)
-            return false;
-    return true;
 }
 
 void listeners_close(struct listeners *listeners)

@@ -26,7 +26,6 @@ struct listeners {
  * Returns 0, or -1 (logged) with nothing left behind. */
 int listeners_open(struct listeners *listeners, const struct options *options);
 void listeners_close(struct listeners *listeners);
-bool listeners_accepting(const struct listeners *listeners); /* all are listening sockets still */
 
 /* The addresses, "a,b,c", cut with ",..." where `size` ends. */
 void listeners_text(const struct listeners *listeners, char *text, size_t size);

@@ -67,11 +67,12 @@ static int add_listen(struct options *options, const struct arguments *arguments
 static int add_rule(struct access *access, const struct arguments *arguments, enum access_rule rule)
 {
     bool proxy = arguments->current->letter == OPTION_PROXY;
-    struct block block = {.local = proxy && strcmp(arguments->value, "local") == 0};
+    bool local = proxy && strcmp(arguments->value, "local") == 0;
+    struct block block = {.family = AF_UNIX};
     char problem[BLOCK_PROBLEM_MAX], form[ARGUMENTS_FORM_MAX];
 
     arguments_form(arguments->current, form);
-    if (!block.local && block_parse(arguments->value, &block, problem) == -1)
+    if (!local && block_parse(arguments->value, &block, problem) == -1)
         return arguments_misused(arguments, "option %s: '%s': %s (address or address/length, such "
                                             "as 10.0.0.0/8%s)", form, arguments->value, problem,
                                  proxy ? "; or local, the clients of Unix sockets" : "");

@@ -9,6 +9,7 @@
 #include "server/serve.h"
 
 #include <signal.h>
+#include <string.h>
 
 #define TERMINATION_TIME 1.0 /* seconds that children have before SIGKILL */
 #define SAME_REQUEST 1.0     /* seconds in which what asks for a stop is one request */
@@ -38,8 +39,11 @@ static void stop(struct server *server, enum server_phase phase, const char *why
               phase == SERVER_DRAINING ? server->options->grace : 0);
 }
 
-void requests_stop_for_failure(struct server *server)
+void server_stop_failed(struct server *server, const char *what, int error)
 {
+    if (server->stop.phase != SERVER_SERVING)
+        return;
+    log_error("%s failed: %s; stopping", what, strerror(error));
     server->stop.failed = true;
     stop(server, SERVER_DRAINING, "failure");
 }

@@ -16,8 +16,6 @@ struct serve_model {
     const char *program;    /* its name, for messages */
     const char *operands;   /* as --help shows a program in place of the echo; NULL: it runs none */
     const char *about;      /* one sentence for --help */
-    size_t capacity;        /* the most clients it can serve at once */
-    const char *limit;      /* what bounds it, for messages; NULL where nothing of its own does */
     bool children_accept;   /* the parent does not, and waits for no listener */
     const char *no_upgrade; /* why there is no `upgrade`, as the log says it behind `program` */
 
@@ -26,6 +24,7 @@ struct serve_model {
     int (*serve)(struct server *server);
 
     /* What the rest of the server asks of a model. Each may be NULL. */
+    int (*fit)(struct options *options); /* lowers -c to what it can; -1: refused (reported) */
     void (*read_records)(struct server *server); /* reads the exit records that wait to be read */
     size_t (*reap_all)(struct server *server);   /* reaps all that have died; returns how many */
     void (*upgrade)(struct server *server);      /* SIGHUP: begins to replace the program */

@@ -22,7 +22,6 @@
 #ifndef SERVER_H
 #define SERVER_H
 
-#include "process/daemon.h"
 #include "process/pidfile.h"
 #include "server/children.h"
 #include "server/gate.h"
@@ -74,20 +73,18 @@ struct server {
         size_t titled_live; /* how many live children the title tells of */
     } wait;
     bool cannot_execute;    /* the last program that should have begun could not: logged */
-    double started;         /* when it was announced: clock.h; 0: not yet */
-    struct daemon *starter; /* who waits to hear that it listens */
+    double started;         /* when it was first announced: clock.h; 0: not yet */
     struct pidfile *pidfile;
-    int score;              /* of platform_prefer_children; not above 0: there is none */
+    int score;              /* of platform_prefer_children; 0: there is none */
     struct ledger ledger;   /* opened by the model, or left open by an earlier program */
     struct {                /* what an upgrade has replaced in this process (takeover.h) */
-        bool any;            /* false: nothing */
         int manager, syslog; /* its sockets to these two; 0: it had none */
     } earlier;
 };
 
 /* A server without listeners as yet, or NULL (logged). All arguments are kept. */
 struct server *server_open(const struct serve_model *model, const struct options *options,
-                           struct daemon *starter, struct pidfile *pidfile);
+                           struct pidfile *pidfile);
 
 /* Says that the server listens, and where: to the log, the service manager, the starting command,
  * and with -1 on standard output, which is ended by that. Returns 0, or -1 (logged). */
@@ -98,10 +95,8 @@ void server_close(struct server *server);
 bool server_running(const struct server *server); /* it serves, or has clients */
 
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time); or
- * until a `descriptor` of the model is readable (-1: none), or any of its descriptors below `limit`
- * is ready, in sets that come back as from pselect. */
+ * until a descriptor of the model below `limit` is ready, in sets that come back as from pselect. */
 void server_wait(struct server *server, double until);
-void server_wait_beside(struct server *server, double until, int descriptor);
 void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
                      int limit);
 
@@ -129,11 +124,11 @@ bool server_accept(struct server *server, struct client *client);
 bool server_admit(struct server *server, const struct client *client);
 
 /* `what` failed with errno, which closes the gate (gate.h): for an admitted client, held until
- * server_accept returns it again; without a client; and for an accept whose errno persists, where
- * the server stops if it cannot pass. */
+ * server_accept returns it again; and without a client. And one that cannot pass, by an `error`:
+ * the server drains. */
 void server_hold(struct server *server, const struct client *client, const char *what);
 void server_start_failed(struct server *server, const char *what);
-void server_accept_failed(struct server *server);
+void server_stop_failed(struct server *server, const char *what, int error);
 
 /* Registers child `id`, which serves an admitted client. */
 struct child *server_began(struct server *server, int64_t id, const struct client *client);
@@ -152,9 +147,7 @@ void server_session_ended(struct server *server, struct child *child,
 
 bool accept_is_open(const struct server *server, double now); /* the gate, at `now` */
 
-/* Drains because the server cannot go on; enters the next phase of a stop where a signal has asked
- * for it, or it is due at `now`. */
-void requests_stop_for_failure(struct server *server);
+/* Enters the next phase of a stop where a signal has asked for it, or it is due at `now`. */
 void requests_handle_stop(struct server *server, double now);
 
 #endif

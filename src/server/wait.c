@@ -116,17 +116,10 @@ void server_wait_for(struct server *server, double until, fd_set *readable, fd_s
     (void)server_wait_end(server, &waiting, found);
 }
 
-void server_wait_beside(struct server *server, double until, int descriptor)
+void server_wait(struct server *server, double until)
 {
     fd_set readable;
 
     FD_ZERO(&readable);
-    if (descriptor != -1)
-        FD_SET(DESCRIPTORS_BIT(descriptor), &readable);
-    server_wait_for(server, until, &readable, NULL, descriptor + 1);
-}
-
-void server_wait(struct server *server, double until)
-{
-    server_wait_beside(server, until, -1);
+    server_wait_for(server, until, &readable, NULL, 0);
 }

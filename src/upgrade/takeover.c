@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define LINE_SIZE (2 * PIDFILE_PATH_MAX + 128) /* the longest: of a pidfile */
-#define TIME_MAX 1e12 /* seconds: some thirty thousand years after the machine was started */
+#define TIME_MAX 1000000000000000 /* microseconds: some thirty years, and exact in a double */
 
 static const char digits[] = "0123456789abcdef";
 
@@ -75,19 +75,10 @@ static int integer(struct state *state, int value, int highest)
     return (int)number(state, (unsigned long long)value, (unsigned long long)highest);
 }
 
+/* A time of clock.h, which an exec does not set back, as microseconds. */
 static double moment(struct state *state, double value)
 {
-    char *end;
-
-    if (state->at == NULL) {
-        fprintf(state->stream, " %.9f", value);
-        return value;
-    }
-    next_word(state, "0123456789");
-    value = strtod(state->at, &end);
-    require(state, value >= 0 && value <= TIME_MAX);
-    state->at = end;
-    return value;
+    return (double)number(state, (unsigned long long)(value * 1e6 + 0.5), TIME_MAX) / 1e6;
 }
 
 static void bytes(struct state *state, void *bytes, size_t size)
@@ -107,8 +98,6 @@ static void bytes(struct state *state, void *bytes, size_t size)
         }
     }
 }
-
-enum { ANY_TYPE = -1 };
 
 /* One that is read has to be open, and no other line's; it is close-on-exec again. */
 static int descriptor(struct state *state, int value)
@@ -134,13 +123,11 @@ static int pipe_end(struct state *state, int value, int mode)
     return value;
 }
 
-static int socket_of(struct state *state, int value, int type, bool listens)
+static int socket_of(struct state *state, int value, bool listens)
 {
     value = descriptor(state, value);
     if (state->inherited)
-        require(state, (type == ANY_TYPE ||
-                        descriptors_option(value, SOL_SOCKET, SO_TYPE) == type) &&
-                           (descriptors_option(value, SOL_SOCKET, SO_ACCEPTCONN) == 1) == listens);
+        require(state, descriptors_option(value, SOL_SOCKET, SO_ACCEPTCONN) == listens);
     return value;
 }
 
@@ -180,8 +167,7 @@ static bool begin(struct state *state, const char *what, bool is_there)
             fprintf(state->stream, "%s%s", state->lines++ > 0 ? "\n" : "", what);
         return is_there;
     }
-    if (state->lines == 0 || state->at > state->line) { /* the line before was begun: it is over */
-        require(state, *state->at == '\0');
+    if (*state->at == '\0') { /* the line before is over */
         if (state->spoiled || fgets(state->line, sizeof state->line, state->stream) == NULL) {
             state->spoiled = true;
             return false;
@@ -232,7 +218,7 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     /* One for which there is no room is begun and not read, which spoils the state. */
     for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
         struct listener *each = &listeners->all[i];
-        each->descriptor = socket_of(state, each->descriptor, SOCK_STREAM, true);
+        each->descriptor = socket_of(state, each->descriptor, true);
         each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
         each->file = (ino_t)number(state, each->file, ULLONG_MAX);
         each->inherits = integer(state, each->inherits, 1) == 1;
@@ -243,47 +229,32 @@ static void listener_lines(struct state *state, struct listeners *listeners)
     require(state, listeners->count > 0);
 }
 
-static void add_child(struct state *state, struct children *children, const struct child *read)
-{
-    struct child *child =
-        state->spoiled ? NULL : children_add(children, read->id, &read->peer, read->since);
-
-    require(state, child != NULL);
-    if (child == NULL)
-        return;
-    child->exit_recorded = read->exit_recorded;
-    if (child->exit_recorded)
-        children_leave_source(children, child);
-    child->ending = read->ending;
-    child->problem = read->problem;
-    child->in = read->in;
-    child->out = read->out;
-    child->stop_signal = read->stop_signal;
-    child->client = read->client;
-}
-
+/* What is read goes into the child's place in the table, where it is counted by its source. */
 static void child_lines(struct state *state, struct children *children)
 {
-    const struct child *next = children_oldest(children); /* reading: none is there yet */
+    struct child *child = children_oldest(children); /* reading: none is there yet */
 
-    while (begin(state, "child", next != NULL)) {
-        struct child child = next != NULL ? *next : (struct child){0};
-
-        child.id = integer(state, (int)child.id, INT_MAX);
-        require(state, child.id > 0); /* it is sent signals */
-        child.since = moment(state, child.since);
-        child.exit_recorded = integer(state, child.exit_recorded, 1) == 1;
-        child.ending = integer(state, child.ending, INT_MAX);
-        child.problem = integer(state, child.problem, INT_MAX);
-        child.in = number(state, child.in, UINT64_MAX);
-        child.out = number(state, child.out, UINT64_MAX);
-        child.stop_signal = integer(state, child.stop_signal, INT_MAX);
-        peer_of(state, &child.peer, false);
-        peer_of(state, &child.client, true);
-        if (next != NULL)
-            next = next->younger;
-        else
-            add_child(state, children, &child);
+    while (begin(state, "child", child != NULL)) {
+        struct child first = child != NULL ? *child : (struct child){0};
+        first.id = integer(state, (int)first.id, INT_MAX);
+        require(state, first.id > 0); /* it is sent signals */
+        first.since = moment(state, first.since);
+        peer_of(state, &first.peer, false);
+        if (state->at != NULL && !state->spoiled)
+            child = children_add(children, first.id, &first.peer, first.since);
+        require(state, child != NULL);
+        if (state->spoiled || child == NULL)
+            return;
+        child->exit_recorded = integer(state, child->exit_recorded, 1) == 1;
+        if (child->exit_recorded)
+            children_leave_source(children, child);
+        child->ending = integer(state, child->ending, INT_MAX);
+        child->problem = integer(state, child->problem, INT_MAX);
+        child->in = number(state, child->in, UINT64_MAX);
+        child->out = number(state, child->out, UINT64_MAX);
+        child->stop_signal = integer(state, child->stop_signal, INT_MAX);
+        peer_of(state, &child->client, true);
+        child = state->at != NULL ? NULL : child->younger;
     }
 }
 
@@ -308,23 +279,16 @@ static void pidfile_line(struct state *state, struct pidfile *pidfile)
 }
 
 /* A socket to the manager or syslogd: writing, it is `own`; reading, it is put into `earlier`. */
-static void socket_line(struct state *state, const char *whose, int type, int own,
-                        int *earlier)
+static void socket_line(struct state *state, const char *whose, int own, int *earlier)
 {
     if (!begin(state, whose, own != -1))
         return;
-    own = socket_of(state, own, type, false);
+    own = socket_of(state, own, false);
     if (state->at != NULL)
         *earlier = own;
 }
 
-static void score_line(struct state *state, int *file)
-{
-    if (begin(state, "score", *file > 0))
-        *file = descriptor(state, *file);
-}
-
-static void go_through(struct state *state, struct server *server, struct pidfile *pidfile)
+static void go_through(struct state *state, struct server *server)
 {
     struct gate *gate = &server->gate;
     char first[LINE_SIZE];
@@ -337,16 +301,17 @@ static void go_through(struct state *state, struct server *server, struct pidfil
     child_lines(state, server->children);
     gate->holding = begin(state, "held", gate->holding);
     if (gate->holding) {
-        gate->held.descriptor = socket_of(state, gate->held.descriptor, SOCK_STREAM, false);
+        gate->held.descriptor = socket_of(state, gate->held.descriptor, false);
         peer_of(state, &gate->held.peer, false);
     }
     require(state, begin(state, "ledger", true));
     server->ledger.read_end = pipe_end(state, server->ledger.read_end, O_RDONLY);
     server->ledger.write_end = pipe_end(state, server->ledger.write_end, O_WRONLY);
-    pidfile_line(state, pidfile);
-    socket_line(state, "manager", SOCK_DGRAM, manager_descriptor(), &server->earlier.manager);
-    socket_line(state, "syslog", ANY_TYPE, log_sink_descriptor(), &server->earlier.syslog);
-    score_line(state, &server->score);
+    pidfile_line(state, server->pidfile);
+    socket_line(state, "manager", manager_descriptor(), &server->earlier.manager);
+    socket_line(state, "syslog", log_sink_descriptor(), &server->earlier.syslog);
+    if (begin(state, "score", server->score > 0))
+        server->score = descriptor(state, server->score);
     require(state, begin(state, "end", true) && (state->at == NULL || *state->at == '\0'));
 }
 
@@ -369,13 +334,13 @@ int takeover_write(int file, const struct server *server, int *descriptors)
 
     if (state.stream == NULL)
         return -1;
-    go_through(&state, (struct server *)server, server->pidfile); /* each value stays the same */
+    go_through(&state, (struct server *)server); /* each value stays the same */
     putc('\n', state.stream);
     failed = ferror(state.stream) != 0;
     return fclose(state.stream) == EOF || failed ? -1 : 0;
 }
 
-int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited)
+int takeover_read(int file, struct server *server, bool inherited)
 {
     int descriptors[TAKEOVER_DESCRIPTORS_MAX];
     struct state state = {
@@ -386,9 +351,8 @@ int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool
         return -1;
     }
     state.at = state.line;
-    go_through(&state, server, pidfile);
+    go_through(&state, server);
     fclose(state.stream);
-    server->earlier.any = true;
     if (!state.spoiled)
         return 0;
     log_error("cannot take over: line %d of the state is not understood; restart instead",

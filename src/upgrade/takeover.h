@@ -17,8 +17,7 @@
  *   end                               without it the state was cut off
  *
  * Text, because the next program may have other structures: addresses and paths are bytes in
- * hexadecimal, times those of clock.h, which an exec does not set back. It is checked as all input
- * is.
+ * hexadecimal, times microseconds. It is checked as all input is.
  */
 #ifndef TAKEOVER_H
 #define TAKEOVER_H
@@ -28,7 +27,7 @@
 
 /* It covers the lines and what they mean, what children that live on write to the ledger (struct
  * record), and what listeners have set on them for clients. */
-#define TAKEOVER_FORMAT 4
+#define TAKEOVER_FORMAT 5
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
  * those that it names, which the next program has to inherit. Returns 0, or -1 with errno. */
@@ -37,7 +36,7 @@ int takeover_write(int file, const struct server *server, int *descriptors);
 
 /* Reads a state from the start of `file` into `server`, which has its options and nothing else.
  * With `inherited`, not so in a test, the descriptors that it names are open: they are checked and
- * become close-on-exec again; `pidfile` (NULL: none) adopts theirs. Returns 0, or -1 (logged). */
-int takeover_read(int file, struct server *server, struct pidfile *pidfile, bool inherited);
+ * become close-on-exec again; `server->pidfile` adopts theirs. Returns 0, or -1 (logged). */
+int takeover_read(int file, struct server *server, bool inherited);
 
 #endif

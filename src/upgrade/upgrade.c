@@ -40,46 +40,37 @@ static struct {
     pid_t tester;      /* the new image under test; 0: none */
     int answer;        /* an anonymous file in which it answers; 0: none */
     double late;       /* when it is given up; 0: no such time */
-    bool ended;        /* it was reaped, with ... */
-    int status;        /* ... this status */
 } test;
 
-/* The path is that of `name` in the folder, if that is an absolute one and there is room. */
-static void set_path(const char *folder, int length, const char *name)
+/* Remembers `name` in the folder, if that is absolute, and the file there is the one that runs. */
+static bool lies_in(const char *folder, int length, const char *name)
 {
     int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
 
-    if (folder[0] != '/' || used >= (int)sizeof program.path)
-        program.path[0] = '\0';
-}
-
-/* Finds the program in the folders of PATH, where execvp(3) found it. */
-static void search_path(const char *name)
-{
-    const char *folder = getenv("PATH");
-
-    while (folder != NULL && *folder != '\0') {
-        int length = (int)strcspn(folder, ":");
-        set_path(folder, length, name);
-        if (platform_runs(program.path))
-            return;
-        folder += length + (folder[length] == ':');
-    }
+    if (folder[0] == '/' && used < (int)sizeof program.path && platform_runs(program.path))
+        return true;
     program.path[0] = '\0';
+    return false;
 }
 
+/* Where the name is no path, execvp(3) has found it in one of the folders of PATH. */
 static void remember_path(const char *name)
 {
-    char folder[PROGRAM_MAX];
+    const char *folders = getenv("PATH");
+    char current[PROGRAM_MAX];
+    bool found = false;
 
-    if (strchr(name, '/') == NULL)
-        search_path(name);
-    else if (name[0] == '/')
-        set_path("/", 0, name + 1);
-    else if (getcwd(folder, sizeof folder) != NULL)
-        set_path(folder, (int)strlen(folder), name);
-    if (!platform_runs(program.path))
-        program.path[0] = '\0';
+    if (name[0] == '/')
+        (void)lies_in("/", 0, name + 1);
+    else if (strchr(name, '/') != NULL)
+        (void)(getcwd(current, sizeof current) != NULL &&
+               lies_in(current, (int)strlen(current), name));
+    else
+        while (!found && folders != NULL && *folders != '\0') {
+            size_t length = strcspn(folders, ":");
+            found = lies_in(folders, (int)length, name);
+            folders += length + (folders[length] == ':');
+        }
 }
 
 enum upgrade_role upgrade_role(char **argv, int *file)
@@ -217,14 +208,6 @@ void upgrade_begin(struct server *server)
         start_test(server);
 }
 
-void upgrade_reaped(pid_t pid, int status)
-{
-    if (pid != test.tester)
-        return;
-    test.ended = true;
-    test.status = status;
-}
-
 static void set_inherited(const int *descriptors, bool inherited)
 {
     for (; *descriptors != 0; descriptors++)
@@ -267,11 +250,10 @@ static bool read_answer(char *text, size_t size)
 }
 
 /* Why the test was not passed, in `why`; NULL: it was. What else was written is logged then. */
-static const char *failure(char *why, size_t size)
+static const char *failure(int status, char *why, size_t size)
 {
     static char said[SAID_MAX + 1];
     const bool passed = read_answer(said, sizeof said);
-    const int status = test.status;
 
     if (passed && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         if (said[0] != '\0')
@@ -291,7 +273,7 @@ static const char *failure(char *why, size_t size)
 }
 
 /* What was tested need not lie there by now: a SIGHUP for what does has come to nothing. */
-static void act_on_answer(struct server *server)
+static void act_on_answer(struct server *server, int status)
 {
     char text[LOG_LINE_MAX / 2];
     const char *why = "the server is stopping";
@@ -300,12 +282,11 @@ static void act_on_answer(struct server *server)
     (void)stat(program.path, &now);
     if (server->stop.phase == SERVER_SERVING && !is_same_image(&now, &test.image)) {
         close(test.answer);
-        memset(&test, 0, sizeof test);
         start_test(server);
         return;
     }
     if (server->stop.phase == SERVER_SERVING)
-        why = failure(text, sizeof text);
+        why = failure(status, text, sizeof text);
     if (why == NULL) {
         do /* what was read and not handled would be lost */
             server->model->read_records(server);
@@ -316,23 +297,21 @@ static void act_on_answer(struct server *server)
 }
 
 /* A program that cannot be waited for (-1) has ended for us once it has answered or is killed. */
-static void reap_tester(void)
+static bool has_ended(int *status)
 {
     char first = '\0';
-    int status = 0;
-    pid_t reaped = waitpid(test.tester, &status, WNOHANG);
+    pid_t reaped = waitpid(test.tester, status, WNOHANG);
 
     (void)!pread(test.answer, &first, 1, 0);
-    if (reaped > 0 || (reaped == -1 && (first != '\0' || test.late <= 0)))
-        upgrade_reaped(test.tester, status);
+    return reaped > 0 || (reaped == -1 && (first != '\0' || test.late <= 0));
 }
 
 void upgrade_turn(struct server *server)
 {
-    if (test.tester != 0 && !test.ended)
-        reap_tester();
-    if (test.ended) {
-        act_on_answer(server);
+    int status = 0;
+
+    if (test.tester != 0 && has_ended(&status)) {
+        act_on_answer(server, status);
     } else if (test.late > 0 &&
                (clock_seconds() >= test.late || server->stop.phase != SERVER_SERVING)) {
         kill(-test.tester, SIGKILL); /* and what it has started: a script may wait for a program */
@@ -340,9 +319,9 @@ void upgrade_turn(struct server *server)
     }
 }
 
-bool upgrade_is_on(void)
+pid_t upgrade_tester(void)
 {
-    return test.tester != 0;
+    return test.tester;
 }
 
 double upgrade_due(void)

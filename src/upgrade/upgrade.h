@@ -43,12 +43,9 @@ void upgrade_begin(struct server *server);
  * a test has ended, the new program takes over, and this does not return; or why not is logged. */
 void upgrade_turn(struct server *server);
 
-/* A child that is none of the server's was reaped: it may be the program under test. */
-void upgrade_reaped(pid_t pid, int status);
-
-/* Whether a test is under way, which has to end before the server does; and when it is late, which
- * no signal tells (clock.h; 0: never). */
-bool upgrade_is_on(void);
+/* The program under test, which upgrade_turn reaps, and which has to end before the server does; 0:
+ * there is none. And when it is late, which no signal tells (clock.h; 0: never). */
+pid_t upgrade_tester(void);
 double upgrade_due(void);
 
 #endif

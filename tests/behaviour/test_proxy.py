@@ -317,9 +317,8 @@ def test_hundreds_of_proxied_clients_keep_their_names(server):
 
 
 LIES = {
-    'family': dict(family=99, address=b'\xff' * 16),
-    'wide-family': dict(family=(1 << 32) + socket.AF_INET, address=b'\xff' * 16),
-    'port': dict(family=socket.AF_INET, port=65536, address=b'\xff' * 16),
+    'family': dict(client=struct.pack('=H', 99) + b'\xff' * 30),
+    'bytes': dict(client=b'\xff' * 32),
     'problem': dict(ending=5, problem=1 << 40),
     'wide-problem': dict(ending=5, problem=(1 << 32) + 1),
     'negative-problem': dict(ending=5, problem=-1),
@@ -348,7 +347,7 @@ def test_a_compromised_child_of_no_proxy_names_nobody(server):
     srv = server('--proxy', '127.0.0.2')
     client = srv.connect()
     assert client.echo(b'x') == b'x'
-    write_exit_record(srv, family=socket.AF_INET, port=1, address=b'\xc0\0\x02\x01' + bytes(12))
+    write_exit_record(srv, client=struct.pack('=HH4B', socket.AF_INET, 1, 192, 0, 2, 1))
     name = client.address
     client.close()
     end = srv.wait_line('^end ')

@@ -36,16 +36,22 @@ static void bytes_of(const struct peer *peer, struct in6_addr *address)
         memcpy(address->s6_addr + 12, &peer->name.v4.sin_addr, 4);
 }
 
+/* Where a block's bits begin among those of a v4-mapped address. */
+static size_t start_of(const struct block *block)
+{
+    return block->family == AF_INET ? 96 : 0;
+}
+
 /* Bit by bit: whether a block holds a client. */
 static bool holds(const struct block *block, const struct peer *peer)
 {
     struct in6_addr address;
 
     bytes_of(peer, &address);
-    if (IN6_IS_ADDR_V4MAPPED(&address) && block->length < 96)
+    if (IN6_IS_ADDR_V4MAPPED(&address) != (block->family == AF_INET))
         return false;
     for (size_t i = 0; i < block->length; i++)
-        if (bit_of(address.s6_addr, i) != bit_of(block->address, i))
+        if (bit_of(address.s6_addr, start_of(block) + i) != bit_of(block->address, i))
             return false;
     return true;
 }
@@ -81,9 +87,10 @@ static bool block_holds(const struct block *block, const struct peer *peer)
 /* A client that differs from the block's first address in bit `at`; in none behind the last. */
 static struct peer client_beside(const struct block *block, size_t at)
 {
-    uint8_t bytes[16];
+    uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+    size_t start = start_of(block) / 8;
 
-    memcpy(bytes, block->address, sizeof bytes);
+    memcpy(bytes + start, block->address, sizeof bytes - start);
     if (at < 128)
         bytes[at / 8] ^= (uint8_t)(0x80 >> at % 8);
     return peer_of(AF_INET6, bytes, 7);
@@ -96,9 +103,9 @@ static void check_reach(const struct block *block)
         struct peer peer = client_beside(block, at);
 
         /* One bit more makes a v4-mapped address of its neighbour, which is in no shorter block. */
-        if (block->length < 96 && IN6_IS_ADDR_V4MAPPED(&peer.name.v6.sin6_addr))
+        if (block->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.name.v6.sin6_addr))
             continue;
-        FUZZ_HOLDS(block_holds(block, &peer) == (at >= block->length));
+        FUZZ_HOLDS(block_holds(block, &peer) == (at >= start_of(block) + block->length));
     }
 }
 
@@ -108,7 +115,8 @@ static void check_block(const struct block *block)
     struct block again;
     struct peer local = peer_of(AF_UNIX, block->address, 0);
 
-    FUZZ_HOLDS(block->length <= 128);
+    FUZZ_HOLDS(block->family == AF_INET || block->family == AF_INET6);
+    FUZZ_HOLDS(start_of(block) + block->length <= 128);
     for (size_t at = block->length; at < 128; at++)
         FUZZ_HOLDS(!bit_of(block->address, at));
     FUZZ_HOLDS(block_parse(block_text(block, text), &again, problem) == 0);

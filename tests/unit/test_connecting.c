@@ -87,5 +87,20 @@ START_TEST(a_failed_wait_keeps_its_errno)
 }
 END_TEST
 
+/* Catches one that stays open, and an error of closing in the place of the one that matters. */
+START_TEST(what_failed_is_closed_and_says_why)
+{
+    int descriptor = dup(STDIN_FILENO);
+
+    errno = ENOSPC;
+    ck_assert_int_eq(connecting_failed(descriptor), -1);
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_int_eq(connecting_failed(descriptor), -1); /* EBADF does not show */
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_int_eq(fcntl(descriptor, F_GETFD), -1);
+}
+END_TEST
+
 SUITE("connecting", a_connection_that_stands_has_no_error, a_refusal_is_its_error,
-      nothing_in_time_is_a_timeout, a_failed_wait_keeps_its_errno)
+      nothing_in_time_is_a_timeout, a_failed_wait_keeps_its_errno,
+      what_failed_is_closed_and_says_why)

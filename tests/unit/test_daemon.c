@@ -18,10 +18,20 @@ struct start {
 /* What a server has of it. */
 struct server_side {
     int go, report;
-    int before; /* descriptors open before daemon_detach */
+    int before; /* descriptors open before daemon_detach, ... */
+    int left;   /* ... and how many of them would be after an exec */
 };
 
-typedef int (*server_life)(struct daemon *daemon, const struct server_side *side);
+static int left_at_exec(void)
+{
+    int count = 0;
+
+    for (int descriptor = 0; descriptor < 1024; descriptor++)
+        count += fcntl(descriptor, F_GETFD) == 0;
+    return count;
+}
+
+typedef int (*server_life)(const struct server_side *side);
 
 static void report(const struct server_side *side, char byte)
 {
@@ -50,14 +60,14 @@ static struct start start(server_life life)
     start.starter = fork();
     ck_assert_int_ne(start.starter, -1);
     if (start.starter == 0) {
-        struct daemon daemon;
-        struct server_side side = {go[0], reports[1], 0};
+        struct server_side side = {go[0], reports[1], 0, 0};
         close(go[1]);
         close(reports[0]);
         side.before = open_descriptors();
-        if (daemon_detach(&daemon) == -1)
+        side.left = left_at_exec();
+        if (daemon_detach() == -1)
             _exit(91);
-        _exit(life(&daemon, &side));
+        _exit(life(&side));
     }
     close(go[0]);
     close(reports[1]);
@@ -93,12 +103,12 @@ static int starter_status(const struct start *start)
 
 /* ---- how a start ends ---- */
 
-static int become_ready_when_told(struct daemon *daemon, const struct server_side *side)
+static int become_ready_when_told(const struct server_side *side)
 {
     report(side, 'a');
     await(side);
     report(side, 'b');
-    if (daemon_ready(daemon) == -1)
+    if (daemon_ready() == -1)
         return 1;
     await(side);
     return 0;
@@ -121,31 +131,27 @@ START_TEST(the_starter_returns_when_the_server_is_ready)
 }
 END_TEST
 
-static int fail_with_1(struct daemon *daemon, const struct server_side *side)
+static int fail_with_1(const struct server_side *side)
 {
-    (void)daemon;
     (void)side;
     fputs("forkecho: cannot listen\n", stderr);
     return 1;
 }
 
-static int fail_with_2(struct daemon *daemon, const struct server_side *side)
+static int fail_with_2(const struct server_side *side)
 {
-    (void)daemon;
     (void)side;
     return 2;
 }
 
-static int end_with_0(struct daemon *daemon, const struct server_side *side)
+static int end_with_0(const struct server_side *side)
 {
-    (void)daemon;
     (void)side;
     return 0;
 }
 
-static int crash(struct daemon *daemon, const struct server_side *side)
+static int crash(const struct server_side *side)
 {
-    (void)daemon;
     (void)side;
     raise(SIGKILL);
     return 0;
@@ -181,11 +187,11 @@ START_TEST(a_failed_start_is_the_starters_failure)
 END_TEST
 
 /* Reports r for a server that may run, g for one that has to give up. */
-static int report_readiness(struct daemon *daemon, const struct server_side *side)
+static int report_readiness(const struct server_side *side)
 {
     report(side, 'a');
     await(side);
-    report(side, daemon_ready(daemon) == 0 ? 'r' : 'g');
+    report(side, daemon_ready() == 0 ? 'r' : 'g');
     return 0;
 }
 
@@ -220,7 +226,7 @@ static bool is_null(int descriptor)
            null.st_dev == status.st_dev && null.st_ino == status.st_ino;
 }
 
-static char session_defect(const struct daemon *daemon)
+static char session_defect(const struct server_side *side)
 {
     int terminal = open("/dev/tty", O_RDWR | O_NOCTTY);
 
@@ -228,12 +234,12 @@ static char session_defect(const struct daemon *daemon)
         return 's';
     if (terminal != -1) /* there is a controlling terminal */
         return 't';
-    if (fcntl(daemon->lifeline, F_GETFD) != FD_CLOEXEC)
+    if (open_descriptors() != side->before + 1 || left_at_exec() != side->left)
         return 'c';
     return '.';
 }
 
-static char ready_defect(const struct daemon *daemon, const struct server_side *side)
+static char ready_defect(const struct server_side *side)
 {
     char where[8];
 
@@ -241,7 +247,7 @@ static char ready_defect(const struct daemon *daemon, const struct server_side *
         return 'w';
     if (!is_null(STDIN_FILENO) || !is_null(STDOUT_FILENO) || is_null(STDERR_FILENO))
         return '0';
-    if (daemon->lifeline != -1 || open_descriptors() != side->before)
+    if (open_descriptors() != side->before)
         return 'd';
     return '.';
 }
@@ -249,18 +255,18 @@ static char ready_defect(const struct daemon *daemon, const struct server_side *
 static char started_in[4096];
 
 /* Its standard error is a file. */
-static int look_at_itself(struct daemon *daemon, const struct server_side *side)
+static int look_at_itself(const struct server_side *side)
 {
     char before[4096] = "";
     const char *where = getcwd(before, sizeof before);
 
     report(side, where != NULL && strcmp(where, started_in) == 0 ? '.' : 'r');
-    report(side, session_defect(daemon));
-    if (daemon_ready(daemon) == -1)
+    report(side, session_defect(side));
+    if (daemon_ready() == -1)
         return 1;
-    report(side, ready_defect(daemon, side));
+    report(side, ready_defect(side));
     fputs("still logged\n", stderr);
-    return daemon_ready(daemon) == 0 ? 0 : 1; /* a second time nothing happens */
+    return daemon_ready() == 0 ? 0 : 1; /* a second time nothing happens */
 }
 
 /* Catches a daemon that a closing terminal ends, that keeps a file system busy, reads the
@@ -284,9 +290,9 @@ START_TEST(a_detached_server_is_on_its_own)
 }
 END_TEST
 
-static int stay_ready(struct daemon *daemon, const struct server_side *side)
+static int stay_ready(const struct server_side *side)
 {
-    if (daemon_ready(daemon) == -1)
+    if (daemon_ready() == -1)
         return 1;
     report(side, 'r');
     await(side);
@@ -324,15 +330,13 @@ END_TEST
 /* A starter, and then its server, which crashes where `data` says so. */
 static int print_around_the_fork(void *data)
 {
-    struct daemon daemon;
-
     printf("before"); /* and no newline, which might write it */
-    if (daemon_detach(&daemon) == -1)
+    if (daemon_detach() == -1)
         return 91;
     printf("after");
     if (*(bool *)data)
         _exit(3); /* as by a signal: nothing is flushed */
-    return daemon_ready(&daemon) == 0 ? 0 : 1;
+    return daemon_ready() == 0 ? 0 : 1;
 }
 
 /* Catches what is still in a buffer, and is written by both processes or by none. */
@@ -357,13 +361,12 @@ END_TEST
 /* Catches a foreground server whose standard descriptors are taken away. */
 START_TEST(the_foreground_is_left_alone)
 {
-    struct daemon daemon = DAEMON_NONE;
     char before[4096], after[4096];
     struct stat one, other;
 
     ck_assert_ptr_nonnull(getcwd(before, sizeof before));
     ck_assert_int_eq(fstat(STDOUT_FILENO, &one), 0);
-    ck_assert_int_eq(daemon_ready(&daemon), 0);
+    ck_assert_int_eq(daemon_ready(), 0);
     ck_assert_int_eq(fstat(STDOUT_FILENO, &other), 0);
     ck_assert(one.st_dev == other.st_dev && one.st_ino == other.st_ino);
     ck_assert_str_eq(getcwd(after, sizeof after), before);
@@ -374,13 +377,13 @@ END_TEST
 
 static char directory[80];
 
-static int become_ready_inside(struct daemon *daemon, const struct server_side *side)
+static int become_ready_inside(const struct server_side *side)
 {
     struct stat null, status;
 
     if (stat("/dev/null", &null) == -1 || platform_change_root(directory) == -1 || chdir("/") == -1)
         return 3;
-    if (daemon_ready(daemon) == -1)
+    if (daemon_ready() == -1)
         return 4;
     for (int i = 0; i <= 1; i++)
         if (fstat(i, &status) == -1 || status.st_ino != null.st_ino || status.st_dev != null.st_dev)
@@ -408,6 +411,7 @@ int main(void)
         an_empty_root_is_no_obstacle /* needs root */};
     int status;
 
+    signal(SIGPIPE, SIG_IGN); /* as signals_open leaves it */
     close(STDIN_FILENO);
     if (open("/dev/null", O_RDWR) != STDIN_FILENO) /* as inherited_tidy leaves it */
         return EXIT_FAILURE;

@@ -18,8 +18,7 @@
 static const struct serve_model model = {
     .before_close = event_loop_before_close, .stop_child = event_loop_stop_child};
 static struct options options;
-static struct daemon starter;
-static struct pidfile pidfile;
+static struct pidfile pidfile = {.descriptor = -1};
 static struct server *server;
 static struct capture errors;
 
@@ -149,14 +148,12 @@ static int serve(void (*clients_act)(int wait), char **words)
         arguments[count++] = *words++;
     act = clients_act;
     are_done = false;
-    starter = DAEMON_NONE;
-    pidfile = PIDFILE_NONE;
     optind = 1; /* a process reads one command line, but for this */
     ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", count, arguments), OPTIONS_SERVE);
     capture_begin(&errors, STDERR_FILENO);
     log_open("oneecho", (enum log_level)options.verbosity, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &pidfile);
+    server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     outcome = event_loop_serve(server);

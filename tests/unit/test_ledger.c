@@ -85,7 +85,8 @@ START_TEST(nobody_waits_and_both_ends_are_close_on_exec)
     ck_assert_int_ne(fcntl(ledger.read_end, F_GETFD) & FD_CLOEXEC, 0);
     ck_assert_int_ne(fcntl(ledger.write_end, F_GETFD) & FD_CLOEXEC, 0);
     expect_nothing();
-    ledger_close(&ledger);
+    close(ledger.read_end);
+    close(ledger.write_end);
     ck_assert_int_eq(open_descriptors(), before);
 }
 END_TEST
@@ -133,26 +134,18 @@ START_TEST(a_client_that_is_no_address_is_not_believed)
 {
     struct session session = session_of(1, 1, SESSION_EOF);
     struct record record = ledger_exit_record(1, &session);
-    struct peer client;
+    struct peer lie, client;
+    char text[ADDRESS_TEXT_MAX];
 
-    memset(record.address, 0xff, sizeof record.address);
-    for (uint64_t family = 0; family < 70000; family++) {
+    memset(&lie, 0xff, sizeof lie);
+    for (unsigned family = 0; family <= (sa_family_t)-1; family++) {
         bool known = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
-        record.family = family;
-        record.port = 1;
+        lie.name.any.sa_family = (sa_family_t)family;
+        memcpy(record.client, &lie, sizeof record.client);
         ck_assert(ledger_client(&record, &client) == known);
-        record.port = 65536;
-        ck_assert(!ledger_client(&record, &client));
+        if (known)
+            ck_assert_uint_lt(strlen(peer_text(&client, text)), sizeof text);
     }
-    record.port = 1;
-    record.family = AF_INET6;
-    record.zone = UINT64_C(1) << 32;
-    ck_assert(!ledger_client(&record, &client));
-    record.zone = 0;
-    record.family = UINT64_MAX - AF_INET;
-    ck_assert(!ledger_client(&record, &client));
-    record.family = (UINT64_C(1) << 32) + AF_INET; /* cut to 32 bits it would be one */
-    ck_assert(!ledger_client(&record, &client));
 }
 END_TEST
 

@@ -29,6 +29,12 @@ static int count_of(const char *text, const char *part)
 
 static enum log_level level;
 
+static void log_refusal(const char *who)
+{
+    if (log_shows_refusal())
+        log_event(LOG_CLIENTS, "refuse from=%s", who);
+}
+
 static void say_at_each_level(void)
 {
     log_open("forkecho", level, -1);
@@ -36,7 +42,7 @@ static void say_at_each_level(void)
     log_event(LOG_NORMAL, "normal");
     log_event(LOG_CLIENTS, "clients n=%d", 7);
     log_event(LOG_MESSAGES, "messages");
-    log_refusal("refuse from=%s", "somebody");
+    log_refusal("somebody");
     log_error("cannot %s: %s", "listen", "reason");
 }
 
@@ -165,7 +171,7 @@ static void flood_refusals(void)
 {
     log_open("forkecho", LOG_CLIENTS, -1);
     for (int i = 0; i < 10000; i++)
-        log_refusal("refuse from=%s", "somebody");
+        log_refusal("somebody");
     (void)log_sum_up(clock_seconds() + 2);
 }
 
@@ -200,7 +206,7 @@ static void say_a_few(void)
     log_open("forkecho", LOG_CLIENTS, -1);
     for (int i = 0; i < 3; i++) {
         log_error("cannot accept");
-        log_refusal("refuse from=somebody");
+        log_refusal("somebody");
     }
     ck_assert_double_eq(log_sum_up(clock_seconds()), 0);
     ck_assert_double_eq(log_sum_up(clock_seconds() + 2), 0);

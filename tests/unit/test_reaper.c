@@ -16,8 +16,7 @@ static const struct serve_model model = {
     .reap_all = reaper_reap_all,
 };
 static struct options options;
-static struct daemon starter;
-static struct pidfile pidfile;
+static struct pidfile pidfile = {.descriptor = -1};
 static struct capture capture;
 static int hold[2]; /* children live for as long as its write end is open */
 
@@ -26,12 +25,10 @@ static struct server *open_server(enum log_level level)
     static char *arguments[] = {"forkecho", "-c", "2000", NULL};
     struct server *server;
 
-    starter = DAEMON_NONE;
-    pidfile = PIDFILE_NONE;
     ck_assert_int_eq(options_read(&options, "forkecho", NULL, "", 3, arguments), OPTIONS_SERVE);
     log_open("forkecho", level, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &pidfile);
+    server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(reaper_open(server), 0);
     ck_assert_int_eq(pipe(hold), 0);

@@ -103,7 +103,6 @@ static void die(pid_t pid)
 
 static const struct serve_model model = {.reap_all = reaper_reap_all};
 static struct options options;
-static struct daemon starter;
 static struct pidfile pidfile;
 
 static struct server *open_server(const char *most)
@@ -113,13 +112,11 @@ static struct server *open_server(const char *most)
     struct server *server;
 
     strcpy(number, most);
-    starter = DAEMON_NONE;
-    pidfile = PIDFILE_NONE;
     ck_assert_int_eq(options_read(&options, "forkecho", "[program]", "", 5, arguments),
                      OPTIONS_SERVE);
     log_open("forkecho", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &pidfile);
+    server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(reaper_open(server), 0);
     kernel.on = true;

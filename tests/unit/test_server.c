@@ -14,7 +14,6 @@
 
 static struct serve_model model; /* a test says what its own has */
 static struct options options;
-static struct daemon starter = {-1};
 static struct pidfile no_pidfile = {.descriptor = -1};
 static struct capture errors;
 
@@ -32,7 +31,7 @@ static struct server *new_server(size_t most)
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
     log_open("test", LOG_CLIENTS, -1);
-    server = server_open(&model, &options, &starter, &no_pidfile);
+    server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     return server;
 }
@@ -274,13 +273,15 @@ END_TEST
 START_TEST(only_a_proxy_names_a_client)
 {
     static const char *const peers[] = {"192.0.2.1", "10.0.0.1"};
-    struct record record = {.family = AF_INET, .address = {198, 51, 100, 9}};
+    const struct peer named = peer_at("198.51.100.9", 0);
+    struct record record = {.kind = RECORD_EXIT};
     char problem[BLOCK_PROBLEM_MAX];
     struct block block;
     struct server *server;
 
     ck_assert_int_eq(block_parse("10.0.0.0/8", &block, problem), 0);
     ck_assert_int_eq(access_add(&options.service.proxies, ACCESS_ALLOW, &block), 0);
+    memcpy(record.client, &named, sizeof record.client);
     server = new_server(2);
     for (int64_t i = 0; i < 2; i++) {
         struct child *child = served(server, i + 1, peers[i]);
@@ -520,16 +521,13 @@ START_TEST(a_pause_is_no_recovery)
 {
     struct server *server = new_server(1);
 
-    for (int i = 0; i < 8; i++) {
-        errno = EMFILE;
-        server_accept_failed(server);
-    }
+    for (int i = 0; i < 8; i++)
+        gate_pause(&server->gate, EMFILE, "accept", "");
     ck_assert_double_eq(server->gate.closed_until, server->gate.failed_last + 1);
     gate_end_episode(&server->gate, server->gate.closed_until);
     gate_end_episode(&server->gate, server->gate.closed_until + 0.9);
     ck_assert_int_eq(logged("resume"), 0);
-    errno = EMFILE;
-    server_accept_failed(server);
+    gate_pause(&server->gate, EMFILE, "accept", "");
     expect_logged_once(" failed: ");
     gate_end_episode(&server->gate, server->gate.closed_until + 1);
     expect_logged_once("resume failures=9 secs=");
@@ -582,37 +580,9 @@ START_TEST(a_defect_of_its_own_stops_it)
     ck_assert(server->stop.failed);
     ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
     ck_assert(!server_running(server));
+    server_stop_failed(server, "accept", EBADF); /* it stops already */
     expect_logged_once("; stopping");
     expect_logged_once("drain why=failure live=0 grace=30");
-}
-END_TEST
-
-/* Catches one child that is believed, and ends the server: what it says of its listener can be
- * untrue; a hint at a limit that is the child's; and a server that goes on where it is true. */
-START_TEST(a_childs_accept_is_believed_as_far_as_our_own_copies)
-{
-    struct server *server = new_listening_server(4);
-
-    model.children_accept = true;
-    errno = EMFILE;
-    server_accept_failed(server);
-    expect_logged_once("a child's accept failed: ");
-    ck_assert_int_eq(logged("ulimit"), 0);
-    errno = EBADF;
-    server_accept_failed(server);
-    ck_assert_int_eq(server->stop.phase, SERVER_SERVING);
-    ck_assert(server->gate.closed_until >= server->gate.failed_last + GATE_PAUSE_FIRST);
-    ck_assert_uint_eq(server->gate.failures, 2);
-    close(server->listeners.all[0].descriptor);
-    errno = EBADF;
-    server_accept_failed(server);
-    ck_assert_int_eq(server->stop.phase, SERVER_DRAINING);
-    ck_assert(server->stop.failed);
-    model.children_accept = false;
-    errno = EBADF;
-    server_accept_failed(server); /* it stops already */
-    expect_logged_once("; stopping");
-    expect_logged_once("drain ");
 }
 END_TEST
 
@@ -1035,7 +1005,6 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_held_client_whose_pause_is_over_is_not_slept_over,
       pauses_grow_to_a_second, an_episode_of_failures_is_two_lines, a_pause_is_no_recovery,
       without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it,
-      a_childs_accept_is_believed_as_far_as_our_own_copies,
       a_start_that_fails_for_nobody_closes_the_gate, a_full_server_defers,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
       all_who_have_waited_are_deferred_and_nobody_later,

@@ -205,13 +205,14 @@ END_TEST
 START_TEST(the_only_buffer_has_the_size_that_its_service_needs)
 {
     static const size_t sizes[] = {1, 1024, 65536};
-    static char *kept[SUITE_LENGTH(sizes)]; /* they are never given back */
+    static char own[MESSAGE_SIZE_MAX], *kept[SUITE_LENGTH(sizes)]; /* they are never given back */
 
-    memset(session_only_buffer(&service), 'x', session_buffer_size(&service));
+    ck_assert_ptr_eq(session_only_buffer(&service, own), own);
+    ck_assert_uint_le(session_buffer_size(&service), sizeof own);
     service.answers.reply = compiled("%q%q%m", true);
     for (size_t i = 0; i < SUITE_LENGTH(sizes); i++) {
         service.answers.message_size = sizes[i];
-        kept[i] = session_only_buffer(&service);
+        kept[i] = session_only_buffer(&service, own);
         ck_assert_ptr_nonnull(kept[i]);
         memset(kept[i], 'x', session_buffer_size(&service));
     }

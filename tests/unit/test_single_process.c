@@ -14,8 +14,7 @@
 
 static const struct serve_model model = {0};
 static struct options options;
-static struct daemon starter;
-static struct pidfile pidfile;
+static struct pidfile pidfile = {.descriptor = -1};
 static struct capture capture;
 
 /* A server that listens on a free port of loopback. */
@@ -24,12 +23,10 @@ static struct server *open_server(void)
     static char *arguments[] = {"oneecho", "-l", "127.0.0.1:0", "-c", "16", NULL};
     struct server *server;
 
-    starter = DAEMON_NONE;
-    pidfile = PIDFILE_NONE;
     ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", 5, arguments), OPTIONS_SERVE);
     log_open("oneecho", LOG_NORMAL, -1);
     signals_open();
-    server = server_open(&model, &options, &starter, &pidfile);
+    server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     return server;

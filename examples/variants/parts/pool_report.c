@@ -1,6 +1,7 @@
 /* pool_report.c: see pool_report.h. */
 #include "parts/pool_report.h"
 
+#include "base/descriptors.h"
 #include "process/log.h"
 
 #include <errno.h>
@@ -34,6 +35,23 @@ static void handle_arrival(const struct record *record, struct server *server)
         kill((pid_t)record->id, may_come ? POOL_ADMIT : POOL_REFUSE);
 }
 
+static bool all_listen(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (descriptors_option(listeners->all[i].descriptor, SOL_SOCKET, SO_ACCEPTCONN) <= 0)
+            return false;
+    return true;
+}
+
+/* What a child says may not be true: our own copies of the listeners are asked. */
+static void handle_accept_failure(struct server *server, int error)
+{
+    if (failure_action(error) == FAILURE_STOP && !all_listen(&server->listeners))
+        server_stop_failed(server, "a child's accept", error);
+    else
+        gate_pause(&server->gate, error, "a child's accept", "");
+}
+
 static void handle_report(const struct record *record, struct children *workers,
                           struct server *server)
 {
@@ -45,8 +63,9 @@ static void handle_report(const struct record *record, struct children *workers,
     } else if (record->kind == RECORD_ARRIVAL) {
         handle_arrival(record, server);
     } else if (record->kind == RECORD_ACCEPT_FAILED) {
-        errno = record->error > 0 && record->error < INT16_MAX ? (int)record->error : EIO;
-        server_accept_failed(server);
+        handle_accept_failure(server, record->error > 0 && record->error < INT16_MAX
+                                          ? (int)record->error
+                                          : EIO);
     } else if ((child = server_exit_recorded(server, record)) != NULL) {
         server_ended(server, child, 0);
     }

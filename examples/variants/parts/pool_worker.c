@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "parts/pool_report.h"
-#include "platform/platform.h"
+#include "platform/waiting.h"
 #include "process/confine.h"
 #include "process/inherited.h"
 #include "process/log.h"
@@ -13,6 +13,7 @@
 #include "process/title.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/select.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,7 +192,7 @@ static bool may_come(const struct pool_worker *worker, const struct client *clie
 
     if (waits)
         discard_replies();
-    ledger_put_client(&arrival, &client->peer);
+    memcpy(arrival.client, &client->peer, sizeof arrival.client);
     if (!report(worker, &arrival)) {
         leave(); /* nobody counts any more: this client, which has been accepted, is the last */
         return access_permits(&worker->options->access, &client->peer);

@@ -1,8 +1,9 @@
 /* single_process.c: see single_process.h. */
 #include "parts/single_process.h"
 
-#include "base/descriptors.h"
-#include "process/signals.h"
+#include "base/raise_limit.h"
+
+#include <signal.h>
 
 /* Nothing is reaped here: signals come from people, who do not notice such a delay. Seconds. */
 #define HEAR_PERIOD 0.01
@@ -10,8 +11,8 @@
 int single_process_start(struct server *server)
 {
     server->wait.hear_period = HEAR_PERIOD;
-    descriptors_raise_limit();
-    signals_without_children();
+    (void)raise_limit();
+    signal(SIGCHLD, SIG_IGN); /* POSIX.1-2008, _Exit: the system reaps those it is handed */
     return server_announce(server);
 }
 

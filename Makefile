@@ -96,7 +96,7 @@ help:
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (about a minute)' \
-	  'make lab        compare all servers, with plots (under four minutes; LAB=full: most of an hour)' \
+	  'make lab        compare all servers, with plots (about four minutes; LAB=full: most of an hour)' \
 	  'make lint       static checks of C, shell, Python, man pages, layers and commit subjects' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \

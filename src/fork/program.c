@@ -114,6 +114,7 @@ int program_open(const struct server *server)
     program.due = 0;
     if (command == NULL)
         return 0;
+    signals_plan_reset();
     make_absolute(&command[0]);
     if (copy_environment() == 0 && (is_found(command[0]) || server->started > 0))
         return 0;

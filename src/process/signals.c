@@ -69,16 +69,6 @@ static int let_end(int number)
     return handle(number, SIG_DFL) == -1 ? -1 : sigprocmask(SIG_UNBLOCK, &alone, NULL);
 }
 
-static void note_changed(void)
-{
-    struct sigaction now;
-
-    sigemptyset(&changed);
-    for (int number = 1; number <= LAST_SIGNAL; number++) /* libc's own are not told: they are so */
-        if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_DFL)
-            sigaddset(&changed, number);
-}
-
 int signals_open(void)
 {
     struct sigaction recording = {.sa_sigaction = record, .sa_flags = SA_SIGINFO};
@@ -93,10 +83,7 @@ int signals_open(void)
         if (set_action(handled[i], &recording) == -1)
             return -1;
     }
-    if (ignore_signals() == -1)
-        return -1;
-    note_changed();
-    return 0;
+    return ignore_signals();
 }
 
 const sigset_t *signals_wait_mask(void)
@@ -150,6 +137,16 @@ void signals_send_group(pid_t child, int signal)
 {
     if (kill(-child, signal) == -1)
         kill(child, signal);
+}
+
+void signals_plan_reset(void)
+{
+    struct sigaction now;
+
+    sigemptyset(&changed);
+    for (int number = 1; number <= LAST_SIGNAL; number++) /* libc's own are not told: they are so */
+        if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_DFL)
+            sigaddset(&changed, number);
 }
 
 void signals_reset(void)

@@ -44,7 +44,9 @@ bool signals_take(int number);
  * another is pending is lost, and with it who has died. */
 pid_t signals_take_child(void);
 
-/* For a child that becomes another program: all signals as by default, none blocked. */
+/* For a child that becomes another program: all signals as by default, none blocked. Which are not,
+ * the parent finds out by signals_plan_reset, behind signals_open. */
+void signals_plan_reset(void);
 void signals_reset(void);
 
 /* For a process that serves one client and has no loop (server/inetd.h). Signals end it as by

@@ -422,8 +422,8 @@ def test_a_flood_into_little_memory_ends_children(little_memory, server):
     srv = server('-c', '4000', before=lambda: move(os.getpid()))
     with subprocess.Popen([program('echoload'), 'hold', '-c', '800', '-d', '1s', srv.address],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as flood:
-        srv.wait_line('^end .*how=signal-9')
-        srv.wait_line('^forkecho: a child failed: Cannot allocate memory; clients wait')
+        srv.wait_lines('^end .*how=signal-9', 20)
+        srv.wait_line(f'^{srv.name}: a child failed: Cannot allocate memory; clients wait')
         flood.kill()  # they wait as long as memory is short: for ever
     assert srv.connect().echo(b'x') == b'x'
 

@@ -423,7 +423,7 @@ def test_a_flood_into_little_memory_ends_children(little_memory, server):
     with subprocess.Popen([program('echoload'), 'hold', '-c', '800', '-d', '1s', srv.address],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as flood:
         srv.wait_lines('^end .*how=signal-9', 20)
-        srv.wait_line(f'^{srv.name}: a child failed: Cannot allocate memory; clients wait')
+        srv.wait_line(f'^{srv.name}: a child failed: .* memory; clients wait')
         flood.kill()  # they wait as long as memory is short: for ever
     assert srv.connect().echo(b'x') == b'x'
 

@@ -85,14 +85,14 @@ void platform_withhold_memory(void)
     char line[256];
     FILE *file = fopen("/proc/self/maps", "re");
 
-    while (file != NULL && count < MAPPINGS && fgets(line, sizeof line, file) != NULL) {
-        struct mapping *each = &found[count];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
         char *dash;
+        struct mapping each = {.start = (uintptr_t)strtoull(line, &dash, 16)};
+        each.end = (uintptr_t)strtoull(dash + 1, NULL, 16);
+        each.has_name = strstr(line, " 00:00 0 \n") == NULL;
         programs += strstr(line, " r-xp ") != NULL && strchr(line, '/') != NULL;
-        each->start = (uintptr_t)strtoull(line, &dash, 16);
-        each->end = (uintptr_t)strtoull(dash + 1, NULL, 16);
-        each->has_name = strstr(line, " 00:00 0 \n") == NULL;
-        count += is_dispensable(each, line);
+        if (count < MAPPINGS && is_dispensable(&each, line))
+            found[count++] = each;
     }
     if (file != NULL)
         fclose(file);

@@ -72,7 +72,7 @@ class Lab:
         except LoadFailed:
             server.check(LAST_WORDS)  # that it died explains more
             raise
-        server.check()
+        server.check(LAST_WORDS if result['failed'] else 0)
         return result
 
     def fits(self, model, clients):

@@ -13,4 +13,5 @@ if not (BUILD / 'echoclient').exists():
 if not (BUILD / 'hazards' / 'textbook').exists():
     collect_ignore += ['test_lab.py']
 if not (BUILD / 'forkecho').exists():
-    collect_ignore += ['test_init.py', 'test_inetd.py', 'test_s6.py', 'test_service_files.py']
+    collect_ignore += ['test_init.py', 'test_inetd.py', 'test_program.py', 'test_program_examples.py',
+                       'test_s6.py', 'test_service_files.py']

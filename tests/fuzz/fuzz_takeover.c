@@ -26,7 +26,8 @@
 
 #define STATE_MAX 65536
 
-static struct options options = {.program = "forkecho", .max_connections = 8};
+/* As many connections as can be: a larger table would be mapped for each input, and kept. */
+static struct options options = {.program = "forkecho", .max_connections = CONNECTIONS_MAX};
 static struct pidfile pidfile = {.descriptor = -1};
 static const struct serve_model no_model = {0};
 

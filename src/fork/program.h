@@ -24,9 +24,9 @@
  * made one yet (signals_send_group), at the latest when it is unblocked.
  *
  * Cost: in the parent one look at the table of sources a connection. In the child, beside fork and
- * exec, four or five system calls for its descriptors, one for the session, one for each signal,
- * one or two for addresses. The time limit: a walk over those whose time is over, where one is, at
- * most a hundred times a second.
+ * exec, four or five system calls for its descriptors, one for the session, one for each signal
+ * that is not as by default, one or two for addresses. The time limit: a walk over those whose time
+ * is over, where one is, at most a hundred times a second.
  *
  * Sources: the UCSPI of tcpserver (cr.yp.to/ucspi-tcp/environment.html), of s6-ipcserver and
  * ucspi-unix (PROTOCOL); systemd.socket(5), Accept=.

@@ -162,8 +162,8 @@ static void reap_exiting(struct server *server)
 }
 
 /* One that died and is none of the server's: process 1 is handed the orphans of others, and whoever
- * became this server by exec may have left it some. Returns whether it was reaped; the program under
- * test is not, here. */
+ * became this server by exec may have left it some. Returns whether it was reaped; the program
+ * under test is not, here. */
 static bool reap_stranger(pid_t pid)
 {
     int status = 0;

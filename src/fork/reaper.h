@@ -14,8 +14,8 @@
  *                 SIGCHLD says whose it is, but signals merge: fifty deaths may be one SIGCHLD.
  *   the young     Most children die young. So where a SIGCHLD told of nobody, and after each one
  *                 where children are programs, the 256 youngest are asked for: within 10 ms, at
- *                 most once in 10 ms; at once where it told of nobody and there is no slot for a client,
- *                 or half of those asked for just now were dead.
+ *                 most once in 10 ms; at once where it told of nobody and there is no slot for a
+ *                 client, or half of those asked for just now were dead.
  *   the sweep     One that is older may hide behind the SIGCHLD of another. So within a second of
  *                 any SIGCHLD, 0.1 s where programs have all slots, the parent asks whether anybody
  *                 is dead and not reaped, by waitid for all, which walks that list, and reaps up to

@@ -12,23 +12,26 @@
  *            costs the same beside ten thousand live children. One that was killed left no record:
  *            it is found within about a second, and its `end` line says how=signal-9 (reaper.h).
  *
- * A handler only sets a flag, and the loop reaps, where it does not fork: so a child is registered
- * before it can be reaped. The signals that the server handles are blocked except in server_wait, so
- * none is missed between the look at its flag and the sleep. They stay blocked in children, so a
- * signal to all processes of the server, such as Ctrl-C, ends none of them. At SIGHUP the program on
- * disk takes over this process, by exec, with all its children (upgrade/upgrade.h).
+ * With `forkecho -- program` a child becomes that program, and writes no record (program.h).
+ *
+ * A handler only records, and the loop reaps, where it does not fork: so a child is registered
+ * before it can be reaped. The signals that the server handles are blocked except in server_wait,
+ * so none is missed between the look at its flag and the sleep. They stay blocked in children that
+ * echo, so a signal to all processes of the server, such as Ctrl-C, ends none of them. At SIGHUP
+ * the program on disk takes over this process, by exec, with all its children (upgrade/upgrade.h).
  *
  * What fails, and what becomes of the client:
  *
  *   accept   No descriptor is left (EMFILE), or no memory: the client stays in the kernel's queue.
  *            The gate closes, one line is logged for all failures that follow on each other, and
  *            the parent accepts again when a child has ended or a pause of 0.05 to 1 s is over,
- *            which server_wait waits out. It neither spins nor ends.
+ *            which server_wait waits out. It neither spins nor ends. The same once the kernel has
+ *            ended a child for want of memory.
  *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
  *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *
- * What a compromised child may do. It runs as the parent's user, without the right to open, fork or,
- * except for the log with -vv, write files (process/confine.h). It has its client, the standard
+ * What a compromised child may do. It runs as the parent's user, without the right to open, fork
+ * or, except for the log with -vv, write files (process/confine.h). It has its client, the standard
  * descriptors, the ledger, and the parent's memory as it was at the fork, but for the table of
  * clients (on Linux). So it can
  *   - lie on the ledger, fill it, and clear O_NONBLOCK, which all its writers share: see reaper.h;

@@ -29,8 +29,8 @@ static bool read_text(const char *path, char *text, size_t size)
     return used > 0;
 }
 
-/* The same of a file of our control group (cgroups(7)), which is below `top`; behind `mark` the list
- * of groups has its path. */
+/* The same of a file of our control group (cgroups(7)), which is below `top`; behind `mark` the
+ * list of groups has its path. */
 static bool read_of_group(const char *mark, const char *top, const char *name, char *text,
                           size_t size)
 {

@@ -33,9 +33,9 @@ bool platform_runs(const char *path);
  * program before us in this process had from it. Returns a descriptor, 0 where that cannot be.
  *
  * Fork may be what runs out of memory, and then the parent has the child's value: so each child has
- * a lower one than the child before, from the highest down to 0 or the parent's, and again. What
- * gap is left is in forkecho-internals(7). Cost: two system calls a fork, 2 us of some 170 a
- * connection. That the child raises its own value took 16 us, and it may not do so where the
+ * a lower one than the child before, from the highest down to 1, or to one above the parent's, and
+ * again. What gap is left is in forkecho-internals(7). Cost: two system calls a fork, 2 us of some
+ * 170 a connection. That the child raises its own value took 16 us, and it may not do so where the
  * program may not be read (mode 711). Elsewhere 0. */
 int platform_prefer_children(int file);
 

@@ -251,7 +251,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
     (void)setsid();
     signals_reset();
     session_open(&session, &options->service, STDIN_FILENO, &client->peer, buffer);
-    if (session_run_header(&session)) {
+    if (session_run_header(&session, 0)) {
         if (session.header.named)
             write_record(ledger, &session, RECORD_CLIENT, 0);
         environ = client_environment(&session.peer, session.header.named, connections);

@@ -235,7 +235,7 @@ static void handle_failure(struct pool_worker *worker, int error)
     const struct timespec pause = clock_timespec(ACCEPT_PAUSE);
     struct record record = {.kind = RECORD_ACCEPT_FAILED, .error = error};
 
-    if (leaving || !failure_persists(error, &worker->retries))
+    if (leaving || failure_action(error, &worker->retries) == FAILURE_RETRY)
         return;
     if (!report(worker, &record))
         leave();

@@ -64,7 +64,7 @@ static struct server *set_up(const struct options *options)
         return NULL;
     if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
         return cannot("open /dev/null", strerror(errno));
-    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_open((enum log_level)options->verbosity, options->facility);
     log_report_unreached();
     if (options->daemon && daemon_detach() == -1)
         return NULL;
@@ -90,7 +90,7 @@ static struct server *take_over(const struct options *options, int state)
 {
     struct server *server;
 
-    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_open((enum log_level)options->verbosity, options->facility);
     if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
         return cannot("hear signals", strerror(errno));
     server = server_open(&serve_model, options, &pidfile);

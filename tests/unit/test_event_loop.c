@@ -151,7 +151,8 @@ static int serve(void (*clients_act)(int wait), char **words)
     optind = 1; /* a process reads one command line, but for this */
     ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", count, arguments), OPTIONS_SERVE);
     capture_begin(&errors, STDERR_FILENO);
-    log_open("oneecho", (enum log_level)options.verbosity, -1);
+    log_name("oneecho");
+    log_open((enum log_level)options.verbosity, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);

@@ -47,7 +47,7 @@ static int open_all(const char *first, const char *second, const char *third)
     for (size_t i = 0; i < 3 && texts[i] != NULL; i++)
         add_listen(texts[i]);
     capture_begin(&errors, STDERR_FILENO);
-    log_open("forkecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     result = listeners_open(&listeners, &options);
     capture_end(&errors);
     ck_assert_int_eq(lines_of(errors.text), result == 0 ? 0 : 1);

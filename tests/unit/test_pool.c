@@ -25,7 +25,7 @@ static void open_pool(size_t most)
     options.max_connections = most;
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
-    log_open("test", LOG_CLIENTS, -1);
+    log_open(LOG_CLIENTS, -1);
     signals_open();
     server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);

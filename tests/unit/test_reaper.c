@@ -26,7 +26,7 @@ static struct server *open_server(enum log_level level)
     struct server *server;
 
     ck_assert_int_eq(options_read(&options, "forkecho", NULL, "", 3, arguments), OPTIONS_SERVE);
-    log_open("forkecho", level, -1);
+    log_open(level, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);

@@ -114,7 +114,7 @@ static struct server *open_server(const char *most)
     strcpy(number, most);
     ck_assert_int_eq(options_read(&options, "forkecho", "[program]", "", 5, arguments),
                      OPTIONS_SERVE);
-    log_open("forkecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);

@@ -30,7 +30,8 @@ static struct server *new_server(size_t most)
     options.backlog = 16;
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
-    log_open("test", LOG_CLIENTS, -1);
+    log_name("test");
+    log_open(LOG_CLIENTS, -1);
     server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     return server;

@@ -24,7 +24,7 @@ static struct server *open_server(void)
     struct server *server;
 
     ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", 5, arguments), OPTIONS_SERVE);
-    log_open("oneecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "parts/pool_report.h"
 #include "platform/platform.h"
+#include "process/activation.h"
 #include "process/log.h"
 #include "process/signals.h"
 
@@ -50,7 +51,7 @@ static int open_pipes(struct pool *pool)
 
 bool pool_blocks(const struct listeners *listeners)
 {
-    return listeners->count == 1 && !listeners->handed_over;
+    return listeners->count == 1 && activation_count() == 0;
 }
 
 struct pool *pool_open(struct server *server)

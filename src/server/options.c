@@ -57,7 +57,8 @@ static int add_listen(struct options *options, const struct arguments *arguments
         return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
                                  OPTIONS_LISTEN_MAX);
     options->listen[options->listen_count++].text = arguments->value;
-    if (address_split(arguments->value, &options->listen[count].endpoint, &problem) == 0)
+    problem = address_split(arguments->value, &options->listen[count].endpoint);
+    if (problem == NULL)
         return 0;
     return arguments_misused(arguments, "option -l, --listen: '%s': %s "
                                         "(port, host:port, *:port, [::1]:port or /path)",

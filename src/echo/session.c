@@ -172,7 +172,7 @@ void session_finish(struct session *session)
     } else if (session->ending == SESSION_RESET && unsent &&
                session->peer.name.any.sa_family == AF_UNIX) {
         /* It has gone before its greeting, say. Descriptors that it has passed are closed here, not
-         * by a parent that has yet to close its copy of the socket (process/close.h). */
+         * by a parent that has yet to close its copy of the socket (server/listener.h). */
         discard_input(session);
     }
 }

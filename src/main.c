@@ -14,9 +14,9 @@
 #include "base/arguments.h"
 #include "platform/platform.h"
 #include "process/activation.h"
+#include "process/confine.h"
 #include "process/daemon.h"
 #include "process/identity.h"
-#include "process/inherited.h"
 #include "process/log.h"
 #include "process/manager.h"
 #include "process/pidfile.h"
@@ -62,7 +62,7 @@ static struct server *set_up(const struct options *options)
         return NULL;
     if (activation_open(LISTENERS_MAX) == -1)
         return NULL;
-    if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
+    if (confine_server(ACTIVATION_FIRST + activation_count()) == -1)
         return cannot("open /dev/null", strerror(errno));
     log_open((enum log_level)options->verbosity, options->facility);
     log_report_unreached();

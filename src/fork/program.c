@@ -5,7 +5,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "platform/platform.h"
-#include "process/inherited.h"
+#include "process/confine.h"
 #include "process/log.h"
 #include "process/signals.h"
 
@@ -196,7 +196,7 @@ static int take_descriptors(int client, int ledger)
 {
     (void)dup2(client, STDIN_FILENO);
     (void)dup2(client, STDOUT_FILENO);
-    inherited_keep_only(&ledger, 1);
+    (void)confine_descriptors(&ledger, 1, false);
     (void)fcntl(ledger, F_SETFD, FD_CLOEXEC);
     return ledger;
 }

@@ -56,9 +56,7 @@
 #include "fork/reaper.h"
 #include "platform/platform.h"
 #include "process/confine.h"
-#include "process/inherited.h"
 #include "process/log.h"
-#include "process/log_sink.h"
 #include "process/title.h"
 #include "server/serve.h"
 #include "upgrade/upgrade.h"
@@ -82,39 +80,25 @@ struct child_args {
 
 /* ---- the child ---- */
 
-/* Leaves open the standard descriptors, the client, the ledger and, where it is needed, the log,
- * wherever the parent had them. Returns the ledger's descriptor; the client's is changed. */
-static int keep_descriptors(const struct child_args *args, struct client *client)
-{
-    int kept[] = {client->descriptor, args->ledger, log_sink_descriptor()};
-    bool keeps_log = args->logs && kept[2] != -1;
-
-    inherited_keep_only(kept, keeps_log ? 3 : 2);
-    client->descriptor = kept[0];
-    if (keeps_log)
-        log_sink_moved(kept[2]);
-    return kept[1];
-}
-
 /* The whole life of a child. Its exit status is how the session ended, also where the ledger could
  * not take the record. */
-static _Noreturn void run_child(const struct child_args *args, struct client client)
+static _Noreturn void run_child(const struct child_args *args, const struct client *client)
 {
+    int kept[3] = {client->descriptor, args->ledger}; /* and the log, where it is needed */
     struct session session;
-    int ledger;
 
     if (args->options->command != NULL)
-        program_run(args->options, &client, args->connections, args->buffer, args->ledger);
-    ledger = keep_descriptors(args, &client);
+        program_run(args->options, client, args->connections, args->buffer, args->ledger);
+    (void)confine_descriptors(kept, 2, args->logs);
     title_set(args->from);
     confine_child(args->logs, 0);
-    session_open(&session, &args->options->service, client.descriptor, &client.peer, args->buffer);
+    session_open(&session, &args->options->service, kept[0], &client->peer, args->buffer);
     session_run(&session);
-    /* With -C the exit closes it, after the record. Else a client who sees that his connection is over,
-     * and comes again at once, could be refused, as this one would still count. */
+    /* With -C the exit closes it, after the record. Else a client who sees that his connection is
+     * over, and comes again at once, could be refused, as this one would still count. */
     if (!args->counts_sources)
-        close(client.descriptor);
-    (void)ledger_write_exit(ledger, getpid(), &session);
+        close(session.descriptor);
+    (void)ledger_write_exit(kept[1], getpid(), &session);
     _exit((int)session.ending);
 }
 
@@ -128,7 +112,7 @@ static void start_child(struct server *server, struct child_args *args, const st
     peer_text(&client->peer, args->from); /* here: the code for it costs a child page faults */
     pid = platform_fork();
     if (pid == 0)
-        run_child(args, *client);
+        run_child(args, client);
     if (pid == -1) {
         server_hold(server, client, "fork");
         return;

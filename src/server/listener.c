@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /* The kernel's buffers of an echo's connection, one for each direction, in bytes; Linux takes up to
- * twice that. Left to itself it lets them grow to several MB for a client that sends and never reads. It
- * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
+ * twice that. Left to itself it lets them grow to several MB for a client that sends and never
+ * reads. It is what any process may ask Linux for by default (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
 #define LOCK_SUFFIX ".forkecho-lock" /* behind the path of a Unix socket */

@@ -161,8 +161,8 @@ static const char *echo_only(int letter)
 {
     switch (letter) {
     case 't':
-        return "what moves between a program and its client is not seen here; use -T, or a limit of "
-               "the program's own";
+        return "what moves between a program and its client is not seen here; use -T, or a limit "
+               "of the program's own";
     case 'i': return "whoever has the connection can run the program itself";
     case 'G':
     case 'm':

@@ -43,7 +43,8 @@ static struct server *cannot(const char *what, const char *why)
     return NULL;
 }
 
-/* Where they are processes: a model that stops them in its own way has others. */
+/* When memory runs out, the kernel is to kill a child rather than the server: where children are
+ * processes, and a model that stops them in its own way has others. */
 static void prefer_children(struct server *server)
 {
     if (serve_model.stop_child == NULL)

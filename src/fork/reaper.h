@@ -23,6 +23,8 @@
  *                 children by pid, the youngest first, in portions of 512, between which the loop
  *                 goes on.
  *
+ * So of fifty that die at one instant all that left a record are reaped at once, however few
+ * signals came; of those that left none one or two by si_pid, the others as young or by the sweep.
  * That finds children of nobody as well: process 1 is handed the orphans of others.
  * Where waitpid(pid) walks, too (platform_waits_by_pid), the last two are a loop over waitid for
  * all: never worse than the usual one, which does that for each SIGCHLD.

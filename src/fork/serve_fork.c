@@ -10,11 +10,12 @@
  *            is, how many bytes, and how the session ended (server/ledger.h).
  *   reap     SIGCHLD has the parent read the records and reap their writers by pid, so that this
  *            costs the same beside ten thousand live children. One that was killed left no record:
- *            it is found within about a second, and its `end` line says how=signal-9 (reaper.h).
+ *            its client sees the end of the connection, as the kernel closes it; the parent finds
+ *            it within about a second, and its `end` line says how=signal-9 (reaper.h).
  *
  * With `forkecho -- program` a child becomes that program, and writes no record (program.h).
  *
- * A handler only records, and the loop reaps, where it does not fork: so a child is registered
+ * A handler only records. The loop reaps, at another point than it forks: so a child is registered
  * before it can be reaped. The signals that the server handles are blocked except in server_wait,
  * so none is missed between the look at its flag and the sleep. They stay blocked in children that
  * echo, so a signal to all processes of the server, such as Ctrl-C, ends none of them. At SIGHUP

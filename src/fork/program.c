@@ -92,13 +92,6 @@ int program_open(const struct server *server)
     return -1;
 }
 
-size_t program_connections(const struct server *server, const struct client *client)
-{
-    return server->options->command == NULL
-               ? 0
-               : children_from(server->children, &client->peer) + 1;
-}
-
 /* ---- the child ---- */
 
 /* What is known of a client, put before the server's variables. */

@@ -87,6 +87,7 @@ static _Noreturn void run_child(const struct child_args *args, const struct clie
 {
     int kept[3] = {client->descriptor, args->ledger}; /* and the log, where it is needed */
     struct session session;
+    struct record record;
 
     if (args->options->command != NULL)
         program_run(args->options, client, args->connections, args->buffer, args->ledger);
@@ -99,7 +100,8 @@ static _Noreturn void run_child(const struct child_args *args, const struct clie
      * over, and comes again at once, could be refused, as this one would still count. */
     if (!args->counts_sources)
         close(session.descriptor);
-    (void)ledger_write_exit(kept[1], getpid(), &session);
+    record = ledger_exit_record(getpid(), &session);
+    (void)ledger_write(kept[1], &record);
     _exit((int)session.ending);
 }
 
@@ -109,7 +111,8 @@ static void start_child(struct server *server, struct child_args *args, const st
 {
     pid_t pid;
 
-    args->connections = program_connections(server, client);
+    if (server->options->command != NULL)
+        args->connections = children_from(server->children, &client->peer) + 1;
     peer_text(&client->peer, args->from); /* here: the code for it costs a child page faults */
     pid = platform_fork();
     if (pid == 0)

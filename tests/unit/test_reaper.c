@@ -64,8 +64,9 @@ static void end(pid_t pid)
 static void write_record(const struct server *server, pid_t pid)
 {
     struct session session = {.in = 5, .out = 5, .ending = SESSION_EOF};
+    struct record record = ledger_exit_record(pid, &session);
 
-    ck_assert_int_eq(ledger_write_exit(server->ledger.write_end, pid, &session), 0);
+    ck_assert_int_eq(ledger_write(server->ledger.write_end, &record), 0);
 }
 
 /* Turns until `live` children are left. Returns how long that took, in seconds. */

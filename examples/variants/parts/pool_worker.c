@@ -7,7 +7,6 @@
 #include "platform/waiting.h"
 #include "process/confine.h"
 #include "process/log.h"
-#include "process/log_sink.h"
 #include "process/signals.h"
 #include "process/title.h"
 

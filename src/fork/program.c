@@ -234,7 +234,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
 void program_turn(struct server *server)
 {
     double lifetime = server->options->service.lifetime, now = clock_seconds(), over;
-    struct child *each = children_oldest(server->children);
+    struct child *each = server->children->oldest;
 
     if (server->options->command == NULL || lifetime <= 0 || (program.due > 0 && now < program.due))
         return;

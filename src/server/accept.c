@@ -15,7 +15,7 @@ bool accept_is_open(const struct server *server, double now)
 {
     return server->stop.phase == SERVER_SERVING && !server->gate.holding &&
            now >= server->gate.closed_until &&
-           children_live(server->children) < server->options->max_connections;
+           server->children->live < server->options->max_connections;
 }
 
 void server_start_failed(struct server *server, const char *what)

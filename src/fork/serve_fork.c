@@ -72,8 +72,6 @@ struct child_args {
     size_t connections;            /* for a program: how many of its source are live */
     char *buffer;                  /* for the session */
     int ledger;                    /* the write end */
-    bool counts_sources;           /* the clients of one address, a source, are limited (-C) */
-    bool logs;                     /* it writes what its client sends to the log (-vv) */
     char from[ADDRESS_TEXT_MAX];   /* its client as text, for its title */
     char title[TITLE_MAX];         /* where the parent's title lies, and then its own (title.h) */
     char small[MESSAGE_SIZE_MAX];  /* a buffer that begins where the child writes anyway */
@@ -85,20 +83,22 @@ struct child_args {
  * not take the record. */
 static _Noreturn void run_child(const struct child_args *args, const struct client *client)
 {
-    int kept[3] = {client->descriptor, args->ledger}; /* and the log, where it is needed */
+    const bool logs = log_shows(LOG_MESSAGES); /* what its client sends (-vv) */
+    int kept[3] = {client->descriptor, args->ledger}; /* and where it logs */
     struct session session;
     struct record record;
 
     if (args->options->command != NULL)
         program_run(args->options, client, args->connections, args->buffer, args->ledger);
-    (void)confine_descriptors(kept, 2, args->logs);
+    (void)confine_descriptors(kept, 2, logs);
     title_set(args->from);
-    confine_child(args->logs, 0);
+    confine_child(logs, 0);
     session_open(&session, &args->options->service, kept[0], &client->peer, args->buffer);
     session_run(&session);
-    /* With -C the exit closes it, after the record. Else a client who sees that his connection is
-     * over, and comes again at once, could be refused, as this one would still count. */
-    if (!args->counts_sources)
+    /* With -C, which limits the clients of one address, a source, the exit closes it, after the
+     * record. Else a client who sees that his connection is over, and comes again at once, could be
+     * refused, as this one would still count. */
+    if (args->options->max_per_source == 0)
         close(session.descriptor);
     record = ledger_exit_record(getpid(), &session);
     (void)ledger_write(kept[1], &record);
@@ -144,8 +144,6 @@ static int serve(struct server *server)
 
     args.options = server->options;
     args.buffer = session_only_buffer(&server->options->service, args.small);
-    args.counts_sources = server->options->max_per_source > 0;
-    args.logs = log_shows(LOG_MESSAGES);
     if (args.buffer == NULL || reaper_open(server) == -1) {
         log_error("cannot set up the ledger and a buffer: %s", strerror(errno));
         return -1;
@@ -153,7 +151,7 @@ static int serve(struct server *server)
     args.ledger = server->ledger.write_end;
     if (program_open(server) == -1)
         return -1;
-    if (server->options->command == NULL && !args.logs &&
+    if (server->options->command == NULL && !log_shows(LOG_MESSAGES) &&
         session_only_calls(&server->options->service))
         platform_withhold_memory();
     title_open(server->options->program, args.title);

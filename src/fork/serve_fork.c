@@ -88,7 +88,7 @@ struct child_args {
 static _Noreturn void run_child(const struct child_args *args, const struct client *client)
 {
     const bool logs = log_shows(LOG_MESSAGES); /* what its client sends (-vv) */
-    int kept[3] = {client->descriptor, args->ledger}; /* and where it logs */
+    int kept[3] = {client->descriptor, args->ledger}; /* and room for the log's */
     struct session session;
     struct record record;
 

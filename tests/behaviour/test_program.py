@@ -24,10 +24,6 @@ plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan', 'coverage'),
                                  reason='what counts or sanitizes takes its time')
 
 
-def needs(name):
-    return pytest.mark.skipif(shutil.which(name) is None, reason=f'needs {name}')
-
-
 def shell(script):
     """The words of a program that is a script of the shell."""
     return ['sh', '-c', script]
@@ -653,59 +649,3 @@ def test_process_1_reaps_what_programs_leave_behind(server):
         srv.connect().receive_all()
     srv.wait_lines('^end .*exit=0', 5)
     eventually(lambda: not children(srv.pid), 'no orphan is left')
-
-
-# ---- real programs ---------------------------------------------------------------------------
-
-@needs('git')
-def test_git_daemon(server, folder):
-    """Catches a program with children of its own, and megabytes, that git cannot be."""
-    work, home = folder / 'work', {'HOME': str(folder), 'GIT_CONFIG_NOSYSTEM': '1'}
-    git = ['git', '-c', 'user.name=x', '-c', 'user.email=x@example.com']
-
-    def call(*words):
-        result = run_to_end([*git, *words], env={**os.environ, **home})
-        assert result.returncode == 0, result.stderr
-
-    call('init', '-q', str(work))
-    (work / 'file').write_bytes(os.urandom(1 << 20))
-    call('-C', str(work), 'add', 'file')
-    call('-C', str(work), 'commit', '-qm', 'one')
-    srv = server(runs=['git', '-c', 'safe.directory=*', 'daemon', '--inetd', '--export-all',
-                       f'--base-path={folder}', str(folder)], env=home)
-    call('clone', '-q', f'git://{srv.address}/work', str(folder / 'copy'))
-    assert (folder / 'copy' / 'file').read_bytes() == (work / 'file').read_bytes()
-    assert srv.wait_line('^end ')['exit'] == '0'
-
-
-@needs('rsync')
-def test_rsync_daemon(server, folder):
-    """Catches a socket that rsync does not take for one of inetd's."""
-    (folder / 'served').mkdir()
-    (folder / 'served' / 'file').write_bytes(os.urandom(1 << 20))
-    (folder / 'rsyncd.conf').write_text(f'use chroot = no\n[served]\npath = {folder}/served\n')
-    srv = server(runs=['rsync', '--daemon', f'--config={folder}/rsyncd.conf'])
-    host, port = srv.address.rsplit(':', 1)
-    result = run_to_end(['rsync', f'rsync://{host}:{port}/served/file', str(folder / 'copy')])
-    assert result.returncode == 0, result.stderr
-    assert (folder / 'copy').read_bytes() == (folder / 'served' / 'file').read_bytes()
-
-
-@needs('busybox')
-def test_busybox_httpd(server, folder):
-    """Catches a web server of one request that does not get it, or whose answer is cut off."""
-    (folder / 'page').write_text('hello' * 100000)
-    srv = server(runs=['busybox', 'httpd', '-i', '-h', str(folder)])
-    client = srv.connect()
-    client.sendall(b'GET /page HTTP/1.0\r\n\r\n')
-    assert client.receive_all().endswith(b'hello' * 100000)
-
-
-def test_python(server):
-    """Catches a line-by-line program on Python's own streams."""
-    turns = 'import sys\nfor line in sys.stdin: print(line[::-1].strip())'
-    srv = server(runs=[PYTHON, '-uc', turns])
-    client = srv.connect()
-    client.sendall(b'olleh\n')
-    assert client.receive(6) == b'hello\n'
-    assert answer_to(client, b'dlrow\n') == b'world\n'

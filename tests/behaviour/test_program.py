@@ -124,6 +124,15 @@ def test_the_socket_has_no_options_of_the_echo(server):
     assert int(srv.connect().receive_all()) != fixed
 
 
+@pytest.mark.skipif(shutil.which('choom') is None, reason='needs choom')
+def test_choom_takes_back_what_programs_are_given(server):
+    """Catches a program, and all that it starts, that can be nothing but the first to be ended when
+    memory runs out."""
+    own = Path('/proc/self/oom_score_adj').read_text()
+    srv = server(runs=['choom', '-n', own.strip(), '--', 'cat', '/proc/self/oom_score_adj'])
+    assert srv.connect().receive_all().decode() == own
+
+
 def variables(text):
     return dict(each.split('=', 1) for each in text.decode().split('\0') if each)
 

@@ -248,6 +248,37 @@ def test_without_its_proxy_header_no_program_begins(server, folder, sent, how):
     assert not (folder / 'begun').exists()
 
 
+@pytest.mark.parametrize('sent, field, value', [
+    (b'', 'how', 'lifetime'), (LINE[:9], 'how', 'lifetime'), (LINE, 'exit', 'signal-15'),
+    (b'PROXY UNKNOWN\r\n', 'exit', 'signal-15')], ids=['nothing', 'a part', 'all', 'no name'])
+@pytest.mark.parametrize('upgraded', [False, True], ids=['', 'upgraded'])
+def test_a_lifetime_ends_the_wait_for_a_header(server, sent, field, value, upgraded):
+    """Catches an end before the program has begun that reads as if it were the program's own."""
+    srv = server('--proxy', '127.0.0.1', '-T', '1s' if upgraded else '300ms', copy=upgraded,
+                 runs=['cat'])
+    proxy = srv.connect()
+    proxy.sendall(sent)
+    if upgraded:
+        srv.accepted(proxy)
+        srv.send_signal(signal.SIGHUP)
+        srv.wait_line('^takeover ')
+    assert proxy.closed_by_server() == b''
+    end = srv.wait_line('^end ')
+    assert end[field] == value and ('how' in end) != ('exit' in end)
+
+
+def test_a_stop_ends_who_owes_a_header(server):
+    """Catches a drain that a header which never comes holds up, and that such an end reads as if it
+    were a program's own."""
+    srv = server('--proxy', '127.0.0.1', '-g', '0', runs=['cat'])
+    proxy = srv.connect()
+    srv.accepted(proxy)
+    proxy.sendall(LINE[:9])
+    assert srv.stop(signal.SIGTERM) == 0
+    end = srv.end_of(proxy)
+    assert end['how'] == 'signal-15' and 'exit' not in end
+
+
 # ---- how it ends -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize('script, how', [('exit 3', '3'), ('kill -9 $$', 'signal-9'),

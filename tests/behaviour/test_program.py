@@ -552,6 +552,24 @@ def test_a_cap_defers_and_a_source_is_refused(server):
     srv.wait_line('^refuse .*why=max-per-source')
 
 
+@pytest.mark.parametrize('closes_first', [True, False], ids=['client', 'program'])
+def test_who_comes_again_at_once_is_not_one_too_many(server, closes_first):
+    """Catches a client that is refused in every second or fifth case, as its program has yet to see
+    that it has gone, or has closed the connection and not yet ended."""
+    def is_never_refused(_):
+        srv = server('-C', '1', runs=['cat'])
+        for _ in range(100):
+            with srv.connect() as client, contextlib.suppress(ConnectionError):
+                client.sendall(b'x')
+                client.receive(1)
+                if not closes_first:
+                    client.half_close()
+                    client.receive_all()
+        return srv.status()['refused'] == '0'
+
+    assert in_time(is_never_refused, 1, 2, 3)
+
+
 def test_an_upgrade_keeps_programs(server):
     """Catches a program that is no longer counted, reaped or ended in time after an upgrade."""
     srv = server('-T', '5s', copy=True, runs=['cat'])

@@ -233,7 +233,12 @@ $(BUILD)/faults/shim.so: tests/faults/shim.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-check-faults: all $(BUILD)/faults/shim.so
+# A program that it does not stand in.
+$(BUILD)/faults/echo_program: examples/program/echo.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -static -o $@ $<
+
+check-faults: all $(BUILD)/faults/shim.so $(BUILD)/faults/echo_program
 	@BUILD=$(BUILD) WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) * 4 )) \
 	  tests/run $(or $(TESTS),tests/faults)
 

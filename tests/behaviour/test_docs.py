@@ -284,8 +284,8 @@ def write_usual_lines(server):
     srv.wait_line('^end ')
     keeper = srv.connect()
     keeper.echo(b'x')
-    for _ in range(300):
-        srv.connect().closed_by_server()
+    for each in [srv.connect() for _ in range(300)]:
+        each.closed_by_server()
     srv.wait_line('^refuse more=')
     srv.status()
     srv.stop(signal.SIGQUIT)

@@ -23,6 +23,7 @@ from harness import (BUILD, SANITIZERS, Client, Server, descriptors, eventually,
                      process, program)
 
 SHIM = BUILD / 'faults' / 'shim.so'
+PROGRAM = BUILD / 'faults' / 'echo_program'  # static: the shim is not loaded into it
 SOURCE = (Path(__file__).parent / 'shim.c').read_text()
 POINTS = re.search(r'enum point \{(.*?),\s+POINTS', SOURCE, re.S)[1].replace(',', ' ').split()
 FIELDS = 'point error from period spared most shift number target at all'.split()
@@ -379,10 +380,10 @@ def detach(trial):
     eventually(lambda: process(pid) is None or process(pid).state == 'Z', 'it ends')
 
 
-def serve(trial):
+def serve(trial, **settings):
     """The fault comes while clients come, over TCP and a Unix socket, and goes when they have been
     served or have waited for a while."""
-    srv = trial.start()
+    srv = trial.start(**settings)
     srv.status()  # it has begun, and holds all that it needs
     before = State(srv)
     trial.arm()
@@ -399,6 +400,11 @@ def serve(trial):
         logged = len(srv.find('^end .*how=(error|reset)'))
         trial.outcome.demand(logged == trial.outcome.failed,
                              f'{trial.outcome.failed} calls failed, {logged} lines say so')
+
+
+def programs(trial):
+    """The same, where each client has a program."""
+    serve(trial, runs=[shutil.copy(PROGRAM, trial.folder)])
 
 
 def crowd(trial):
@@ -503,7 +509,7 @@ def stop(trial):
 
 
 PHASES = {'start': start, 'detach': detach, 'serve': serve, 'crowd': crowd, 'idle': idle,
-          'upgrade': upgrade, 'stop': stop}
+          'upgrade': upgrade, 'programs': programs, 'stop': stop}
 
 
 def run(name, phase, folder, point, error, calls, allowed, usual):

@@ -14,7 +14,7 @@
 #define LOAD_CONNECTION_H
 
 #include "base/timers.h"
-#include "load/pattern.h"
+#include "base/pattern.h"
 #include "load/target.h"
 
 #include <stdbool.h>

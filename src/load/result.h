@@ -13,7 +13,7 @@
 #ifndef LOAD_RESULT_H
 #define LOAD_RESULT_H
 
-#include "load/histogram.h"
+#include "base/histogram.h"
 #include "load/mode.h"
 
 #include <stddef.h>

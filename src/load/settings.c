@@ -1,7 +1,7 @@
 /* load/settings.c: see load/settings.h. */
 #include "load/settings.h"
 
-#include "load/pattern.h"
+#include "base/pattern.h"
 
 /* Descriptors that are not connections: the three standard ones, the readiness mechanism's,
  * and a few that whoever started us left open. */

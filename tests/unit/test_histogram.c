@@ -1,7 +1,7 @@
 /* test_histogram.c: durations in buckets, and percentiles from them (histogram.h). */
 #include "suite.h"
 
-#include "load/histogram.h"
+#include "base/histogram.h"
 
 /* What the header promises: better than 1 %; but no better than its unit, a nanosecond. */
 #define CLOSE_TO(seconds, expected) \

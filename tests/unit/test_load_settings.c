@@ -2,7 +2,7 @@
  * (load/settings.h); what they do together is in tests/behaviour/test_load.py. */
 #include "suite.h"
 
-#include "load/pattern.h"
+#include "base/pattern.h"
 #include "load/schedule.h"
 #include "load/settings.h"
 

@@ -1,13 +1,13 @@
 /*
- * load/histogram.h: durations counted in buckets that grow with the value.
+ * histogram.h: durations counted in buckets that grow with the value.
  *
  * Log-linear, as HdrHistogram (Gil Tene): each power of two of nanoseconds is cut into 128 buckets
  * of equal width, so a value is known to better than 1 %, be it a microsecond or an hour. Memory is
  * fixed (58 KiB). Recording takes constant time and allocates nothing, so it can be done for each
  * request. A percentile costs one walk over the buckets.
  */
-#ifndef LOAD_HISTOGRAM_H
-#define LOAD_HISTOGRAM_H
+#ifndef HISTOGRAM_H
+#define HISTOGRAM_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
-/* load/histogram.c: see load/histogram.h. */
-#include "load/histogram.h"
+/* histogram.c: see histogram.h. */
+#include "base/histogram.h"
 
 #include <stddef.h>
 

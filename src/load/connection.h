@@ -13,8 +13,8 @@
 #ifndef LOAD_CONNECTION_H
 #define LOAD_CONNECTION_H
 
-#include "base/timers.h"
 #include "base/pattern.h"
+#include "base/timers.h"
 #include "load/target.h"
 
 #include <stdbool.h>

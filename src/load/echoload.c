@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
+enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3, EXIT_UNEXPECTED = 4 };
 
 static const char program[] = "echoload";
 
@@ -109,23 +109,45 @@ static int work(const struct load_settings *settings, struct target *target,
     return -1;
 }
 
+/* Says what is not as expected, and by how much. Returns the exit status. Where failures are among
+ * what is expected, those that were counted are no others. */
+static int judge(const struct expectations *expected, const struct load_view *view)
+{
+    uint64_t failures = view->result->failures;
+    char got[EXPECT_PROBLEM_MAX];
+    int status = EXIT_WELL;
+
+    if (expect_names(expected, "failed"))
+        failures -= view->tally->failures;
+    if (failures > 0)
+        status = EXIT_FAILURES;
+    for (size_t i = 0; i < expected->count; i++)
+        if (!expect_holds(&expected->list[i], view, got)) {
+            fprintf(stderr, "%s: expected %s, got %s\n", program, expected->list[i].text, got);
+            status = EXIT_UNEXPECTED;
+        }
+    return status;
+}
+
 /* Runs and reports. Returns the exit status. */
 static int run(const struct load_options *options, struct target *target,
                struct load_result *result)
 {
     const struct load_settings *settings = &options->settings;
     char text[ADDRESS_TEXT_MAX];
+    struct load_view view;
 
     if (work(settings, target, result) == -1)
         return EXIT_FAILURES;
     report_failures(program, result);
     report_bottleneck(program, settings, result);
     address_text(&target->address.name.any, text);
-    if (report_print(options->form, settings, text, result) == -1) {
+    view = report_view(settings, text, result);
+    if (report_print(options->form, view) == -1) {
         fprintf(stderr, "%s: cannot write the report: %s\n", program, strerror(errno));
         return EXIT_FAILURES;
     }
-    return result->failures == 0 ? EXIT_WELL : EXIT_FAILURES;
+    return judge(&options->expected, &view);
 }
 
 int main(int argc, char **argv)

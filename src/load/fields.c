@@ -6,9 +6,6 @@
 
 #define MICROSECONDS 1e6
 
-/* Longest value: the largest double has 309 digits. Texts are not copied. */
-#define FIGURE_MAX 400
-
 enum kind {
     KIND_TEXT,    /* const char * */
     KIND_SIZE,    /* size_t */
@@ -160,7 +157,8 @@ void fields_each(const struct load_view *view, unsigned scopes, figure_printer *
         struct figure figure = {.name = field->name, .is_number = field->kind != KIND_TEXT};
         if ((field->scope & scopes) == 0)
             continue;
-        figure.value = value_of(field, place_of(field, view), text);
+        figure.value =
+            view->result != NULL ? value_of(field, place_of(field, view), text) : NULL;
         figure.unit = unit_of(field, view->settings->mode);
         print(context, &figure);
     }

@@ -3,7 +3,9 @@
 
 #include "base/arguments.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CONCURRENCY_DEFAULT 8
@@ -13,6 +15,9 @@
 #define ROUNDS_MAX 1000L
 #define RATE_MAX 10000000L
 #define SIZE_MAX_BYTES (1024L * 1024 * 1024)
+
+/* Letters of options that have only a long form. */
+enum { EXPECT = UCHAR_MAX + 1 };
 
 static const struct argument table[] = {
     {'c', "concurrency", "N", "connections of the workload (8)"},
@@ -25,6 +30,7 @@ static const struct argument table[] = {
     {'s', "size", "BYTES", "size of a message (64; stream: 65536)"},
     {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
     {'o', "output", "FORM", "report as text, csv or json (text)"},
+    {EXPECT, "expect", "CONDITION", "exit with 4 unless it holds: p99<5ms"},
     {'V', "version", NULL, "print the version"},
     {'h', "help", NULL, "print this help"},
     {0, NULL, NULL, NULL},
@@ -56,6 +62,15 @@ static int take_duration(const struct arguments *arguments, double *duration)
     return *duration > 0 ? 0 : arguments_reject(arguments, "a duration above 0");
 }
 
+/* Keeps the word of an --expect, which is read when the mode and so its units are known. */
+static int keep_word(const struct arguments *arguments, struct load_options *options)
+{
+    if (options->word_count == EXPECTATIONS_MAX)
+        return arguments_misused(arguments, "option --expect: there may be %d", EXPECTATIONS_MAX);
+    options->words[options->word_count++] = arguments->value;
+    return 0;
+}
+
 /* Takes one option. Returns 0, or -1 (logged). */
 static int take_option(struct arguments *arguments, int letter, struct load_options *options)
 {
@@ -72,6 +87,7 @@ static int take_option(struct arguments *arguments, int letter, struct load_opti
     case 't': return take_duration(arguments, &settings->timeout);
     case 's': return take_count(arguments, 1, SIZE_MAX_BYTES, &settings->size);
     case 'o': return take_form(arguments, &options->form);
+    case EXPECT: return keep_word(arguments, options);
     case 'r':
         if (take_count(arguments, 1, RATE_MAX, &number) == -1)
             return -1;
@@ -133,6 +149,18 @@ static int check_mode(struct arguments *arguments, const struct load_settings *s
     return 0;
 }
 
+/* Returns 0, or -1 (logged). */
+static int read_expectations(const struct arguments *arguments, struct load_options *options)
+{
+    char problem[EXPECT_PROBLEM_MAX];
+
+    for (size_t i = 0; i < options->word_count; i++)
+        if (expect_add(&options->expected, options->words[i], strlen(options->words[i]),
+                       options->settings.mode, problem) == -1)
+            return arguments_misused(arguments, "option --expect: %s", problem);
+    return 0;
+}
+
 /* Returns NULL (logged) where there is none. */
 static const struct load_mode *take_mode(struct arguments *arguments)
 {
@@ -159,7 +187,7 @@ static int take_all(struct arguments *arguments, struct load_options *options)
         return -1;
     if (options->shows)
         return 0;
-    if (check_mode(arguments, settings) == -1)
+    if (check_mode(arguments, settings) == -1 || read_expectations(arguments, options) == -1)
         return -1;
     if (settings->size == 0)
         settings->size = settings->mode->default_size;

@@ -1,8 +1,6 @@
 /* load/report.c: see load/report.h. */
 #include "load/report.h"
 
-#include "load/fields.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +34,7 @@ static void text_line(void *unused, const struct figure *figure)
 
 static void print_text(struct load_view *view)
 {
-    fields_each(view, FIELD_SETTING | FIELD_MEASURED | FIELD_SPREAD | FIELD_RUN, text_line, NULL);
+    fields_each(view, FIELD_TEXT, text_line, NULL);
 }
 
 /* ---- CSV ---- */
@@ -167,15 +165,18 @@ const struct report_form *report_form(const char *name)
     return NULL;
 }
 
-int report_print(const struct report_form *form, const struct load_settings *settings,
-                 const char *target, const struct load_result *result)
+struct load_view report_view(const struct load_settings *settings, const char *target,
+                             const struct load_result *result)
 {
-    struct load_view view = {.settings = settings,
-                             .result = result,
-                             .tally = &result->sum,
-                             .mode = settings->mode->name,
-                             .target = target};
+    return (struct load_view){.settings = settings,
+                              .result = result,
+                              .tally = &result->sum,
+                              .mode = settings->mode->name,
+                              .target = target};
+}
 
+int report_print(const struct report_form *form, struct load_view view)
+{
     form->print(&view);
     return fflush(stdout) == EOF || ferror(stdout) ? -1 : 0;
 }

@@ -10,18 +10,19 @@
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
-#include "load/result.h"
-#include "load/settings.h"
+#include "load/fields.h"
 
 struct report_form; /* text, CSV or JSON */
 
 /* The form of that name; NULL when there is none. */
 const struct report_form *report_form(const char *name);
 
-/* `target` is the address that was connected to. Returns 0, or -1 with errno when standard
- * output could not take it. */
-int report_print(const struct report_form *form, const struct load_settings *settings,
-                 const char *target, const struct load_result *result);
+/* What a report is about; `target` is the address that was connected to. */
+struct load_view report_view(const struct load_settings *settings, const char *target,
+                             const struct load_result *result);
+
+/* Returns 0, or -1 with errno when standard output could not take it. */
+int report_print(const struct report_form *form, struct load_view view);
 
 /* Writes one line on standard error about the failures, if there were any. */
 void report_failures(const char *program, const struct load_result *result);

@@ -458,7 +458,8 @@ def exit_commands(name, srv, closed):
         return {0: ['-c', srv.address, 'hello'], 1: ['-c', '-t', '1s', wrong, 'hello'], 2: [],
                 3: [closed, 'hello']}
     return {0: ['connect', '-d', '100ms', srv.address],
-            1: ['connect', '-d', '1s', '-t', '1s', wrong], 2: [], 3: ['connect', closed]}
+            1: ['connect', '-d', '1s', '-t', '1s', wrong], 2: [], 3: ['connect', closed],
+            4: ['connect', '-d', '100ms', '--expect', 'max<0us', srv.address]}
 
 
 @forks_only
@@ -572,7 +573,7 @@ def as_program(name):
 
 
 SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
-           '--concurrency': '8'}
+           '--concurrency': '8', '-r': '100', '--rate': '100', '--expect': 'failed=0'}
 
 
 def run_client_example(name, words, address):

@@ -46,6 +46,11 @@ def text(result):
     return dict(line.split(None, 1) for line in result.stdout.splitlines())
 
 
+def unexpected(result):
+    """What it said about --expect; a busy machine may have it say more."""
+    return [line for line in result.stderr.splitlines() if line.startswith('echoload: expected ')]
+
+
 def number(report, name):
     return float(report[name].split()[0])
 
@@ -604,6 +609,54 @@ def test_client_busy_is_the_processor_that_it_used(peer):
     assert ('this client was busy' in err) == (number(report, 'client-busy') > 90)
 
 
+# ---- what is expected ----------------------------------------------------------------------
+
+@forks_only
+@pytest.mark.parametrize('spread_over', ['1', '3'])
+def test_what_is_as_expected_changes_nothing(server, spread_over):
+    """Catches a status or a line where all is well, and a figure that --expect does not know."""
+    srv = server(verbose=None)
+    command = ['ping', '-j', spread_over, '-r', '100', '-d', '100ms']
+    report = text(load(*command, srv.address))
+    numbers = [name for name in report if name not in ('mode', 'target') and report[name] != '-']
+    for some in numbers[::2], numbers[1::2]:
+        all_of_them = [word for name in some for word in ('--expect', f'{name}>=0')]
+        result = load(*command, *all_of_them, '--expect', 'max<1h', srv.address)
+        assert (result.returncode, unexpected(result)) == (0, []), result
+
+
+@forks_only
+@pytest.mark.parametrize('form', ['text', 'csv', 'json'])
+@pytest.mark.parametrize('spread_over', ['1', '3'])
+def test_what_is_not_as_expected_is_said_with_its_distance(server, form, spread_over):
+    """Catches a CI job that stays green, and a report that is lost for the verdict. Three processes
+    are judged by what they did together: each alone did fewer than 12 messages."""
+    srv = server(verbose=None)
+    result = load('ping', '-j', spread_over, '-o', form, '-c', '3', '-r', '100', '-d', '200ms',
+                  '--expect', 'p50<=1h', '--expect', 'max<0.1us', '--expect', 'seconds<0.1s',
+                  '--expect', 'connect-p99<1s', srv.address)
+    assert result.returncode == 4
+    longest, *others = unexpected(result)
+    assert re.fullmatch(r'echoload: expected max<0\.1us, got ([\d.]+) us, [\d.]+ us more', longest)
+    assert others == ['echoload: expected seconds<0.1s, got 0.200 s, 0.1 s more',
+                      'echoload: expected connect-p99<1s, got none']
+    assert len(result.stdout.splitlines()) >= 2
+
+
+def test_expected_failures_are_none(peer):
+    """Catches a status that cannot be told: failures that are allowed, and others that are not."""
+    own = peer(lambda client: client.sendall(client.recv(64)[:-1]))
+    command = ['connect', '-c', '1', '-r', '20', '-d', '100ms']
+    assert load(*command, own.address).returncode == 1
+    assert load(*command, '--expect', 'failed<=2', own.address).returncode == 0
+    assert load(*command, '--expect', 'failed-early=2', own.address).returncode == 1  # all: not said
+    result = load(*command, '--expect', 'failed=0', own.address)
+    assert (result.returncode, unexpected(result)) == \
+        (4, ['echoload: expected failed=0, got 2, 2 more'])
+    held = load('storm', '-H', '1', '-r', '20', '-d', '100ms', '--expect', 'failed=0', own.address)
+    assert held.returncode == 1 and text(held)['held-failed'] == '1'
+
+
 # ---- several processes -------------------------------------------------------------------
 
 @forks_only
@@ -906,6 +959,14 @@ BAD = [
      r'option -s, --size: stream writes at most 65536 bytes at once'),
     (['nonreading', '-s', '65537', 'HERE'],
      r'option -s, --size: nonreading writes at most 65536 bytes at once'),
+    (['--expect', 'p99', 'ping', 'HERE'], r"option --expect: 'p99' is not a figure of the report, one of "
+     r'< <= = >= >, and a value: p99<5ms or failed=0'),
+    (['ping', '--expect', 'p98<5ms', 'HERE'],
+     r"option --expect: 'p98<5ms' begins with no figure of the report, as p99, max, failed or rate are"),
+    (['--expect', 'p99<5xs', 'ping', 'HERE'], r"option --expect: 'p99<5xs' does not end in a number, nor "
+     r'in one of us, or of another unit of us, ms, s, m and h'),
+    (['--expect', 'mode=5', 'ping', 'HERE'], r"option --expect: 'mode=5' is of no number"),
+    (['ping', *['--expect', 'failed=0'] * 33, 'HERE'], r'option --expect: there may be 32'),
     (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
      r'halfclose, dribble, nonreading or storm'),
     ([], r'a mode is missing: connect, ping'),

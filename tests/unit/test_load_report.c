@@ -15,7 +15,7 @@ static const char *report_as(const char *form)
     int status;
 
     capture_begin(&capture, STDOUT_FILENO);
-    status = report_print(report_form(form), &settings, target, &result);
+    status = report_print(report_form(form), report_view(&settings, target, &result));
     capture_end(&capture);
     ck_assert_int_eq(status, 0);
     return capture.text;
@@ -303,7 +303,7 @@ START_TEST(a_report_that_is_not_taken_is_a_failure)
     fflush(stdout);
     saved = dup(STDOUT_FILENO);
     dup2(full, STDOUT_FILENO);
-    status = report_print(report_form("text"), &settings, target, &result);
+    status = report_print(report_form("text"), report_view(&settings, target, &result));
     dup2(saved, STDOUT_FILENO);
     ck_assert_int_eq(status, -1);
 }

@@ -94,21 +94,6 @@ static int find_server(struct load_options *options, struct target *target)
     return -1;
 }
 
-/* Runs, in one process or in several. Returns 0, or -1 (logged). */
-static int work(const struct load_settings *settings, struct target *target,
-                struct load_result *result)
-{
-    char problem[PROCESSES_PROBLEM_MAX];
-
-    if (settings->processes > 1 && processes_run(settings, target, result, problem) == 0)
-        return 0;
-    if (settings->processes == 1 && load_run(settings, target, result) == 0)
-        return 0;
-    fprintf(stderr, "%s: cannot run: %s\n", program,
-            settings->processes > 1 ? problem : strerror(errno));
-    return -1;
-}
-
 /* Says what is not as expected, and by how much. Returns the exit status. Where failures are among
  * what is expected, those that were counted are no others. */
 static int judge(const struct expectations *expected, const struct load_view *view)
@@ -134,11 +119,13 @@ static int run(const struct load_options *options, struct target *target,
                struct load_result *result)
 {
     const struct load_settings *settings = &options->settings;
-    char text[ADDRESS_TEXT_MAX];
+    char text[ADDRESS_TEXT_MAX], problem[PROCESSES_PROBLEM_MAX];
     struct load_view view;
 
-    if (work(settings, target, result) == -1)
+    if (processes_run(settings, target, result, problem) == -1) {
+        fprintf(stderr, "%s: cannot run: %s\n", program, problem);
         return EXIT_FAILURES;
+    }
     report_failures(program, result);
     report_bottleneck(program, settings, result);
     address_text(&target->address.name.any, text);

@@ -31,7 +31,10 @@ struct load_view {
     const struct load_result *result; /* NULL: figures have names and units, and no values */
     const struct load_tally *tally; /* of one round, or the sum */
     const char *mode, *target;
+    size_t concurrency;             /* of a ramp all, or in the middle of the interval ... */
+    double rate_asked;              /* ... and its mean, there or of all */
     uint64_t round;                 /* counted from 1 */
+    double elapsed;                 /* seconds from its start to the end of the interval */
 };
 
 struct figure {

@@ -289,10 +289,12 @@ void loop_forget_waiting(struct load_loop *loop)
 {
     for (struct connection *each; (each = first_waiting(loop)) != NULL;) {
         timers_stop(loop->waiting, &each->timer);
-        if (each->descriptor == -1)
+        if (each->descriptor == -1) {
             loop_close(loop, each);
-        else
+        } else {
+            each->limit = each->mark = each->sent;
             loop_rest(loop, each);
+        }
     }
 }
 

@@ -79,11 +79,20 @@ static void csv_line(const struct load_view *view, figure_printer *print)
     putchar('\n');
 }
 
-/* Sets the view to round `number`, from 1. */
-static const struct load_view *at_round(struct load_view *view, size_t number)
+/* Sets the view to a row, from 1: a round, or an interval of the only one. */
+static const struct load_view *at_row(struct load_view *view, size_t number)
 {
-    view->round = number;
+    const struct load_settings *settings = view->settings;
+    double before = (double)(number - 1) * settings->interval, middle;
+
+    view->round = settings->interval > 0 ? 1 : number;
     view->tally = &view->result->rounds[number - 1];
+    view->elapsed = before + view->tally->seconds;
+    if (settings->interval > 0) {
+        middle = (before + view->tally->seconds / 2) / settings->duration;
+        view->rate_asked = ramp_at(&settings->rate, middle);
+        view->concurrency = (size_t)(ramp_at(&settings->working, middle) + 0.5);
+    }
     return view;
 }
 
@@ -91,7 +100,7 @@ static void print_csv(struct load_view *view)
 {
     csv_line(view, csv_name);
     for (size_t i = 1; i <= view->result->round_count; i++)
-        csv_line(at_round(view, i), csv_value);
+        csv_line(at_row(view, i), csv_value);
 }
 
 /* ---- JSON ---- */
@@ -142,7 +151,7 @@ static void print_json(struct load_view *view)
     printf(",\n\"rounds\":[");
     for (size_t i = 1; i <= view->result->round_count; i++) {
         printf(i == 1 ? "\n" : ",\n");
-        json_object(at_round(view, i), FIELD_ROUND | FIELD_MEASURED);
+        json_object(at_row(view, i), FIELD_ROUND | FIELD_MEASURED);
     }
     printf("],\n\"summary\":");
     view->tally = sum;
@@ -172,7 +181,9 @@ struct load_view report_view(const struct load_settings *settings, const char *t
                               .result = result,
                               .tally = &result->sum,
                               .mode = settings->mode->name,
-                              .target = target};
+                              .target = target,
+                              .concurrency = settings->concurrency,
+                              .rate_asked = ramp_at(&settings->rate, 0.5)};
 }
 
 int report_print(const struct report_form *form, struct load_view view)
@@ -229,7 +240,7 @@ void report_bottleneck(const char *program, const struct load_settings *settings
 
     if (sum->busy > BUSY_MAX)
         report_busy(program, settings, sum->busy);
-    else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
+    else if (settings->rate.from > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
              lag > histogram_percentile(&sum->latency, 50) / 2)
         fprintf(stderr,
                 "%s: work began %.1f ms late on average though a connection was free, which is "

@@ -3,8 +3,9 @@
  *
  * As text, each figure is a line: name, blanks, value, and the unit if there is one. Every line is
  * always there, with "-" for a value that there is not; `awk '$1 == "rate" { print $2 }'` takes one
- * out. As CSV, there is a line of names and then a row for each round (RFC 4180; no figure has a
- * comma, so `awk -F,` does). As JSON, there is one object: settings, rounds and summary (RFC 8259).
+ * out. As CSV, there is a line of names and then a row for each round, or for each interval of the
+ * only one (RFC 4180; no figure has a comma, so `awk -F,` does). As JSON, there is one object:
+ * settings, rounds and summary (RFC 8259).
  * The figures are those of load/fields.h.
  */
 #ifndef LOAD_REPORT_H

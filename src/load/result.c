@@ -105,14 +105,17 @@ static double rate_of(const struct load_result *result, const struct load_tally 
     return seconds > 0 ? (double)count / mode->unit / seconds : 0;
 }
 
-void result_sum_up(struct load_result *result, const struct load_mode *mode)
+void result_sum_up(struct load_result *result, const struct load_settings *settings)
 {
+    const struct load_mode *mode = settings->mode;
+
     for (size_t i = 0; i < result->round_count; i++) {
         tally_rate(&result->rounds[i], rate_of(result, &result->rounds[i], mode));
         tally_add(&result->sum, &result->rounds[i]);
     }
     result->spread = tally_spread(result->rounds, result->round_count);
-    tally_rate(&result->sum, result->spread.median);
+    tally_rate(&result->sum, settings->interval > 0 ? rate_of(result, &result->sum, mode)
+                                                    : result->spread.median);
 }
 
 static double longer(double one, double other)

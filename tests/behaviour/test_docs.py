@@ -120,7 +120,8 @@ def help_options(name):
 def a_value(letter, options):
     """A value that the option takes: its default, or what suits most that have none."""
     return options[letter][2] or {'A': '::/0', 'X': '::/0', 'proxy': '::/0',
-                                   's': 'daemon'}.get(letter, '1')
+                                   's': 'daemon',
+                                   'ramp': 'rate=1..2'}.get(letter, '1')
 
 
 # ---- options -----------------------------------------------------------------------------
@@ -573,7 +574,8 @@ def as_program(name):
 
 
 SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
-           '--concurrency': '8', '-r': '100', '--rate': '100', '--expect': 'failed=0'}
+           '--concurrency': '8', '-r': '100', '--rate': '100', '--expect': 'failed=0',
+           '--ramp': 'rate=100..200', '-i': '10ms'}
 
 
 def run_client_example(name, words, address):

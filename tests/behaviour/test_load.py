@@ -146,11 +146,11 @@ def test_text_csv_and_json_name_the_same_figures(server):
     assert [each['round'] for each in whole['rounds']] == [1, 2, 3]
     assert all(None not in row and None not in row.values() for row in rows)
     spread = {'rate-min', 'rate-max'}
-    assert [name for name in rows[0] if name != 'round'] == \
+    assert [name for name in rows[0] if name not in ('round', 'elapsed')] == \
         [name for name in names if name not in spread]
     assert [*whole['settings'], *whole['summary']] == names
     assert set(whole['rounds'][0]) == set(whole['summary']) - spread - \
-        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening'} | {'round'}
+        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening'} | {'round', 'elapsed'}
 
 
 @forks_only
@@ -394,6 +394,125 @@ def test_an_interrupted_schedule_ends(server):
     got = json.loads(out)['summary']
     assert running.returncode == 0 and got['failed'] == 0
     assert got['count'] + got['late'] <= got['seconds'] * 10 + 1
+
+
+# ---- ramps and intervals -------------------------------------------------------------------
+
+def rows(*arguments):
+    """The rows of CSV of a run that has to succeed."""
+    result = load('-o', 'csv', *arguments)
+    assert result.returncode == 0, result
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+@forks_only
+@pytest.mark.parametrize('spread_over', ['1', '3'])
+@pytest.mark.parametrize('ramp', ['100..500', '500..100'])
+def test_a_ramp_asks_for_more_in_each_interval(server, spread_over, ramp):
+    """Catches a rate that stays, jumps or ends elsewhere, and rows of one process alone. Which interval
+    has a request depends on when it is done; how many there are in all does not."""
+    srv = server(verbose=None)
+    got = rows('ping', '-j', spread_over, '--ramp', f'rate={ramp}', '-d', '1s', '-i', '250ms', srv.address)
+    asked = [150, 250, 350, 450]
+    assert [float(row['rate-asked']) for row in got] == (asked if ramp == '100..500' else asked[::-1])
+    assert [row['elapsed'] for row in got] == ['0.250', '0.500', '0.750', '1.000']
+    assert {(row['ramp'], row['round'], row['seconds']) for row in got} == {(f'rate={ramp}', '1', '0.250')}
+    assert sum(int(row['count']) + int(row['late']) for row in got) == 300
+    assert all(row['failed'] == '0' for row in got)
+
+
+def test_requests_of_a_ramp_come_when_they_are_due(peer):
+    """Catches a ramp that has its requests, but not at its times."""
+    came = []
+
+    def note(client):
+        while part := client.recv(64):
+            came.append(time.monotonic())
+            client.sendall(part)
+
+    own = peer(note)
+
+    def on_time():
+        came.clear()
+        got = summary('ping', '-c', '1', '--ramp', 'rate=20..180', '-d', '1s', own.address)
+        assert got['count'] + got['late'] == 100
+        measured = came[-100:]  # behind the one that opened
+        # After half of the time: 20 / 2 + 160 / 8 of them.
+        return abs(sum(when < measured[0] + 0.5 for when in measured) - 30) <= 2
+
+    eventually(on_time, 'the machine has time')
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+@pytest.mark.parametrize('mode', ['ping', 'connect'])
+@pytest.mark.parametrize('ramp, first, last', [('1..4', '1', '4'), ('4..1', '4', '1')])
+def test_connections_come_or_go_one_by_one(peer, spread_over, mode, ramp, first, last):
+    """Catches connections that work before or after their part of a ramp, or never. Each answer takes so
+    long that a connection has ten an interval."""
+    def slowly(client):
+        while part := client.recv(64):
+            time.sleep(0.01)
+            client.sendall(part)
+
+    own = peer(slowly)
+
+    def does_more_with_more():  # on a machine with time
+        got = rows(mode, '-j', spread_over, '--ramp', f'concurrency={ramp}', '-w', '50ms', '-d', '800ms',
+                   '-i', '100ms', own.address)
+        assert [got[0]['concurrency'], got[-1]['concurrency']] == [first, last]
+        counts = [int(row['count']) for row in got]
+        few, many = counts[::7] if first == '1' else counts[::-7]
+        assert few <= 12  # one connection has no more
+        return many >= 1.5 * few > 0
+
+    eventually(does_more_with_more, 'it goes as asked')
+
+
+@forks_only
+@pytest.mark.parametrize('mode', [mode for mode in MODES if mode not in ['hold', 'nonreading']])
+def test_intervals_add_up_to_the_run(server, mode):
+    """Catches what falls between two intervals, or is in both: requests, bytes, pauses, time."""
+    srv = server(verbose=None)
+    whole = json.loads(load(mode, '-o', 'json', '-d', '250ms', '-i', '100ms', srv.address).stdout)
+    parts, total = whole['rounds'], whole['summary']
+    assert [part['elapsed'] for part in parts] == [0.1, 0.2, 0.25]
+    assert [part['seconds'] for part in parts] == [0.1, 0.1, 0.05]
+    for name in 'count', 'late', 'failed', 'pauses':
+        assert total[name] == sum(part[name] for part in parts), name
+    assert total['late'] == parts[-1]['late']
+    assert total['rate'] == pytest.approx(total['count'] / (1e6 if mode == 'stream' else 1) / 0.25, rel=0.01)
+    assert total['max'] == max(part['max'] or 0 for part in parts)
+
+
+@forks_only
+def test_an_interval_has_the_failures_of_its_time(peer):
+    """Catches failures that all are in the first row, or the last."""
+    begin = time.monotonic()
+
+    def breaks_later(client):
+        while part := client.recv(64):
+            client.sendall(part if time.monotonic() - begin < 0.5 else b'?' * len(part))
+
+    result = load('connect', '-o', 'csv', '-r', '50', '-c', '8', '-d', '2s', '-i', '250ms',
+                  peer(breaks_later).address)
+    failed = [int(row['failed']) for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert result.returncode == 1 and len(failed) == 8
+    assert failed[0] == 0 and all(failed[3:])
+
+
+@forks_only
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_an_interruption_leaves_the_intervals_that_were(server, spread_over):
+    """Catches rows of time that never was."""
+    srv = server(verbose=None)
+    busy = subprocess.Popen([program('echoload'), 'ping', '-j', spread_over, '-c', '2', '-d', '100s',
+                             '-i', '100ms', '-o', 'csv', srv.address], stdout=subprocess.PIPE, text=True)
+    eventually(lambda: srv.status().number('live') == 2, 'it is connected')
+    busy.send_signal(signal.SIGINT)
+    got = list(csv.DictReader(io.StringIO(busy.communicate(timeout=DEADLINE)[0])))
+    assert busy.returncode == 0 and 1 <= len(got) < 1000
+    elapsed = [float(row['elapsed']) for row in got]
+    assert elapsed == sorted(elapsed) and elapsed[-1] <= len(got) * 0.1 + 0.001
 
 
 # ---- clients that misbehave --------------------------------------------------------------
@@ -959,6 +1078,20 @@ BAD = [
      r'option -s, --size: stream writes at most 65536 bytes at once'),
     (['nonreading', '-s', '65537', 'HERE'],
      r'option -s, --size: nonreading writes at most 65536 bytes at once'),
+    *((['ping', '--ramp', ramp, 'HERE'], rf"option --ramp: '{re.escape(ramp)}' is not rate=FROM\.\.TO or "
+       r'concurrency=FROM\.\.TO, as in rate=100\.\.5000')
+      for ramp in ['1..5', 'rate=5', 'rate=0..5', 'rate=5..', 'rate=..5', 'rate=1..5..9', 'rate=1..2s',
+                   'rate=1...5', 'size=1..5', 'rate=1..10000001', 'concurrency=1..1000001', 'rate=' + '1' * 90]),
+    (['hold', '--ramp', 'rate=1..5', 'HERE'], r'option -r, --rate: hold has no requests'),
+    (['stream', '--ramp', 'concurrency=1..5', 'HERE'],
+     r'option --ramp: the connections of stream do not work one after another'),
+    (['ping', '-r', '5', '--ramp', 'concurrency=1..5', 'HERE'],
+     r'option --ramp: with -r requests begin on a schedule'),
+    (['hold', '-i', '1s', 'HERE'], r'option -i, --interval: hold opens its connections once'),
+    (['ping', '-i', '1s', '-R', '2', 'HERE'],
+     r'option -i, --interval: with -R there is a row for each round; leave out one of the two'),
+    (['ping', '-i', '4999us', 'HERE'], r"option -i, --interval: '4999us' is not a duration"),
+    (['ping', '-i', '4ms', 'HERE'], r'option -i, --interval: there may be 1000 in the duration'),
     (['--expect', 'p99', 'ping', 'HERE'], r"option --expect: 'p99' is not a figure of the report, one of "
      r'< <= = >= >, and a value: p99<5ms or failed=0'),
     (['ping', '--expect', 'p98<5ms', 'HERE'],

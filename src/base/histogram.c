@@ -1,10 +1,19 @@
 /* histogram.c: see histogram.h. */
 #include "base/histogram.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stddef.h>
 
 #define BUCKETS_PER_POWER ((size_t)1 << HISTOGRAM_BITS)
 #define NANOSECONDS 1e9
+
+/* What rounding can make of a rank, as a share of it. */
+#define ROUNDING 1e-12
+#define MILLISECONDS 1e3
+
+/* Lines in each half of the way to 100 %, as HdrHistogram has them. */
+#define TICKS 5
 
 /* Beyond this a double does not fit the counter: 292 years. */
 #define NANOSECONDS_MAX 9.2e18
@@ -74,25 +83,80 @@ static uint64_t rank_of(uint64_t total, double percent)
     double exact = percent * (double)total / 100;
     uint64_t rank = (uint64_t)exact;
 
-    if ((double)rank < exact)
+    if ((double)rank < exact * (1 - ROUNDING))
         rank++;
     return rank < 1 ? 1 : rank;
 }
 
-double histogram_percentile(const struct histogram *histogram, double percent)
+/* The same as histogram_percentile; `*passed` becomes how many there are up to that bucket. */
+static double find_percentile(const struct histogram *histogram, double percent, uint64_t *passed)
 {
     uint64_t rank = rank_of(histogram->total, percent);
-    uint64_t passed = 0;
-    double seconds;
+    double seconds = histogram->longest;
 
-    if (rank >= histogram->total)
-        return histogram->longest;
-    for (size_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
-        passed += histogram->counts[bucket];
-        if (passed >= rank) {
-            seconds = bucket_middle(bucket) / NANOSECONDS;
-            return seconds < histogram->longest ? seconds : histogram->longest;
-        }
+    *passed = 0;
+    for (size_t bucket = 0; bucket < HISTOGRAM_BUCKETS && *passed < rank; bucket++) {
+        *passed += histogram->counts[bucket];
+        seconds = bucket_middle(bucket) / NANOSECONDS;
     }
-    return histogram->longest;
+    return rank < histogram->total && seconds < histogram->longest ? seconds : histogram->longest;
+}
+
+double histogram_percentile(const struct histogram *histogram, double percent)
+{
+    uint64_t passed;
+
+    return find_percentile(histogram, percent, &passed);
+}
+
+/* ---- as a text ---- */
+
+static void print_lines(const struct histogram *histogram, FILE *stream)
+{
+    double left = 1; /* of the way to 100 %, at the start of this half */
+    uint64_t passed = 0;
+
+    for (int tick = 0; passed < histogram->total; tick = (tick + 1) % TICKS) {
+        double share = 1 - left * (1 - tick / (2.0 * TICKS));
+        double seconds = find_percentile(histogram, share * 100, &passed);
+        fprintf(stream, "%12.3f %.12f %10" PRIu64 " %14.2f\n", seconds * MILLISECONDS, share,
+                passed, 1 / (1 - share));
+        if (tick == TICKS - 1)
+            left /= 2;
+    }
+    fprintf(stream, "%12.3f %.12f %10" PRIu64 "\n", histogram->longest * MILLISECONDS, 1.0,
+            histogram->total);
+}
+
+/* Sets the mean and the standard deviation in seconds, by the middles of the buckets. */
+static void moments_of(const struct histogram *histogram, double *mean, double *deviation)
+{
+    double total = histogram->total > 0 ? (double)histogram->total : 1, sum = 0, squares = 0;
+
+    for (size_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++)
+        sum += bucket_middle(bucket) / NANOSECONDS * (double)histogram->counts[bucket];
+    *mean = sum / total;
+    for (size_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
+        double apart = bucket_middle(bucket) / NANOSECONDS - *mean;
+        squares += apart * apart * (double)histogram->counts[bucket];
+    }
+    *deviation = sqrt(squares / total);
+}
+
+void histogram_print(const struct histogram *histogram, FILE *stream)
+{
+    double mean, deviation;
+
+    moments_of(histogram, &mean, &deviation);
+    fprintf(stream, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount",
+            "1/(1-Percentile)");
+    if (histogram->total > 0)
+        print_lines(histogram, stream);
+    fprintf(stream, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", mean * MILLISECONDS,
+            deviation * MILLISECONDS);
+    fprintf(stream, "#[Max     = %12.3f, Total count    = %12" PRIu64 "]\n",
+            histogram->longest * MILLISECONDS, histogram->total);
+    /* There the lowest bucket has two of our powers; the others use half of their sub-buckets. */
+    fprintf(stream, "#[Buckets = %12zu, SubBuckets     = %12zu]\n",
+            HISTOGRAM_BUCKETS / BUCKETS_PER_POWER - 1, 2 * BUCKETS_PER_POWER);
 }

@@ -10,6 +10,7 @@
 #define HISTOGRAM_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 /* Two to this power buckets for each power of two: the error is at most one in 128. */
 #define HISTOGRAM_BITS 7
@@ -33,5 +34,13 @@ void histogram_add(struct histogram *histogram, const struct histogram *other);
  * rank; 100 gives the longest, exactly. The histogram must not be empty.
  */
 double histogram_percentile(const struct histogram *histogram, double percent);
+
+/*
+ * Writes it as a percentile distribution of HdrHistogram, which its plotters read: lines of a value
+ * in milliseconds, the percentile as a share, how many of all do not exceed it, and 1 / (1 -
+ * share); five each time that what is left to 100 % has been halved. At the end there are mean,
+ * standard deviation and size; of an empty one nothing else.
+ */
+void histogram_print(const struct histogram *histogram, FILE *stream);
 
 #endif

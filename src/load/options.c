@@ -34,7 +34,7 @@ static const struct argument table[] = {
     {'w', "warm-up", "TIME", "work for so long before, unmeasured (0)"},
     {'s', "size", "BYTES", "size of a message (64; stream: 65536)"},
     {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
-    {'o', "output", "FORM", "report as text, csv or json (text)"},
+    {'o', "output", "FORM", "report as text, csv, json or hdr (text)"},
     {EXPECT, "expect", "CONDITION", "exit with 4 unless it holds: p99<5ms"},
     {'V', "version", NULL, "print the version"},
     {'h', "help", NULL, "print this help"},
@@ -58,7 +58,7 @@ static int take_form(const struct arguments *arguments, const struct report_form
 {
     *form = report_form(arguments->value);
     return *form != NULL ? 0 : arguments_reject(arguments,
-                                                "a form of report: text, csv or json");
+                                                "a form of report: text, csv, json or hdr");
 }
 
 /* Has the rate, or the number of connections that work, the same all the time. */

@@ -159,12 +159,19 @@ static void print_json(struct load_view *view)
     printf("}\n");
 }
 
+/* ---- the histogram of the latency ---- */
+
+static void print_hdr(struct load_view *view)
+{
+    histogram_print(&view->tally->latency, stdout);
+}
+
 /* ---- */
 
 static const struct report_form {
     const char *name;
     void (*print)(struct load_view *view);
-} forms[] = {{"text", print_text}, {"csv", print_csv}, {"json", print_json}};
+} forms[] = {{"text", print_text}, {"csv", print_csv}, {"json", print_json}, {"hdr", print_hdr}};
 
 const struct report_form *report_form(const char *name)
 {

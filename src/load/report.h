@@ -6,6 +6,7 @@
  * out. As CSV, there is a line of names and then a row for each round, or for each interval of the
  * only one (RFC 4180; no figure has a comma, so `awk -F,` does). As JSON, there is one object:
  * settings, rounds and summary (RFC 8259).
+ * As HdrHistogram's percentile distribution, there is the latency of all (base/histogram.h).
  * The figures are those of load/fields.h.
  */
 #ifndef LOAD_REPORT_H
@@ -13,7 +14,7 @@
 
 #include "load/fields.h"
 
-struct report_form; /* text, CSV or JSON */
+struct report_form;
 
 /* The form of that name; NULL when there is none. */
 const struct report_form *report_form(const char *name);

@@ -396,6 +396,40 @@ def test_an_interrupted_schedule_ends(server):
     assert got['count'] + got['late'] <= got['seconds'] * 10 + 1
 
 
+def plotted(out):
+    """(x, y) of each point that HdrHistogram's plotter has of a file: as in plotFiles.html of its
+    repository, of each line with four words the fourth and the first, where both are numbers."""
+    points = []
+    for line in out.split('\n'):
+        words = re.split(' +', line.strip())
+        if line[:1] != '#' and len(words) == 4:
+            with contextlib.suppress(ValueError):
+                points.append((float(words[3]), float(words[0])))
+    return points
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_the_latency_is_a_histogram_that_plotters_read(peer, spread_over):
+    """Catches a histogram of another time, in another unit or of one process alone: here of twenty messages
+    each fifth takes a tenth of a second."""
+    served = itertools.count()
+
+    def slow_now_and_then(client):
+        while part := client.recv(64):
+            if next(served) % 5 == 4:
+                time.sleep(0.1)
+            client.sendall(part)
+
+    own = peer(slow_now_and_then)
+    result = load('connect', '-j', spread_over, '-c', '2', '-r', '20', '-d', '1s', '-o', 'hdr', own.address)
+    points = plotted(result.stdout)
+    assert result.returncode == 0 and len(points) >= 15
+    assert points == sorted(points)
+    assert [y for x, y in points if x >= 6][0] >= 100 and points[-1][1] < 10000  # milliseconds
+    assert re.search(r'^ +[\d.]+ 1\.0{12} +20\n#\[Mean +=.*\n#\[Max +=.*, Total count +=  +20\]\n'
+                     r'#\[Buckets += +\d+, SubBuckets += +\d+\]\n\Z', result.stdout, re.M)
+
+
 # ---- ramps and intervals -------------------------------------------------------------------
 
 def rows(*arguments):
@@ -1064,7 +1098,7 @@ BAD = [
     (['-r', '1.5', 'ping', 'HERE'], r"option -r, --rate: '1.5' is not a whole number"),
     (['-w', 'x', 'ping', 'HERE'], r"option -w, --warm-up: 'x' is not a duration such as 500ms"),
     (['-o', 'xml', 'ping', 'HERE'],
-     r"option -o, --output: 'xml' is not a form of report: text, csv or json"),
+     r"option -o, --output: 'xml' is not a form of report: text, csv, json or hdr"),
     (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
     (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no requests'),
     (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no requests'),

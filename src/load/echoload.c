@@ -8,6 +8,7 @@
 #include "base/arguments.h"
 #include "base/clock.h"
 #include "base/raise_limit.h"
+#include "load/find.h"
 #include "load/options.h"
 #include "load/processes.h"
 
@@ -95,14 +96,15 @@ static int find_server(struct load_options *options, struct target *target)
 }
 
 /* Says what is not as expected, and by how much. Returns the exit status. Where failures are among
- * what is expected, those that were counted are no others. */
-static int judge(const struct expectations *expected, const struct load_view *view)
+ * what is expected, or what was searched for, those that were counted are no others. */
+static int judge(const struct load_options *options, const struct load_view *view)
 {
+    const struct expectations *expected = &options->expected;
     uint64_t failures = view->result->failures;
     char got[EXPECT_PROBLEM_MAX];
     int status = EXIT_WELL;
 
-    if (expect_names(expected, "failed"))
+    if (expect_names(expected, "failed") || options->find != NULL)
         failures -= view->tally->failures;
     if (failures > 0)
         status = EXIT_FAILURES;
@@ -114,27 +116,37 @@ static int judge(const struct expectations *expected, const struct load_view *vi
     return status;
 }
 
-/* Runs and reports. Returns the exit status. */
-static int run(const struct load_options *options, struct target *target,
-               struct load_result *result)
+static int report(const struct load_options *options, struct load_view view)
 {
-    const struct load_settings *settings = &options->settings;
-    char text[ADDRESS_TEXT_MAX], problem[PROCESSES_PROBLEM_MAX];
-    struct load_view view;
+    report_failures(program, view.result);
+    report_bottleneck(program, view.settings, view.result);
+    if (report_print(options->form, view) == 0)
+        return judge(options, &view);
+    fprintf(stderr, "%s: cannot write the report: %s\n", program, strerror(errno));
+    return EXIT_FAILURES;
+}
 
-    if (processes_run(settings, target, result, problem) == -1) {
-        fprintf(stderr, "%s: cannot run: %s\n", program, problem);
-        return EXIT_FAILURES;
-    }
-    report_failures(program, result);
-    report_bottleneck(program, settings, result);
+/* Runs, or searches, and reports. Returns the exit status. */
+static int run(struct load_options *options, struct target *target, struct load_result *result)
+{
+    struct load_settings *settings = &options->settings;
+    char text[ADDRESS_TEXT_MAX], problem[PROCESSES_PROBLEM_MAX];
+    struct find find = {.program = program, .server = text, .conditions = &options->conditions};
+    struct load_view view;
+    int outcome = 1;
+
     address_text(&target->address.name.any, text);
-    view = report_view(settings, text, result);
-    if (report_print(options->form, view) == -1) {
-        fprintf(stderr, "%s: cannot write the report: %s\n", program, strerror(errno));
-        return EXIT_FAILURES;
+    if (options->find != NULL) {
+        outcome = find_rate(&find, settings, target, result);
+    } else if (processes_run(settings, target, result, problem) == -1) {
+        fprintf(stderr, "%s: cannot run: %s\n", program, problem);
+        outcome = -1;
     }
-    return judge(&options->expected, &view);
+    if (outcome < 1)
+        return outcome == 0 ? EXIT_UNEXPECTED : EXIT_FAILURES;
+    view = report_view(settings, text, result);
+    view.limit = find.limit;
+    return report(options, view);
 }
 
 int main(int argc, char **argv)

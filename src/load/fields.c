@@ -93,6 +93,7 @@ static const struct field fields[] = {
     OF_ALL("held-failed", FIELD_RUN, held_failed, KIND_SIZE, UNIT_NONE),
     OF_ALL("held-lost", FIELD_RUN, held_lost, KIND_SIZE, UNIT_NONE),
     OF_ALL("held-opening", FIELD_RUN, held_opening, KIND_SECONDS, UNIT_SECONDS),
+    VIEW("limited-by", FIELD_RUN, limit, KIND_TEXT, UNIT_NONE),
 };
 
 static const void *place_of(const struct field *field, const struct load_view *view)

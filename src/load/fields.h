@@ -34,6 +34,7 @@ struct load_view {
     size_t concurrency;             /* of a ramp all, or in the middle of the interval ... */
     double rate_asked;              /* ... and its mean, there or of all */
     uint64_t round;                 /* counted from 1 */
+    const char *limit;              /* what stopped the search for the rate; NULL: there was none */
     double elapsed;                 /* seconds from its start to the end of the interval */
 };
 

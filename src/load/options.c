@@ -20,7 +20,7 @@
 #define SIZE_MAX_BYTES (1024L * 1024 * 1024)
 
 /* Letters of options that have only a long form. */
-enum { EXPECT = UCHAR_MAX + 1, RAMP };
+enum { EXPECT = UCHAR_MAX + 1, FIND, RAMP };
 
 static const struct argument table[] = {
     {'c', "concurrency", "N", "connections of the workload (8)"},
@@ -36,6 +36,7 @@ static const struct argument table[] = {
     {'t', "timeout", "TIME", "fail a connection without progress (30s)"},
     {'o', "output", "FORM", "report as text, csv, json or hdr (text)"},
     {EXPECT, "expect", "CONDITION", "exit with 4 unless it holds: p99<5ms"},
+    {FIND, "find", "CONDITIONS", "search the highest rate: p99=5ms,failed=0"},
     {'V', "version", NULL, "print the version"},
     {'h', "help", NULL, "print this help"},
     {0, NULL, NULL, NULL},
@@ -137,6 +138,7 @@ static int take_option(struct arguments *arguments, int letter, struct load_opti
     case 's': return take_count(arguments, 1, SIZE_MAX_BYTES, &settings->size);
     case 'o': return take_form(arguments, &options->form);
     case EXPECT: return keep_word(arguments, options);
+    case FIND: options->find = arguments->value; return 0;
     case 'r': return take_level(arguments, RATE_MAX, &settings->rate);
     case 'i': return take_duration(arguments, &settings->interval);
     case RAMP: return take_ramp(arguments, settings);
@@ -235,6 +237,50 @@ static int read_expectations(const struct arguments *arguments, struct load_opti
     return 0;
 }
 
+/* Reads conditions between commas. There may be no failures where none of them says how many, and
+ * "=" is "at most". Returns 0, or -1 (logged). */
+static int read_conditions(const struct arguments *arguments, struct load_options *options)
+{
+    static const char no_failure[] = "failed=0";
+    struct expectations *list = &options->conditions;
+    const struct load_mode *mode = options->settings.mode;
+    char problem[EXPECT_PROBLEM_MAX];
+    const char *word = options->find;
+    int outcome = 0;
+
+    for (size_t length; outcome == 0 && word != NULL; word += length + 1) {
+        length = strcspn(word, ",");
+        outcome = expect_add(list, word, length, mode, problem);
+        if (word[length] == '\0')
+            break;
+    }
+    if (outcome == 0 && word != NULL && !expect_names(list, "failed"))
+        outcome = expect_add(list, no_failure, strlen(no_failure), mode, problem);
+    for (size_t i = 0; i < list->count; i++)
+        list->list[i].less |= list->list[i].equal && !list->list[i].more;
+    return outcome == 0 ? 0 : arguments_misused(arguments, "option --find: %s", problem);
+}
+
+/* Returns 0, or -1 (logged). */
+static int check_find(struct arguments *arguments, const struct load_options *options)
+{
+    const struct load_settings *settings = &options->settings;
+
+    if (options->find == NULL)
+        return 0;
+    if (settings->mode->kind != LOAD_REQUESTS)
+        return arguments_misused(arguments, "option --find: %s has no requests whose rate could be "
+                                            "searched; connect and ping have",
+                                 settings->mode->name);
+    if (settings->rate.from > 0 || ramp_changes(&settings->working))
+        return arguments_misused(arguments, "option --find: it sets the rate itself; leave out -r "
+                                            "and --ramp");
+    if (settings->rounds > 1 || settings->interval > 0)
+        return arguments_misused(arguments, "option --find: each rate is measured for the duration "
+                                            "(-d); leave out -R and -i");
+    return 0;
+}
+
 /* Returns NULL (logged) where there is none. */
 static const struct load_mode *take_mode(struct arguments *arguments)
 {
@@ -266,8 +312,9 @@ static int take_all(struct arguments *arguments, struct load_options *options)
         return -1;
     if (options->shows)
         return 0;
-    if (check_mode(arguments, settings) == -1 || check_intervals(arguments, settings) == -1 ||
-        read_expectations(arguments, options) == -1)
+    if (check_mode(arguments, settings) == -1 || check_find(arguments, options) == -1 ||
+        check_intervals(arguments, settings) == -1 ||
+        read_expectations(arguments, options) == -1 || read_conditions(arguments, options) == -1)
         return -1;
     settings->concurrency = (size_t)larger_end(&settings->working);
     if (settings->size == 0)

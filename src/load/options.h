@@ -16,6 +16,8 @@ struct load_options {
     const char *words[EXPECTATIONS_MAX]; /* of --expect, as they were written ... */
     size_t word_count;
     struct expectations expected; /* ... and what they say */
+    const char *find;             /* the words of --find, NULL without it ... */
+    struct expectations conditions; /* ... and what they say */
     const char *server;       /* as it was written ... */
     struct endpoint endpoint; /* ... and in its parts */
     bool shows;               /* --help or --version was asked for, and is shown */

@@ -5,12 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Above this share of a processor, in percent, the loop hardly ever waited for the server. */
-#define BUSY_MAX 90
-
-/* A system that is not overloaded wakes a process up in less than this, in seconds. */
-#define LAG_MIN 0.0002
-
 /* How the error line says what failed. */
 static const char *const phrases[FAILURES] = {
     [FAILED_CONNECT] = "could not connect",
@@ -209,14 +203,6 @@ void report_failures(const char *program, const struct load_result *result)
             result->first_error != 0 ? strerror(result->first_error) : "");
 }
 
-/* How much too late requests began, in seconds, on average. */
-static double mean_lag(const struct load_tally *tally)
-{
-    uint64_t requests = tally->count + tally->late;
-
-    return requests > 0 ? tally->lag / (double)requests : 0;
-}
-
 /* Twice as many processes, or as many as can have work. */
 static size_t more_processes(const struct load_settings *settings)
 {
@@ -243,15 +229,13 @@ void report_bottleneck(const char *program, const struct load_settings *settings
                        const struct load_result *result)
 {
     const struct load_tally *sum = &result->sum;
-    double lag = mean_lag(sum);
 
-    if (sum->busy > BUSY_MAX)
+    if (tally_is_busy(sum))
         report_busy(program, settings, sum->busy);
-    else if (settings->rate.from > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
-             lag > histogram_percentile(&sum->latency, 50) / 2)
+    else if (settings->rate.from > 0 && tally_is_late(sum))
         fprintf(stderr,
                 "%s: work began %.1f ms late on average though a connection was free, which is "
                 "most of the latency: ask for a lower rate, or measure on a machine with more "
                 "time\n",
-                program, lag * 1e3);
+                program, tally_lag(sum) * 1e3);
 }

@@ -1,8 +1,13 @@
 /* load/result.c: see load/result.h. */
 #include "load/result.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
+
+/* Above this share of a processor, in percent, the loop hardly ever waited for the server. */
+#define BUSY_MAX 90
+
+/* A system that is not overloaded wakes a process up in less than this, in seconds. */
+#define LAG_MIN 0.0002
 
 void tally_failure(struct load_tally *tally, enum load_failure why)
 {
@@ -14,6 +19,26 @@ void tally_rate(struct load_tally *tally, double rate)
 {
     tally->rate = rate;
     tally->busy = tally->seconds > 0 ? tally->processor / tally->seconds * 100 : 0;
+}
+
+bool tally_is_busy(const struct load_tally *tally)
+{
+    return tally->busy > BUSY_MAX;
+}
+
+double tally_lag(const struct load_tally *tally)
+{
+    uint64_t requests = tally->count + tally->late;
+
+    return requests > 0 ? tally->lag / (double)requests : 0;
+}
+
+bool tally_is_late(const struct load_tally *tally)
+{
+    double lag = tally_lag(tally);
+
+    return lag > LAG_MIN && tally->latency.total > 0 &&
+           lag > histogram_percentile(&tally->latency, 50) / 2;
 }
 
 /* Adds all but measured time, processor time, rate and share. */

@@ -16,6 +16,7 @@
 #include "base/histogram.h"
 #include "load/settings.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,13 @@ void tally_failure(struct load_tally *tally, enum load_failure why);
 
 /* Sets the rate, and the share that follows from seconds and processor time. */
 void tally_rate(struct load_tally *tally, double rate);
+
+/* Whether its figures are rather those of this client than of the server: a process of it used
+ * nearly all of a processor; on a schedule, requests began so late though a connection was free, by
+ * tally_lag seconds on average, that it is most of the latency. */
+bool tally_is_busy(const struct load_tally *tally);
+bool tally_is_late(const struct load_tally *tally);
+double tally_lag(const struct load_tally *tally);
 
 /* Adds `other`, of another time, to `sum`; not its rate and share. */
 void tally_add(struct load_tally *sum, const struct load_tally *other);

@@ -575,7 +575,7 @@ def as_program(name):
 
 SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
            '--concurrency': '8', '-r': '100', '--rate': '100', '--expect': 'failed=0',
-           '--ramp': 'rate=100..200', '-i': '10ms'}
+           '--ramp': 'rate=100..200', '--find': 'max=1h', '-i': '10ms'}
 
 
 def run_client_example(name, words, address):

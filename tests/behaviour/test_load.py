@@ -150,7 +150,8 @@ def test_text_csv_and_json_name_the_same_figures(server):
         [name for name in names if name not in spread]
     assert [*whole['settings'], *whole['summary']] == names
     assert set(whole['rounds'][0]) == set(whole['summary']) - spread - \
-        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening'} | {'round', 'elapsed'}
+        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening',
+         'limited-by'} | {'round', 'elapsed'}
 
 
 @forks_only
@@ -810,6 +811,101 @@ def test_expected_failures_are_none(peer):
     assert held.returncode == 1 and text(held)['held-failed'] == '1'
 
 
+# ---- the highest rate ----------------------------------------------------------------------
+
+STEP = r'echoload: (\d+) (connections|messages)/s (hold|do not hold): (.*)'
+
+
+def found(*arguments):
+    """What a search says, and reports: (its result, [(rate, whether it holds, why)])."""
+    result = load(*arguments)
+    first, *steps, last = result.stderr.splitlines()
+    assert re.fullmatch(r'echoload: as fast as \d+ connections go: [\d.]+ (connections|messages)/s', first)
+    steps = [re.fullmatch(STEP, line) for line in steps if ' hold: ' in line]
+    return result, [(int(step[1]), step[3] == 'hold', step[4]) for step in steps], last
+
+
+def one_at_a_time(seconds):
+    turn = threading.Lock()
+
+    def serve(client):
+        while part := client.recv(64):
+            with turn:
+                time.sleep(seconds)
+                client.sendall(part)
+    return serve
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_a_search_finds_what_the_server_can_do(peer, spread_over):
+    """Catches a rate that does not hold, and a search that looks where it has been. The server cannot do
+    more than 200 messages a second, whatever the machine does meanwhile."""
+    result, steps, last = found('ping', '-j', spread_over, '-c', '4', '-d', '400ms', '--find', 'p99=40ms',
+                                peer(one_at_a_time(0.005)).address)
+    held = {rate for rate, holds, _ in steps if holds}
+    failed = {rate for rate, _, _ in steps} - held
+    assert 2 <= len(steps) <= 20
+    if not held:  # a machine without time
+        assert result.returncode == 4
+        return
+    report = text(result)
+    assert result.returncode == 0 and number(report, 'rate-asked') == max(held) <= 230
+    assert number(report, 'p99') <= 40000 and report['failed'] == '0'
+    if failed:
+        assert max(held) < min(failed)
+        assert min(failed) <= max(held) * 1.03 + 1 or len(steps) == 20
+    assert re.fullmatch(rf'echoload: found {max(held)} messages/s; stopped by the '
+                        rf'{report["limited-by"]}: .*', last), last
+    idle = re.search(r'(?:were|was) idle for (\d+) %', last)
+    assert report['limited-by'] in ('client', 'machine', 'server')
+    assert idle is None or (int(idle[1]) <= 15 if report['limited-by'] == 'machine' else int(idle[1]) >= 15)
+
+
+def test_a_search_that_finds_nothing_says_so(peer):
+    """Catches one that never ends, reports what does not hold, or asks for less than one a second."""
+    result, steps, last = found('ping', '-d', '20ms', '--find', 'max<0us', peer(echo).address)
+    assert (result.returncode, result.stdout) == (4, '')
+    assert 2 <= len(steps) <= 20 and not any(holds for _, holds, _ in steps)
+    assert last.startswith('echoload: found no rate that holds; stopped by the ')
+    assert re.fullmatch(r'max [\d.]+ us, [\d.]+ us more; failed 0', steps[0][2].split('done; ')[-1])
+
+
+def test_a_rate_at_which_requests_fail_does_not_hold(peer):
+    """Catches a latency that looks well because what fails has none."""
+    one_short = peer(lambda client: client.sendall(client.recv(64)[:-1]))
+    result, steps, _ = found('connect', '-d', '100ms', '--find', 'p99=1h', one_short.address)
+    assert result.returncode == 4 and not any(holds for _, holds, _ in steps)
+    met = itertools.count()
+
+    def now_and_then(client):
+        client.sendall(client.recv(64)[next(met) % 10 == 0:])
+
+    command = ['connect', '-d', '400ms', '-c', '2']
+    result, steps, _ = found(*command, '--find', 'failed=1000000', peer(now_and_then).address)
+    assert result.returncode == 0 and number(text(result), 'failed') > 0 and steps
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_an_interrupted_search_gives_what_is_known(peer, spread_over):
+    """Catches a SIGINT that is waited out, or that loses what was found; and the run that it has cut
+    short among those that hold."""
+    busy = subprocess.Popen([program('echoload'), 'ping', '-j', spread_over, '-c', '2', '-d', '200ms',
+                             '--find', 'max=1h', peer(one_at_a_time(0.001)).address], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **SANITIZERS})
+    lines = []
+    while not lines or ' hold: ' not in lines[-1] or 'do not' in lines[-1]:
+        lines.append(busy.stderr.readline())
+        assert lines[-1], lines
+    busy.send_signal(signal.SIGINT)
+    out, err = busy.communicate(timeout=DEADLINE)
+    report = dict(line.split(None, 1) for line in out.splitlines())
+    held = [int(line.split()[1]) for line in [*lines, *err.splitlines()] if '/s hold: ' in line]
+    assert busy.returncode == 0 and number(report, 'rate-asked') == max(held)
+    last = err.splitlines()[-1]
+    if report['limited-by'] == '-':  # or it came behind the last step
+        assert last == f'echoload: found {max(held)} messages/s until it was interrupted'
+
+
 # ---- several processes -------------------------------------------------------------------
 
 @forks_only
@@ -1134,6 +1230,16 @@ BAD = [
      r'in one of us, or of another unit of us, ms, s, m and h'),
     (['--expect', 'mode=5', 'ping', 'HERE'], r"option --expect: 'mode=5' is of no number"),
     (['ping', *['--expect', 'failed=0'] * 33, 'HERE'], r'option --expect: there may be 32'),
+    (['--find', 'p99', 'ping', 'HERE'], r"option --find: 'p99' is not a figure of the report, one of"),
+    (['--find', 'p99=5ms,', 'ping', 'HERE'], r"option --find: '' is not a figure of the report, one of"),
+    (['--find', 'p99=5ms,,failed=0', 'ping', 'HERE'], r"option --find: '' is not a figure"),
+    (['--find', 'p99=5ms,failed=x', 'ping', 'HERE'], r"option --find: 'failed=x' does not end in a number"),
+    (['--find', 'p99=5ms', 'hold', 'HERE'], r'option --find: hold has no requests whose rate could be'),
+    (['--find', 'p99=5ms', 'ping', '-r', '5', 'HERE'], r'option --find: it sets the rate itself; leave out'),
+    (['--find', 'p99=5ms', 'ping', '--ramp', 'concurrency=1..5', 'HERE'],
+     r'option --find: it sets the rate itself; leave out -r and --ramp'),
+    (['--find', 'p99=5ms', 'ping', '-R', '2', 'HERE'], r'option --find: each rate is measured for the dur'),
+    (['--find', 'p99=5ms', 'ping', '-i', '1s', 'HERE'], r'option --find: each rate is measured for the dur'),
     (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
      r'halfclose, dribble, nonreading or storm'),
     ([], r'a mode is missing: connect, ping'),

@@ -70,6 +70,7 @@ static void set_up(const char *mode)
                                       .rate = {9, 9}, .working = {9, 9}};
     view.concurrency = 12;
     view.rate_asked = 0;
+    view.limit = NULL;
 }
 
 static const struct {
@@ -138,6 +139,7 @@ static const struct {
     {FIELD_RUN, "held-failed"},
     {FIELD_RUN, "held-lost"},
     {FIELD_RUN, "held-opening"},
+    {FIELD_RUN, "limited-by"},
 };
 
 /* Catches a name that changes, goes or moves, and a figure in a scope that it is not of: then a
@@ -165,6 +167,7 @@ START_TEST(each_figure_is_of_its_own_source)
 {
     set_up("ping");
     view.rate_asked = 1500;
+    view.limit = "server";
     settings.working = (struct load_ramp){1, 64};
     settings.warm_up = 0.5;
     settings.timeout = 30;
@@ -212,6 +215,7 @@ START_TEST(each_figure_is_of_its_own_source)
     expect("held-failed", "81", "");
     expect("held-lost", "82", "");
     expect("held-opening", "1.062", "s");
+    expect("limited-by", "server", "");
 }
 END_TEST
 
@@ -258,7 +262,8 @@ START_TEST(what_there_was_not_has_no_value)
     take_all(ALL);
     for (size_t i = 0; i < taken_count; i++) {
         bool is_none = strcmp(taken[i].unit, "us") == 0 || strcmp(taken[i].name, "ramp") == 0 ||
-                       strcmp(taken[i].name, "rate-asked") == 0;
+                       strcmp(taken[i].name, "rate-asked") == 0 ||
+                       strcmp(taken[i].name, "limited-by") == 0;
         ck_assert_msg(taken[i].is_there == !is_none, "%s: '%s'", taken[i].name, taken[i].value);
     }
     expect("failed", "0", "");
@@ -278,7 +283,8 @@ START_TEST(only_names_are_no_numbers)
     take_all(ALL);
     for (size_t i = 0; i < taken_count; i++) {
         bool is_name = strcmp(taken[i].name, "mode") == 0 || strcmp(taken[i].name, "target") == 0 ||
-                       strcmp(taken[i].name, "ramp") == 0;
+                       strcmp(taken[i].name, "ramp") == 0 ||
+                       strcmp(taken[i].name, "limited-by") == 0;
         ck_assert_msg(taken[i].is_number == !is_name, "%s", taken[i].name);
     }
 }

@@ -118,7 +118,8 @@ START_TEST(each_figure_stands_under_its_name)
                                                "held            80\n"
                                                "held-failed     15\n"
                                                "held-lost       4\n"
-                                               "held-opening    1.062 s\n"));
+                                               "held-opening    1.062 s\n"
+                                               "limited-by      -\n"));
     cut = strstr(capture.text, "p50 ");
     ck_assert_ptr_nonnull(cut);
     *cut = '\0';
@@ -278,7 +279,7 @@ START_TEST(json_has_settings_rounds_and_a_summary)
     summary = strstr(list, "],\n\"summary\":{\"seconds\":2.500,");
     ck_assert_ptr_nonnull(summary);
     ck_assert_ptr_nonnull(strstr(summary, "\"rate-min\":1.1,\"rate-max\":300.0,"));
-    ck_assert_ptr_nonnull(strstr(summary, "\"held-opening\":1.062}}\n"));
+    ck_assert_ptr_nonnull(strstr(summary, "\"held-opening\":1.062,\"limited-by\":null}}\n"));
     ck_assert_ptr_null(strstr(list, "\"mode\""));
 }
 END_TEST

@@ -15,6 +15,9 @@
  * backlog, 128. More would not be faster. */
 #define OPENING_MAX 64
 
+/* As many connections at most are polled, and only where each is for one message. */
+#define POLLED_MAX 64
+
 /* Whoever started us may have left descriptors open; numbers up to this far beyond those of the
  * connections can be watched, if the limit allows them. */
 #define INHERITED_MAX 1024
@@ -324,11 +327,12 @@ int load_run(const struct load_settings *settings, struct target *target,
 {
     struct run run = {.settings = settings, .result = result};
     size_t connections = settings->concurrency + settings->held;
+    bool polls = !settings->mode->keeps && connections <= POLLED_MAX;
     int outcome;
 
     if (result_new(result, settings_rows(settings) + 1) == -1 || /* 1: the warm-up */
         loop_new(&run.loop, target, connections, settings->size,
-                 connections + INHERITED_MAX) == -1)
+                 polls ? 0 : connections + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
     run.loop.complete = work_complete;

@@ -24,8 +24,6 @@
 /* With less of its processor time left than this, a machine makes requests wait for a processor. */
 #define IDLE_MIN 0.15
 
-#define REASON_MAX 160
-
 struct search {
     struct find *find;
     struct load_settings *settings;
@@ -35,7 +33,7 @@ struct search {
     double fails; /* the lowest that did not, or cannot be reached */
     double idle;  /* the machine's share in the last step; below 0: not known */
     size_t steps;
-    char reason[REASON_MAX]; /* why the find's limit is that */
+    char reason[FIND_REASON_MAX]; /* why the find's limit is that */
 };
 
 static bool is_interrupted(const struct search *search)
@@ -95,38 +93,34 @@ static bool judge(const struct search *search, double rate)
 
 /* ---- what stopped it ---- */
 
-/* Notes what kept the rate that was just tried from holding. A client that is late on a machine
- * with time to spare is late by itself; on one without, all are. */
-static void note_limit(struct search *search)
+const char *find_limit(const struct load_tally *sum, bool has_ports, double idle, char *reason)
 {
-    const struct load_tally *sum = &search->tried->sum;
-    bool has_ports = search->find->server[0] != '/'; /* a Unix socket pauses for its backlog */
-    const char **limit = &search->find->limit;
-
     if (tally_is_busy(sum)) {
-        *limit = "client";
-        snprintf(search->reason, REASON_MAX, "%s of echoload used %.0f %% of a processor (-j)",
-                 search->settings->processes > 1 ? "one process" : "the one process", sum->busy);
-    } else if (has_ports && sum->pauses > 0) {
-        *limit = "client";
-        snprintf(search->reason, REASON_MAX, "%" PRIu64 " times no local port was free",
-                 sum->pauses);
-    } else if (search->idle >= 0 && search->idle < IDLE_MIN) {
-        *limit = "machine";
-        snprintf(search->reason, REASON_MAX, "its processors were idle for %.0f %% of the time",
-                 search->idle * 100);
-    } else if (tally_is_late(sum)) {
-        *limit = "client";
-        snprintf(search->reason, REASON_MAX, "it began requests %.1f ms late on average",
-                 tally_lag(sum) * 1e3);
-    } else if (search->idle < 0) {
-        *limit = "unknown";
-        snprintf(search->reason, REASON_MAX, "this system does not tell how idle the machine was");
-    } else {
-        *limit = "server";
-        snprintf(search->reason, REASON_MAX, "this machine was idle for %.0f %% of the time, and a "
-                 "process of echoload used %.0f %% of a processor", search->idle * 100, sum->busy);
+        snprintf(reason, FIND_REASON_MAX, "a process of echoload used %.0f %% of a processor (-j)",
+                 sum->busy);
+        return "client";
     }
+    if (has_ports && sum->pauses > 0) {
+        snprintf(reason, FIND_REASON_MAX, "%" PRIu64 " times no local port was free", sum->pauses);
+        return "client";
+    }
+    if (idle >= 0 && idle < IDLE_MIN) {
+        snprintf(reason, FIND_REASON_MAX, "its processors were idle for %.0f %% of the time",
+                 idle * 100);
+        return "machine";
+    }
+    if (tally_is_late(sum)) { /* by itself: on a machine without time, all would be */
+        snprintf(reason, FIND_REASON_MAX, "it began requests %.1f ms late on average",
+                 tally_lag(sum) * 1e3);
+        return "client";
+    }
+    if (idle < 0) {
+        snprintf(reason, FIND_REASON_MAX, "this system does not say how idle its processors were");
+        return "unknown";
+    }
+    snprintf(reason, FIND_REASON_MAX, "this machine was idle for %.0f %% of the time, and a process "
+             "of echoload used %.0f %% of a processor", idle * 100, sum->busy);
+    return "server";
 }
 
 /* ---- the search ---- */
@@ -142,7 +136,8 @@ static int try_rate(struct search *search, double rate)
             return 0;
         if (judge(search, rate))
             return 1;
-        note_limit(search);
+        search->find->limit = find_limit(&search->tried->sum, search->find->server[0] != '/',
+                                         search->idle, search->reason);
     }
     return 0;
 }
@@ -170,7 +165,7 @@ static int find_range(struct search *search)
     fprintf(stderr, "%s: as fast as %zu connections go: %.1f %s\n", search->find->program,
             search->settings->concurrency, rate, search->settings->mode->rated);
     search->find->limit = rate > 0 ? "client" : "server";
-    snprintf(search->reason, REASON_MAX, rate > 0 ? "its %zu connections go no faster (-c)"
+    snprintf(search->reason, FIND_REASON_MAX, rate > 0 ? "its %zu connections go no faster (-c)"
                                                   : "of its %zu connections nothing came back",
              search->settings->concurrency);
     return 0;

@@ -31,4 +31,12 @@ struct find {
 int find_rate(struct find *find, struct load_settings *settings, struct target *target,
               struct load_result *result);
 
+/*
+ * What kept a rate from holding, by what was counted at it and the share of time in which the
+ * machine's processors were idle, below 0 where that is not known: client, machine, server or
+ * unknown; and why, in `reason`. `has_ports`: it is no Unix socket, which pauses for its backlog.
+ */
+#define FIND_REASON_MAX 160
+const char *find_limit(const struct load_tally *sum, bool has_ports, double idle, char *reason);
+
 #endif

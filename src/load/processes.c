@@ -216,7 +216,7 @@ static int run_all(struct processes *all)
 {
     int result = start_all(all);
 
-    if (result == 0 && result_new(all->result, all->settings->rounds) == -1)
+    if (result == 0 && result_new(all->result, settings_rows(all->settings)) == -1)
         result = fail(all, errno);
     progress_begin(&all->progress, false, clock_seconds());
     while (result == 0 && all->workers.open > 0)
@@ -225,17 +225,28 @@ static int run_all(struct processes *all)
     return result;
 }
 
+/* Runs in this process alone. Returns 0, or -1 (noted). */
+static int run_here(struct processes *all)
+{
+    struct load_settings whole = settings_share(all->settings, 0);
+
+    return load_run(&whole, all->target, all->result) == 0 ? 0 : fail(all, errno);
+}
+
 int processes_run(const struct load_settings *settings, struct target *target,
                   struct load_result *result, char *problem)
 {
     struct processes all = {
         .settings = settings, .target = target, .result = result, .problem = problem};
-    int outcome = workers_new(&all.workers, settings->processes);
+    int outcome;
 
+    if (settings->processes == 1)
+        return run_here(&all);
+    outcome = workers_new(&all.workers, settings->processes);
     all.states = calloc(settings->processes, sizeof *all.states);
     outcome = outcome == 0 && all.states != NULL ? run_all(&all) : fail(&all, errno);
     if (outcome == 0)
-        result_sum_up(result, settings->mode);
+        result_sum_up(result, settings);
     workers_free(&all.workers);
     free(all.states);
     return outcome;

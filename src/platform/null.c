@@ -189,6 +189,13 @@ void platform_timer_set(int timer, double seconds)
     (void)seconds;
 }
 
+int platform_processors(double *idle, double *all)
+{
+    (void)idle;
+    (void)all;
+    return -1;
+}
+
 void platform_process_limits(char *text, size_t size)
 {
     if (size > 0)

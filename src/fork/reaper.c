@@ -16,7 +16,7 @@
 #define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
 #define YOUNG_PERIOD 0.01    /* seconds */
 #define SWEEP_PERIOD 1.0     /* seconds */
-#define SWEEP_PERIOD_FULL 0.1 /* where a client may wait for the slot of a program that is dead */
+#define SWEEP_PERIOD_SOON 0.1 /* where others are likely to be dead, or a client waits for that */
 #define FIRST_MAX 16         /* of all, reaped by looks that are linear in the live ones */
 #define SWEEP_PORTION 512    /* children asked for in one turn: some 20 ms if all are dead */
 
@@ -106,6 +106,9 @@ static void reap_child(struct server *server, struct child *child, int status)
         signal = WTERMSIG(status);
     else if (!child->exit_recorded)
         child->ending = WEXITSTATUS(status);
+    /* What killed it, or kept an echo from its record, may have met many: of them no signal tells. */
+    if (!child->exit_recorded && (signal != 0 || server->options->command == NULL))
+        plan_sweep(SWEEP_PERIOD_SOON);
     unlist_exiting(child);
     if (reaper->asked == child)
         reaper->asked = child->older;
@@ -285,7 +288,7 @@ static double sweep_pause(const struct server *server, bool full)
 {
     if (server->stop.phase >= SERVER_TERMINATING)
         return 0;
-    return full && server->options->command != NULL ? SWEEP_PERIOD_FULL : SWEEP_PERIOD;
+    return full && server->options->command != NULL ? SWEEP_PERIOD_SOON : SWEEP_PERIOD;
 }
 
 void reaper_turn(struct server *server)

@@ -106,7 +106,7 @@ static void reap_child(struct server *server, struct child *child, int status)
         signal = WTERMSIG(status);
     else if (!child->exit_recorded)
         child->ending = WEXITSTATUS(status);
-    /* What killed it, or kept an echo from its record, may have met many: of them no signal tells. */
+    /* What killed it, or kept an echo from its record, may have met many; few signals tell. */
     if (!child->exit_recorded && (signal != 0 || server->options->command == NULL))
         plan_sweep(SWEEP_PERIOD_SOON);
     unlist_exiting(child);

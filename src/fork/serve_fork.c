@@ -25,8 +25,8 @@
  *   accept   No descriptor is left (EMFILE), or no memory: the client stays in the kernel's queue.
  *            The gate closes, one line is logged for all failures that follow on each other, and
  *            the parent accepts again when a child has ended or a pause of 0.05 to 1 s is over,
- *            which server_wait waits out. It neither spins nor ends. The same once the kernel has
- *            ended a child for want of memory.
+ *            which server_wait waits out. It neither spins nor ends. The same while memory is short,
+ *            or once the kernel has ended a child for want of it.
  *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
  *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *

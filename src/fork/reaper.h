@@ -22,7 +22,7 @@
  *                 parent asks whether anybody is dead and not reaped, by waitid for all, which walks
  *                 that list, and reaps up to 16 that this finds; and only where one of ours was
  *                 among them it asks for all children by pid, the youngest first, in portions of
- *                 512, between which the loop goes on.
+ *                 128, between which the loop goes on.
  *
  * So of fifty that die at one instant all that left a record are reaped at once, however few
  * signals came; of those that left none one or two by si_pid, the others as young or by the sweep.

@@ -46,12 +46,12 @@ struct processes {
 
 /* ---- a worker ---- */
 
-static volatile sig_atomic_t told_to_end;
+static volatile sig_atomic_t must_end;
 
 static void end_measuring(int number)
 {
     (void)number;
-    told_to_end = 1;
+    must_end = 1;
 }
 
 static void listen_to_the_parent_alone(const sigset_t *mask)
@@ -86,7 +86,7 @@ static int be_worker(void *context, size_t number, int channel)
         leave_connected(all->target);
     target_move(all->target);
     share.channel = channel;
-    share.interrupted = &told_to_end;
+    share.interrupted = &must_end;
     error = load_run(&share, all->target, all->result) == -1 ? errno : 0;
     return channel_end(channel, error, all->result) == 0 ? 0 : 1;
 }

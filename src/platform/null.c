@@ -98,12 +98,12 @@ void platform_forbid_tracing(void)
 {
 }
 
-void platform_refuse_rights(int listener)
+void platform_forbid_rights(int listener)
 {
     (void)listener;
 }
 
-bool platform_refuses_rights(int descriptor)
+bool platform_forbids_rights(int descriptor)
 {
     (void)descriptor;
     return false;

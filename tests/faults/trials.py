@@ -312,7 +312,7 @@ class Trial:
             return None
         return status
 
-    def settle(self, before, accepted):
+    def check_counts(self, before, accepted):
         """The fault is over: it serves, and all counts agree."""
         srv, outcome = self.srv, self.outcome
         last = visit(srv, 1)
@@ -348,7 +348,7 @@ def start(trial):
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
     if trial.outcome.word != 'stops':
-        trial.settle(before, len(visitors))
+        trial.check_counts(before, len(visitors))
 
 
 def detach(trial):
@@ -394,7 +394,7 @@ def serve(trial):
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
     if trial.outcome.word != 'stops':
-        trial.settle(before, len(visitors))
+        trial.check_counts(before, len(visitors))
     if trial.point in ('READ_CLIENT', 'WRITE_CLIENT') and trial.fault[1] not in (EINTR, EAGAIN):
         logged = len(srv.find('^end .*how=(error|reset)'))
         trial.outcome.demand(logged == trial.outcome.failed,
@@ -423,7 +423,7 @@ def crowd(trial):
         each.half_close()
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
-    trial.settle(before, len(visitors))
+    trial.check_counts(before, len(visitors))
 
 
 def idle(trial):
@@ -439,7 +439,7 @@ def idle(trial):
     trial.disarm()
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
-    trial.settle(before, len(visitors))
+    trial.check_counts(before, len(visitors))
     ended = len(srv.find('^end .*how=idle'))
     trial.outcome.demand(ended == len(visitors), f'{ended} of {len(visitors)} are ended as idle')
 
@@ -478,7 +478,7 @@ def upgrade(trial):
     srv.send_signal(signal.SIGHUP)
     srv.wait_line('^takeover |cannot upgrade.*restart it instead', after=mark)
     held.close()
-    trial.settle(before, 1)
+    trial.check_counts(before, 1)
 
 
 def stop(trial):

@@ -70,7 +70,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
-        bench-program bench-scale bench-variants lab lint install uninstall dist clean hazards \
+        bench-program bench-scale bench-vanish bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
@@ -92,6 +92,7 @@ help:
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (four minutes)' \
 	  'make bench-scale  measure with up to 30,000 live connections (about ten minutes)' \
+	  'make bench-vanish  measure what clients wait while 10,000 others vanish (two minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
@@ -156,10 +157,11 @@ $(BUILD)/minimal/fork: $(call object,examples/hazards/textbook.c)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^
 
+# libc first, so that what it writes to in a new child lies together: a page, not two.
 static:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2 -g' \
 	  HARDEN='-fno-pie -fstack-protector-strong -ffunction-sections -fdata-sections' \
-	  HARDEN_LD='-static -no-pie -Wl,--gc-sections' \
+	  HARDEN_LD='-static -no-pie -Wl,--gc-sections -lc' \
 	  $(addprefix $(BUILD)/static/,forkecho $(STATIC_ALSO))
 STATIC_CC ?= musl-gcc
 
@@ -261,6 +263,9 @@ bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 
 bench-scale: all static hazard-servers
 	@BUILD=$(BUILD) tests/bench/scale
+
+bench-vanish: all static hazard-servers
+	@BUILD=$(BUILD) tests/bench/vanish
 
 bench-variants: STATIC_ALSO = threadecho
 bench-variants: all minimal static

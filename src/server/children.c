@@ -10,17 +10,6 @@ struct source_count {
     struct source_count *chain; /* as in struct child */
 };
 
-struct children {
-    size_t capacity, live;
-    unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
-    uint64_t salt;
-    struct child *oldest, *youngest;
-    struct child **by_id; /* chains, at least one for each entry */
-    struct source_count **by_source;
-    struct child *free_child; /* the first free entry; never NULL, but beyond the last */
-    struct source_count *free_source;
-};
-
 struct children *children_new(size_t capacity)
 {
     struct children *children = platform_private_memory(sizeof *children);
@@ -136,11 +125,6 @@ void children_remove(struct children *children, struct child *child)
     children->live--;
 }
 
-size_t children_live(const struct children *children)
-{
-    return children->live;
-}
-
 size_t children_from(const struct children *children, const struct peer *peer)
 {
     const struct source_count *count = find_source(children, address_source(peer));
@@ -156,14 +140,4 @@ size_t children_most_from_one(const struct children *children)
         if (each->source != NULL && each->source->live > most)
             most = each->source->live;
     return most;
-}
-
-struct child *children_oldest(const struct children *children)
-{
-    return children->oldest;
-}
-
-struct child *children_youngest(const struct children *children)
-{
-    return children->youngest;
 }

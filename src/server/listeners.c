@@ -121,7 +121,6 @@ int listeners_open(struct listeners *listeners, const struct options *options)
     listeners->count = 0;
     for (int i = 0; i < count; i++)
         listener_adopt(&listeners->all[listeners->count++], ACTIVATION_FIRST + i, options);
-    listeners->handed_over = count > 0;
     if (count > 0 && options->listen_given)
         log_error("the service manager hands over %d sockets (LISTEN_FDS); -l is ignored", count);
     for (size_t i = 0; count == 0 && i < options->listen_count; i++)

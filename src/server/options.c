@@ -57,7 +57,8 @@ static int add_listen(struct options *options, const struct arguments *arguments
         return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
                                  OPTIONS_LISTEN_MAX);
     options->listen[options->listen_count++].text = arguments->value;
-    if (address_split(arguments->value, &options->listen[count].endpoint, &problem) == 0)
+    problem = address_split(arguments->value, &options->listen[count].endpoint);
+    if (problem == NULL)
         return 0;
     return arguments_misused(arguments, "option -l, --listen: '%s': %s "
                                         "(port, host:port, *:port, [::1]:port or /path)",
@@ -160,8 +161,8 @@ static const char *echo_only(int letter)
 {
     switch (letter) {
     case 't':
-        return "what moves between a program and its client is not seen here; use -T, or a limit of "
-               "the program's own";
+        return "what moves between a program and its client is not seen here; use -T, or a limit "
+               "of the program's own";
     case 'i': return "whoever has the connection can run the program itself";
     case 'G':
     case 'm':

@@ -72,9 +72,9 @@ static void model_remove(struct model *model, size_t at)
  * an assertion of check is too dear to be asked this often. */
 static const char *difference(const struct children *children, const struct model *model)
 {
-    const struct child *child = children_oldest(children), *older = NULL;
+    const struct child *child = children->oldest, *older = NULL;
 
-    if (children_live(children) != model->live)
+    if (children->live != model->live)
         return "the number of live children";
     for (size_t i = 0; i < model->live; i++, older = child, child = child->younger) {
         struct peer peer = peer_number(model->all[i].client);
@@ -177,13 +177,13 @@ START_TEST(a_full_table_refuses_and_takes_again_after_a_removal)
                 ck_assert_ptr_nonnull(children_add(children, id, &peer, 0));
             ck_assert_ptr_null(children_add(children, capacity + 1, &peer, 0));
             ck_assert_ptr_null(children_find(children, capacity + 1));
-            ck_assert_uint_eq(children_live(children), capacities[i]);
+            ck_assert_uint_eq(children->live, capacities[i]);
             ck_assert_uint_eq(children_from(children, &peer), capacities[i]);
-            children_remove(children, children_oldest(children));
+            children_remove(children, children->oldest);
             ck_assert_ptr_nonnull(children_add(children, capacity + 1, &peer, 0));
             ck_assert_ptr_null(children_find(children, 1));
-            while (children_oldest(children) != NULL)
-                children_remove(children, children_oldest(children));
+            while (children->oldest != NULL)
+                children_remove(children, children->oldest);
             ck_assert_uint_eq(children_from(children, &peer), 0);
         }
     }
@@ -199,7 +199,7 @@ START_TEST(an_id_is_registered_once)
 
     ck_assert_ptr_nonnull(first);
     ck_assert_ptr_null(children_add(children, 7, &other, 0));
-    ck_assert_uint_eq(children_live(children), 1);
+    ck_assert_uint_eq(children->live, 1);
     ck_assert_uint_eq(children_from(children, &other), 0);
     ck_assert_ptr_eq(children_find(children, 7), first);
 }
@@ -244,8 +244,8 @@ START_TEST(as_many_sources_as_children_are_counted)
             children_remove(children, child);
             ck_assert_uint_eq(children_from(children, &peer), 0);
         }
-        ck_assert_uint_eq(children_live(children), 0);
-        ck_assert_ptr_null(children_oldest(children));
+        ck_assert_uint_eq(children->live, 0);
+        ck_assert_ptr_null(children->oldest);
     }
 }
 END_TEST
@@ -264,7 +264,7 @@ START_TEST(who_has_left_its_source_is_live)
     children_leave_source(children, first);
     ck_assert_uint_eq(children_from(children, &peer), 1);
     ck_assert_uint_eq(children_most_from_one(children), 1);
-    ck_assert_uint_eq(children_live(children), 3);
+    ck_assert_uint_eq(children->live, 3);
     ck_assert_ptr_null(children_add(children, 4, &peer, 0));
     children_remove(children, first);
     ck_assert_uint_eq(children_from(children, &peer), 1);
@@ -274,7 +274,7 @@ START_TEST(who_has_left_its_source_is_live)
     ck_assert_uint_eq(children_from(children, &peer), 1);
     children_remove(children, second);
     ck_assert_uint_eq(children_from(children, &peer), 1);
-    ck_assert_uint_eq(children_live(children), 2);
+    ck_assert_uint_eq(children->live, 2);
 }
 END_TEST
 

@@ -250,8 +250,8 @@ size_t reaper_reap_all(struct server *server)
     return (size_t)(server->statistics.ended - before);
 }
 
-/* Those of which a SIGCHLD has told, by an exit record or as its sender. */
-static void reap_told(struct server *server)
+/* Those that a SIGCHLD is about, by an exit record or as its sender. */
+static void reap_announced(struct server *server)
 {
     struct child *child;
     pid_t pid;
@@ -272,19 +272,19 @@ void reaper_catch_up(struct server *server)
         return;
     }
     signals_deliver();
-    reap_told(server);
+    reap_announced(server);
     if (clock_seconds() >= reaper->young_last + YOUNG_PERIOD)
         ask_for_young(server);
 }
 
-/* Whether to ask for the young after a SIGCHLD: at once where it told of nobody and no client can
+/* Whether to ask for the young after a SIGCHLD: at once where nobody was found and no client can
  * come in for want of a slot, else once a period, which often is over already. An echo that ends by
  * itself has said so. */
-static void plan_young(struct server *server, bool told)
+static void plan_young(struct server *server, bool found)
 {
-    if (!told && server->children->live >= server->options->max_connections)
+    if (!found && server->children->live >= server->options->max_connections)
         ask_for_young(server);
-    else if (!told || server->options->command != NULL)
+    else if (!found || server->options->command != NULL)
         reaper->young_at = reaper->young_last + YOUNG_PERIOD;
 }
 
@@ -302,7 +302,7 @@ void reaper_turn(struct server *server)
     bool full = server->children->live >= server->options->max_connections;
 
     if (signals_take(SIGCHLD)) {
-        reap_told(server);
+        reap_announced(server);
         plan_young(server, server->statistics.ended > before);
         plan_sweep(sweep_pause(server, full));
     }

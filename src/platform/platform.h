@@ -45,7 +45,7 @@ int platform_prefer_children(int file);
 bool platform_memory_ran_out(void);
 
 /* How many bytes of memory our control group has left, with what the kernel would give back at
- * need, such as files that it keeps. Elsewhere, and where there is no limit, ULLONG_MAX or nearly. */
+ * need, such as files that it keeps. Elsewhere, and without a limit, ULLONG_MAX or nearly that. */
 unsigned long long platform_memory_left(void);
 
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of

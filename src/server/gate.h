@@ -5,7 +5,7 @@
  * until a child ends, which may free what was missing, or until a pause is over. A client that was
  * accepted already when starting its child failed is held, and is the first to be started then.
  * What lacks memory waits for the pause alone, as Linux frees that some time after a child has
- * ended; and so do clients while our control group has hardly any left, before one has to be killed.
+ * ended; and so do clients while our control group has hardly any left, before one is killed.
  *
  * Failures that follow closely on each other are one episode, logged at its start and its end: a
  * server at a limit, where each child that ends lets one more begin, has one and not thousands.

@@ -5,8 +5,8 @@
  * clients. When its session has ended it leaves its source (address.h), though it is still live:
  * its client may come again. All others, and only those, are in the counts of their sources.
  *
- * Cost: add, find and remove are constant, and make no system call. About 200 bytes an entry, in
- * private memory (platform.h): a large table makes no fork dearer.
+ * Cost: all is constant, and makes no system call. About 200 bytes an entry, in private memory
+ * (platform.h): a large table makes no fork dearer.
  */
 #ifndef CHILDREN_H
 #define CHILDREN_H
@@ -52,8 +52,7 @@ struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 void children_leave_source(struct children *children, struct child *child);
 
-/* How many are live, how many are counted for the source of `peer`, and the most for any source:
- * linear in the live ones, for a status line. */
+/* How many are live, how many are counted for the source of `peer`, and the most for any source. */
 size_t children_live(const struct children *children);
 size_t children_from(const struct children *children, const struct peer *peer);
 size_t children_most_from_one(const struct children *children);

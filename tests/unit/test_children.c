@@ -73,6 +73,7 @@ static void model_remove(struct model *model, size_t at)
 static const char *difference(const struct children *children, const struct model *model)
 {
     const struct child *child = children_oldest(children), *older = NULL;
+    size_t most = 0;
 
     if (children_live(children) != model->live)
         return "the number of live children";
@@ -89,10 +90,12 @@ static const char *difference(const struct children *children, const struct mode
         return "the youngest";
     for (size_t i = 0; i < SUITE_LENGTH(clients); i++) {
         struct peer peer = peer_number(i);
-        if (children_from(children, &peer) != model_from(model, clients[i].source))
+        size_t from = model_from(model, clients[i].source);
+        if (children_from(children, &peer) != from)
             return "the count of a source";
+        most = from > most ? from : most;
     }
-    return NULL;
+    return children_most_from_one(children) == most ? NULL : "the most of one source";
 }
 
 /* Catches a hash that the last bits of a prefix do not reach: one customer's /48 would make

@@ -189,6 +189,11 @@ void platform_timer_set(int timer, double seconds)
     (void)seconds;
 }
 
+const char *platform_libc(void)
+{
+    return "other";
+}
+
 void platform_process_limits(char *text, size_t size)
 {
     if (size > 0)

@@ -48,15 +48,24 @@ static void handle_failure(struct server *server, int error)
         gate_pause(&server->gate, error, "accept", limit);
 }
 
-static void refuse(struct server *server, const struct client *client, const char *why)
+const char *server_refusal_name(int why)
+{
+    static const char *const names[REFUSALS] = {"denied", "max-per-source", "stopping"};
+
+    return names[why];
+}
+
+static void refuse(struct server *server, const struct client *client, enum refusal why)
 {
     char from[ADDRESS_TEXT_MAX];
 
     if (client->descriptor != -1)
         listener_refuse(client->descriptor, &client->peer);
     server->statistics.refused++;
+    server->statistics.refused_why[why]++;
     if (log_shows_refusal())
-        log_event(LOG_CLIENTS, "refuse from=%s why=%s", peer_text(&client->peer, from), why);
+        log_event(LOG_CLIENTS, "refuse from=%s why=%s", peer_text(&client->peer, from),
+                  server_refusal_name((int)why));
 }
 
 /* One of those that are counted may have ended, with its exit record still unread. */
@@ -72,14 +81,14 @@ static bool source_is_full(struct server *server, const struct peer *peer)
 
 bool server_admit(struct server *server, const struct client *client)
 {
-    const char *why = !access_permits(&server->options->access, &client->peer) ? "denied"
-                      : source_is_full(server, &client->peer)                  ? "max-per-source"
-                                                                               : NULL;
+    enum refusal why = !access_permits(&server->options->access, &client->peer) ? REFUSED_DENIED
+                       : source_is_full(server, &client->peer) ? REFUSED_PER_SOURCE
+                                                               : REFUSALS;
 
     server->statistics.accepted++;
-    if (why != NULL)
+    if (why != REFUSALS)
         refuse(server, client, why);
-    return why == NULL;
+    return why == REFUSALS;
 }
 
 /* The next connection of any listener that is ready. They are asked in turn: none starves. */
@@ -124,7 +133,7 @@ bool server_accept(struct server *server, struct client *client)
         pause_for_memory(gate);
     if (gate->holding && server->stop.phase >= SERVER_TERMINATING) {
         gate->holding = false;
-        refuse(server, &gate->held, "stopping");
+        refuse(server, &gate->held, REFUSED_STOPPING);
     } else if (gate->holding && clock_seconds() >= gate->closed_until) {
         gate->holding = false;
         *client = gate->held;

@@ -1,0 +1,408 @@
+"""-S: what monitors are told by HTTP, and that it costs clients nothing."""
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import (AS_OURSELVES, SERVERS, TOP, Client, children, descriptors,
+                     eventually, forks_only, in_time, process, run, use_up_descriptors)
+from test_upgrade import upgrade
+
+pytestmark = forks_only
+STATUS = ('-S', '127.0.0.1:0')
+TEXT = 'text/plain; version=0.0.4; charset=utf-8'
+OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
+MOST = 8  # that answer at once: src/fork/status.h
+
+
+def monitor(srv, **options):
+    """A connection to the address of -S, the last that is printed."""
+    return srv.connect(srv.addresses[-1], **options)
+
+
+def read_answer(client):
+    """The status, the headers and the body of what comes until the connection ends."""
+    return parts(client.receive_all())
+
+
+def parts(answer):
+    head, _, body = answer.partition(b'\r\n\r\n')
+    first, *lines = head.decode().split('\r\n')
+    found = re.fullmatch(r'HTTP/1\.1 (\d{3}) \S.*', first)
+    assert found, (first, body)
+    headers = dict(line.split(': ', 1) for line in lines)
+    assert headers['Connection'] == 'close'
+    return int(found[1]), headers, body.decode()
+
+
+def ask(srv, path='/metrics', method='GET', accept='*/*', **options):
+    client = monitor(srv, **options)
+    client.sendall(f'{method} {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n'.encode())
+    return read_answer(client)
+
+
+def numbers(srv, **options):
+    """{name with its labels: value} of GET /metrics."""
+    status, headers, body = ask(srv, **options)
+    assert (status, headers['Content-Type']) == (200, TEXT)
+    assert int(headers['Content-Length']) == len(body)
+    return {name: float(value) for name, value in re.findall(r'^([^#\s]\S*) (\S+)$', body, re.M)}
+
+
+def wait_for(srv, **wanted):
+    """Waits until these numbers, without their beginning, are so, and returns all."""
+    def found():
+        now = numbers(srv)
+        return all(now[f'forkecho_{name}'] == value for name, value in wanted.items()) and now
+    return eventually(found, f'{wanted}')
+
+
+def visit(srv, data=b'hello'):
+    client = srv.connect()
+    assert client.echo(data) == data
+    client.half_close()
+    assert client.receive_all() == b''
+
+
+# ---- what is told ------------------------------------------------------------------------
+
+def test_the_numbers_are_those_of_the_clients(server):
+    """Catches a number that is forgotten, counted twice, or stands under another's name."""
+    srv = server(*STATUS, '-C', '2')
+    held = [srv.connect() for _ in range(2)]
+    for client in held:
+        assert client.echo(b'abc') == b'abc'
+    srv.connect().closed_by_server()
+    now = wait_for(srv, live_children=2)
+    assert now['forkecho_source_live_children_highest'] == 2
+    assert now['forkecho_connections_refused_total{why="max-per-source"}'] == 1
+    assert now['forkecho_connections_refused_total{why="denied"}'] == 0
+    assert now['forkecho_connections_accepted_total'] == 3
+    assert now['forkecho_live_children_max'] == 1024
+    assert 0 < now['forkecho_oldest_connection_seconds'] < 600
+    assert abs(now['process_start_time_seconds'] - time.time()) < 600
+    held.pop().close()
+    wait_for(srv, live_children=1)
+    os.kill(int(srv.accepted(held[0])['pid']), signal.SIGKILL)
+    now = wait_for(srv, live_children=0)
+    assert now['forkecho_connections_ended_total{how="eof"}'] == 1
+    assert now['forkecho_connections_ended_total{how="signal"}'] == 1
+    assert now['forkecho_bytes_total{direction="in"}'] == 3
+    assert now['forkecho_bytes_total{direction="out"}'] == 3
+    assert now['forkecho_live_children_peak'] == 2
+    assert now['forkecho_oldest_connection_seconds'] == 0
+    assert now['process_cpu_seconds_total'] > 0
+    assert now['forkecho_children_cpu_seconds_total'] >= 0
+
+
+def test_programs_are_told_by_their_exit_status(server):
+    """Catches a program's end that is counted as an echo's."""
+    srv = server(*STATUS, runs=['sh', '-c', 'read word; exit $word'])
+    for status in (b'0\n', b'3\n', b'0\n'):
+        client = srv.connect()
+        client.sendall(status)
+        assert client.receive_all() == b''
+    now = wait_for(srv, live_children=0)
+    assert now['forkecho_connections_ended_total{how="exit-0"}'] == 2
+    assert now['forkecho_connections_ended_total{how="exit-other"}'] == 1
+    assert now['forkecho_connections_ended_total{how="eof"}'] == 0
+
+
+def test_a_full_server_says_that_the_gate_is_closed(server):
+    """Catches a monitor that must wait with the clients, just when somebody should be called."""
+    srv = server(*STATUS, '-c', '1')
+    first, second = srv.connect(), srv.connect()
+    assert first.echo(b'x') == b'x'
+    now = wait_for(srv, live_children=1)
+    assert now['forkecho_gate_closed{why="max-connections"}'] == 1
+    assert now['forkecho_gate_closed{why="failure"}'] == 0
+    first.close()
+    assert second.echo(b'x') == b'x'
+    second.close()
+    now = wait_for(srv, live_children=0)
+    assert now['forkecho_gate_closed{why="max-connections"}'] == 0
+    assert now['forkecho_connections_deferred_total{why="max-connections"}'] == 1
+
+
+def test_each_metric_is_in_the_man_page(server):
+    """Catches a metric that nobody can look up, and one that is promised and not there."""
+    page = (TOP / 'man' / 'forkecho-metrics.5').read_text()
+    told = re.findall(r'^\.It Li ((?:forkecho|process)_\w+)', page, re.M)
+    found = [re.sub(r'\{.*', '', name) for name in numbers(server(*STATUS))]
+    assert told == list(dict.fromkeys(found))
+
+
+def test_a_page_for_people_is_plain(server):
+    """Catches a GET / that is for machines, and one whose numbers are others."""
+    srv = server(*STATUS)
+    visit(srv)
+    wait_for(srv, live_children=0)
+    status, headers, body = ask(srv, '/')
+    assert (status, headers['Content-Type']) == (200, 'text/plain; charset=utf-8')
+    assert re.search(r'^connections ended: eof +1$', body, re.M), body
+    assert len({len(line) for line in body.splitlines()[2:]}) == 1
+
+
+def test_openmetrics_is_for_who_asks_for_it(server):
+    """Catches a content type that is not what follows, which a scraper then refuses."""
+    srv = server(*STATUS)
+    _, headers, body = ask(srv, accept='application/openmetrics-text;version=1.0.0,*/*;q=0.1')
+    assert headers['Content-Type'] == OPENMETRICS and body.endswith('\n# EOF\n')
+    assert '# TYPE forkecho_connections_accepted counter\n' in body
+    _, headers, body = ask(srv)
+    assert headers['Content-Type'] == TEXT and '# EOF' not in body
+
+
+def test_head_has_no_body(server):
+    """Catches a body where none may be."""
+    srv = server(*STATUS)
+    status, headers, body = ask(srv, method='HEAD')
+    assert (status, body) == (200, '') and int(headers['Content-Length']) > 1000
+
+
+def test_a_unix_socket_is_an_address_too(server, folder):
+    """Catches -S that takes fewer forms than -l, and a file that stays behind."""
+    path = folder / 'status'
+    srv = server('-S', str(path))
+    assert srv.addresses[-1] == str(path)
+    assert numbers(srv)['forkecho_live_children'] == 0
+    srv.stop(signal.SIGTERM)
+    assert not path.exists()
+
+
+def test_several_addresses_are_answered_at(server, folder):
+    """Catches a second -S that replaces the first."""
+    srv = server(*STATUS, '-S', str(folder / 'status'))
+    for address in srv.addresses[1:]:
+        with Client(address) as client:
+            client.sendall(b'GET / HTTP/1.0\r\n\r\n')
+            assert read_answer(client)[0] == 200
+    assert len(srv.addresses) == 3
+
+
+# ---- who asks in another way -------------------------------------------------------------
+
+@pytest.mark.parametrize('request_, answer', [
+    (b'GET /other HTTP/1.1\r\n\r\n', 404), (b'POST /metrics HTTP/1.1\r\n\r\n', 405),
+    (b'\x16\x03\x01\x02\x00\x01', 400), (b'hello\n', 400), (b'\0' * 100, 400),
+    (b'GET / HTTP/1.1\r\nX: ' + b'x' * 5000, 431), (b'GET /' + b'x' * 1000000, 431),
+    (b'GET / HTTP/1.1\r\n', 408), (b'', 408)],
+    ids=['404', '405', 'tls', 'text', 'zeros', '431', 'huge', 'cut', 'silent'])
+def test_each_error_is_one_line(server, request_, answer):
+    """Catches a reset in place of an answer, a request that is waited for without end, and a body
+    that says nothing."""
+    srv = server(*STATUS)
+    client = monitor(srv)
+    with contextlib.suppress(ConnectionError):
+        client.sendall(request_)
+    status, headers, body = read_answer(client)
+    assert status == answer
+    assert body.count('\n') == 1 and len(body) == int(headers['Content-Length']) > 20
+    visit(srv)
+    assert not srv.find('^forkecho: ')
+
+
+def test_a_request_that_is_closed_is_an_error(server):
+    """Catches a child that waits for more from who has half-closed."""
+    srv = server(*STATUS)
+    client = monitor(srv)
+    client.sendall(b'GET / HTTP/1.1\r\n')
+    client.half_close()
+    assert read_answer(client)[0] == 400
+
+
+def test_a_slow_request_has_two_seconds(server):
+    """Catches a time that each byte begins anew."""
+    srv = server(*STATUS)
+    client = monitor(srv)
+    client.settimeout(0.1)
+    begun, got = time.monotonic(), b''
+    while not got:
+        with contextlib.suppress(TimeoutError):
+            client.sendall(b'G')
+            got = client.recv(1)
+    assert time.monotonic() - begun > 1.5
+    assert got + client.receive(11) == b'HTTP/1.1 408'
+
+
+def test_more_than_a_few_are_told_so(server):
+    """Catches children for as many as come, beside -c; and one that is turned away without a word."""
+    srv = server(*STATUS)
+    silent = [monitor(srv) for _ in range(MOST)]
+    eventually(lambda: len(children(srv.pid)) == MOST, 'all of them have a child')
+    more, answer = monitor(srv), b''
+    with contextlib.suppress(ConnectionError):  # the parent does not read what it is asked
+        more.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        while part := more.recv(1000):
+            answer += part
+    assert parts(answer)[0] == 503
+    assert len(children(srv.pid)) == MOST
+    assert [read_answer(client)[0] for client in silent] == [408] * MOST
+    eventually(lambda: not children(srv.pid), 'they are reaped')
+    assert ask(srv)[0] == 200
+
+
+def test_a_thousand_at_once_delay_no_client(server):
+    """Catches monitors that take slots, or hold up the loop."""
+    srv = server(*STATUS)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+
+    def try_in(seconds):
+        crowd = [Client(srv.addresses[-1]) for _ in range(1000)]
+        begun = time.monotonic()
+        for _ in range(10):
+            visit(srv)
+            assert client.echo(b'x') == b'x'
+        took = time.monotonic() - begun
+        for each in crowd:
+            with contextlib.suppress(ConnectionError):
+                each.receive_all()
+            each.close()
+        return took < seconds
+
+    assert in_time(try_in, 1, 2, 4)
+    eventually(lambda: len(children(srv.pid)) == 1, 'all have ended')
+    now = wait_for(srv, live_children=1)
+    assert now['forkecho_connections_accepted_total'] % 10 == 1
+
+
+# ---- monitors are no clients -------------------------------------------------------------
+
+def test_monitors_are_counted_and_logged_nowhere(server):
+    """Catches a monitor that takes the slot of a client, or is one in the statistics."""
+    srv = server(*STATUS, '-c', '1', '-C', '1', verbose='-vv')
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    silent = monitor(srv)
+    eventually(lambda: len(children(srv.pid)) == 2, 'the monitor has a child')
+    mark = srv.mark()
+    for _ in range(20):
+        assert numbers(srv)['forkecho_live_children'] == 1
+    status = srv.status()
+    assert [status[key] for key in ('live', 'accepted', 'refused', 'zombies')] == ['1', '1', '0', '0']
+    assert len(srv.lines) == mark + 1
+    silent.close()
+    client.close()
+    srv.wait_line('^end ')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert srv.wait_line('^stop ')['accepted'] == '1'
+
+
+def test_access_lists_hold_for_monitors(server):
+    """Catches a door that -A and -X do not guard."""
+    srv = server(*STATUS, '-A', '127.0.0.2')
+    assert ask(srv, source='127.0.0.2')[0] == 200
+    with contextlib.suppress(ConnectionError):
+        assert monitor(srv).receive_all() == b''
+    assert not srv.find('^(refuse|accept) ')
+
+
+def test_a_child_that_answers_has_its_monitor_alone(server):
+    """Catches a listener, the ledger or a client's socket in a process that reads from anybody."""
+    srv = server(*STATUS)
+    held = srv.connect()
+    assert held.echo(b'x') == b'x'
+    echo, = children(srv.pid)
+    silent = monitor(srv)
+    eventually(lambda: len(children(srv.pid)) == 2, 'the monitor has a child')
+    child, = [each for each in children(srv.pid) if each.pid != echo.pid]
+    own = eventually(lambda: (found := descriptors(child.pid)) and len(found) == 4 and found,
+                     'it has closed the rest')
+    assert own[3].startswith('socket:')
+    limits = Path(f'/proc/{child.pid}/limits').read_text()
+    assert re.search(r'^Max open files +0 +0 ', limits, re.M), limits
+    silent.close()
+
+
+def test_its_children_are_reaped_at_once(server):
+    """Catches zombies that nobody asks for, as they are in no table."""
+    srv = server(*STATUS)
+    for _ in range(3 * MOST):
+        assert ask(srv)[0] == 200
+    eventually(lambda: not children(srv.pid), 'all are reaped')
+
+
+def test_without_descriptors_nothing_spins(server):
+    """Catches a listener that stays ready while accept fails: the loop would never sleep again."""
+    srv = server(*STATUS, *AS_OURSELVES)
+    give_back = use_up_descriptors(srv.pid)
+    client = monitor(srv)
+    client.sendall(b'GET /metrics HTTP/1.1\r\n\r\n')
+
+    def idles(seconds):
+        before = process(srv.pid).cpu
+        time.sleep(seconds)  # what does not happen meanwhile is no event
+        return process(srv.pid).cpu - before < 0.2 * seconds
+
+    assert in_time(idles, 1, 2)
+    give_back()
+    assert read_answer(client)[0] == 200
+    assert not srv.find('^forkecho: ')
+
+
+# ---- stops and upgrades ------------------------------------------------------------------
+
+def test_a_drain_is_told(server):
+    """Catches a monitor that is refused while clients are still served."""
+    srv = server(*STATUS)
+    client = srv.connect()
+    assert client.echo(b'x') == b'x'
+    assert numbers(srv)['forkecho_stopping'] == 0
+    srv.send_signal(signal.SIGTERM)
+    srv.wait_line('^drain ')
+    assert numbers(srv)['forkecho_stopping'] == 1
+    client.close()
+    assert srv.wait() == 0
+
+
+def test_an_upgrade_keeps_listeners_and_numbers(server, folder):
+    """Catches a counter that begins anew, which is a fall to whoever draws it, and a monitor that is
+    refused meanwhile."""
+    path = folder / 'status'
+    srv = server(*STATUS, '-S', str(path), '-C', '1', copy=True)
+    visit(srv)
+    held = srv.connect()
+    assert held.echo(b'x') == b'x'
+    srv.connect().closed_by_server()
+    before = wait_for(srv, live_children=1)
+    for number in (1, 2):
+        upgrade(srv)
+        now = wait_for(srv, upgrades_total=number, live_children=1)
+        changing = re.compile(r'seconds|upgrades')
+        assert {name: value for name, value in now.items() if not changing.search(name)} == \
+               {name: value for name, value in before.items() if not changing.search(name)}
+        assert now['process_start_time_seconds'] == before['process_start_time_seconds']
+        assert now['process_cpu_seconds_total'] >= before['process_cpu_seconds_total']
+        with Client(srv.addresses[1]) as client:
+            client.sendall(b'GET / HTTP/1.0\r\n\r\n')
+            assert read_answer(client)[0] == 200
+    held.close()
+    assert srv.stop(signal.SIGTERM) == 0
+    assert not path.exists()
+
+
+def test_answers_equal_what_echoload_counted(server):
+    """Catches a connection or a byte that is lost between the two ends."""
+    srv = server(*STATUS, verbose='')
+    report = run('echoload', 'connect', '-w', '0', '-d', '300ms', '-o', 'json', srv.address)
+    assert report.returncode == 0, report
+    now = wait_for(srv, live_children=0)
+    ended = now['forkecho_connections_ended_total{how="eof"}']
+    assert now['forkecho_connections_accepted_total'] == ended > 0
+
+
+# ---- the other servers -------------------------------------------------------------------
+
+@pytest.mark.parametrize('name', [name for name in SERVERS if name != 'forkecho'])
+def test_the_others_say_why_not(name):
+    """Catches an option that is taken and does nothing."""
+    result = run(name, '-S', '127.0.0.1:0')
+    assert (result.returncode, result.stdout) == (2, '')
+    assert result.stderr == (f'{name}: option -S, --status: only forkecho tells monitors how it goes, '
+                             'by a forked child that has a copy of all that is counted '
+                             f'(see {name} --help)\n')

@@ -1,18 +1,26 @@
 """-S: what monitors are told by HTTP, and that it costs clients nothing."""
 import contextlib
+import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import time
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from harness import (AS_OURSELVES, SERVERS, TOP, Client, children, descriptors,
-                     eventually, forks_only, in_time, process, run, use_up_descriptors)
+from daemons import environment, find, free_port, needs_daemon
+from harness import (AS_OURSELVES, DEADLINE, SERVERS, TOP, Client, children, descriptors,
+                     eventually, forks_only, in_time, long, process, program, run,
+                     use_up_descriptors)
 from test_upgrade import upgrade
 
 pytestmark = forks_only
+EXAMPLES = TOP / 'examples' / 'monitoring'
 STATUS = ('-S', '127.0.0.1:0')
 TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
@@ -386,14 +394,38 @@ def test_an_upgrade_keeps_listeners_and_numbers(server, folder):
     assert not path.exists()
 
 
+MESSAGE = 50  # bytes of one connection
+
+
+def start_load(srv):
+    """echoload, one message each connection, for a while."""
+    return subprocess.Popen([program('echoload'), 'connect', '-w', '0', '-d', '1s', '-s',
+                             str(MESSAGE), '-o', 'json', srv.address], stdout=subprocess.PIPE)
+
+
+def counted(load):
+    """How many connections it has made, at its end."""
+    summary = json.loads(load.communicate(timeout=DEADLINE)[0])['summary']
+    assert load.returncode == 0 and summary['failed'] == 0, summary
+    return summary['count'] + summary['late']
+
+
+def assert_told(now, connections):
+    assert connections > 0
+    assert now['forkecho_connections_accepted_total'] == connections
+    assert now['forkecho_connections_ended_total{how="eof"}'] == connections
+    for direction in ('in', 'out'):
+        assert now[f'forkecho_bytes_total{{direction="{direction}"}}'] == MESSAGE * connections
+
+
 def test_answers_equal_what_echoload_counted(server):
     """Catches a connection or a byte that is lost between the two ends."""
-    srv = server(*STATUS, verbose='')
-    report = run('echoload', 'connect', '-w', '0', '-d', '300ms', '-o', 'json', srv.address)
-    assert report.returncode == 0, report
-    now = wait_for(srv, live_children=0)
-    ended = now['forkecho_connections_ended_total{how="eof"}']
-    assert now['forkecho_connections_accepted_total'] == ended > 0
+    srv = server(*STATUS, copy=True, verbose='')
+    with start_load(srv) as load:
+        for _ in range(3):
+            upgrade(srv)
+        connections = counted(load)
+    assert_told(wait_for(srv, live_children=0), connections)
 
 
 # ---- the other servers -------------------------------------------------------------------
@@ -406,3 +438,85 @@ def test_the_others_say_why_not(name):
     assert result.stderr == (f'{name}: option -S, --status: only forkecho tells monitors how it goes, '
                              'by a forked child that has a copy of all that is counted '
                              f'(see {name} --help)\n')
+
+
+# ---- Prometheus --------------------------------------------------------------------------
+
+def query(port, expression):
+    """The values that Prometheus knows now, none while it starts: [(labels, value)]."""
+    with contextlib.closing(HTTPConnection('127.0.0.1', port, timeout=DEADLINE)) as connection:
+        connection.request('GET', f'/api/v1/query?{urlencode({"query": expression})}')
+        response = connection.getresponse()
+        if response.status == 503:
+            return []
+        answer = json.loads(response.read())
+    assert answer['status'] == 'success', answer
+    return [(each['metric'], float(each['value'][1])) for each in answer['data']['result']]
+
+
+def value(port, expression):
+    found = query(port, expression)
+    return found[0][1] if len(found) == 1 else None
+
+
+def promtool(*words, **options):
+    return subprocess.run([find('promtool'), *words], capture_output=True, text=True,
+                          env=environment(), timeout=DEADLINE, check=False, **options)
+
+
+def start_prometheus(daemon, folder, srv):
+    """Prometheus with the shipped settings, but for the address, and times that suit a test."""
+    shutil.copy(EXAMPLES / 'rules.yml', folder)
+    text = (EXAMPLES / 'prometheus.yml').read_text()
+    assert "'localhost:9107'" in text and 'scrape_interval: 15s' in text
+    text = text.replace('localhost:9107', srv.addresses[-1]).replace('15s', '100ms')
+    (folder / 'prometheus.yml').write_text(text)
+    port = free_port()
+    prometheus = daemon(find('prometheus'), f'--config.file={folder}/prometheus.yml',
+                        f'--storage.tsdb.path={folder}/data',
+                        f'--web.listen-address=127.0.0.1:{port}')
+    prometheus.wait_for(port)
+    return port
+
+
+@long
+@needs_daemon('prometheus')
+def test_prometheus_counts_what_the_clients_did(server, daemon, folder):
+    """Catches a page that Prometheus does not take, a counter that falls at an upgrade, and a scrape
+    that fails meanwhile or is counted as a client."""
+    srv = server(*STATUS, copy=True, verbose='')
+    port = start_prometheus(daemon, folder, srv)
+    eventually(lambda: value(port, 'up{job="forkecho"}') == 1, 'it has asked')
+    with start_load(srv) as load:
+        for _ in range(2):
+            upgrade(srv)
+        connections = counted(load)
+    assert_told(wait_for(srv, live_children=0), connections)
+    eventually(lambda: value(port, 'forkecho_connections_ended_total{how="eof"}') == connections and
+               value(port, 'forkecho_upgrades_total') == 2, 'it has asked since')
+    assert value(port, 'forkecho_bytes_total{direction="out"}') == MESSAGE * connections
+    assert value(port, 'min_over_time(up{job="forkecho"}[1h])') == 1
+    assert value(port, 'resets(forkecho_connections_accepted_total[1h])') == 0
+    assert value(port, 'changes(process_start_time_seconds{job="forkecho"}[1h])') == 0
+    labels, one = query(port, 'forkecho_build_info')[0]
+    assert one == 1 and labels['model'] == 'forkecho' and labels['libc'] and labels['version']
+
+
+@needs_daemon('promtool')
+def test_promtool_finds_nothing(server):
+    """Catches a name, a type or a help that breaks Prometheus's conventions, and rules it rejects."""
+    result = promtool('check', 'metrics', input=ask(server(*STATUS))[2])
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+    result = promtool('check', 'rules', EXAMPLES / 'rules.yml')
+    assert result.returncode == 0 and 'SUCCESS' in result.stdout and not result.stderr, result
+    result = promtool('check', 'config', EXAMPLES / 'prometheus.yml')
+    assert result.returncode == 0, result
+
+
+def test_the_examples_name_what_there_is(server):
+    """Catches an alert that never fires, and a panel that stays empty, for a name that has changed."""
+    known = {re.sub(r'\{.*', '', name) for name in numbers(server(*STATUS))}
+    json.loads((EXAMPLES / 'dashboard.json').read_text())
+    for name in ('rules.yml', 'dashboard.json'):
+        used = set(re.findall(r'\b(?:forkecho|process)_\w+', (EXAMPLES / name).read_text()))
+        assert used and used <= known, (name, used - known)

@@ -192,15 +192,25 @@ void status_wait(struct server *server, double until)
     }
     server_wait_for(server, clock_earlier(until, status.paused_until), &readable, NULL, limit);
     for (size_t i = 0; i < listeners->count; i++)
-        listeners->all[i].ready = status.paused_until <= 0 &&
-                                  FD_ISSET(DESCRIPTORS_BIT(listeners->all[i].descriptor), &readable);
+        listeners->all[i].ready =
+            status.paused_until <= 0 &&
+            FD_ISSET(DESCRIPTORS_BIT(listeners->all[i].descriptor), &readable);
+}
+
+/* The server is about to end, and nothing of it is to be left. */
+static void end_children(void)
+{
+    while (status.count > 0)
+        kill(status.children[--status.count], SIGKILL);
 }
 
 void status_turn(struct server *server)
 {
     struct listeners *listeners = &server->status_listeners;
 
-    for (size_t i = 0; i < listeners->count; i++)
+    if (!server_running(server))
+        end_children();
+    for (size_t i = 0; server_running(server) && i < listeners->count; i++)
         if (listeners->all[i].ready)
             answer(server, &listeners->all[i]);
 }

@@ -15,8 +15,9 @@
  * clients come in between. Where accept fails for want of something, it is tried again in a second,
  * without a line in the log: a client's accept has one.
  *
- * The listeners stay open until the server ends, a drain included, and through upgrades; children
- * that still answer then are strangers to the next program, whose sweep reaps them.
+ * The listeners stay open until the server ends, a drain included, and through upgrades. Children
+ * that still answer are killed at that end; in an upgrade they go on, strangers to the next program,
+ * whose sweep reaps them.
  *
  * Cost: no system call a connection: the listeners are among those that the loop waits for. A
  * monitor costs an accept, three calls for the numbers, a fork, a close and a wait.

@@ -16,7 +16,7 @@ struct children {
     uint64_t salt;
     struct child *oldest, *youngest;
     size_t most;          /* live of any source */
-    uint32_t *sources;    /* by how many live they have, at least 1: how many sources have so many */
+    uint32_t *sources;    /* how many sources have so many live, at least 1 */
     struct child **by_id; /* chains, at least one for each entry */
     struct source_count **by_source;
     struct child *free_child; /* the first free entry; never NULL, but beyond the last */

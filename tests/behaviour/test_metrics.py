@@ -14,9 +14,8 @@ from urllib.parse import urlencode
 import pytest
 
 from daemons import environment, find, free_port, needs_daemon
-from harness import (AS_OURSELVES, DEADLINE, SERVERS, TOP, Client, children, descriptors,
-                     eventually, forks_only, in_time, long, process, program, run,
-                     use_up_descriptors)
+from harness import (AS_OURSELVES, DEADLINE, TOP, Client, children, descriptors, eventually,
+                     forks_only, in_time, long, process, program, use_up_descriptors)
 from test_upgrade import upgrade
 
 pytestmark = forks_only
@@ -238,7 +237,7 @@ def test_a_slow_request_has_two_seconds(server):
 
 
 def test_more_than_a_few_are_told_so(server):
-    """Catches children for as many as come, beside -c; and one that is turned away without a word."""
+    """Catches children for as many as come, beside -c; and who is turned away without a word."""
     srv = server(*STATUS)
     silent = [monitor(srv) for _ in range(MOST)]
     eventually(lambda: len(children(srv.pid)) == MOST, 'all of them have a child')
@@ -292,7 +291,8 @@ def test_monitors_are_counted_and_logged_nowhere(server):
     for _ in range(20):
         assert numbers(srv)['forkecho_live_children'] == 1
     status = srv.status()
-    assert [status[key] for key in ('live', 'accepted', 'refused', 'zombies')] == ['1', '1', '0', '0']
+    told = [status[key] for key in ('live', 'accepted', 'refused', 'zombies')]
+    assert told == ['1', '1', '0', '0']
     assert len(srv.lines) == mark + 1
     silent.close()
     client.close()
@@ -368,9 +368,18 @@ def test_a_drain_is_told(server):
     assert srv.wait() == 0
 
 
+def test_an_end_leaves_nobody_behind(server):
+    """Catches a child that outlives the server, which a service manager then says it had to kill."""
+    srv = server(*STATUS)
+    silent = monitor(srv)
+    eventually(lambda: children(srv.pid), 'the monitor has a child')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert silent.closed_by_server() == b''
+
+
 def test_an_upgrade_keeps_listeners_and_numbers(server, folder):
-    """Catches a counter that begins anew, which is a fall to whoever draws it, and a monitor that is
-    refused meanwhile."""
+    """Catches a counter that begins anew, which is a fall to whoever draws it, and a monitor that
+    is refused meanwhile."""
     path = folder / 'status'
     srv = server(*STATUS, '-S', str(path), '-C', '1', copy=True)
     visit(srv)
@@ -426,18 +435,6 @@ def test_answers_equal_what_echoload_counted(server):
             upgrade(srv)
         connections = counted(load)
     assert_told(wait_for(srv, live_children=0), connections)
-
-
-# ---- the other servers -------------------------------------------------------------------
-
-@pytest.mark.parametrize('name', [name for name in SERVERS if name != 'forkecho'])
-def test_the_others_say_why_not(name):
-    """Catches an option that is taken and does nothing."""
-    result = run(name, '-S', '127.0.0.1:0')
-    assert (result.returncode, result.stdout) == (2, '')
-    assert result.stderr == (f'{name}: option -S, --status: only forkecho tells monitors how it goes, '
-                             'by a forked child that has a copy of all that is counted '
-                             f'(see {name} --help)\n')
 
 
 # ---- Prometheus --------------------------------------------------------------------------

@@ -173,6 +173,13 @@ def test_operands_are_usage_errors(server_name):
     assert_usage_error(run(server_name, '7007'), server_name, '7007', '-l')
 
 
+@pytest.mark.but('forkecho', 'it answers monitors')
+def test_others_refuse_an_address_for_monitors(server_name):
+    """Catches an option that is taken and does nothing."""
+    result = run(server_name, '-S', '127.0.0.1:0')
+    assert_usage_error(result, server_name, '-S, --status', 'only forkecho', 'a forked child')
+
+
 @before_serving
 def test_a_usage_error_binds_nothing(server_name, folder):
     """Catches options that take effect as they are read."""

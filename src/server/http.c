@@ -68,10 +68,7 @@ static bool wants_openmetrics(struct span rest)
     static const char name[] = "Accept:";
     size_t length = strlen(OPENMETRICS);
 
-    while (rest.size > 0) {
-        struct span line = take_line(&rest);
-        if (line.size == 0)
-            return false;
+    for (struct span line = take_line(&rest); line.size > 0; line = take_line(&rest)) {
         if (line.size < strlen(name) || strncasecmp(line.at, name, strlen(name)) != 0)
             continue;
         for (; line.size >= length; line.at++, line.size--)

@@ -285,6 +285,8 @@ def test_monitors_are_counted_and_logged_nowhere(server):
     srv = server(*STATUS, '-c', '1', '-C', '1', verbose='-vv')
     client = srv.connect()
     assert client.echo(b'x') == b'x'
+    srv.accepted(client)
+    srv.wait_line('^message ')
     silent = monitor(srv)
     eventually(lambda: len(children(srv.pid)) == 2, 'the monitor has a child')
     mark = srv.mark()

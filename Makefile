@@ -156,10 +156,11 @@ $(BUILD)/minimal/fork: $(call object,examples/hazards/textbook.c)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^
 
+# libc first, so that what it writes to in a new child lies together: a page, not two.
 static:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static CC='$(STATIC_CC)' CFLAGS='-O2 -g' \
 	  HARDEN='-fno-pie -fstack-protector-strong -ffunction-sections -fdata-sections' \
-	  HARDEN_LD='-static -no-pie -Wl,--gc-sections' \
+	  HARDEN_LD='-static -no-pie -Wl,--gc-sections -lc' \
 	  $(addprefix $(BUILD)/static/,forkecho $(STATIC_ALSO))
 STATIC_CC ?= musl-gcc
 

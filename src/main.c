@@ -14,9 +14,9 @@
 #include "base/arguments.h"
 #include "platform/platform.h"
 #include "process/activation.h"
+#include "process/confine.h"
 #include "process/daemon.h"
 #include "process/identity.h"
-#include "process/inherited.h"
 #include "process/log.h"
 #include "process/manager.h"
 #include "process/pidfile.h"
@@ -43,7 +43,8 @@ static struct server *cannot(const char *what, const char *why)
     return NULL;
 }
 
-/* Where they are processes: a model that stops them in its own way has others. */
+/* When memory runs out, the kernel is to kill a child rather than the server: where children are
+ * processes, and a model that stops them in its own way has others. */
 static void prefer_children(struct server *server)
 {
     if (serve_model.stop_child == NULL)
@@ -62,9 +63,9 @@ static struct server *set_up(const struct options *options)
         return NULL;
     if (activation_open(LISTENERS_MAX) == -1)
         return NULL;
-    if (inherited_tidy(ACTIVATION_FIRST + activation_count()) == -1)
+    if (confine_server(ACTIVATION_FIRST + activation_count()) == -1)
         return cannot("open /dev/null", strerror(errno));
-    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_open((enum log_level)options->verbosity, options->facility);
     log_report_unreached();
     if (options->daemon && daemon_detach() == -1)
         return NULL;
@@ -91,7 +92,7 @@ static struct server *take_over(const struct options *options, int state)
 {
     struct server *server;
 
-    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_open((enum log_level)options->verbosity, options->facility);
     if (signals_open() == -1) /* those that have come meanwhile are pending: exec keeps the mask */
         return cannot("hear signals", strerror(errno));
     server = server_open(&serve_model, options, &pidfile);

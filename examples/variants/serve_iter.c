@@ -62,7 +62,7 @@ static void serve_client(struct server *server, const struct client *client)
     }
     child = server_began(server, single_process_number(server), client);
     child->own = nonblocking;
-    while (children_live(server->children) > 0) { /* a stop may end it, too */
+    while (server->children->live > 0) { /* a stop may end it, too */
         if (nonblocking_step(nonblocking, ready, clock_seconds())) {
             ready = wait_for_client(server, nonblocking);
             server_handle_requests(server);

@@ -39,9 +39,11 @@ static pthread_attr_t small_stack;
 static void *run_thread(void *argument)
 {
     struct client_thread *thread = argument;
+    struct record record;
 
     session_run(&thread->session);
-    while (ledger_write_exit(ledger.write_end, thread->number, &thread->session) == -1)
+    record = ledger_exit_record(thread->number, &thread->session);
+    while (ledger_write(ledger.write_end, &record) == -1)
         continue; /* the main thread joins none before it has read that */
     return NULL;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Both return what is wrong, or NULL. The endpoint is all zeros so far. */
+/* Returns as address_split does. */
 static const char *split_port(const char *port, struct endpoint *endpoint)
 {
     const char *letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+";
@@ -28,10 +28,11 @@ static const char *split_port(const char *port, struct endpoint *endpoint)
     return NULL;
 }
 
-static const char *split(const char *text, struct endpoint *endpoint)
+const char *address_split(const char *text, struct endpoint *endpoint)
 {
     const char *host = text, *colon = strchr(text, ':'), *end = colon, *close = strchr(text, ']');
 
+    *endpoint = (struct endpoint){.host = ""};
     if (text[0] == '/') {
         if (strlen(text) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
             return "it is too long for the path of a Unix socket";
@@ -56,13 +57,6 @@ static const char *split(const char *text, struct endpoint *endpoint)
         return "the host name is too long";
     memcpy(endpoint->host, host, (size_t)(end - host));
     return split_port(colon + 1, endpoint);
-}
-
-int address_split(const char *text, struct endpoint *endpoint, const char **problem)
-{
-    memset(endpoint, 0, sizeof *endpoint);
-    *problem = split(text, endpoint);
-    return *problem == NULL ? 0 : -1;
 }
 
 /* Adds one address, unless it is of another kind or there already: /etc/hosts may have it twice. */

@@ -43,8 +43,8 @@ struct endpoint { /* an address as it was written, in its parts */
     char port[64];  /* number or service name; empty for a path */
 };
 
-/* Splits `text`, without a look at the network. Returns 0; or -1, and `*problem` says why. */
-int address_split(const char *text, struct endpoint *endpoint, const char **problem);
+/* Splits `text`, without a look at the network. Returns what is wrong with it; NULL: nothing. */
+const char *address_split(const char *text, struct endpoint *endpoint);
 
 /* Resolves `endpoint` to at most `limit` different addresses, in the resolver's order. `passive`:
  * they are to be listened on; then "*" is 0.0.0.0 and ::, else it is localhost. Returns how many;

@@ -95,7 +95,7 @@ static int take_operands(struct task *task, const struct arguments *arguments)
         return arguments_misused(arguments, "the server is missing: host:port, port, "
                                             "[::1]:port or /path");
     task->server = arguments->argv[optind++];
-    if (address_split(task->server, &task->endpoint, &problem) == -1)
+    if ((problem = address_split(task->server, &task->endpoint)) != NULL)
         return arguments_misused(arguments, "'%s': %s (host:port, port, [::1]:port or /path)",
                                  task->server, problem);
     return take_messages(task, arguments);

@@ -64,16 +64,42 @@ static bool handle_error(struct session *session)
     return true;
 }
 
-/* Once the PROXY header is complete, the client is known, and may get a greeting. */
+/* What has come of the PROXY header is kept in the buffer until it is complete. Then the client is
+ * known, and may get a greeting. */
 static bool step_header(struct session *session)
 {
-    switch (header_step(&session->header, session->descriptor, session->buffer, &session->peer)) {
-    case HEADER_FAILED: return handle_error(session);
-    case HEADER_PART: break;
-    case HEADER_WHOLE: answer(session, 0); break;
-    case HEADER_NONE: session_end(session, SESSION_EOF); break;
-    case HEADER_WRONG: session_end(session, SESSION_PROXY); break;
+    struct header *header = &session->header;
+    char *next = session->buffer + header->size;
+    struct proxy_header found;
+    ssize_t size = recv(session->descriptor, next, PROXY_HEADER_MAX - header->size, MSG_PEEK);
+    int complete = -1;
+
+    if (size == -1)
+        return handle_error(session);
+    if (size == 0 && header->size == 0) {
+        session_end(session, SESSION_EOF);
+        return true;
     }
+    if (size == 0)
+        header->problem = PROXY_CUT;
+    else
+        complete = proxy_parse(session->buffer, header->size + (size_t)size, &found,
+                               &header->problem);
+    if (complete == -1) {
+        session_end(session, SESSION_PROXY);
+        return true;
+    }
+    size = recv(session->descriptor, next, complete ? found.size - header->size : (size_t)size, 0);
+    if (size == -1)
+        return handle_error(session);
+    header->size += (size_t)size;
+    if (!complete || header->size < found.size)
+        return true;
+    header->due = false;
+    header->named = found.known;
+    if (found.known)
+        session->peer = found.peer;
+    answer(session, 0);
     return true;
 }
 
@@ -146,7 +172,7 @@ void session_finish(struct session *session)
     } else if (session->ending == SESSION_RESET && unsent &&
                session->peer.name.any.sa_family == AF_UNIX) {
         /* It has gone before its greeting, say. Descriptors that it has passed are closed here, not
-         * by a parent that has yet to close its copy of the socket (process/close.h). */
+         * by a parent that has yet to close its copy of the socket (server/listener.h). */
         discard_input(session);
     }
 }
@@ -211,12 +237,18 @@ static bool limit_wait(const struct session *session, double deadline, bool *idl
     return true;
 }
 
-/* Reads the PROXY header within its time, or within the lifetime where that ends first. */
-static void run_header(struct session *session, double deadline)
+double session_header_time(double idle)
 {
-    double idle = session->service->idle;
-    double end = clock_earlier(clock_seconds() + header_time(idle), deadline), left;
+    return idle > 0 && idle < HEADER_TIME ? idle : HEADER_TIME;
+}
 
+bool session_run_header(struct session *session, double deadline)
+{
+    double idle = session->service->idle, end, left;
+
+    if (!session->header.due)
+        return true;
+    end = clock_earlier(clock_seconds() + session_header_time(idle), deadline);
     while (session->header.due && session->wants != SESSION_DONE) {
         if ((left = end - clock_seconds()) <= 0) {
             session_end(session, end == deadline ? SESSION_LIFETIME : SESSION_IDLE);
@@ -226,12 +258,6 @@ static void run_header(struct session *session, double deadline)
         }
     }
     session_set_timeouts(session->descriptor, idle);
-}
-
-bool session_run_header(struct session *session)
-{
-    if (session->header.due)
-        run_header(session, 0);
     return session->wants != SESSION_DONE;
 }
 
@@ -242,8 +268,7 @@ void session_run(struct session *session)
     bool idle_first = true;
     int waits = 0; /* in a row, each of which the idle limit has ended */
 
-    if (session->header.due)
-        run_header(session, deadline);
+    (void)session_run_header(session, deadline);
     while (session->wants != SESSION_DONE) {
         if (session->wants == SESSION_PAUSE)
             pause_session(session, deadline);

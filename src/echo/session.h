@@ -14,7 +14,7 @@
  * only when everything is written. So nothing is left to send when it reads end of file, and the
  * close that follows is orderly, also for a client that has closed its sending side only.
  *
- * Beside it: a PROXY header (header.h); a greeting, a delay after it (PAUSE), replies (answers.h).
+ * Beside it: a PROXY header; a greeting, a delay after it (PAUSE), replies (answers.h).
  * Cost: a buffer a session; two system calls a message, with a lifetime two more a step.
  */
 #ifndef SESSION_H
@@ -22,7 +22,7 @@
 
 #include "echo/access.h"
 #include "echo/answers.h"
-#include "echo/header.h"
+#include "echo/proxy.h"
 
 /* What every session of a server has in common; from the command line. */
 struct service {
@@ -43,6 +43,21 @@ enum session_ending {
     SESSION_ERROR,    /* anything else */
     SESSION_PROXY,    /* the PROXY header is malformed, cut off or late: `header` says which */
     SESSION_ENDINGS
+};
+
+/* A PROXY header is required of a client in one of the service's blocks, and believed; of anybody
+ * else it is not looked for: guessing would let any client say who it is. Nothing is sent before it
+ * is complete. It is peeked at and read to its last byte: neither input nor a message. Cost: two
+ * system calls for each piece in which it comes; a blocking session, four, and two more.
+ *
+ * A proxy that closes without a byte is checking our health; one that sends nothing and waits is
+ * idle. A header that has begun and is malformed, cut off or late ends the session with the reason,
+ * perhaps by a reset, so that the proxy notices. */
+struct header {
+    bool due;                   /* it is still to be read */
+    bool named;                 /* it has named the client */
+    size_t size;                /* bytes of it that were read */
+    enum proxy_problem problem; /* what is wrong with it */
 };
 
 struct session {
@@ -92,10 +107,15 @@ void session_finish(struct session *session);
 /* Lets a read on a blocking descriptor wait `idle` seconds, a write a part of them; 0: no limit. */
 void session_set_timeouts(int descriptor, double idle);
 
-/* Reads the PROXY header, where one is due, on a blocking descriptor, without the session's limits:
- * all of a session that a program in place of the echo needs. Returns whether the session goes on;
- * else it wants SESSION_DONE. */
-bool session_run_header(struct session *session);
+/* Seconds that all of a PROXY header may take: those of the idle limit (0: none), at most
+ * HEADER_TIME. */
+#define HEADER_TIME 60.0 /* a header comes at once, unless segments are lost */
+double session_header_time(double idle);
+
+/* Reads the PROXY header, where one is due, on a blocking descriptor, until `deadline` (clock.h; 0:
+ * none): all of a session that a program in place of the echo needs. Returns whether the session
+ * goes on; else it wants SESSION_DONE. */
+bool session_run_header(struct session *session, double deadline);
 
 /* Serves a session on a blocking descriptor, timeouts set, to its end and with session_finish. */
 void session_run(struct session *session);

@@ -2,16 +2,16 @@
 #include "fork/program.h"
 
 #include "base/clock.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "platform/platform.h"
-#include "process/inherited.h"
+#include "process/confine.h"
 #include "process/log.h"
 #include "process/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,7 +19,6 @@
 
 extern char **environ;
 
-#define PATH_DEFAULT "/bin:/usr/bin" /* where execvp(3) looks without a PATH */
 #define TERMINATION_TIME 1.0 /* seconds from TERM to KILL */
 #define TURN_PERIOD 0.01     /* seconds between two walks over those whose time is over, at least */
 #define VARIABLES_MAX 16     /* of one client: more than are set below */
@@ -40,40 +39,6 @@ static bool is_executable(const char *path)
         return false;
     errno = EACCES;
     return S_ISREG(status.st_mode) && access(path, X_OK) == 0;
-}
-
-/* As execvp(3) will find it. Sets errno where it will not. */
-static bool is_found(const char *name)
-{
-    const char *folder = getenv("PATH");
-    char path[PATH_MAX];
-    int error = ENOENT;
-
-    if (strchr(name, '/') != NULL || *name == '\0')
-        return is_executable(name);
-    for (folder = folder != NULL ? folder : PATH_DEFAULT; folder != NULL;) {
-        int length = (int)strcspn(folder, ":");
-        snprintf(path, sizeof path, "%.*s%s%s", length, folder, length > 0 ? "/" : "", name);
-        if (is_executable(path))
-            return true;
-        error = access(path, F_OK) == 0 ? EACCES : error;
-        folder = folder[length] == ':' ? folder + length + 1 : NULL;
-    }
-    errno = error;
-    return false;
-}
-
-/* The command line of an upgrade (upgrade.h) is the same memory, and so has it as well. */
-static void make_absolute(char **name)
-{
-    static char path[PATH_MAX];
-    size_t length;
-
-    if (strchr(*name, '/') == NULL || **name == '/' || getcwd(path, sizeof path) == NULL)
-        return;
-    length = strlen(path);
-    if (snprintf(path + length, sizeof path - length, "/%s", *name) < (int)(sizeof path - length))
-        *name = path;
 }
 
 /* Whether a variable of the server's is about the server alone, or about the client of a server
@@ -109,24 +74,22 @@ static int copy_environment(void)
 
 int program_open(const struct server *server)
 {
-    char **command = server->options->command;
+    static char absolute[PATH_MAX];
+    char **command = server->options->command, found[PATH_MAX];
 
     program.due = 0;
     if (command == NULL)
         return 0;
     signals_plan_reset();
-    make_absolute(&command[0]);
-    if (copy_environment() == 0 && (is_found(command[0]) || server->started > 0))
+    /* The command line of an upgrade (upgrade.h) is the same memory, and so has it as well. */
+    if (strchr(command[0], '/') != NULL &&
+        path_absolute(command[0], absolute, sizeof absolute) == 0)
+        command[0] = absolute;
+    if (copy_environment() == 0 &&
+        (path_find(command[0], is_executable, found, sizeof found) || server->started > 0))
         return 0;
     log_error("cannot execute '%.200s': %s", command[0], strerror(errno));
     return -1;
-}
-
-size_t program_connections(const struct server *server, const struct client *client)
-{
-    return server->options->command == NULL
-               ? 0
-               : children_from(server->children, &client->peer) + 1;
 }
 
 /* ---- the child ---- */
@@ -226,7 +189,7 @@ static int take_descriptors(int client, int ledger)
 {
     (void)dup2(client, STDIN_FILENO);
     (void)dup2(client, STDOUT_FILENO);
-    inherited_keep_only(&ledger, 1);
+    (void)confine_descriptors(&ledger, 1, false);
     (void)fcntl(ledger, F_SETFD, FD_CLOEXEC);
     return ledger;
 }
@@ -251,7 +214,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
     (void)setsid();
     signals_reset();
     session_open(&session, &options->service, STDIN_FILENO, &client->peer, buffer);
-    if (session_run_header(&session)) {
+    if (session_run_header(&session, 0)) {
         if (session.header.named)
             write_record(ledger, &session, RECORD_CLIENT, 0);
         environ = client_environment(&session.peer, session.header.named, connections);
@@ -271,7 +234,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
 void program_turn(struct server *server)
 {
     double lifetime = server->options->service.lifetime, now = clock_seconds(), over;
-    struct child *each = children_oldest(server->children);
+    struct child *each = server->children->oldest;
 
     if (server->options->command == NULL || lifetime <= 0 || (program.due > 0 && now < program.due))
         return;

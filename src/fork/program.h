@@ -41,12 +41,9 @@
  * cannot be executed, but not after an upgrade: clients that are live are worth more. */
 int program_open(const struct server *server);
 
-/* The number of live connections of a client's source, with its own. 0: there is no program. */
-size_t program_connections(const struct server *server, const struct client *client);
-
 /* Becomes the program of an admitted client, whose descriptor and the ledger's write end are above
- * that of standard error. `buffer` is for the PROXY header. Where it cannot, writes the exit
- * record and exits. */
+ * that of standard error. `connections` of its source are live, its own counted; `buffer` is for
+ * the PROXY header. Where it cannot, writes the exit record and exits. */
 _Noreturn void program_run(const struct options *options, const struct client *client,
                            size_t connections, char *buffer, int ledger);
 

@@ -48,7 +48,7 @@ int reaper_open(struct server *server)
     if (server->ledger.write_end <= 0)
         return ledger_open(&server->ledger, LEDGER_GIVES_UP);
     /* After an upgrade: whose records have been read, and whoever died meanwhile. */
-    for (struct child *each = children_oldest(server->children); each != NULL; each = each->younger)
+    for (struct child *each = server->children->oldest; each != NULL; each = each->younger)
         if (each->exit_recorded)
             list_exiting(each);
     reaper->sweep_at = clock_seconds();
@@ -198,8 +198,8 @@ static bool reap_first(struct server *server, int most)
 
 static void ask_for_young(struct server *server)
 {
-    struct child *child = children_youngest(server->children), *older;
-    size_t before = children_live(server->children);
+    struct child *child = server->children->youngest, *older;
+    size_t before = server->children->live;
 
     if (reaper->walks)
         (void)reap_first(server, INT_MAX);
@@ -208,7 +208,7 @@ static void ask_for_young(struct server *server)
         (void)ask_for(server, child);
     }
     /* Where many end at once, those behind them are as likely to be dead. */
-    bool many = children_live(server->children) + YOUNG_MAX / 2 <= before;
+    bool many = server->children->live + YOUNG_MAX / 2 <= before;
     reaper->young_last = clock_seconds();
     reaper->young_at = many ? reaper->young_last : 0;
 }
@@ -222,7 +222,7 @@ static void sweep(struct server *server)
     reap_exiting(server);
     if (reaper->asked == NULL && reap_first(server, reaper->walks ? INT_MAX : FIRST_MAX) &&
         !reaper->walks)
-        reaper->asked = children_youngest(server->children);
+        reaper->asked = server->children->youngest;
     if (reaper->asked == NULL)
         return;
     for (int i = 0; i < SWEEP_PORTION && reaper->asked != NULL; i++) {
@@ -278,7 +278,7 @@ void reaper_catch_up(struct server *server)
  * itself has said so. */
 static void plan_young(struct server *server, bool told)
 {
-    if (!told && children_live(server->children) >= server->options->max_connections)
+    if (!told && server->children->live >= server->options->max_connections)
         ask_for_young(server);
     else if (!told || server->options->command != NULL)
         reaper->young_at = reaper->young_last + YOUNG_PERIOD;
@@ -295,7 +295,7 @@ static double sweep_pause(const struct server *server, bool full)
 void reaper_turn(struct server *server)
 {
     unsigned long long before = server->statistics.ended;
-    bool full = children_live(server->children) >= server->options->max_connections;
+    bool full = server->children->live >= server->options->max_connections;
 
     if (signals_take(SIGCHLD)) {
         bool told = status_reap();
@@ -304,7 +304,7 @@ void reaper_turn(struct server *server)
         plan_sweep(sweep_pause(server, full));
     }
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */
-    if (children_live(server->children) > 0)
+    if (server->children->live > 0)
         plan_sweep(SWEEP_PERIOD);
     if (reaper->young_at > 0 && clock_seconds() >= reaper->young_at)
         ask_for_young(server);

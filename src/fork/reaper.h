@@ -23,6 +23,8 @@
  *                 children by pid, the youngest first, in portions of 512, between which the loop
  *                 goes on.
  *
+ * So of fifty that die at one instant all that left a record are reaped at once, however few
+ * signals came; of those that left none one or two by si_pid, the others as young or by the sweep.
  * That finds children of nobody as well: process 1 is handed the orphans of others.
  * Where waitpid(pid) walks, too (platform_waits_by_pid), the last two are a loop over waitid for
  * all: never worse than the usual one, which does that for each SIGCHLD.
@@ -34,8 +36,8 @@
  * A compromised child can write what it likes on the ledger:
  *   - what is no record, or names no live child: it is ignored, and logged, floods summed up;
  *   - a record of another live child: the parent asks for that one for a second. Its `end` line has
- *     the liar's bytes and ending, and its own record is ignored. It counts against -c until waitpid
- *     says that it is gone, but no longer against -C;
+ *     the liar's bytes and ending, and its own record is ignored. It counts against -c until
+ *     waitpid says that it is gone, but no longer against -C;
  *   - more than the parent can read: one look takes no more than a pipe holds;
  *   - so much that the pipe is full, with O_NONBLOCK cleared for all who share it: the others then
  *     block in their last write, and no SIGCHLD comes. So while any child lives, a sweep reads the

@@ -10,11 +10,12 @@
  *            is, how many bytes, and how the session ended (server/ledger.h).
  *   reap     SIGCHLD has the parent read the records and reap their writers by pid, so that this
  *            costs the same beside ten thousand live children. One that was killed left no record:
- *            it is found within about a second, and its `end` line says how=signal-9 (reaper.h).
+ *            its client sees the end of the connection, as the kernel closes it; the parent finds
+ *            it within about a second, and its `end` line says how=signal-9 (reaper.h).
  *
  * With `forkecho -- program` a child becomes that program, and writes no record (program.h).
  *
- * A handler only records, and the loop reaps, where it does not fork: so a child is registered
+ * A handler only records. The loop reaps, at another point than it forks: so a child is registered
  * before it can be reaped. The signals that the server handles are blocked except in server_wait,
  * so none is missed between the look at its flag and the sleep. They stay blocked in children that
  * echo, so a signal to all processes of the server, such as Ctrl-C, ends none of them. At SIGHUP
@@ -57,9 +58,7 @@
 #include "fork/status.h"
 #include "platform/platform.h"
 #include "process/confine.h"
-#include "process/inherited.h"
 #include "process/log.h"
-#include "process/log_sink.h"
 #include "process/title.h"
 #include "server/serve.h"
 #include "upgrade/upgrade.h"
@@ -74,8 +73,6 @@ struct child_args {
     size_t connections;            /* for a program: how many of its source are live */
     char *buffer;                  /* for the session */
     int ledger;                    /* the write end */
-    bool counts_sources;           /* the clients of one address, a source, are limited (-C) */
-    bool logs;                     /* it writes what its client sends to the log (-vv) */
     char from[ADDRESS_TEXT_MAX];   /* its client as text, for its title */
     char title[TITLE_MAX];         /* where the parent's title lies, and then its own (title.h) */
     char small[MESSAGE_SIZE_MAX];  /* a buffer that begins where the child writes anyway */
@@ -83,39 +80,29 @@ struct child_args {
 
 /* ---- the child ---- */
 
-/* Leaves open the standard descriptors, the client, the ledger and, where it is needed, the log,
- * wherever the parent had them. Returns the ledger's descriptor; the client's is changed. */
-static int keep_descriptors(const struct child_args *args, struct client *client)
-{
-    int kept[] = {client->descriptor, args->ledger, log_sink_descriptor()};
-    bool keeps_log = args->logs && kept[2] != -1;
-
-    inherited_keep_only(kept, keeps_log ? 3 : 2);
-    client->descriptor = kept[0];
-    if (keeps_log)
-        log_sink_moved(kept[2]);
-    return kept[1];
-}
-
 /* The whole life of a child. Its exit status is how the session ended, also where the ledger could
  * not take the record. */
-static _Noreturn void run_child(const struct child_args *args, struct client client)
+static _Noreturn void run_child(const struct child_args *args, const struct client *client)
 {
+    const bool logs = log_shows(LOG_MESSAGES); /* what its client sends (-vv) */
+    int kept[3] = {client->descriptor, args->ledger}; /* and where it logs */
     struct session session;
-    int ledger;
+    struct record record;
 
     if (args->options->command != NULL)
-        program_run(args->options, &client, args->connections, args->buffer, args->ledger);
-    ledger = keep_descriptors(args, &client);
+        program_run(args->options, client, args->connections, args->buffer, args->ledger);
+    (void)confine_descriptors(kept, 2, logs);
     title_set(args->from);
-    confine_child(args->logs, 0);
-    session_open(&session, &args->options->service, client.descriptor, &client.peer, args->buffer);
+    confine_child(logs, 0);
+    session_open(&session, &args->options->service, kept[0], &client->peer, args->buffer);
     session_run(&session);
-    /* With -C the exit closes it, after the record. Else a client who sees that his connection is over,
-     * and comes again at once, could be refused, as this one would still count. */
-    if (!args->counts_sources)
-        close(client.descriptor);
-    (void)ledger_write_exit(ledger, getpid(), &session);
+    /* With -C, which limits the clients of one address, a source, the exit closes it, after the
+     * record. Else a client who sees that his connection is over, and comes again at once, could be
+     * refused, as this one would still count. */
+    if (args->options->max_per_source == 0)
+        close(session.descriptor);
+    record = ledger_exit_record(getpid(), &session);
+    (void)ledger_write(kept[1], &record);
     _exit((int)session.ending);
 }
 
@@ -125,11 +112,12 @@ static void start_child(struct server *server, struct child_args *args, const st
 {
     pid_t pid;
 
-    args->connections = program_connections(server, client);
+    if (server->options->command != NULL)
+        args->connections = children_from(server->children, &client->peer) + 1;
     peer_text(&client->peer, args->from); /* here: the code for it costs a child page faults */
     pid = platform_fork();
     if (pid == 0)
-        run_child(args, *client);
+        run_child(args, client);
     if (pid == -1) {
         server_hold(server, client, "fork");
         return;
@@ -158,8 +146,6 @@ static int serve(struct server *server)
 
     args.options = server->options;
     args.buffer = session_only_buffer(&server->options->service, args.small);
-    args.counts_sources = server->options->max_per_source > 0;
-    args.logs = log_shows(LOG_MESSAGES);
     if (args.buffer == NULL || reaper_open(server) == -1) {
         log_error("cannot set up the ledger and a buffer: %s", strerror(errno));
         return -1;
@@ -167,7 +153,7 @@ static int serve(struct server *server)
     args.ledger = server->ledger.write_end;
     if (program_open(server) == -1)
         return -1;
-    if (server->options->command == NULL && !args.logs &&
+    if (server->options->command == NULL && !log_shows(LOG_MESSAGES) &&
         session_only_calls(&server->options->service))
         platform_withhold_memory();
     title_open(server->options->program, args.title);

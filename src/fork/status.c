@@ -5,7 +5,6 @@
 #include "base/descriptors.h"
 #include "platform/platform.h"
 #include "process/confine.h"
-#include "process/inherited.h"
 #include "process/title.h"
 #include "server/http.h"
 #include "server/metrics.h"
@@ -23,7 +22,7 @@ static struct {
     pid_t children[STATUS_CHILDREN_MAX]; /* those that answer ... */
     size_t count;                        /* ... and how many there are */
     double paused_until;                 /* accept has failed: clock.h; 0: it has not */
-    unsigned retries;                    /* for failure_persists */
+    unsigned retries;                    /* for failure_action */
 } status;
 
 /* ---- the child: system calls alone, as all of an echo child ---- */
@@ -114,7 +113,7 @@ static _Noreturn void run_child(const struct metrics *metrics, int descriptor)
     int answer;
 
     monitor = descriptor;
-    inherited_keep_only(&monitor, 1);
+    (void)confine_descriptors(&monitor, 1, false);
     title_set("status");
     confine_child(false, 0);
     limit_time();
@@ -165,7 +164,7 @@ static void answer(const struct server *server, struct listener *listener)
 
     client.descriptor = listener_accept(listener, server->options, &client.peer);
     if (client.descriptor == -1) {
-        if (failure_persists(errno, &status.retries))
+        if (failure_action(errno, &status.retries) != FAILURE_RETRY)
             status.paused_until = clock_seconds() + PAUSE;
         return;
     }

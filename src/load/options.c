@@ -106,7 +106,7 @@ static int take_server(struct arguments *arguments, struct load_options *options
         return arguments_misused(arguments, "'%s' is one operand too many",
                                  arguments->argv[optind]);
     options->server = text;
-    if (address_split(text, &options->endpoint, &problem) == -1)
+    if ((problem = address_split(text, &options->endpoint)) != NULL)
         return arguments_misused(arguments, "'%s' is not host:port or /path: %s", text, problem);
     return 0;
 }

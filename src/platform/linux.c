@@ -23,6 +23,9 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#if defined(__GNUC__) && !defined(__clang__) && __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 
 void platform_reset_environment(char **argv)
 {
@@ -77,6 +80,17 @@ static bool is_dispensable(const struct mapping *mapping, const char *line)
     return !mapping->has_name || strstr(line, " [heap]\n") != NULL;
 }
 
+/* glibc tells the kernel of a place beside its thread's variables (rseq(2)), which the kernel writes
+ * to whenever it has interrupted the thread. In a child that is a copy of that page. Without it
+ * sched_getcpu(3) makes a system call. (The size is that of glibc's first release which does so.) */
+static void end_rseq(void)
+{
+#ifdef RSEQ_SIG
+    (void)syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32,
+                  RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
+}
+
 void platform_withhold_memory(void)
 {
     enum { MAPPINGS = 32, PROGRAM_LIBC_AND_LOADER = 3 };
@@ -101,6 +115,7 @@ void platform_withhold_memory(void)
     for (size_t i = 0; programs <= PROGRAM_LIBC_AND_LOADER && i < count; i++)
         if (programs == 1 || found[i].has_name)
             (void)madvise((void *)found[i].start, found[i].end - found[i].start, MADV_DONTFORK);
+    end_rseq();
 }
 
 /* Reads the fields of /proc/self/stat from the third to before `count`, by number (proc(5)). */

@@ -21,7 +21,7 @@
 /* Forks, and returns in the server, which leads a session of its own (setsid). The starter ends
  * with _exit: with 0 after daemon_ready, else with the server's exit status, or with 1 when that
  * was 0, a signal ended the server (logged), or its answer could not be read (logged; the server is
- * ended). Call it after inherited_tidy, which has made 0 /dev/null, and before locks are taken
+ * ended). Call it after confine_server, which has made 0 /dev/null, and before locks are taken
  * (pidfile.h) or signals blocked: an interrupt must end the starter. 0, or -1 (logged): no fork. */
 int daemon_detach(void);
 

@@ -40,14 +40,13 @@ void log_name(const char *program)
     the_log.program = program;
 }
 
-void log_open(const char *program, enum log_level level, int facility)
+void log_open(enum log_level level, int facility)
 {
-    the_log.program = program;
     the_log.level = level;
     log_sink_open_standard();
     the_log.sink = SINK_STANDARD;
     the_log.starting = true;
-    if (facility != -1 && log_sink_open_syslog(program, facility) == 0)
+    if (facility != -1 && log_sink_open_syslog(the_log.program, facility) == 0)
         the_log.sink = SINK_SYSLOG;
     else if (facility != -1)
         log_error("cannot log to syslogd (-s): %s; standard error is the log", strerror(errno));

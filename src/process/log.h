@@ -25,11 +25,11 @@ enum log_level {
     LOG_MESSAGES  /* -vv: what clients send */
 };
 
-/* The name that errors begin with, also before the log is open. */
+/* The name that errors begin with, and that syslogd is given. Call it before the log is opened. */
 void log_name(const char *program);
 
 /* Opens the log: to syslogd with this facility (log_sink.h), or with -1 to standard error. */
-void log_open(const char *program, enum log_level level, int facility);
+void log_open(enum log_level level, int facility);
 
 /* Has standard error say, after log_open, that syslogd cannot be reached, where that is so. */
 void log_report_unreached(void);

@@ -1,6 +1,7 @@
 /* pidfile.c: see pidfile.h. */
 #include "process/pidfile.h"
 
+#include "base/path.h"
 #include "process/log.h"
 
 #include <errno.h>
@@ -40,21 +41,6 @@ static int write_pid(int descriptor)
     errno = ENOSPC; /* where only a part is written */
     return pwrite(descriptor, text, (size_t)length, 0) == length ? ftruncate(descriptor, length)
                                                                  : -1;
-}
-
-/* Keeps the path, made absolute. Returns 0, or -1 with errno. */
-static int keep_path(struct pidfile *pidfile, const char *path)
-{
-    char folder[PIDFILE_PATH_MAX] = "";
-    int length;
-
-    if (path[0] != '/' && getcwd(folder, sizeof folder) == NULL)
-        return -1;
-    /* Two slashes at the front may mean something else (POSIX.1-2008, 4.13). */
-    length = snprintf(pidfile->path, sizeof pidfile->path, "%s%s%s", folder,
-                      strlen(folder) > 1 ? "/" : "", path);
-    errno = ENAMETOOLONG;
-    return length < (int)sizeof pidfile->path ? 0 : -1;
 }
 
 static int fail_open(const char *path)
@@ -153,7 +139,7 @@ int pidfile_open(struct pidfile *pidfile, const char *path)
     enum attempt attempt = ATTEMPT_AGAIN;
 
     pidfile->descriptor = -1;
-    if (keep_path(pidfile, path) == -1)
+    if (path_absolute(path, pidfile->path, sizeof pidfile->path) == -1)
         return fail_open(path);
     for (int tries = 0; tries < LOCK_TRIES && attempt == ATTEMPT_AGAIN; tries++) {
         /* O_NONBLOCK: opening a FIFO must not wait. It has no effect on a file. */
@@ -182,8 +168,9 @@ int pidfile_adopt(struct pidfile *pidfile, int descriptor, const char *path)
     pidfile->descriptor = descriptor;
     if (fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode))
         why = "it is not a file";
-    else if (keep_path(pidfile, path) == 0 && lock_file(descriptor) == 0 &&
-             write_pid(descriptor) == 0 && fcntl(descriptor, F_SETFD, FD_CLOEXEC) != -1)
+    else if (path_absolute(path, pidfile->path, sizeof pidfile->path) == 0 &&
+             lock_file(descriptor) == 0 && write_pid(descriptor) == 0 &&
+             fcntl(descriptor, F_SETFD, FD_CLOEXEC) != -1)
         return 0;
     else
         why = IS_TAKEN(errno) ? "another process has locked it" : strerror(errno);

@@ -25,16 +25,16 @@ static sigset_t changed;
 #define LAST_SIGNAL 31
 #endif
 
-/* Of whom SIGCHLD told. A wait delivers one, and signals_deliver another. */
-#define TOLD_MAX 4
-static volatile sig_atomic_t told[TOLD_MAX], told_count;
+/* Whose SIGCHLDs have come. A wait delivers one, and signals_deliver another. */
+#define DIED_MAX 4
+static volatile sig_atomic_t died[DIED_MAX], died_count;
 
 static void record(int number, siginfo_t *info, void *context)
 {
     (void)context;
     seen[number] = 1;
-    if (number == SIGCHLD && told_count < TOLD_MAX)
-        told[told_count++] = info->si_pid;
+    if (number == SIGCHLD && died_count < DIED_MAX)
+        died[died_count++] = info->si_pid;
 }
 
 /* SA_NOCLDSTOP: a child that is stopped or continued has not ended. No signal blocks another: the
@@ -125,7 +125,7 @@ bool signals_take(int number)
 
 pid_t signals_take_child(void)
 {
-    return told_count > 0 ? (pid_t)told[--told_count] : 0;
+    return died_count > 0 ? (pid_t)died[--died_count] : 0;
 }
 
 void signals_send(pid_t child, int signal)

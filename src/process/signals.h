@@ -40,7 +40,7 @@ void signals_deliver(void);
 /* Whether the signal `number` has come since the last such call for it. */
 bool signals_take(int number);
 
-/* The child of which a SIGCHLD told: each once, 0 when there is no more. A SIGCHLD that comes while
+/* A child whose SIGCHLD has come: each once, 0 when there is no more. A SIGCHLD that comes while
  * another is pending is lost, and with it who has died. */
 pid_t signals_take_child(void);
 

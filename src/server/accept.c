@@ -15,7 +15,7 @@ bool accept_is_open(const struct server *server, double now)
 {
     return server->stop.phase == SERVER_SERVING && !server->gate.holding &&
            now >= server->gate.closed_until &&
-           children_live(server->children) < server->options->max_connections;
+           server->children->live < server->options->max_connections;
 }
 
 void server_start_failed(struct server *server, const char *what)
@@ -36,16 +36,19 @@ void server_hold(struct server *server, const struct client *client, const char 
     (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC);
 }
 
-static void handle_failure(struct server *server, int error)
+/* Returns whether another accept may succeed at once. */
+static bool handle_failure(struct server *server, int error)
 {
+    enum failure_action action = failure_action(error, &server->gate.retries);
     char limit[60] = "";
 
     if (error == EMFILE)
         snprintf(limit, sizeof limit, "RLIMIT_NOFILE %ld (ulimit -n)", sysconf(_SC_OPEN_MAX));
-    if (failure_action(error) == FAILURE_STOP)
+    if (action == FAILURE_STOP)
         server_stop_failed(server, "accept", error);
-    else
+    else if (action == FAILURE_PAUSE)
         gate_pause(&server->gate, error, "accept", limit);
+    return action == FAILURE_RETRY;
 }
 
 const char *server_refusal_name(int why)
@@ -107,11 +110,8 @@ static bool accept_next(struct server *server, struct client *client)
             server->statistics.deferred_cap += listener->late && server->wait.was_full;
             return true;
         }
-        int error = errno;
-        if (failure_persists(error, &server->gate.retries)) {
-            handle_failure(server, error);
+        if (!handle_failure(server, errno))
             return false; /* the gate is closed for all of them */
-        }
     }
     return false;
 }

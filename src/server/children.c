@@ -10,19 +10,6 @@ struct source_count {
     struct source_count *chain; /* as in struct child */
 };
 
-struct children {
-    size_t capacity, live;
-    unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
-    uint64_t salt;
-    struct child *oldest, *youngest;
-    size_t most;          /* live of any source */
-    uint32_t *sources;    /* how many sources have so many live, at least 1 */
-    struct child **by_id; /* chains, at least one for each entry */
-    struct source_count **by_source;
-    struct child *free_child; /* the first free entry; never NULL, but beyond the last */
-    struct source_count *free_source;
-};
-
 struct children *children_new(size_t capacity)
 {
     struct children *children = platform_private_memory(sizeof *children);
@@ -81,8 +68,8 @@ static struct source_count *count_source(struct children *children, struct sourc
     if (count->live > 0)
         children->sources[count->live]--;
     children->sources[++count->live]++;
-    if (count->live > children->most)
-        children->most = count->live;
+    if (count->live > children->most_from_one)
+        children->most_from_one = count->live;
     return count;
 }
 
@@ -122,8 +109,8 @@ void children_leave_source(struct children *children, struct child *child)
     if (count == NULL)
         return;
     children->sources[count->live]--;
-    if (children->sources[children->most] == 0) /* it was the only one, and has one less now */
-        children->most--;
+    if (children->sources[children->most_from_one] == 0) /* it was the only one */
+        children->most_from_one--;
     if (--count->live > 0) {
         children->sources[count->live]++;
         return;
@@ -150,29 +137,9 @@ void children_remove(struct children *children, struct child *child)
     children->live--;
 }
 
-size_t children_live(const struct children *children)
-{
-    return children->live;
-}
-
 size_t children_from(const struct children *children, const struct peer *peer)
 {
     const struct source_count *count = find_source(children, address_source(peer));
 
     return count != NULL ? count->live : 0;
-}
-
-size_t children_most_from_one(const struct children *children)
-{
-    return children->most;
-}
-
-struct child *children_oldest(const struct children *children)
-{
-    return children->oldest;
-}
-
-struct child *children_youngest(const struct children *children)
-{
-    return children->youngest;
 }

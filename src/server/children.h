@@ -17,8 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct children;
-
 struct child {
     int64_t id;
     struct peer peer;
@@ -42,6 +40,21 @@ struct child {
     struct source_count *source; /* NULL: it has left it */
 };
 
+struct children {
+    size_t live;                     /* how many, ... */
+    size_t most_from_one;            /* ... and the most of them of any source */
+    struct child *oldest, *youngest; /* `younger` and `older` lead to all others; NULL: none live */
+    /* The table's: */
+    size_t capacity;
+    unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
+    uint64_t salt;
+    uint32_t *sources;    /* how many sources have so many live, at least 1 */
+    struct child **by_id; /* chains, at least one for each entry */
+    struct source_count **by_source;
+    struct child *free_child; /* the first free entry; never NULL, but beyond the last */
+    struct source_count *free_source;
+};
+
 /* A table for `capacity` children. NULL with errno on failure. Never given back. */
 struct children *children_new(size_t capacity);
 
@@ -52,13 +65,7 @@ struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 void children_leave_source(struct children *children, struct child *child);
 
-/* How many are live, how many are counted for the source of `peer`, and the most for any source. */
-size_t children_live(const struct children *children);
+/* How many are counted for the source of `peer`. */
 size_t children_from(const struct children *children, const struct peer *peer);
-size_t children_most_from_one(const struct children *children);
-
-/* NULL when there is none. `younger` and `older` lead to all others. */
-struct child *children_oldest(const struct children *children);
-struct child *children_youngest(const struct children *children);
 
 #endif

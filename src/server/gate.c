@@ -10,7 +10,7 @@
 
 #define PAUSE_LONGEST 1.0 /* soon enough for who waits, and no load; seconds */
 #define EPISODE_GAP 1.0   /* failures less than this apart belong to one episode; seconds */
-#define RETRIES_MAX 32    /* accepts in a row that may fail with FAILURE_RETRY */
+#define RETRIES_MAX 32    /* accepts in a row that may fail for one connection each */
 
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits)
 {
@@ -55,22 +55,15 @@ double gate_wakes(const struct gate *gate, double now)
 }
 
 /* POSIX.1-2008, accept, and what Linux passes to it (accept(2), "Error handling"). */
-enum failure_action failure_action(int error)
+enum failure_action failure_action(int error, unsigned *retries)
 {
-    /* There is nothing to do after all; the new connection is gone; a firewall forbids it. */
-    if (error == EINTR || error == EAGAIN || error == EWOULDBLOCK ||
-        descriptors_lost_peer(error) || error == EPERM)
-        return FAILURE_RETRY;
+    if (error == EINTR || error == EAGAIN || error == EWOULDBLOCK)
+        return FAILURE_RETRY; /* there is nothing to do after all */
     if (error == EBADF || error == EINVAL || error == ENOTSOCK || error == EFAULT)
         return FAILURE_STOP; /* our own listener is not one */
-    return FAILURE_PAUSE; /* others may free a descriptor (EMFILE, ENFILE), or memory (ENOMEM) */
-}
-
-bool failure_persists(int error, unsigned *retries)
-{
-    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR ||
-        (failure_action(error) == FAILURE_RETRY && ++*retries < RETRIES_MAX))
-        return false;
+    /* The new connection is gone; or a firewall forbids it. */
+    if ((descriptors_lost_peer(error) || error == EPERM) && ++*retries < RETRIES_MAX)
+        return FAILURE_RETRY;
     *retries = 0;
-    return true;
+    return FAILURE_PAUSE; /* others may free a descriptor (EMFILE, ENFILE), or memory (ENOMEM) */
 }

@@ -25,7 +25,7 @@ struct gate {
     double pause;           /* how long the next one is waited out */
     double failing_since, failed_last; /* the first and the last failure of this episode ... */
     unsigned long failures; /* ... and how many there were; 0: no episode is on */
-    unsigned retries;       /* for failure_persists */
+    unsigned retries;       /* for failure_action */
 };
 
 /* `what` has failed with `error`, an errno: closes the gate for a pause. Logs the first failure of
@@ -36,16 +36,13 @@ void gate_end_episode(struct gate *gate, double now); /* where it is over at `no
 /* When there is something to do although nothing happens: clock.h; 0: no such time. */
 double gate_wakes(const struct gate *gate, double now);
 
-/* What to do about an errno of accept. */
+/* What to do about an errno of accept. One that concerns a connection alone is FAILURE_RETRY, until
+ * there were many in a row, which `*retries` counts: the caller sets it to 0 on success. */
 enum failure_action {
     FAILURE_RETRY, /* it concerned one connection, or nothing: go on */
     FAILURE_PAUSE, /* somebody else can cure it, or it is unknown: close the gate */
     FAILURE_STOP   /* it cannot pass, and is a defect of our own: stop the server */
 };
-enum failure_action failure_action(int error);
-
-/* Whether accept is not to be tried again at once. EAGAIN and EINTR never persist; FAILURE_RETRY
- * does after many in a row, which `*retries` counts: the caller sets it to 0 on success. */
-bool failure_persists(int error, unsigned *retries);
+enum failure_action failure_action(int error, unsigned *retries);
 
 #endif

@@ -82,7 +82,7 @@ int inetd_serve(const struct options *options)
         log_error("cannot serve standard input (-i): %s", wrong);
         return -1;
     }
-    log_open(options->program, (enum log_level)options->verbosity, options->facility);
+    log_open((enum log_level)options->verbosity, options->facility);
     log_started(); /* nobody waits to see how it starts */
     if (identity_find(&identity, options->user, options->root) == -1)
         return -1;

@@ -80,13 +80,6 @@ int ledger_write(int write_end, struct record *record)
     return -1;
 }
 
-int ledger_write_exit(int write_end, int64_t id, const struct session *session)
-{
-    struct record record = ledger_exit_record(id, session);
-
-    return ledger_write(write_end, &record);
-}
-
 /* Reads more into the batch. Returns whether it holds a whole record's bytes now. A read that did
  * not fill the room has emptied the pipe, so the next one is left out, once. */
 static bool fill(struct ledger *ledger)

@@ -64,10 +64,9 @@ struct record ledger_exit_record(int64_t id, const struct session *session);
 /* Gets the client out. False where it has none, or one of a family that clients do not have. */
 bool ledger_client(const struct record *record, struct peer *client);
 
-/* Writes a record with magic and checksum, or the exit record of `id`'s session. Returns 0, or -1
- * with errno (EAGAIN: it stays full; EPIPE: nobody would read it). Async-signal-safe. */
+/* Writes a record, to which it adds magic and checksum. Returns 0, or -1 with errno (EAGAIN: it
+ * stays full; EPIPE: nobody would read it). Async-signal-safe. */
 int ledger_write(int write_end, struct record *record);
-int ledger_write_exit(int write_end, int64_t id, const struct session *session);
 
 /* Reads the next record. False when there is none now, or `junk` has reached LEDGER_JUNK_MAX: then
  * the caller should do something else first, and set it to 0. */

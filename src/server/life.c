@@ -60,7 +60,7 @@ int server_announce(struct server *server)
     if (server->started > 0) { /* by an earlier program of this process */
         server->statistics.upgrades++;
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
-                  (long)getpid(), VERSION, children_live(server->children), most, text);
+                  (long)getpid(), VERSION, server->children->live, most, text);
     } else {
         if (print_addresses(server) == -1)
             return -1;
@@ -92,7 +92,7 @@ void server_close(struct server *server)
 
 bool server_running(const struct server *server)
 {
-    return server->stop.phase == SERVER_SERVING || children_live(server->children) > 0 ||
+    return server->stop.phase == SERVER_SERVING || server->children->live > 0 ||
            server->gate.holding;
 }
 
@@ -100,7 +100,7 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
 {
     char from[ADDRESS_TEXT_MAX];
     struct child *child = children_add(server->children, id, &client->peer, clock_seconds());
-    size_t live = children_live(server->children);
+    size_t live = server->children->live;
 
     if (child != NULL)
         child->ending = SESSION_ERROR; /* until its exit record says how, if it can be so */
@@ -208,7 +208,7 @@ static void log_end(const struct server *server, const struct child *child, int 
     log_event(LOG_CLIENTS, "end pid=%lld from=%s%s%s %s secs=%.3f%s live=%zu",
               (long long)child->id, peer_text(named ? &child->client : &child->peer, from),
               named ? " via=" : "", named ? peer_text(&child->peer, via) : "", before,
-              clock_seconds() - child->since, how, children_live(server->children) - 1);
+              clock_seconds() - child->since, how, server->children->live - 1);
 }
 
 const char *server_ending_name(int how)

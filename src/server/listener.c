@@ -2,21 +2,22 @@
 #include "server/listener.h"
 
 #include "platform/platform.h"
-#include "process/close.h"
 #include "process/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The kernel's buffers of an echo's connection, one for each direction, in bytes; Linux takes up to
- * twice that. Left to itself it lets them grow to several MB for a client that sends and never reads. It
- * is what Linux lets any process ask for, unless it was told otherwise (net.core.wmem_max). */
+ * twice that. Left to itself it lets them grow to several MB for a client that sends and never
+ * reads. It is what any process may ask Linux for by default (net.core.wmem_max). */
 #define CONNECTION_BUFFER 212992
 
 #define LOCK_SUFFIX ".forkecho-lock" /* behind the path of a Unix socket */
@@ -92,6 +93,24 @@ int listener_accept(struct listener *listener, const struct options *options, st
         listener_set_options(descriptor, is_local(listener), options);
     }
     return descriptor;
+}
+
+/* Closes what a client can make slow to close. Where no process is to be had: a plain close. */
+static void close_by_exit(int descriptor)
+{
+    pid_t self = getpid(), holder = platform_fork();
+
+    if (holder == 0) { /* it has open what its parent had, until that ends it, or has ended */
+        while (getppid() == self)
+            sleep(1);
+        _exit(0);
+    }
+    close(descriptor);
+    if (holder == -1)
+        return;
+    (void)kill(holder, SIGKILL);
+    while (waitpid(holder, NULL, 0) == -1 && errno == EINTR)
+        continue;
 }
 
 void listener_refuse(int descriptor, const struct peer *peer)

@@ -11,9 +11,12 @@
  * those that lack them are given them. One that waited in the queue of a listener before it was
  * handed over to us may lack them where others do not.
  *
- * Clients of a Unix socket cannot pass descriptors where the system refuses them, which an accepted
- * socket inherits when its client connects. Elsewhere, and for clients that came earlier, the
- * server does not wait when it closes what it has not served: close.h.
+ * A client of a Unix socket can pass a TCP socket that has SO_LINGER and more to send than its peer
+ * reads. While the message lies in the queue, the TCP socket goes with the Unix socket, and whoever
+ * closes that last waits for as long as SO_LINGER says. On Linux the exit of a process does not. So
+ * the system is asked to refuse descriptors, which an accepted socket inherits when its client
+ * connects; elsewhere, and for clients that came earlier, what is closed unserved is closed by the
+ * exit of a process of its own: this costs a fork.
  */
 #ifndef LISTENER_H
 #define LISTENER_H

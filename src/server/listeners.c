@@ -134,7 +134,6 @@ int listeners_open(struct listeners *listeners, const struct options *options)
     listeners->count = 0;
     for (int i = 0; i < count; i++)
         listener_adopt(&listeners->all[listeners->count++], ACTIVATION_FIRST + i, options);
-    listeners->handed_over = count > 0;
     if (count > 0 && options->listen_given)
         log_error("the service manager hands over %d sockets (LISTEN_FDS); -l is ignored", count);
     return count > 0 ? 0

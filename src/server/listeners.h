@@ -10,7 +10,6 @@
 #include "server/listener.h"
 #include "server/options.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define LISTENERS_MAX 128
@@ -18,8 +17,7 @@
 struct listeners {
     struct listener all[LISTENERS_MAX];
     size_t count;
-    size_t next;      /* whose turn it is to be asked for a client, modulo the count */
-    bool handed_over; /* by the service manager, which has them open as well */
+    size_t next; /* whose turn it is to be asked for a client, modulo the count */
 };
 
 /* Opens all that `options` name, or adopts what the service manager hands over (activation.h).

@@ -101,15 +101,15 @@ static uint64_t processor_time(int whose)
 void metrics_take(struct metrics *metrics, const struct server *server)
 {
     const struct statistics *count = &server->statistics;
-    const struct child *oldest = children_oldest(server->children);
+    const struct child *oldest = server->children->oldest;
     double now = clock_seconds();
 
     *metrics = (struct metrics){
         .model = server->options->program, .information = 1,
-        .live = children_live(server->children), .peak = count->peak,
+        .live = server->children->live, .peak = count->peak,
         .most = server->options->max_connections,
         .oldest = oldest != NULL ? (uint64_t)((now - oldest->since) * 1e6) : 0,
-        .source_most = children_most_from_one(server->children), .held = server->gate.holding,
+        .source_most = server->children->most_from_one, .held = server->gate.holding,
         .accepted = count->accepted,
         .deferred = {count->deferred_cap, count->deferred - count->deferred_cap},
         .stopping = server->stop.phase != SERVER_SERVING, .bytes = {count->in, count->out},

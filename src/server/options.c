@@ -61,7 +61,8 @@ static int add_address(struct listen_option *list, size_t *count, const char *op
                                  OPTIONS_LISTEN_MAX);
     added->text = arguments->value;
     ++*count;
-    if (address_split(arguments->value, &added->endpoint, &problem) == 0)
+    problem = address_split(arguments->value, &added->endpoint);
+    if (problem == NULL)
         return 0;
     return arguments_misused(arguments, "option %s: '%s': %s "
                                         "(port, host:port, *:port, [::1]:port or /path)",
@@ -171,8 +172,8 @@ static const char *echo_only(int letter)
 {
     switch (letter) {
     case 't':
-        return "what moves between a program and its client is not seen here; use -T, or a limit of "
-               "the program's own";
+        return "what moves between a program and its client is not seen here; use -T, or a limit "
+               "of the program's own";
     case 'i': return "whoever has the connection can run the program itself";
     case 'G':
     case 'm':

@@ -35,7 +35,7 @@ static void stop(struct server *server, enum server_phase phase, const char *why
     /* Who reads the line may bind the same port: the listeners are closed by then. */
     listeners_close(&server->listeners);
     manager_state(MANAGER_STOPPING);
-    log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, children_live(server->children),
+    log_event(LOG_NORMAL, "drain why=%s live=%zu grace=%g", why, server->children->live,
               phase == SERVER_DRAINING ? server->options->grace : 0);
 }
 
@@ -82,7 +82,7 @@ static void stop_children(struct server *server)
     if (signal == 0)
         return;
     server->stop.signal = 0;
-    for (struct child *each = children_oldest(server->children); each != NULL; each = next) {
+    for (struct child *each = server->children->oldest; each != NULL; each = next) {
         next = each->younger; /* `each` may be removed by this */
         each->stop_signal = signal;
         if (server->model->stop_child != NULL)
@@ -98,16 +98,16 @@ static void stop_children(struct server *server)
 static void log_status(const struct server *server, size_t zombies)
 {
     const struct statistics *count = &server->statistics;
-    const struct child *oldest = children_oldest(server->children);
+    const struct child *oldest = server->children->oldest;
     double now = clock_seconds();
 
     log_event(LOG_NORMAL, "status live=%zu peak=%zu accepted=%llu ended=%llu refused=%llu "
               "deferred=%llu in=%llu out=%llu zombies=%zu deferred-cap=%llu deferred-failure=%llu "
               "source-max=%zu oldest=%.3f uptime=%.3f",
-              children_live(server->children), count->peak, count->accepted, count->ended,
+              server->children->live, count->peak, count->accepted, count->ended,
               count->refused, count->deferred, count->in, count->out, zombies,
               count->deferred_cap, count->deferred - count->deferred_cap,
-              children_most_from_one(server->children), oldest != NULL ? now - oldest->since : 0,
+              server->children->most_from_one, oldest != NULL ? now - oldest->since : 0,
               now - server->started);
 }
 

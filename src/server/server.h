@@ -80,7 +80,7 @@ struct server {
     struct {
         enum server_phase phase; /* how far it has come (requests.c) */
         double phase_ends; /* when the next phase begins: clock.h; 0: it does not by itself */
-        double once_until; /* clock.h: a request for a graceful stop before that is the last again */
+        double once_until; /* clock.h: until then a second request to stop is the first one again */
         int signal;        /* is still to be passed on to all live children; 0: none is */
         bool failed;       /* the server stops because it cannot go on */
     } stop;
@@ -118,7 +118,7 @@ const char *server_refusal_name(int why);
 const char *server_ending_name(int how);
 
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time); or
- * until a descriptor of the model below `limit` is ready, in sets that come back as from pselect. */
+ * until a descriptor of the model below `limit` is ready, in sets that come back as pselect's. */
 void server_wait(struct server *server, double until);
 void server_wait_for(struct server *server, double until, fd_set *readable, fd_set *writable,
                      int limit);

@@ -17,7 +17,7 @@ static void update_title(struct server *server)
 {
     char title[TITLE_MAX];
     struct text text = text_in(title, sizeof title);
-    size_t live = children_live(server->children);
+    size_t live = server->children->live;
 
     if (live == server->wait.titled_live && server->listeners.count > 0)
         return;
@@ -42,8 +42,7 @@ static double notify_manager(const struct server *server, double now)
     if (!manager_present())
         return 0;
     snprintf(text, sizeof text, "%zu live, %llu ended, %llu refused",
-             children_live(server->children), server->statistics.ended,
-             server->statistics.refused);
+             server->children->live, server->statistics.ended, server->statistics.refused);
     return manager_update(text, now);
 }
 
@@ -63,7 +62,7 @@ struct waiting server_wait_begin(struct server *server, double until)
         server->listeners.all[i].ready = false;
     server->wait.was_closed = !open;
     if (!open)
-        server->wait.was_full = children_live(server->children) >= server->options->max_connections;
+        server->wait.was_full = server->children->live >= server->options->max_connections;
     return (struct waiting){now, seconds, open, just_opened};
 }
 

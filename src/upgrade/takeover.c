@@ -208,7 +208,7 @@ static void statistics_line(struct state *state, struct statistics *count, doubl
  * a state always have room. A test makes as much, for no more can come until the exec. */
 static void limit_line(struct state *state, struct server *server)
 {
-    size_t live = children_live(server->children), most = server->options->max_connections;
+    size_t live = server->children->live, most = server->options->max_connections;
     struct children *larger;
 
     require(state, begin(state, "limit", true));
@@ -239,7 +239,7 @@ static void listener_lines(struct state *state, const char *what, struct listene
 /* What is read goes into the child's place in the table, where it is counted by its source. */
 static void child_lines(struct state *state, struct children *children)
 {
-    struct child *child = children_oldest(children); /* reading: none is there yet */
+    struct child *child = children->oldest; /* reading: none is there yet */
 
     while (begin(state, "child", child != NULL)) {
         struct child first = child != NULL ? *child : (struct child){0};

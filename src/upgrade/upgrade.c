@@ -2,6 +2,7 @@
 #include "upgrade/upgrade.h"
 
 #include "base/clock.h"
+#include "base/path.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/manager.h"
@@ -42,35 +43,10 @@ static struct {
     double late;       /* when it is given up; 0: no such time */
 } test;
 
-/* Remembers `name` in the folder, if that is absolute, and the file there is the one that runs. */
-static bool lies_in(const char *folder, int length, const char *name)
+/* Only an absolute path is right wherever the server then is: -d has it change to /. */
+static bool is_own_path(const char *path)
 {
-    int used = snprintf(program.path, sizeof program.path, "%.*s/%s", length, folder, name);
-
-    if (folder[0] == '/' && used < (int)sizeof program.path && platform_runs(program.path))
-        return true;
-    program.path[0] = '\0';
-    return false;
-}
-
-/* Where the name is no path, execvp(3) has found it in one of the folders of PATH. */
-static void remember_path(const char *name)
-{
-    const char *folders = getenv("PATH");
-    char current[PROGRAM_MAX];
-    bool found = false;
-
-    if (name[0] == '/')
-        (void)lies_in("/", 0, name + 1);
-    else if (strchr(name, '/') != NULL)
-        (void)(getcwd(current, sizeof current) != NULL &&
-               lies_in(current, (int)strlen(current), name));
-    else
-        while (!found && folders != NULL && *folders != '\0') {
-            size_t length = strcspn(folders, ":");
-            found = lies_in(folders, (int)length, name);
-            folders += length + (folders[length] == ':');
-        }
+    return path[0] == '/' && platform_runs(path);
 }
 
 enum upgrade_role upgrade_role(char **argv, int *file)
@@ -82,10 +58,10 @@ enum upgrade_role upgrade_role(char **argv, int *file)
     char name[8], guard[8] = "";
 
     program.argv = argv;
-    if (argv[0] != NULL)
-        remember_path(argv[0]);
-    if (program.path[0] != '\0')
-        argv[0] = program.path; /* wherever it then is: -d has the server change to / */
+    if (argv[0] != NULL && path_find(argv[0], is_own_path, program.path, sizeof program.path))
+        argv[0] = program.path;
+    else
+        program.path[0] = '\0';
     /* leave_state has written it in this form. A value of another form was not meant for us. */
     if (value == NULL || /* NOLINTNEXTLINE(cert-err34-c) */
         sscanf(value, "%7[a-z]:%d:%ld:%7s", name, &descriptor, &pid, guard) < 3)

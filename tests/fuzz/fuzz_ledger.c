@@ -82,6 +82,7 @@ static struct record record_from(struct input *input)
     struct session session = session_from(input);
     struct record record = ledger_exit_record(id, &session);
 
+    record.magic = LEDGER_MAGIC;
     record.checksum = checksum_of(&record);
     return record;
 }
@@ -92,7 +93,7 @@ static void write_exit(struct input *input)
     struct session session = session_from(input);
     struct record record = ledger_exit_record(id, &session);
 
-    ledger_write_exit(run.ledger.write_end, id, &session);
+    (void)ledger_write(run.ledger.write_end, &record);
     record.checksum = checksum_of(&record);
     remember(&record);
 }

@@ -68,7 +68,7 @@ static void begin_anew(struct server *server)
     struct children *children = server->children;
     struct child *child;
 
-    while ((child = children_oldest(children)) != NULL)
+    while ((child = children->oldest) != NULL)
         children_remove(children, child);
     memset(server, 0, sizeof *server);
     server->options = &options;
@@ -187,7 +187,7 @@ static void check_children(const struct children *children)
 {
     size_t count = 0;
 
-    for (struct child *each = children_oldest(children); each != NULL; each = each->younger) {
+    for (struct child *each = children->oldest; each != NULL; each = each->younger) {
         sa_family_t family = each->client.name.any.sa_family;
 
         FUZZ_HOLDS(each->id >= 1 && each->id <= INT_MAX);
@@ -197,7 +197,7 @@ static void check_children(const struct children *children)
         FUZZ_HOLDS(family == AF_UNSPEC || can_be_told(&each->client));
         count++;
     }
-    FUZZ_HOLDS(count == children_live(children));
+    FUZZ_HOLDS(count == children->live);
 }
 
 static void check_taken(const struct server *server)

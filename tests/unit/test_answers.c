@@ -123,7 +123,7 @@ START_TEST(messages_are_shown_escaped_and_cut)
     memset(text, '\xff', sizeof text);
     text[200] = '\0';
     capture_begin(&errors, STDERR_FILENO);
-    log_open("forkecho", LOG_MESSAGES, -1);
+    log_open(LOG_MESSAGES, -1);
     open_session();
     send_text("it's\n");
     ck_assert(session_step(&session));

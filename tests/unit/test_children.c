@@ -72,10 +72,10 @@ static void model_remove(struct model *model, size_t at)
  * an assertion of check is too dear to be asked this often. */
 static const char *difference(const struct children *children, const struct model *model)
 {
-    const struct child *child = children_oldest(children), *older = NULL;
+    const struct child *child = children->oldest, *older = NULL;
     size_t most = 0;
 
-    if (children_live(children) != model->live)
+    if (children->live != model->live)
         return "the number of live children";
     for (size_t i = 0; i < model->live; i++, older = child, child = child->younger) {
         struct peer peer = peer_number(model->all[i].client);
@@ -95,7 +95,7 @@ static const char *difference(const struct children *children, const struct mode
             return "the count of a source";
         most = from > most ? from : most;
     }
-    return children_most_from_one(children) == most ? NULL : "the most of one source";
+    return children->most_from_one == most ? NULL : "the most of one source";
 }
 
 /* Catches a hash that the last bits of a prefix do not reach: one customer's /48 would make
@@ -180,13 +180,13 @@ START_TEST(a_full_table_refuses_and_takes_again_after_a_removal)
                 ck_assert_ptr_nonnull(children_add(children, id, &peer, 0));
             ck_assert_ptr_null(children_add(children, capacity + 1, &peer, 0));
             ck_assert_ptr_null(children_find(children, capacity + 1));
-            ck_assert_uint_eq(children_live(children), capacities[i]);
+            ck_assert_uint_eq(children->live, capacities[i]);
             ck_assert_uint_eq(children_from(children, &peer), capacities[i]);
-            children_remove(children, children_oldest(children));
+            children_remove(children, children->oldest);
             ck_assert_ptr_nonnull(children_add(children, capacity + 1, &peer, 0));
             ck_assert_ptr_null(children_find(children, 1));
-            while (children_oldest(children) != NULL)
-                children_remove(children, children_oldest(children));
+            while (children->oldest != NULL)
+                children_remove(children, children->oldest);
             ck_assert_uint_eq(children_from(children, &peer), 0);
         }
     }
@@ -202,7 +202,7 @@ START_TEST(an_id_is_registered_once)
 
     ck_assert_ptr_nonnull(first);
     ck_assert_ptr_null(children_add(children, 7, &other, 0));
-    ck_assert_uint_eq(children_live(children), 1);
+    ck_assert_uint_eq(children->live, 1);
     ck_assert_uint_eq(children_from(children, &other), 0);
     ck_assert_ptr_eq(children_find(children, 7), first);
 }
@@ -247,8 +247,8 @@ START_TEST(as_many_sources_as_children_are_counted)
             children_remove(children, child);
             ck_assert_uint_eq(children_from(children, &peer), 0);
         }
-        ck_assert_uint_eq(children_live(children), 0);
-        ck_assert_ptr_null(children_oldest(children));
+        ck_assert_uint_eq(children->live, 0);
+        ck_assert_ptr_null(children->oldest);
     }
 }
 END_TEST
@@ -266,8 +266,8 @@ START_TEST(who_has_left_its_source_is_live)
     children_leave_source(children, first);
     children_leave_source(children, first);
     ck_assert_uint_eq(children_from(children, &peer), 1);
-    ck_assert_uint_eq(children_most_from_one(children), 1);
-    ck_assert_uint_eq(children_live(children), 3);
+    ck_assert_uint_eq(children->most_from_one, 1);
+    ck_assert_uint_eq(children->live, 3);
     ck_assert_ptr_null(children_add(children, 4, &peer, 0));
     children_remove(children, first);
     ck_assert_uint_eq(children_from(children, &peer), 1);
@@ -277,7 +277,7 @@ START_TEST(who_has_left_its_source_is_live)
     ck_assert_uint_eq(children_from(children, &peer), 1);
     children_remove(children, second);
     ck_assert_uint_eq(children_from(children, &peer), 1);
-    ck_assert_uint_eq(children_live(children), 2);
+    ck_assert_uint_eq(children->live, 2);
 }
 END_TEST
 

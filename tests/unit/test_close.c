@@ -1,7 +1,7 @@
-/* test_close.c: closing what a client can make slow to close (close.h). */
+/* test_close.c: closing what a client can make slow to close (server/listener.h). */
 #include "suite.h"
 
-#include "process/close.h"
+#include "server/listener.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -47,15 +47,20 @@ static void pass(int way, int descriptor)
     close(descriptor);
 }
 
+static void refuse(int descriptor)
+{
+    listener_refuse(descriptor, &(struct peer){.name.any.sa_family = AF_UNIX});
+}
+
 /* Catches a close that waits for what a client has passed, and a process that is left behind. The
  * suite's own time is over before the minute is. */
-START_TEST(a_close_by_exit_does_not_wait)
+START_TEST(a_refusal_does_not_wait)
 {
     int ends[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     pass(ends[1], lingering_socket());
-    close_by_exit(ends[0]);
+    refuse(ends[0]);
     ck_assert_int_eq(fcntl(ends[0], F_GETFD), -1);
     ck_assert_int_eq(send(ends[1], "x", 1, MSG_NOSIGNAL), -1);
     ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
@@ -72,12 +77,12 @@ static int close_where_fork_fails(void *data)
         return 1;
     if (fork() != -1)
         return 2;
-    close_by_exit(descriptor);
+    refuse(descriptor);
     return fcntl(descriptor, F_GETFD) == -1 ? 0 : 3;
 }
 
 /* Catches a descriptor that stays open where no process is to be had, and a kill of all others. */
-START_TEST(a_close_by_exit_closes_where_fork_fails)
+START_TEST(a_refusal_closes_where_fork_fails)
 {
     int descriptor = dup(STDERR_FILENO);
 
@@ -85,4 +90,4 @@ START_TEST(a_close_by_exit_closes_where_fork_fails)
 }
 END_TEST
 
-SUITE("close", a_close_by_exit_does_not_wait, a_close_by_exit_closes_where_fork_fails)
+SUITE("close", a_refusal_does_not_wait, a_refusal_closes_where_fork_fails)

@@ -413,7 +413,7 @@ int main(void)
 
     signal(SIGPIPE, SIG_IGN); /* as signals_open leaves it */
     close(STDIN_FILENO);
-    if (open("/dev/null", O_RDWR) != STDIN_FILENO) /* as inherited_tidy leaves it */
+    if (open("/dev/null", O_RDWR) != STDIN_FILENO) /* as confine_server leaves it */
         return EXIT_FAILURE;
     if (geteuid() != 0) {
         printf("daemon: 1 test skipped: it needs root\n");

@@ -151,7 +151,8 @@ static int serve(void (*clients_act)(int wait), char **words)
     optind = 1; /* a process reads one command line, but for this */
     ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", count, arguments), OPTIONS_SERVE);
     capture_begin(&errors, STDERR_FILENO);
-    log_open("oneecho", (enum log_level)options.verbosity, -1);
+    log_name("oneecho");
+    log_open((enum log_level)options.verbosity, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
@@ -277,7 +278,7 @@ static void echo_once(int wait)
         shutdown(clients[0], SHUT_WR);
     } else if (wait == 4) {
         expect_end(clients[0]);
-        ck_assert_uint_eq(children_live(server->children), 0);
+        ck_assert_uint_eq(server->children->live, 0);
         finish();
     }
 }
@@ -425,7 +426,7 @@ static void fall_silent(int wait)
         take_all(clients[0]);
         moved = clock_seconds();
         send_text(clients[0], "x");
-    } else if (children_live(server->children) == 0) {
+    } else if (server->children->live == 0) {
         ck_assert(clock_seconds() >= moved + 0.4);
         ck_assert(wait_seconds < 0); /* no timer is left behind */
         finish();
@@ -526,7 +527,7 @@ static void fill_while_no_change_is_possible(int wait)
     if (wait == 1) {
         clients[0] = connected();
         refuse_change = 1;
-    } else if (children_live(server->children) > 0) {
+    } else if (server->children->live > 0) {
         fill(clients[0]);
     } else {
         ck_assert_int_eq(refuse_change, 0);

@@ -1,4 +1,4 @@
-/* test_header.c: the PROXY header that comes before a session's first message (header.h). */
+/* test_header.c: the PROXY header that comes before a session's first message (session.h). */
 #include "one_session.h"
 
 #include "base/clock.h"
@@ -270,11 +270,11 @@ END_TEST
 START_TEST(a_header_has_a_time_without_an_idle_limit_too)
 {
     service.idle = 0;
-    ck_assert_double_eq(header_time(service.idle), HEADER_TIME);
+    ck_assert_double_eq(session_header_time(service.idle), HEADER_TIME);
     service.idle = 2 * HEADER_TIME;
-    ck_assert_double_eq(header_time(service.idle), HEADER_TIME);
+    ck_assert_double_eq(session_header_time(service.idle), HEADER_TIME);
     service.idle = 0.5;
-    ck_assert_double_eq(header_time(service.idle), 0.5);
+    ck_assert_double_eq(session_header_time(service.idle), 0.5);
 }
 END_TEST
 

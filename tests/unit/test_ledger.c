@@ -14,6 +14,13 @@ static struct session session_of(uint64_t in, uint64_t out, enum session_ending 
     return (struct session){.in = in, .out = out, .ending = ending};
 }
 
+static int write_exit_of(int64_t number, const struct session *session)
+{
+    struct record record = ledger_exit_record(number, session);
+
+    return ledger_write(ledger.write_end, &record);
+}
+
 /* Record number `number`: all of its fields differ from those of its neighbours. */
 static void write_exit(int64_t number)
 {
@@ -23,7 +30,7 @@ static void write_exit(int64_t number)
     session.header.problem = (enum proxy_problem)(number % PROXY_PROBLEMS);
     session.header.named = true;
     session.peer = peer_at("2001:db8::1", (unsigned)number % 65536);
-    ledger_write_exit(ledger.write_end, number, &session);
+    write_exit_of(number, &session);
 }
 
 static bool is_number(const struct record *record, int64_t number)
@@ -98,7 +105,7 @@ START_TEST(a_record_says_what_the_session_was)
     struct record record;
 
     open_ledger();
-    ledger_write_exit(ledger.write_end, INT64_C(-5000000000), &session);
+    write_exit_of(INT64_C(-5000000000), &session);
     ck_assert(ledger_read(&ledger, &record));
     ck_assert(record.id == INT64_C(-5000000000) && record.in == session.in);
     ck_assert(record.out == session.out && record.ending == SESSION_RESET);
@@ -384,7 +391,7 @@ START_TEST(a_writer_that_waits_does_nothing_meanwhile)
     pid = fork();
     if (pid == 0) {
         long before = waits();
-        int written = ledger_write_exit(ledger.write_end, 4711, &session);
+        int written = write_exit_of(4711, &session);
         _exit(written == 0 && waits() - before < 20 ? 0 : 1);
     }
     clock_sleep(1.5); /* it is longer than others try, and how little is done is what counts */

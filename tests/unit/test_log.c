@@ -37,7 +37,7 @@ static void log_refusal(const char *who)
 
 static void say_at_each_level(void)
 {
-    log_open("forkecho", level, -1);
+    log_open(level, -1);
     log_event(LOG_QUIET, "quiet");
     log_event(LOG_NORMAL, "normal");
     log_event(LOG_CLIENTS, "clients n=%d", 7);
@@ -67,7 +67,7 @@ END_TEST
 
 static void start_with_syslogd(void)
 {
-    log_open("forkecho", LOG_CLIENTS, 3);
+    log_open(LOG_CLIENTS, 3);
     log_event(LOG_NORMAL, "normal");
     log_error("cannot listen");
     log_started();
@@ -91,7 +91,7 @@ static int open_apart(void)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
     dup2(ends[1], STDERR_FILENO);
     close(ends[1]);
-    log_open("forkecho", LOG_CLIENTS, -1);
+    log_open(LOG_CLIENTS, -1);
     return ends[0];
 }
 
@@ -138,7 +138,7 @@ START_TEST(lines_of_several_processes_are_never_mixed)
         if (pid != 0)
             continue;
         dup2(ends[1], STDERR_FILENO);
-        log_open("forkecho", LOG_NORMAL, -1);
+        log_open(LOG_NORMAL, -1);
         memset(text, 'a' + writer, LENGTH);
         text[LENGTH] = '\0';
         for (int i = 0; i < LINES; i++)
@@ -161,7 +161,7 @@ END_TEST
 static void flood_errors(void)
 {
     level = LOG_QUIET;
-    log_open("forkecho", LOG_QUIET, -1);
+    log_open(LOG_QUIET, -1);
     for (int i = 0; i < 1000; i++)
         log_error("cannot accept");
     (void)log_sum_up(clock_seconds() + 2);
@@ -169,7 +169,7 @@ static void flood_errors(void)
 
 static void flood_refusals(void)
 {
-    log_open("forkecho", LOG_CLIENTS, -1);
+    log_open(LOG_CLIENTS, -1);
     for (int i = 0; i < 10000; i++)
         log_refusal("somebody");
     (void)log_sum_up(clock_seconds() + 2);
@@ -203,7 +203,7 @@ END_TEST
 
 static void say_a_few(void)
 {
-    log_open("forkecho", LOG_CLIENTS, -1);
+    log_open(LOG_CLIENTS, -1);
     for (int i = 0; i < 3; i++) {
         log_error("cannot accept");
         log_refusal("somebody");
@@ -224,7 +224,7 @@ static void settle_a_flood(void)
 {
     double due, now;
 
-    log_open("forkecho", LOG_QUIET, -1);
+    log_open(LOG_QUIET, -1);
     do { /* until a flood that falls into one second */
         for (int i = 0; i < 50; i++)
             log_error("cannot accept");
@@ -292,7 +292,7 @@ START_TEST(a_full_log_never_blocks_and_lost_lines_are_told)
     for (int way = 0; way < WAYS; way++) {
         int reader = open_way((enum way)way);
         size_t used;
-        log_open("forkecho", LOG_NORMAL, -1);
+        log_open(LOG_NORMAL, -1);
         for (int i = 0; i < LINES; i++)
             log_event(LOG_NORMAL, "event number=%d %s", i, "with some more text in the line");
         used = drain(reader, text, 0, sizeof text);
@@ -318,7 +318,7 @@ START_TEST(the_flags_of_a_shared_log_are_not_changed)
     for (int way = 0; way < WAYS; way++) {
         int reader = open_way((enum way)way), shared = dup(STDERR_FILENO);
         int before = fcntl(shared, F_GETFL);
-        log_open("forkecho", LOG_NORMAL, -1);
+        log_open(LOG_NORMAL, -1);
         log_event(LOG_NORMAL, "event");
         ck_assert_int_eq(fcntl(shared, F_GETFL), before);
         close(shared);
@@ -333,13 +333,13 @@ START_TEST(a_broken_log_is_survived)
     signal(SIGPIPE, SIG_IGN); /* as servers have it */
     for (int way = 0; way < WAYS; way++) {
         int reader = open_way((enum way)way);
-        log_open("forkecho", LOG_NORMAL, -1);
+        log_open(LOG_NORMAL, -1);
         close(reader);
         for (int i = 0; i < 100; i++)
             log_event(LOG_NORMAL, "event");
     }
     close(STDERR_FILENO);
-    log_open("forkecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     log_event(LOG_NORMAL, "event");
 }
 END_TEST
@@ -349,7 +349,7 @@ START_TEST(errno_survives_a_line)
 {
     int reader = open_way(WAY_PIPE);
 
-    log_open("forkecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     for (int i = 0; i < 5000; i++) { /* also when the pipe is full */
         errno = ERANGE;
         log_event(LOG_NORMAL, "event with some text");

@@ -25,7 +25,7 @@ static void open_pool(size_t most)
     options.max_connections = most;
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
-    log_open("test", LOG_CLIENTS, -1);
+    log_open(LOG_CLIENTS, -1);
     signals_open();
     server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
@@ -122,7 +122,7 @@ static void write_exit(pid_t pid)
 static bool adds_up(void)
 {
     const struct statistics *count = &server->statistics;
-    size_t live = children_live(server->children);
+    size_t live = server->children->live;
 
     return count->accepted == count->ended + count->refused + live && live <= pool_workers(pool);
 }
@@ -130,7 +130,7 @@ static bool adds_up(void)
 /* Ends and reaps all. */
 static void close_pool(void)
 {
-    struct child *each = children_oldest(pool->workers);
+    struct child *each = pool->workers->oldest;
 
     for (; each != NULL; each = each->younger) {
         kill((pid_t)each->id, SIGKILL);
@@ -260,7 +260,7 @@ START_TEST(a_client_arrives_and_ends)
     arrive(other, "2001:db8::1");
     ck_assert_ptr_nonnull(child = children_find(server->children, one));
     ck_assert_int_eq(child->peer.name.any.sa_family, AF_INET);
-    ck_assert_uint_eq(children_live(server->children), 2);
+    ck_assert_uint_eq(server->children->live, 2);
     write_exit(one);
     ck_assert_ptr_null(children_find(server->children, one));
     ck_assert_uint_eq(server->statistics.in, 5);
@@ -284,7 +284,7 @@ START_TEST(a_client_keeps_its_zone)
     peer.name.v6.sin6_scope_id = 7;
     memcpy(record.client, &peer, sizeof record.client);
     put(pid, record);
-    ck_assert_uint_eq(children_oldest(server->children)->peer.name.v6.sin6_scope_id, 7);
+    ck_assert_uint_eq(server->children->oldest->peer.name.v6.sin6_scope_id, 7);
     close_pool();
 }
 END_TEST
@@ -301,7 +301,7 @@ START_TEST(a_child_that_arrives_again_has_lost_its_client)
     arrive(pid, "192.0.2.2");
     ck_assert_uint_eq(server->statistics.accepted, 2);
     ck_assert_uint_eq(server->statistics.ended, 1);
-    ck_assert_uint_eq(children_live(server->children), 1);
+    ck_assert_uint_eq(server->children->live, 1);
     expect_logged("from=192.0.2.1:4242 in=- out=- ");
     close_pool();
 }

@@ -32,7 +32,7 @@ static void open_pool(size_t listeners)
         strcpy(options.listen[i].endpoint.host, "127.0.0.1");
         strcpy(options.listen[i].endpoint.port, "0");
     }
-    log_open("test", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);

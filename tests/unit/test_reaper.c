@@ -26,7 +26,7 @@ static struct server *open_server(enum log_level level)
     struct server *server;
 
     ck_assert_int_eq(options_read(&options, "forkecho", NULL, "", 3, arguments), OPTIONS_SERVE);
-    log_open("forkecho", level, -1);
+    log_open(level, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
@@ -64,8 +64,9 @@ static void end(pid_t pid)
 static void write_record(const struct server *server, pid_t pid)
 {
     struct session session = {.in = 5, .out = 5, .ending = SESSION_EOF};
+    struct record record = ledger_exit_record(pid, &session);
 
-    ck_assert_int_eq(ledger_write_exit(server->ledger.write_end, pid, &session), 0);
+    ck_assert_int_eq(ledger_write(server->ledger.write_end, &record), 0);
 }
 
 /* Turns until `live` children are left. Returns how long that took, in seconds. */
@@ -73,9 +74,9 @@ static double turn_until(struct server *server, size_t live)
 {
     double start = clock_seconds();
 
-    while (children_live(server->children) > live) {
+    while (server->children->live > live) {
         ck_assert_msg(clock_seconds() < start + SUITE_TIMEOUT, "%zu are left, not %zu",
-                      children_live(server->children), live);
+                      server->children->live, live);
         server_wait(server, reaper_due());
         reaper_turn(server);
     }
@@ -96,7 +97,7 @@ START_TEST(who_wrote_a_record_is_reaped_once_it_is_gone)
     write_record(server, pid);
     reaper_read_records(server);
     reaper_turn(server);
-    ck_assert_uint_eq(children_live(server->children), 1);
+    ck_assert_uint_eq(server->children->live, 1);
     capture_begin(&capture, STDERR_FILENO);
     end(pid);
     turn_until(server, 0);

@@ -114,7 +114,7 @@ static struct server *open_server(const char *most)
     strcpy(number, most);
     ck_assert_int_eq(options_read(&options, "forkecho", "[program]", "", 5, arguments),
                      OPTIONS_SERVE);
-    log_open("forkecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
@@ -150,11 +150,11 @@ static void turn_until_reaped(struct server *server, size_t live, double seconds
 {
     double start = clock_seconds();
 
-    while (children_live(server->children) > live) {
+    while (server->children->live > live) {
         server_wait(server, reaper_due());
         reaper_turn(server);
         ck_assert_msg(clock_seconds() < start + SUITE_TIMEOUT, "%zu live, not %zu",
-                      children_live(server->children), live);
+                      server->children->live, live);
     }
     ck_assert_double_lt(clock_seconds() - start, seconds);
     for (size_t i = 0; i < kernel.count; i++)
@@ -173,7 +173,7 @@ START_TEST(one_of_which_a_signal_tells_is_asked_for_alone)
     kernel.asked = kernel.walked = 0;
     die(oldest);
     turn(server);
-    ck_assert_uint_eq(children_live(server->children), 5000);
+    ck_assert_uint_eq(server->children->live, 5000);
     ck_assert_uint_le(kernel.asked, 1 + 256);
     ck_assert_uint_eq(kernel.walked, 0);
 }
@@ -226,7 +226,7 @@ START_TEST(a_number_that_comes_again_is_another_program)
     add(server, pid);
     send_child_signal(pid, CLD_EXITED);
     turn(server);
-    ck_assert_uint_eq(children_live(server->children), 1);
+    ck_assert_uint_eq(server->children->live, 1);
     ck_assert_ptr_nonnull(state_of(pid));
     die(pid);
     turn_until_reaped(server, 0, 5);
@@ -242,7 +242,7 @@ START_TEST(one_that_is_stopped_is_live)
 
     send_child_signal(pid, CLD_STOPPED);
     turn(server);
-    ck_assert_uint_eq(children_live(server->children), 1);
+    ck_assert_uint_eq(server->children->live, 1);
     ck_assert_uint_eq(reaper_reap_all(server), 0);
 }
 END_TEST
@@ -262,7 +262,7 @@ START_TEST(one_is_found_at_once_when_there_is_no_slot)
     *state_of(last) = ZOMBIE;
     send_child_signal(stranger, CLD_EXITED); /* alive, and none of the server's */
     turn(server);
-    ck_assert_uint_eq(children_live(server->children), 49);
+    ck_assert_uint_eq(server->children->live, 49);
 }
 END_TEST
 
@@ -273,19 +273,19 @@ START_TEST(an_old_one_is_found_soon_when_there_is_no_slot)
     struct server *server = open_server("400");
     pid_t old[] = {begin(server), begin(server)};
 
-    while (children_live(server->children) < 400)
+    while (server->children->live < 400)
         begin(server);
     die(old[0]);
     die(old[1]);
     turn(server);
     begin(server);
-    while (state_of(old[1]) != NULL && children_live(server->children) == 400) {
+    while (state_of(old[1]) != NULL && server->children->live == 400) {
         ck_assert_double_gt(reaper_due(), 0);
         ck_assert_double_lt(reaper_due() - clock_seconds(), 0.2);
         server_wait(server, reaper_due());
         reaper_turn(server);
     }
-    ck_assert_uint_eq(children_live(server->children), 399);
+    ck_assert_uint_eq(server->children->live, 399);
 }
 END_TEST
 

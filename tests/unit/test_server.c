@@ -30,7 +30,8 @@ static struct server *new_server(size_t most)
     options.backlog = 16;
     options.facility = -1;
     capture_begin(&errors, STDERR_FILENO);
-    log_open("test", LOG_CLIENTS, -1);
+    log_name("test");
+    log_open(LOG_CLIENTS, -1);
     server = server_open(&model, &options, &no_pidfile);
     ck_assert_ptr_nonnull(server);
     return server;
@@ -77,7 +78,7 @@ static bool adds_up(const struct server *server)
 {
     const struct statistics *count = &server->statistics;
 
-    return count->accepted == count->ended + count->refused + children_live(server->children) +
+    return count->accepted == count->ended + count->refused + server->children->live +
                                   (server->gate.holding ? 1 : 0);
 }
 
@@ -155,7 +156,7 @@ START_TEST(counts_add_up_over_every_life)
     server = new_server(MOST);
     for (int64_t step = 1; step <= 300; step++) {
         unsigned choice = random_below(&state, 10);
-        struct child *oldest = children_oldest(server->children);
+        struct child *oldest = server->children->oldest;
         if (choice < 5 && accept_is_open(server, clock_seconds())) {
             struct client client = client_at(addresses[random_below(&state, 4)]);
             if (server_admit(server, &client) && choice > 0) {
@@ -180,8 +181,8 @@ START_TEST(counts_add_up_over_every_life)
             server_began(server, step, &client);
             close(client.descriptor);
         }
-        if (children_live(server->children) > peak)
-            peak = children_live(server->children);
+        if (server->children->live > peak)
+            peak = server->children->live;
         ck_assert_msg(adds_up(server), "after step %ld", (long)step);
     }
     ck_assert_uint_gt(server->statistics.refused, 0);
@@ -773,7 +774,7 @@ START_TEST(the_grace_ends_in_terminating_and_that_in_killing)
     requests_handle_stop(server, due + LATER);
     ck_assert_int_eq(server->stop.phase, SERVER_KILLING);
     ck_assert(server_running(server)); /* until the child is reaped */
-    server_ended(server, children_oldest(server->children), SIGKILL);
+    server_ended(server, server->children->oldest, SIGKILL);
     ck_assert(!server_running(server));
 }
 END_TEST
@@ -900,7 +901,7 @@ START_TEST(a_stop_goes_to_each_child_once_the_oldest_first)
     ck_assert_uint_eq(stopped_count, SUITE_LENGTH(ids));
     ck_assert_int_eq(memcmp(stopped, ids, sizeof ids), 0);
     ck_assert_int_eq(stopped_by, SIGTERM);
-    ck_assert_uint_eq(children_live(server->children), 1);
+    ck_assert_uint_eq(server->children->live, 1);
 }
 END_TEST
 

@@ -24,7 +24,7 @@ static struct server *open_server(void)
     struct server *server;
 
     ck_assert_int_eq(options_read(&options, "oneecho", NULL, "", 5, arguments), OPTIONS_SERVE);
-    log_open("oneecho", LOG_NORMAL, -1);
+    log_open(LOG_NORMAL, -1);
     signals_open();
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
@@ -79,7 +79,7 @@ START_TEST(no_number_is_given_twice)
         close(client.descriptor);
         close(end);
     }
-    ck_assert_uint_eq(children_live(server->children), CLIENTS / 2);
+    ck_assert_uint_eq(server->children->live, CLIENTS / 2);
 }
 END_TEST
 

@@ -47,7 +47,7 @@ static double idle_due(const struct nonblocking *nonblocking)
     const struct service *service = nonblocking->session.service;
 
     if (nonblocking->session.header.due)
-        return nonblocking->opened + header_time(service->idle);
+        return nonblocking->opened + session_header_time(service->idle);
     return service->idle > 0 ? nonblocking->moved + service->idle : 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "parts/pool_report.h"
 #include "platform/platform.h"
+#include "process/activation.h"
 #include "process/log.h"
 #include "process/signals.h"
 
@@ -50,7 +51,7 @@ static int open_pipes(struct pool *pool)
 
 bool pool_blocks(const struct listeners *listeners)
 {
-    return listeners->count == 1 && !listeners->handed_over;
+    return listeners->count == 1 && activation_count() == 0;
 }
 
 struct pool *pool_open(struct server *server)
@@ -73,7 +74,7 @@ struct pool *pool_open(struct server *server)
 
 size_t pool_workers(const struct pool *pool)
 {
-    return children_live(pool->workers);
+    return pool->workers->live;
 }
 
 /* ---- how many ---- */
@@ -87,7 +88,7 @@ static bool is_busy(const struct server *server, const struct child *worker)
  * may be busy, and so be taken off twice: then there is one more for a while. */
 static size_t spare(const struct pool *pool, const struct server *server)
 {
-    size_t others = children_live(server->children) + pool->leaving;
+    size_t others = server->children->live + pool->leaving;
 
     return pool_workers(pool) > others ? pool_workers(pool) - others : 0;
 }
@@ -133,7 +134,7 @@ static void tell_to_leave(struct pool *pool, struct child *worker)
 /* Lets up to `count` idle workers go. */
 static void let_go(struct pool *pool, const struct server *server, size_t count)
 {
-    struct child *each = children_oldest(pool->workers);
+    struct child *each = pool->workers->oldest;
 
     for (; each != NULL && count > 0; each = each->younger)
         if (each->stop_signal == 0 && !is_busy(server, each)) {
@@ -232,7 +233,7 @@ void pool_recall(struct server *server)
 
     (void)read_reports(pool, server);
     close(pool->hold_write);
-    for (struct child *each = children_oldest(pool->workers); each != NULL; each = each->younger)
+    for (struct child *each = pool->workers->oldest; each != NULL; each = each->younger)
         tell_to_leave(pool, each);
     if (clock_poll(&end, 1, RECALL_TIME) != 1)
         log_error("not all children have closed the listeners in %g s; are some stopped?",
@@ -243,7 +244,7 @@ void pool_recall(struct server *server)
  * busy ones get it by server_handle_requests. */
 static void stop_idle(struct pool *pool, const struct server *server)
 {
-    struct child *each = server->stop.signal != 0 ? children_oldest(pool->workers) : NULL;
+    struct child *each = server->stop.signal != 0 ? pool->workers->oldest : NULL;
 
     for (; each != NULL; each = each->younger)
         if (!is_busy(server, each))

@@ -46,7 +46,7 @@ static bool all_listen(const struct listeners *listeners)
 /* What a child says may not be true: our own copies of the listeners are asked. */
 static void handle_accept_failure(struct server *server, int error)
 {
-    if (failure_action(error) == FAILURE_STOP && !all_listen(&server->listeners))
+    if (!all_listen(&server->listeners))
         server_stop_failed(server, "a child's accept", error);
     else
         gate_pause(&server->gate, error, "a child's accept", "");

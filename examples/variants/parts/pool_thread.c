@@ -27,12 +27,14 @@ static void *run_thread(void *argument)
     struct pool_thread *thread = argument;
     struct session session;
     struct client client;
+    struct record record;
     int64_t number;
 
     while (await_task(thread, &number, &client) == TASK_SERVE) {
         session_open(&session, thread->service, client.descriptor, &client.peer, thread->buffer);
         session_run(&session);
-        while (ledger_write_exit(thread->ledger, number, &session) == -1)
+        record = ledger_exit_record(number, &session);
+        while (ledger_write(thread->ledger, &record) == -1)
             continue; /* the main thread gives nothing to one that is busy */
     }
     return NULL;

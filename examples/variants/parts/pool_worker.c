@@ -6,9 +6,7 @@
 #include "parts/pool_report.h"
 #include "platform/waiting.h"
 #include "process/confine.h"
-#include "process/inherited.h"
 #include "process/log.h"
-#include "process/log_sink.h"
 #include "process/signals.h"
 #include "process/title.h"
 
@@ -64,24 +62,19 @@ static void handle_leave(int number)
 static int keep_descriptors(struct pool_worker *worker)
 {
     struct listeners *listeners = &worker->listeners;
-    int kept[LISTENERS_MAX + 3], log = log_sink_descriptor();
+    int kept[LISTENERS_MAX + 3], free;
     size_t count = 0;
-    bool keeps_log = log_shows(LOG_MESSAGES) && log != -1;
 
     for (size_t i = 0; i < listeners->count; i++)
         kept[count++] = listeners->all[i].descriptor;
     kept[count++] = worker->ledger;
     kept[count++] = worker->hold;
-    if (keeps_log)
-        kept[count++] = log;
-    inherited_keep_only(kept, count);
+    free = confine_descriptors(kept, count, log_shows(LOG_MESSAGES));
     for (size_t i = 0; i < listeners->count; i++)
         listeners->all[i].descriptor = kept[i];
     worker->ledger = kept[listeners->count];
     worker->hold = kept[listeners->count + 1];
-    if (keeps_log)
-        log_sink_moved(kept[count - 1]);
-    return STDERR_FILENO + 1 + (int)count;
+    return free;
 }
 
 /* Believed from the parent alone: a signal that is not from kill(2) names any sender that it likes
@@ -235,7 +228,7 @@ static void handle_failure(struct pool_worker *worker, int error)
     const struct timespec pause = clock_timespec(ACCEPT_PAUSE);
     struct record record = {.kind = RECORD_ACCEPT_FAILED, .error = error};
 
-    if (leaving || !failure_persists(error, &worker->retries))
+    if (leaving || failure_action(error, &worker->retries) == FAILURE_RETRY)
         return;
     if (!report(worker, &record))
         leave();

@@ -40,7 +40,7 @@ struct pool_worker {
     bool blocks;                /* it waits in accept (pool_blocks) */
     pid_t parent, own;
     int ledger, hold; /* the write ends */
-    unsigned retries; /* for failure_persists (server/gate.h) */
+    unsigned retries; /* for failure_action (server/gate.h) */
 };
 
 /* In the parent: fills it in. */

@@ -12,8 +12,8 @@
  * the parent, which writes one packet into an empty socket. Each child ends within STATUS_SECONDS,
  * whatever its monitor does: a request that is not complete by then is answered with 408. In one
  * turn of the loop each listener takes one monitor: so a thousand at once are as many turns, and
- * clients come in between. Where accept fails for want of something, it is tried again in a second,
- * without a line in the log: a client's accept has one.
+ * clients come in between. Where accept fails for want of something, it is tried again a second
+ * later, without a line in the log: a client's accept has one.
  *
  * The listeners stay open until the server ends, a drain included, and through upgrades. Children
  * that still answer are killed at that end; in an upgrade they go on, strangers to the next program,

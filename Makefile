@@ -70,7 +70,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
-        bench-program bench-scale bench-variants lab lint install uninstall dist clean hazards \
+        bench-program bench-scale bench-vanish bench-variants lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
@@ -92,6 +92,7 @@ help:
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
 	  'make bench      measure against the textbook server (four minutes)' \
 	  'make bench-scale  measure with up to 30,000 live connections (about ten minutes)' \
+	  'make bench-vanish  measure what clients wait while 10,000 others vanish (two minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
@@ -262,6 +263,9 @@ bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
 
 bench-scale: all static hazard-servers
 	@BUILD=$(BUILD) tests/bench/scale
+
+bench-vanish: all static hazard-servers
+	@BUILD=$(BUILD) tests/bench/vanish
 
 bench-variants: STATIC_ALSO = threadecho
 bench-variants: all minimal static

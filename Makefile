@@ -131,8 +131,9 @@ $(BUILD)/obj/examples/variants/%.o $(BUILD)/obj/tests/bench/minimal/%.o: COMPILE
 
 $(BUILD)/echoclient: $(call object,src/client/echoclient.c) $(BUILD)/libecho.a
 $(BUILD)/echoload: $(call object,src/load/echoload.c) $(BUILD)/libecho.a
+$(BUILD)/echoload: MATH = -lm
 $(addprefix $(BUILD)/,$(TOOLS)):
-	$(LINK) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(MATH) $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them; `make lint` wants no warning.
 STUDENT = $(CC) -O2 $(STANDARD) $(WARNINGS) $(filter -Werror,$(CFLAGS))
@@ -203,7 +204,7 @@ $(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readi
     $(call object,tests/unit/test_readiness.c src/platform/readiness_%.c) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
-CHECK_LIBS = $(shell pkg-config --libs check)
+CHECK_LIBS = $(shell pkg-config --libs check) -lm
 unit: $(UNIT_SUITES)
 
 # A fuzz harness replays a corpus; linked with libFuzzer instead of replay.o, it fuzzes.
@@ -233,7 +234,12 @@ $(BUILD)/faults/shim.so: tests/faults/shim.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-check-faults: all $(BUILD)/faults/shim.so
+# A program that it does not stand in.
+$(BUILD)/faults/echo_program: examples/program/echo.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -static -o $@ $<
+
+check-faults: all $(BUILD)/faults/shim.so $(BUILD)/faults/echo_program
 	@BUILD=$(BUILD) WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) * 4 )) \
 	  tests/run $(or $(TESTS),tests/faults)
 

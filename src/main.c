@@ -2,9 +2,10 @@
  * main.c: an ordered checklist, the same for every server of the family (forkecho, threadecho ...).
  *
  * What has to be known of whoever started us is taken while it is still true; what may fail for a
- * mistake comes before what others can see; ports are bound and files opened while the privilege
- * for it lasts. The loop is serve(), which also announces that the server is ready: it is what the
- * servers differ in, by their model: a process, a thread or nothing more for each client.
+ * mistake comes before what others can see (a pidfile is only locked at first, and written when the
+ * server is ready); ports are bound and files opened while the privilege for it lasts. The loop is
+ * serve(), which also announces that the server is ready: it is what the servers differ in, by
+ * their model: a process, a thread or nothing more for each client.
  *
  * At an upgrade (upgrade/upgrade.h) the server starts the program on disk as a child, to test
  * whether it could take over, and then becomes it, by exec. Both times it finds the server's state
@@ -43,8 +44,8 @@ static struct server *cannot(const char *what, const char *why)
     return NULL;
 }
 
-/* When memory runs out, the kernel is to kill a child rather than the server: where children are
- * processes, and a model that stops them in its own way has others. */
+/* When memory runs out, the kernel is to kill a child rather than the server. A model whose
+ * children are no processes has a stop_child of its own. */
 static void prefer_children(struct server *server)
 {
     if (serve_model.stop_child == NULL)
@@ -57,7 +58,7 @@ static struct server *set_up(const struct options *options)
     struct identity identity;
     struct server *server;
 
-    if (options->print_address && fcntl(STDOUT_FILENO, F_GETFD) == -1) /* no /dev/null as yet */
+    if (options->print_address && fcntl(STDOUT_FILENO, F_GETFD) == -1)
         return cannot("print the addresses (-1)", "standard output is closed");
     if (identity_find(&identity, options->user, options->root) == -1)
         return NULL;

@@ -34,7 +34,7 @@ static void echo(int client)
                 return;
 }
 
-static void *live(void *argument)
+static void *serve_client(void *argument)
 {
     int client = *(const int *)argument;
 
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
             continue;
         }
         /* THE MISTAKE: &client is the same for all; each thread needs a copy of its own */
-        if (pthread_create(&thread, NULL, live, &client) == 0)
+        if (pthread_create(&thread, NULL, serve_client, &client) == 0)
             pthread_detach(thread);
         else
             close(client);

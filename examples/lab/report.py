@@ -242,7 +242,7 @@ SECTIONS = [
                ' cheaper than one at a time: under ten callers, a loop finds several of them ready'
                ' at one wakeup, where the iterative server goes to sleep and is woken for each'
                ' byte that it waits for. A pool is near zero, on either side: it makes nothing for'
-               ' a connection, but its members sleep and are woken, too.',
+               ' a connection, but its workers sleep and are woken, too.',
                draw_figure_30_1),
     ]),
 ]

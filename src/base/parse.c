@@ -22,21 +22,30 @@ int parse_number(const char *text, long lowest, long highest, long *value)
     return 0;
 }
 
+/* strtod takes exponents, hexadecimal digits and a point at the end as well; we do not. The point
+ * is one in the C locale, and no program here has another. */
+const char *parse_decimal(const char *text, double *value)
+{
+    const char *rest = text + strspn(text, "0123456789.");
+    char *end;
+    double number = strtod(text, &end);
+
+    if (!isdigit((unsigned char)text[0]) || end != rest || rest[-1] == '.')
+        return NULL;
+    *value = number;
+    return rest;
+}
+
 int parse_duration(const char *text, double *seconds)
 {
     static const struct {
         const char *name;
         double seconds;
     } units[] = {{"", 1}, {"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
-    const char *unit = text + strspn(text, "0123456789.");
-    char *end;
-    double number = strtod(text, &end);
+    double number = 0;
+    const char *unit = parse_decimal(text, &number);
 
-    /* strtod takes exponents, hexadecimal digits and a point at the end as well; we do not. The
-     * point is one in the C locale, and no program here has another. */
-    if (!isdigit((unsigned char)text[0]) || end != unit || unit[-1] == '.')
-        return -1;
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+    for (size_t i = 0; unit != NULL && i < sizeof units / sizeof units[0]; i++)
         if (strcmp(unit, units[i].name) == 0 && number * units[i].seconds <= PARSE_DURATION_MAX) {
             *seconds = number * units[i].seconds;
             return 0;

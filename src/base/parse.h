@@ -12,4 +12,8 @@
 int parse_number(const char *text, long lowest, long highest, long *value);
 int parse_duration(const char *text, double *seconds);
 
+/* A decimal number at the start of a text, 0 or more, perhaps with a fraction. Returns what is
+ * behind it, or NULL with the value untouched. */
+const char *parse_decimal(const char *text, double *value);
+
 #endif

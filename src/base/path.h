@@ -8,9 +8,9 @@
 /* Writes `path`, made absolute, into `text` of `size` characters. Returns 0, or -1 with errno. */
 int path_absolute(const char *path, char *text, size_t size);
 
-/* Looks for a program as execvp(3) does: a name with a slash is its path, any other is in one of
- * the folders of PATH. The first that `fits` counts, and its path is written into `text`: absolute,
- * unless it is that of PATH and this is not. False, with errno as execvp has it: there is none. */
+/* Looks for a program as execvp(3) does: a name with a slash is its path, which is made absolute;
+ * any other is in one of the folders of PATH, where these may be relative. Writes the path of the
+ * first that `fits` into `text`. False, with errno as execvp has it: there is none. */
 bool path_find(const char *name, bool (*fits)(const char *path), char *text, size_t size);
 
 #endif

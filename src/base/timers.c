@@ -30,7 +30,7 @@ static void put(struct timers *timers, struct timer *timer, size_t place)
 }
 
 /* Finds the place of one that was put at `place`, where it may be too early or too late. */
-static void settle(struct timers *timers, struct timer *timer, size_t place)
+static void sift(struct timers *timers, struct timer *timer, size_t place)
 {
     for (; place > 1 && timers->heap[place / 2]->due > timer->due; place /= 2)
         put(timers, timers->heap[place / 2], place);
@@ -49,7 +49,7 @@ void timers_set(struct timers *timers, struct timer *timer, double due)
     size_t place = timer->due > 0 ? timer->place : ++timers->count;
 
     timer->due = due;
-    settle(timers, timer, place);
+    sift(timers, timer, place);
 }
 
 void timers_stop(struct timers *timers, struct timer *timer)
@@ -62,7 +62,7 @@ void timers_stop(struct timers *timers, struct timer *timer)
     timer->due = 0;
     last = timers->heap[timers->count--];
     if (last != timer)
-        settle(timers, last, place);
+        sift(timers, last, place);
 }
 
 struct timer *timers_first(const struct timers *timers)

@@ -18,7 +18,7 @@
 /* How often to try a full Unix socket again, in seconds: there is no event to wait for. */
 #define FULL_BACKLOG_PAUSE 0.01
 
-void client_log(const struct client *client, const char *format, ...)
+void client_log(const struct echo_client *client, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
     int length = snprintf(line, sizeof line, "%s: ", client->name);
@@ -37,7 +37,7 @@ void client_log(const struct client *client, const char *format, ...)
         return;
 }
 
-double client_patience(const struct client *client)
+double client_patience(const struct echo_client *client)
 {
     return client->timeout > 0 ? client->timeout : -1;
 }
@@ -74,7 +74,7 @@ static bool connected_to_itself(int descriptor, const struct address *address)
            own.length == address->length && memcmp(&own.name, &address->name, own.length) == 0;
 }
 
-static int open_connection(const struct client *client, int descriptor,
+static int open_connection(const struct echo_client *client, int descriptor,
                            const struct address *address)
 {
     const int on = 1;
@@ -96,7 +96,7 @@ static int open_connection(const struct client *client, int descriptor,
 }
 
 /* Returns a connected socket, or -1 with errno. */
-static int connect_to(const struct client *client, const struct address *address)
+static int connect_to(const struct echo_client *client, const struct address *address)
 {
     int descriptor = socket(address->name.any.sa_family, SOCK_STREAM, 0);
 
@@ -105,7 +105,7 @@ static int connect_to(const struct client *client, const struct address *address
     return connecting_failed(descriptor);
 }
 
-static void log_connected(const struct client *client, const struct address *address)
+static void log_connected(const struct echo_client *client, const struct address *address)
 {
     char there[ADDRESS_TEXT_MAX], here[ADDRESS_TEXT_MAX] = "local";
     struct address own;
@@ -117,7 +117,7 @@ static void log_connected(const struct client *client, const struct address *add
     client_log(client, "connected to %s from %s", address_text(&address->name.any, there), here);
 }
 
-enum client_status client_connect(struct client *client, const struct address *addresses,
+enum client_status client_connect(struct echo_client *client, const struct address *addresses,
                                   size_t count)
 {
     char failures[LINE_MAX_BYTES] = "", text[ADDRESS_TEXT_MAX];
@@ -150,23 +150,23 @@ static ssize_t count_moved(ssize_t moved, uint64_t *counter)
     return moved;
 }
 
-ssize_t client_send(struct client *client, const void *bytes, size_t size)
+ssize_t client_send(struct echo_client *client, const void *bytes, size_t size)
 {
     return count_moved(send(client->descriptor, bytes, size, 0), &client->sent);
 }
 
-ssize_t client_receive(struct client *client, void *bytes, size_t room)
+ssize_t client_receive(struct echo_client *client, void *bytes, size_t room)
 {
     return count_moved(recv(client->descriptor, bytes, room, 0), &client->received);
 }
 
-void client_log_output_failure(const struct client *client, int error)
+void client_log_output_failure(const struct echo_client *client, int error)
 {
     if (error != EPIPE)
         client_log(client, "cannot write to standard output: %s", strerror(error));
 }
 
-int client_print(const struct client *client, const char *bytes, size_t size)
+int client_print(const struct echo_client *client, const char *bytes, size_t size)
 {
     struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
     ssize_t written;

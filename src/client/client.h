@@ -25,7 +25,7 @@ enum client_status {
     CLIENT_UNREACHED = 3 /* there is no connection */
 };
 
-struct client {
+struct echo_client {
     char name[48];  /* for messages: "echoclient", or "echoclient 3" of several */
     double timeout; /* seconds without progress before it gives up; 0: it never does */
     bool check;     /* compare what comes back with what was sent */
@@ -35,25 +35,25 @@ struct client {
 };
 
 /* Writes one line to standard error, in one write, so that several clients do not mix theirs. */
-void client_log(const struct client *client, const char *format, ...)
+void client_log(const struct echo_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Connects to the first of the addresses that answers, each within the timeout. */
-enum client_status client_connect(struct client *client, const struct address *addresses,
+enum client_status client_connect(struct echo_client *client, const struct address *addresses,
                                   size_t count);
 
 /* How long to wait for the server, as clock_poll takes it. */
-double client_patience(const struct client *client);
+double client_patience(const struct echo_client *client);
 
 /* Send and receive what is possible now, and count it. As send(2) and recv(2), but an interruption
  * is -1 with EAGAIN as well. */
-ssize_t client_send(struct client *client, const void *bytes, size_t size);
-ssize_t client_receive(struct client *client, void *bytes, size_t room);
+ssize_t client_send(struct echo_client *client, const void *bytes, size_t size);
+ssize_t client_receive(struct echo_client *client, void *bytes, size_t room);
 
 /* Writes all of `bytes` to standard output. Returns 0 or -1 (logged). */
-int client_print(const struct client *client, const char *bytes, size_t size);
+int client_print(const struct echo_client *client, const char *bytes, size_t size);
 
 /* Logs that standard output failed with `error`; but for EPIPE, when nobody reads it any more. */
-void client_log_output_failure(const struct client *client, int error);
+void client_log_output_failure(const struct echo_client *client, int error);
 
 #endif

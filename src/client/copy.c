@@ -65,7 +65,7 @@ static size_t ring_part(const struct ring *ring, uint64_t from, uint64_t end, co
 }
 
 struct copy {
-    struct client *client;
+    struct echo_client *client;
     struct ring outgoing, incoming;
     bool input_ended;   /* no more will come from standard input */
     bool half_closed;   /* the server has been sent our end of file */
@@ -285,7 +285,7 @@ static void move(struct copy *copy, const struct pollfd *waits)
 /* Whether all came back, when the server has ended and all that came is written. */
 static enum client_status judge(const struct copy *copy)
 {
-    const struct client *client = copy->client;
+    const struct echo_client *client = copy->client;
     const char *why = "the server closed the connection";
 
     if (copy->server_error != 0)
@@ -307,7 +307,7 @@ static enum client_status copy_until_end(struct copy *copy)
     return copy->failed ? CLIENT_FAILED : judge(copy);
 }
 
-enum client_status client_copy(struct client *client)
+enum client_status client_copy(struct echo_client *client)
 {
     size_t ahead = client->check ? CLIENT_AHEAD_MAX : RING_SIZE;
     struct copy copy = {.client = client,

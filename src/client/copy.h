@@ -19,6 +19,6 @@
 
 /* Copies until the server's end of file. It fails when fewer bytes came back than were sent, and
  * with `check` as soon as one differs. */
-enum client_status client_copy(struct client *client);
+enum client_status client_copy(struct echo_client *client);
 
 #endif

@@ -41,7 +41,7 @@ static const struct argument table[] = {
 
 /* The command line, checked. */
 struct task {
-    struct client client; /* what each connection starts as */
+    struct echo_client client; /* what each connection starts as */
     long repeat;
     long parallel;
     const char *server;       /* as it was written ... */
@@ -137,7 +137,7 @@ static int resolve(struct task *task)
 }
 
 /* All that a client does: client_work of client/parallel.h. */
-static enum client_status run_client(struct client *client, void *work)
+static enum client_status run_client(struct echo_client *client, void *work)
 {
     const struct task *task = work;
     double start = clock_seconds();

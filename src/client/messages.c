@@ -17,7 +17,7 @@
 
 /* One message on its way, and what has come back for it. */
 struct exchange {
-    struct client *client;
+    struct echo_client *client;
     const char *message;
     size_t size;
     size_t sent;
@@ -179,7 +179,7 @@ static enum client_status print_reply(struct exchange *exchange)
 
 /* Ends the connection, when all has been echoed, by our end of file. With `check`, nothing more may
  * come before the server's, or within a short silence. */
-static enum client_status finish(struct client *client)
+static enum client_status finish(struct echo_client *client)
 {
     struct pollfd wait = {.fd = client->descriptor, .events = POLLIN};
     char extra;
@@ -205,7 +205,7 @@ static enum client_status one_message(struct exchange *exchange, const char *mes
     return status > printed ? status : printed;
 }
 
-enum client_status client_messages(struct client *client, char *const *messages, size_t count,
+enum client_status client_messages(struct echo_client *client, char *const *messages, size_t count,
                                    long repeat)
 {
     struct exchange exchange = {.client = client};

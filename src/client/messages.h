@@ -18,7 +18,7 @@
 
 /* Sends the messages `repeat` times over and prints each reply on a line. No message may be empty:
  * there would be no reply to wait for. */
-enum client_status client_messages(struct client *client, char *const *messages, size_t count,
+enum client_status client_messages(struct echo_client *client, char *const *messages, size_t count,
                                    long repeat);
 
 #endif

@@ -22,7 +22,7 @@ struct output {
 };
 
 struct parallel {
-    const struct client *client; /* what all are copies of; its name is for our own lines */
+    const struct echo_client *client; /* what all are copies of; its name is for our own lines */
     client_work *run;
     void *work;
     struct workers workers;
@@ -41,7 +41,7 @@ static void note(struct parallel *all, enum client_status status)
 static int be_worker(void *context, size_t number, int channel)
 {
     const struct parallel *all = context;
-    struct client client = *all->client;
+    struct echo_client client = *all->client;
 
     if (dup2(channel, STDOUT_FILENO) == -1)
         return CLIENT_FAILED;
@@ -168,7 +168,7 @@ static void run_all(struct parallel *all, size_t count)
         collect(all, i);
 }
 
-enum client_status client_parallel(const struct client *client, size_t count, client_work *run,
+enum client_status client_parallel(const struct echo_client *client, size_t count, client_work *run,
                                    void *work)
 {
     struct parallel all = {.client = client, .run = run, .work = work};

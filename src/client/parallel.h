@@ -15,10 +15,10 @@
 #define CLIENT_PARALLEL_MAX 1000
 
 /* What each client does, in its process; `work` is what client_parallel was given. */
-typedef enum client_status client_work(struct client *client, void *work);
+typedef enum client_status client_work(struct echo_client *client, void *work);
 
 /* Runs `count` copies of `client`, named by their numbers. Returns the worst status. */
-enum client_status client_parallel(const struct client *client, size_t count, client_work *run,
+enum client_status client_parallel(const struct echo_client *client, size_t count, client_work *run,
                                    void *work);
 
 #endif

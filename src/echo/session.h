@@ -14,8 +14,10 @@
  * only when everything is written. So nothing is left to send when it reads end of file, and the
  * close that follows is orderly, also for a client that has closed its sending side only.
  *
- * Beside it: a PROXY header; a greeting, a delay after it (PAUSE), replies (answers.h).
- * Cost: a buffer a session; two system calls a message, with a lifetime two more a step.
+ * Beside it: a PROXY header; a greeting, a delay after it (a fourth state, PAUSE), replies
+ * (answers.h).
+ * Cost: a buffer a session; two system calls a message, and with a lifetime two more a step, which
+ * shorten the socket's timeouts.
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -96,7 +98,8 @@ void session_end(struct session *session, enum session_ending ending);
  * what the client has yet to read (RFC 1122, 4.2.2.13; RFC 2525, 2.17). So what has arrived is
  * discarded first; who goes on sending may still get a reset. What is not read must not stay in the
  * kernel for long, as no limit counts it any more: a client that was idle while something was
- * unsent is reset; for others the kernel goes on while they read (platform_give_up_after). */
+ * unsent is reset; to others the kernel goes on sending as long as they read
+ * (platform_give_up_after). */
 void session_finish(struct session *session);
 
 /* A blocking write waits for the idle limit in so many parts: one that moves some bytes and then
@@ -117,7 +120,7 @@ double session_header_time(double idle);
  * goes on; else it wants SESSION_DONE. */
 bool session_run_header(struct session *session, double deadline);
 
-/* Serves a session on a blocking descriptor, timeouts set, to its end and with session_finish. */
+/* Serves a session to its end, with session_finish, on a blocking descriptor that has timeouts. */
 void session_run(struct session *session);
 
 /* The word for log lines: "eof", "idle" ...; "error" for a number that is no session_ending. */

@@ -215,7 +215,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
     signals_reset();
     session_open(&session, &options->service, STDIN_FILENO, &client->peer, buffer);
     if (session_run_header(&session, 0)) {
-        if (session.header.named)
+        if (session.header.size > 0)
             write_record(ledger, &session, RECORD_CLIENT, 0);
         environ = client_environment(&session.peer, session.header.named, connections);
         execvp(options->command[0], options->command);
@@ -226,7 +226,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
     if (error != 0)
         session.ending = SESSION_ERROR;
     write_record(ledger, &session, RECORD_EXIT, error);
-    _exit(EXIT_FAILURE);
+    _exit((int)session.ending);
 }
 
 /* ---- the time limit ---- */
@@ -241,6 +241,8 @@ void program_turn(struct server *server)
     program.due = 0;
     for (; each != NULL && now >= (over = each->since + lifetime); each = each->younger) {
         int signal = now < over + TERMINATION_TIME ? SIGTERM : SIGKILL;
+        if (each->owes_header)
+            each->ending = SESSION_LIFETIME;
         if (each->stop_signal != signal && each->stop_signal != SIGKILL)
             signals_send_group((pid_t)each->id, each->stop_signal = signal);
         if (signal == SIGTERM)

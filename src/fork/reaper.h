@@ -69,7 +69,7 @@ double reaper_due(void);
 /* Reads exit records, as many as a pipe holds, and lists their writers as exiting. */
 void reaper_read_records(struct server *server);
 
-/* Before a client is refused for others of its source: learns of those that have ended, by the
+/* Before a client is kept or refused for others of its source: learns of those that have ended, by the
  * ledger, and where they are programs by SIGCHLD and, once in 10 ms, from the young. */
 void reaper_catch_up(struct server *server);
 

@@ -15,34 +15,38 @@
  *
  * With `forkecho -- program` a child becomes that program, and writes no record (program.h).
  *
- * A handler only records. The loop reaps, at another point than it forks: so a child is registered
- * before it can be reaped. The signals that the server handles are blocked except in server_wait,
- * so none is missed between the look at its flag and the sleep. They stay blocked in children that
- * echo, so a signal to all processes of the server, such as Ctrl-C, ends none of them. At SIGHUP
- * the program on disk takes over this process, by exec, with all its children (upgrade/upgrade.h).
+ * A signal handler only notes that its signal came. The loop reaps, at another point than it forks:
+ * so a child is registered before it can be reaped. The signals that the server handles are blocked
+ * except in server_wait, so none is missed between the look at its flag and the sleep. They stay
+ * blocked in children that echo, so a signal to all processes of the server, such as Ctrl-C, ends
+ * none of them. At SIGHUP the program on disk takes over this process, by exec, with all its
+ * children (upgrade/upgrade.h).
  *
  * What fails, and what becomes of the client:
  *
- *   accept   No descriptor is left (EMFILE), or no memory: the client stays in the kernel's queue.
- *            The gate closes, one line is logged for all failures that follow on each other, and
- *            the parent accepts again when a child has ended or a pause of 0.05 to 1 s is over,
- *            which server_wait waits out. It neither spins nor ends. The same once the kernel has
- *            ended a child for want of memory.
+ *   accept   The process or the system has no descriptor left (EMFILE, ENFILE), or no memory: the
+ *            client stays in the kernel's queue, connected and not served. The gate closes, one
+ *            line is logged for all failures that follow on each other, and the parent accepts
+ *            again when a child has ended, which may have freed what was lacking, or a pause of
+ *            0.05 to 1 s is over, which server_wait waits out. It neither spins nor ends. The same
+ *            once the kernel says that it has ended a process of this service for want of memory.
  *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
  *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *
- * What a compromised child may do. It runs as the parent's user, without the right to open, fork
- * or, except for the log with -vv, write files (process/confine.h). It has its client, the standard
- * descriptors, the ledger, and the parent's memory as it was at the fork, but for the table of
- * clients (on Linux). So it can
+ * What a compromised child may do. It runs as the parent's user, and unless that is root without
+ * the right to open, fork or, except for the log with -vv, write files (process/confine.h). It has
+ * its client, the standard descriptors, the ledger, and the parent's memory as it was at the fork,
+ * but for the table of clients (on Linux). So it can
  *   - lie on the ledger, fill it, and clear O_NONBLOCK, which all its writers share: see reaper.h;
  *   - write to standard error where that is no file, and signal the parent and the other children,
- *     as any process of that user can: a user of the server's own (-u) keeps others out of that.
- * It cannot reach another client's socket or a listener. Installed as it is to be (mode 711), Linux
- * does not let it trace the parent either, or read its memory.
+ *     so that they end, as any process of that user can: a user of the server's own (-u) keeps
+ *     other services out of its reach.
+ * It cannot reach another client's socket or a listener. Where its user cannot read the program, as
+ * it is installed (mode 711), Linux does not let it trace the parent either, or read its memory.
  *
  * System calls a connection with -v off, one listener, one client at a time, glibc (held by
- * tests/behaviour/test_costs.py; a busy parent reaps several children for one SIGCHLD):
+ * tests/behaviour/test_costs.py; a busy parent reaps several children for one SIGCHLD; the sweep of
+ * reaper.h, once a second, is not among them):
  *
  *   parent  2 pselect6, 1 rt_sigpending, 1 accept, 1 clone, 1 close, 1 rt_sigreturn,
  *           1 read, 1 wait4, 2 write
@@ -85,7 +89,7 @@ struct child_args {
 static _Noreturn void run_child(const struct child_args *args, const struct client *client)
 {
     const bool logs = log_shows(LOG_MESSAGES); /* what its client sends (-vv) */
-    int kept[3] = {client->descriptor, args->ledger}; /* and where it logs */
+    int kept[3] = {client->descriptor, args->ledger}; /* and room for the log's */
     struct session session;
     struct record record;
 

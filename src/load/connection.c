@@ -101,7 +101,7 @@ static enum connection_outcome send_more(struct connection *connection,
 {
     const unsigned char *bytes =
         pattern_slice(&buffers->pattern, connection->origin, connection->sent);
-    ssize_t count = write(connection->descriptor, bytes, write_size(connection, buffers));
+    ssize_t count = send(connection->descriptor, bytes, write_size(connection, buffers), 0);
 
     if (count == -1)
         return is_temporary(connection, errno) ? CONNECTION_GOES_ON
@@ -120,7 +120,7 @@ static enum connection_outcome receive_more(struct connection *connection,
                                             struct load_buffers *buffers, enum load_failure *why)
 {
     ssize_t count =
-        read(connection->descriptor, buffers->received, sizeof buffers->received);
+        recv(connection->descriptor, buffers->received, sizeof buffers->received, 0);
     const unsigned char *expected;
 
     if (count == -1)

@@ -6,15 +6,15 @@
  * how far it may send (`limit`) and in when it is complete (its goal). It knows no loop and no
  * clock. Read load/loop.h next.
  *
- * System calls for a connection that echoes one message, when nothing has to wait: socket,
- * two for a source of its own, connect, write, read, close, and one to watch it. The write
- * is tried at once: over loopback the handshake is done when connect returns.
+ * System calls for a connection that echoes one message, when nothing has to wait: socket, two for
+ * a source of its own, connect, send, recv, close, and one to watch it where it is not polled
+ * (load/loop.h). To send is tried at once: over loopback the handshake is done when connect returns.
  */
 #ifndef LOAD_CONNECTION_H
 #define LOAD_CONNECTION_H
 
+#include "base/pattern.h"
 #include "base/timers.h"
-#include "load/pattern.h"
 #include "load/target.h"
 
 #include <stdbool.h>

@@ -8,6 +8,7 @@
 #include "base/arguments.h"
 #include "base/clock.h"
 #include "base/raise_limit.h"
+#include "load/find.h"
 #include "load/options.h"
 #include "load/processes.h"
 
@@ -16,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
+enum { EXIT_WELL = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3, EXIT_UNEXPECTED = 4 };
 
 static const char program[] = "echoload";
 
@@ -94,38 +95,58 @@ static int find_server(struct load_options *options, struct target *target)
     return -1;
 }
 
-/* Runs, in one process or in several. Returns 0, or -1 (logged). */
-static int work(const struct load_settings *settings, struct target *target,
-                struct load_result *result)
+/* Says what is not as expected, and by how much. Returns the exit status. Where failures are among
+ * what is expected, or what was searched for, those that were counted are no others. */
+static int judge(const struct load_options *options, const struct load_view *view)
 {
-    char problem[PROCESSES_PROBLEM_MAX];
+    const struct expectations *expected = &options->expected;
+    uint64_t failures = view->result->failures;
+    char got[EXPECT_PROBLEM_MAX];
+    int status = EXIT_WELL;
 
-    if (settings->processes > 1 && processes_run(settings, target, result, problem) == 0)
-        return 0;
-    if (settings->processes == 1 && load_run(settings, target, result) == 0)
-        return 0;
-    fprintf(stderr, "%s: cannot run: %s\n", program,
-            settings->processes > 1 ? problem : strerror(errno));
-    return -1;
+    if (expect_names(expected, "failed") || options->find != NULL)
+        failures -= view->tally->failures;
+    if (failures > 0)
+        status = EXIT_FAILURES;
+    for (size_t i = 0; i < expected->count; i++)
+        if (!expect_holds(&expected->list[i], view, got)) {
+            fprintf(stderr, "%s: expected %s, got %s\n", program, expected->list[i].text, got);
+            status = EXIT_UNEXPECTED;
+        }
+    return status;
 }
 
-/* Runs and reports. Returns the exit status. */
-static int run(const struct load_options *options, struct target *target,
-               struct load_result *result)
+static int report(const struct load_options *options, struct load_view view)
 {
-    const struct load_settings *settings = &options->settings;
-    char text[ADDRESS_TEXT_MAX];
+    report_failures(program, view.result);
+    report_bottleneck(program, view.settings, view.result);
+    if (report_print(options->form, view) == 0)
+        return judge(options, &view);
+    fprintf(stderr, "%s: cannot write the report: %s\n", program, strerror(errno));
+    return EXIT_FAILURES;
+}
 
-    if (work(settings, target, result) == -1)
-        return EXIT_FAILURES;
-    report_failures(program, result);
-    report_bottleneck(program, settings, result);
+/* Runs, or searches, and reports. Returns the exit status. */
+static int run(struct load_options *options, struct target *target, struct load_result *result)
+{
+    struct load_settings *settings = &options->settings;
+    char text[ADDRESS_TEXT_MAX], problem[PROCESSES_PROBLEM_MAX];
+    struct find find = {.program = program, .server = text, .conditions = &options->conditions};
+    struct load_view view;
+    int outcome = 1;
+
     address_text(&target->address.name.any, text);
-    if (report_print(options->form, settings, text, result) == -1) {
-        fprintf(stderr, "%s: cannot write the report: %s\n", program, strerror(errno));
-        return EXIT_FAILURES;
+    if (options->find != NULL) {
+        outcome = find_rate(&find, settings, target, result);
+    } else if (processes_run(settings, target, result, problem) == -1) {
+        fprintf(stderr, "%s: cannot run: %s\n", program, problem);
+        outcome = -1;
     }
-    return result->failures == 0 ? EXIT_WELL : EXIT_FAILURES;
+    if (outcome < 1)
+        return outcome == 0 ? EXIT_UNEXPECTED : EXIT_FAILURES;
+    view = report_view(settings, text, result);
+    view.limit = find.limit;
+    return report(options, view);
 }
 
 int main(int argc, char **argv)

@@ -6,11 +6,9 @@
 
 #define MICROSECONDS 1e6
 
-/* Longest value: the largest double has 309 digits. Texts are not copied. */
-#define FIGURE_MAX 400
-
 enum kind {
     KIND_TEXT,    /* const char * */
+    KIND_RAMP,    /* struct load_settings; none where nothing changes: the last that is no number */
     KIND_SIZE,    /* size_t */
     KIND_COUNT,   /* uint64_t */
     KIND_SECONDS, /* double, to the millisecond */
@@ -41,8 +39,8 @@ struct field {
     double percent; /* of a histogram */
 };
 
-#define VIEW(name, scope, member, kind) \
-    {name, scope, OF_VIEW, offsetof(struct load_view, member), kind, UNIT_NONE, 0}
+#define VIEW(name, scope, member, kind, unit) \
+    {name, scope, OF_VIEW, offsetof(struct load_view, member), kind, unit, 0}
 #define SETTING(name, member, kind, unit) \
     {name, FIELD_SETTING, OF_SETTINGS, offsetof(struct load_settings, member), kind, unit, 0}
 #define MEASURED(name, member, kind, unit) \
@@ -58,17 +56,19 @@ struct field {
         PERCENTILE(prefix "p99.99", member, 99.99), PERCENTILE(prefix "max", member, 100)
 
 static const struct field fields[] = {
-    VIEW("mode", FIELD_SETTING, mode, KIND_TEXT),
-    VIEW("target", FIELD_SETTING, target, KIND_TEXT),
-    SETTING("concurrency", concurrency, KIND_SIZE, UNIT_NONE),
+    VIEW("mode", FIELD_SETTING, mode, KIND_TEXT, UNIT_NONE),
+    VIEW("target", FIELD_SETTING, target, KIND_TEXT, UNIT_NONE),
+    VIEW("concurrency", FIELD_SETTING, concurrency, KIND_SIZE, UNIT_NONE),
     SETTING("size", size, KIND_SIZE, UNIT_BYTES),
-    SETTING("rate-asked", rate, KIND_ASKED, UNIT_RATED),
+    VIEW("rate-asked", FIELD_SETTING, rate_asked, KIND_ASKED, UNIT_RATED),
+    {"ramp", FIELD_SETTING, OF_SETTINGS, 0, KIND_RAMP, UNIT_NONE, 0},
     SETTING("rounds", rounds, KIND_SIZE, UNIT_NONE),
     SETTING("duration", duration, KIND_SECONDS, UNIT_SECONDS),
     SETTING("warm-up", warm_up, KIND_SECONDS, UNIT_SECONDS),
     SETTING("timeout", timeout, KIND_SECONDS, UNIT_SECONDS),
     SETTING("processes", processes, KIND_SIZE, UNIT_NONE),
-    VIEW("round", FIELD_ROUND, round, KIND_COUNT),
+    VIEW("round", FIELD_ROUND, round, KIND_COUNT, UNIT_NONE),
+    VIEW("elapsed", FIELD_ROUND, elapsed, KIND_SECONDS, UNIT_SECONDS),
     MEASURED("seconds", seconds, KIND_SECONDS, UNIT_SECONDS),
     MEASURED("count", count, KIND_COUNT, UNIT_COUNTED),
     MEASURED("rate", rate, KIND_TENTHS, UNIT_RATED),
@@ -93,6 +93,7 @@ static const struct field fields[] = {
     OF_ALL("held-failed", FIELD_RUN, held_failed, KIND_SIZE, UNIT_NONE),
     OF_ALL("held-lost", FIELD_RUN, held_lost, KIND_SIZE, UNIT_NONE),
     OF_ALL("held-opening", FIELD_RUN, held_opening, KIND_SECONDS, UNIT_SECONDS),
+    VIEW("limited-by", FIELD_RUN, limit, KIND_TEXT, UNIT_NONE),
 };
 
 static const void *place_of(const struct field *field, const struct load_view *view)
@@ -119,6 +120,17 @@ static const char *unit_of(const struct field *field, const struct load_mode *mo
     return units[field->unit];
 }
 
+/* As --ramp takes it; NULL where nothing changes. */
+static const char *ramp_of(const struct load_settings *settings, char *text)
+{
+    bool is_rate = ramp_changes(&settings->rate);
+    const struct load_ramp *ramp = is_rate ? &settings->rate : &settings->working;
+
+    snprintf(text, FIGURE_MAX, "%s=%.0f..%.0f", is_rate ? "rate" : "concurrency", ramp->from,
+             ramp->to);
+    return ramp_changes(ramp) ? text : NULL;
+}
+
 /* The value at `place` as text, which may be written into `text`, of FIGURE_MAX; NULL for none. */
 static const char *value_of(const struct field *field, const void *place, char *text)
 {
@@ -127,6 +139,8 @@ static const char *value_of(const struct field *field, const void *place, char *
     switch (field->kind) {
     case KIND_TEXT:
         return *(const char *const *)place;
+    case KIND_RAMP:
+        return ramp_of(place, text);
     case KIND_SIZE:
         snprintf(text, FIGURE_MAX, "%zu", *(const size_t *)place);
         return text;
@@ -157,10 +171,11 @@ void fields_each(const struct load_view *view, unsigned scopes, figure_printer *
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const struct field *field = &fields[i];
-        struct figure figure = {.name = field->name, .is_number = field->kind != KIND_TEXT};
+        struct figure figure = {.name = field->name, .is_number = field->kind > KIND_RAMP};
         if ((field->scope & scopes) == 0)
             continue;
-        figure.value = value_of(field, place_of(field, view), text);
+        figure.value =
+            view->result != NULL ? value_of(field, place_of(field, view), text) : NULL;
         figure.unit = unit_of(field, view->settings->mode);
         print(context, &figure);
     }

@@ -5,14 +5,19 @@
 #define LOAD_OPTIONS_H
 
 #include "base/address.h"
+#include "load/expect.h"
 #include "load/report.h"
-#include "load/settings.h"
 
 #include <stdbool.h>
 
 struct load_options {
     struct load_settings settings; /* no processes: -j was not given */
     const struct report_form *form;
+    const char *words[EXPECTATIONS_MAX]; /* of --expect, as they were written ... */
+    size_t word_count;
+    struct expectations expected; /* ... and what they say */
+    const char *find;             /* the words of --find, NULL without it ... */
+    struct expectations conditions; /* ... and what they say */
     const char *server;       /* as it was written ... */
     struct endpoint endpoint; /* ... and in its parts */
     bool shows;               /* --help or --version was asked for, and is shown */

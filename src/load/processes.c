@@ -46,12 +46,12 @@ struct processes {
 
 /* ---- a worker ---- */
 
-static volatile sig_atomic_t told_to_end;
+static volatile sig_atomic_t must_end;
 
 static void end_measuring(int number)
 {
     (void)number;
-    told_to_end = 1;
+    must_end = 1;
 }
 
 static void listen_to_the_parent_alone(const sigset_t *mask)
@@ -86,7 +86,7 @@ static int be_worker(void *context, size_t number, int channel)
         leave_connected(all->target);
     target_move(all->target);
     share.channel = channel;
-    share.interrupted = &told_to_end;
+    share.interrupted = &must_end;
     error = load_run(&share, all->target, all->result) == -1 ? errno : 0;
     return channel_end(channel, error, all->result) == 0 ? 0 : 1;
 }
@@ -216,7 +216,7 @@ static int run_all(struct processes *all)
 {
     int result = start_all(all);
 
-    if (result == 0 && result_new(all->result, all->settings->rounds) == -1)
+    if (result == 0 && result_new(all->result, settings_rows(all->settings)) == -1)
         result = fail(all, errno);
     progress_begin(&all->progress, false, clock_seconds());
     while (result == 0 && all->workers.open > 0)
@@ -225,17 +225,28 @@ static int run_all(struct processes *all)
     return result;
 }
 
+/* Runs in this process alone. Returns 0, or -1 (noted). */
+static int run_here(struct processes *all)
+{
+    struct load_settings whole = settings_share(all->settings, 0);
+
+    return load_run(&whole, all->target, all->result) == 0 ? 0 : fail(all, errno);
+}
+
 int processes_run(const struct load_settings *settings, struct target *target,
                   struct load_result *result, char *problem)
 {
     struct processes all = {
         .settings = settings, .target = target, .result = result, .problem = problem};
-    int outcome = workers_new(&all.workers, settings->processes);
+    int outcome;
 
+    if (settings->processes == 1)
+        return run_here(&all);
+    outcome = workers_new(&all.workers, settings->processes);
     all.states = calloc(settings->processes, sizeof *all.states);
     outcome = outcome == 0 && all.states != NULL ? run_all(&all) : fail(&all, errno);
     if (outcome == 0)
-        result_sum_up(result, settings->mode);
+        result_sum_up(result, settings);
     workers_free(&all.workers);
     free(all.states);
     return outcome;

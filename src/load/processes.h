@@ -21,8 +21,8 @@
 
 #include "load/run.h"
 
-/* Runs like load_run, in `settings->processes` workers. Returns 0, or -1 with what went wrong in
- * `problem`. SIGPIPE must be ignored. */
+/* Runs like load_run, in `settings->processes` workers; one is this process itself. Returns 0, or
+ * -1 with what went wrong in `problem`. SIGPIPE must be ignored. */
 #define PROCESSES_PROBLEM_MAX 160
 int processes_run(const struct load_settings *settings, struct target *target,
                   struct load_result *result, char *problem);

@@ -1,17 +1,9 @@
 /* load/report.c: see load/report.h. */
 #include "load/report.h"
 
-#include "load/fields.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Above this share of a processor, in percent, the loop hardly ever waited for the server. */
-#define BUSY_MAX 90
-
-/* A system that is not overloaded wakes a process up in less than this, in seconds. */
-#define LAG_MIN 0.0002
 
 /* How the error line says what failed. */
 static const char *const phrases[FAILURES] = {
@@ -36,7 +28,7 @@ static void text_line(void *unused, const struct figure *figure)
 
 static void print_text(struct load_view *view)
 {
-    fields_each(view, FIELD_SETTING | FIELD_MEASURED | FIELD_SPREAD | FIELD_RUN, text_line, NULL);
+    fields_each(view, FIELD_TEXT, text_line, NULL);
 }
 
 /* ---- CSV ---- */
@@ -81,11 +73,20 @@ static void csv_line(const struct load_view *view, figure_printer *print)
     putchar('\n');
 }
 
-/* Sets the view to round `number`, from 1. */
-static const struct load_view *at_round(struct load_view *view, size_t number)
+/* Sets the view to a row, from 1: a round, or an interval of the only one. */
+static const struct load_view *at_row(struct load_view *view, size_t number)
 {
-    view->round = number;
+    const struct load_settings *settings = view->settings;
+    double before = (double)(number - 1) * settings->interval, middle;
+
+    view->round = settings->interval > 0 ? 1 : number;
     view->tally = &view->result->rounds[number - 1];
+    view->elapsed = before + view->tally->seconds;
+    if (settings->interval > 0) {
+        middle = (before + view->tally->seconds / 2) / settings->duration;
+        view->rate_asked = ramp_at(&settings->rate, middle);
+        view->concurrency = (size_t)(ramp_at(&settings->working, middle) + 0.5);
+    }
     return view;
 }
 
@@ -93,7 +94,7 @@ static void print_csv(struct load_view *view)
 {
     csv_line(view, csv_name);
     for (size_t i = 1; i <= view->result->round_count; i++)
-        csv_line(at_round(view, i), csv_value);
+        csv_line(at_row(view, i), csv_value);
 }
 
 /* ---- JSON ---- */
@@ -144,7 +145,7 @@ static void print_json(struct load_view *view)
     printf(",\n\"rounds\":[");
     for (size_t i = 1; i <= view->result->round_count; i++) {
         printf(i == 1 ? "\n" : ",\n");
-        json_object(at_round(view, i), FIELD_ROUND | FIELD_MEASURED);
+        json_object(at_row(view, i), FIELD_ROUND | FIELD_MEASURED);
     }
     printf("],\n\"summary\":");
     view->tally = sum;
@@ -152,12 +153,19 @@ static void print_json(struct load_view *view)
     printf("}\n");
 }
 
+/* ---- the histogram of the latency ---- */
+
+static void print_hdr(struct load_view *view)
+{
+    histogram_print(&view->tally->latency, stdout);
+}
+
 /* ---- */
 
 static const struct report_form {
     const char *name;
     void (*print)(struct load_view *view);
-} forms[] = {{"text", print_text}, {"csv", print_csv}, {"json", print_json}};
+} forms[] = {{"text", print_text}, {"csv", print_csv}, {"json", print_json}, {"hdr", print_hdr}};
 
 const struct report_form *report_form(const char *name)
 {
@@ -167,15 +175,20 @@ const struct report_form *report_form(const char *name)
     return NULL;
 }
 
-int report_print(const struct report_form *form, const struct load_settings *settings,
-                 const char *target, const struct load_result *result)
+struct load_view report_view(const struct load_settings *settings, const char *target,
+                             const struct load_result *result)
 {
-    struct load_view view = {.settings = settings,
-                             .result = result,
-                             .tally = &result->sum,
-                             .mode = settings->mode->name,
-                             .target = target};
+    return (struct load_view){.settings = settings,
+                              .result = result,
+                              .tally = &result->sum,
+                              .mode = settings->mode->name,
+                              .target = target,
+                              .concurrency = settings->concurrency,
+                              .rate_asked = ramp_at(&settings->rate, 0.5)};
+}
 
+int report_print(const struct report_form *form, struct load_view view)
+{
     form->print(&view);
     return fflush(stdout) == EOF || ferror(stdout) ? -1 : 0;
 }
@@ -188,14 +201,6 @@ void report_failures(const char *program, const struct load_result *result)
             result->failures == 1 ? "" : "s", phrases[result->first_failure],
             result->first_error != 0 ? ": " : "",
             result->first_error != 0 ? strerror(result->first_error) : "");
-}
-
-/* How much too late requests began, in seconds, on average. */
-static double mean_lag(const struct load_tally *tally)
-{
-    uint64_t requests = tally->count + tally->late;
-
-    return requests > 0 ? tally->lag / (double)requests : 0;
 }
 
 /* Twice as many processes, or as many as can have work. */
@@ -224,15 +229,13 @@ void report_bottleneck(const char *program, const struct load_settings *settings
                        const struct load_result *result)
 {
     const struct load_tally *sum = &result->sum;
-    double lag = mean_lag(sum);
 
-    if (sum->busy > BUSY_MAX)
+    if (tally_is_busy(sum))
         report_busy(program, settings, sum->busy);
-    else if (settings->rate > 0 && lag > LAG_MIN && sum->latency.total > 0 &&
-             lag > histogram_percentile(&sum->latency, 50) / 2)
+    else if (settings->rate.from > 0 && tally_is_late(sum))
         fprintf(stderr,
                 "%s: work began %.1f ms late on average though a connection was free, which is "
                 "most of the latency: ask for a lower rate, or measure on a machine with more "
                 "time\n",
-                program, lag * 1e3);
+                program, tally_lag(sum) * 1e3);
 }

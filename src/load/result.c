@@ -1,8 +1,13 @@
 /* load/result.c: see load/result.h. */
 #include "load/result.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
+
+/* Above this share of a processor, in percent, the loop hardly ever waited for the server. */
+#define BUSY_MAX 90
+
+/* A system that is not overloaded wakes a process up in less than this, in seconds. */
+#define LAG_MIN 0.0002
 
 void tally_failure(struct load_tally *tally, enum load_failure why)
 {
@@ -14,6 +19,26 @@ void tally_rate(struct load_tally *tally, double rate)
 {
     tally->rate = rate;
     tally->busy = tally->seconds > 0 ? tally->processor / tally->seconds * 100 : 0;
+}
+
+bool tally_is_busy(const struct load_tally *tally)
+{
+    return tally->busy > BUSY_MAX;
+}
+
+double tally_lag(const struct load_tally *tally)
+{
+    uint64_t requests = tally->count + tally->late;
+
+    return requests > 0 ? tally->lag / (double)requests : 0;
+}
+
+bool tally_is_late(const struct load_tally *tally)
+{
+    double lag = tally_lag(tally);
+
+    return lag > LAG_MIN && tally->latency.total > 0 &&
+           lag > histogram_percentile(&tally->latency, 50) / 2;
 }
 
 /* Adds all but measured time, processor time, rate and share. */
@@ -105,14 +130,17 @@ static double rate_of(const struct load_result *result, const struct load_tally 
     return seconds > 0 ? (double)count / mode->unit / seconds : 0;
 }
 
-void result_sum_up(struct load_result *result, const struct load_mode *mode)
+void result_sum_up(struct load_result *result, const struct load_settings *settings)
 {
+    const struct load_mode *mode = settings->mode;
+
     for (size_t i = 0; i < result->round_count; i++) {
         tally_rate(&result->rounds[i], rate_of(result, &result->rounds[i], mode));
         tally_add(&result->sum, &result->rounds[i]);
     }
     result->spread = tally_spread(result->rounds, result->round_count);
-    tally_rate(&result->sum, result->spread.median);
+    tally_rate(&result->sum, settings->interval > 0 ? rate_of(result, &result->sum, mode)
+                                                    : result->spread.median);
 }
 
 static double longer(double one, double other)

@@ -1,6 +1,6 @@
 /*
- * load/result.h: what a run of the load generator found: a tally of each round, and what comes
- * before and after the rounds.
+ * load/result.h: what a run of the load generator found: a tally of each round, or of each interval
+ * of the only one, and what comes before and after the rounds.
  *
  * Tallies of several rounds add up. The results of several processes that ran in step
  * (load/processes.h) join to one, round by round: what was counted adds up, and what took time took
@@ -13,9 +13,10 @@
 #ifndef LOAD_RESULT_H
 #define LOAD_RESULT_H
 
-#include "load/histogram.h"
-#include "load/mode.h"
+#include "base/histogram.h"
+#include "load/settings.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,13 @@ void tally_failure(struct load_tally *tally, enum load_failure why);
 /* Sets the rate, and the share that follows from seconds and processor time. */
 void tally_rate(struct load_tally *tally, double rate);
 
+/* Whether its figures are rather those of this client than of the server: a process of it used
+ * nearly all of a processor; on a schedule, requests began so late though a connection was free, by
+ * tally_lag seconds on average, that it is most of the latency. */
+bool tally_is_busy(const struct load_tally *tally);
+bool tally_is_late(const struct load_tally *tally);
+double tally_lag(const struct load_tally *tally);
+
 /* Adds `other`, of another time, to `sum`; not its rate and share. */
 void tally_add(struct load_tally *sum, const struct load_tally *other);
 
@@ -62,9 +70,9 @@ struct load_spread tally_spread(const struct load_tally *tallies, size_t count);
 /* ---- a result ---- */
 
 struct load_result {
-    struct load_tally *rounds;
+    struct load_tally *rounds; /* or intervals */
     size_t round_count;        /* fewer than were asked if it was interrupted, at least one */
-    struct load_tally sum;     /* of the rounds; its rate is their median */
+    struct load_tally sum;     /* of all; its rate is the median of the rounds */
     struct load_spread spread; /* of their rates */
     double opening;        /* seconds to open what the workload keeps open */
 
@@ -84,7 +92,7 @@ int result_new(struct load_result *result, size_t rounds);
 void result_free(struct load_result *result);
 
 /* Sets what follows from the rounds: their rates, their sum and its spread. */
-void result_sum_up(struct load_result *result, const struct load_mode *mode);
+void result_sum_up(struct load_result *result, const struct load_settings *settings);
 
 /* Joins `part`, of another process, to `whole`, but for its rounds and their sum. */
 void result_join(struct load_result *whole, const struct load_result *part);

@@ -5,6 +5,7 @@
 #include "load/channel.h"
 #include "load/work.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,9 @@
 /* How many connections all processes together open at the same time: half of the smallest usual
  * backlog, 128. More would not be faster. */
 #define OPENING_MAX 64
+
+/* As many connections at most are polled, and only where each is for one message. */
+#define POLLED_MAX 64
 
 /* Whoever started us may have left descriptors open; numbers up to this far beyond those of the
  * connections can be watched, if the limit allows them. */
@@ -37,8 +41,10 @@ static void name_phase(const struct run *run, char *text, size_t size)
         snprintf(text, size, "opening");
     else if (run->phase == PHASE_CLOSE)
         snprintf(text, size, "closing");
-    else if (run->tally == &result->rounds[run->settings->rounds])
+    else if (run->tally == &result->rounds[settings_rows(run->settings)])
         snprintf(text, size, "warm-up");
+    else if (run->settings->interval > 0)
+        snprintf(text, size, "measuring");
     else
         snprintf(text, size, "round %zu of %zu", result->round_count + 1, run->settings->rounds);
 }
@@ -160,34 +166,85 @@ static double processor_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* Several processes measure from the same start; one that is late measures what is left. */
-static int measure(struct run *run, double duration)
+/* Enters into the tally what the loop has counted since the last time. */
+static void take_counts(struct run *run)
 {
-    const struct load_settings *settings = run->settings;
+    struct load_loop *loop = &run->loop;
+
+    run->tally->pauses += loop->pauses;
+    run->tally->lag += loop->lag;
+    loop->pauses = 0;
+    loop->lag = 0;
+}
+
+/* Works between these times, into the tally; an interruption is the end. */
+static int measure_between(struct run *run, double start, double end)
+{
     struct load_loop *loop = &run->loop;
     double processor = processor_seconds();
 
+    loop->received = 0;
+    while (loop->now < end && !is_interrupted(run))
+        if (turn(run, end) == -1)
+            return -1;
+    if (loop->now < end)
+        end = run->end = loop->now;
+    run->tally->seconds = end - start;
+    run->tally->processor = processor_seconds() - processor;
+    if (run->settings->mode->kind == LOAD_STREAM)
+        run->tally->count = loop->received;
+    take_counts(run);
+    return 0;
+}
+
+/* Has all work for so long, on a ramp that takes `ramp_seconds`. */
+static void begin_work(struct run *run, double duration, double ramp_seconds)
+{
+    const struct load_settings *settings = run->settings;
+    struct load_loop *loop = &run->loop;
+
     run->phase = PHASE_MEASURE;
+    run->ramp_seconds = ramp_seconds;
     loop->busy_first = 0;
     loop->busy_end = settings->concurrency;
-    loop->received = 0;
     loop->now = clock_seconds();
     if (is_interrupted(run))
         duration = 0;
     run->end = run->start + duration;
-    if (settings->rate > 0)
-        schedule_begin(&run->schedule, run->start + settings->rate_after,
-                       duration - settings->rate_after, settings->rate);
+    if (settings->rate.from > 0) {
+        schedule_begin(&run->schedule, run->start, duration, settings->rate.from,
+                       (settings->rate.to - settings->rate.from) / ramp_seconds);
+        schedule_share(&run->schedule, settings->place, settings->parts);
+    }
     if (duration > 0)
         work_begin(run);
-    while (loop->now < run->end && !is_interrupted(run))
-        if (turn(run, run->end) == -1)
+}
+
+/* Measures a round, into a row for each of its intervals. Several processes measure from the same
+ * start; one that is late measures what is left. */
+static int measure(struct run *run, struct load_tally *rows)
+{
+    const struct load_settings *settings = run->settings;
+    size_t count = settings->interval > 0 ? settings_rows(settings) : 1;
+    double from = run->start;
+
+    begin_work(run, settings->duration, settings->duration);
+    for (size_t i = 0; i == 0 || (i < count && from < run->end); i++) {
+        double until = run->start + (double)(i + 1) * settings->interval;
+        run->tally = &rows[i];
+        if (measure_between(run, from, i + 1 < count && until < run->end ? until : run->end) == -1)
             return -1;
-    if (loop->now < run->end)
-        run->end = loop->now;
-    run->tally->seconds = run->end - run->start;
-    run->tally->processor = processor_seconds() - processor;
+        from = until;
+    }
     return 0;
+}
+
+/* Its counts are not reported, and it stays at the start of a ramp. */
+static int warm_up(struct run *run, struct load_tally *not_reported)
+{
+    run->tally = not_reported;
+    begin_work(run, run->settings->warm_up, INFINITY);
+    return measure_between(run, run->start, run->end);
 }
 
 /* What is on its way comes back, or fails by the timeout. Scheduled requests that have not begun
@@ -195,7 +252,6 @@ static int measure(struct run *run, double duration)
 static int finish(struct run *run)
 {
     struct load_loop *loop = &run->loop;
-    uint64_t received = loop->received;
     double patience = loop->now + run->settings->timeout;
     double until = loop->now + FINISH_TIMEOUTS * run->settings->timeout;
 
@@ -208,10 +264,9 @@ static int finish(struct run *run)
             work_give_up_waiting(run);
     }
     work_give_up(run);
-    if (run->settings->mode->kind == LOAD_STREAM) {
-        run->tally->count = received;
-        run->tally->late = loop->received - received;
-    }
+    if (run->settings->mode->kind == LOAD_STREAM)
+        run->tally->late = loop->received - run->tally->count;
+    take_counts(run);
     return 0;
 }
 
@@ -229,19 +284,6 @@ static int close_all(struct run *run)
     return result;
 }
 
-/* Measures once, into `tally`. */
-static int run_round(struct run *run, struct load_tally *tally, double duration)
-{
-    run->tally = tally;
-    if (measure(run, duration) == -1 || finish(run) == -1)
-        return -1;
-    tally->pauses = run->loop.pauses;
-    tally->lag = run->loop.lag;
-    run->loop.pauses = 0;
-    run->loop.lag = 0;
-    return 0;
-}
-
 /* There is always one round; an interruption leaves out those that have not begun. */
 static int run_rounds(struct run *run)
 {
@@ -249,9 +291,9 @@ static int run_rounds(struct run *run)
     int goes_on;
 
     do {
-        if (run_round(run, &result->rounds[result->round_count], run->settings->duration) == -1)
+        if (measure(run, &result->rounds[result->round_count]) == -1 || finish(run) == -1)
             return -1;
-        result->round_count++;
+        result->round_count = (size_t)(run->tally - result->rounds) + 1;
         goes_on = wait_for_others(run);
     } while (goes_on == 1 && result->round_count < run->settings->rounds);
     return goes_on == -1 ? -1 : 0;
@@ -261,7 +303,7 @@ static int run_phases(struct run *run)
 {
     size_t concurrency = run->settings->concurrency;
     struct load_result *result = run->result;
-    struct load_tally *not_reported = &result->rounds[run->settings->rounds];
+    struct load_tally *not_reported = &result->rounds[settings_rows(run->settings)];
 
     run->tally = &result->rounds[0];
     if (open_range(run, concurrency, concurrency + run->settings->held,
@@ -273,7 +315,7 @@ static int run_phases(struct run *run)
     if (wait_for_others(run) == -1)
         return -1;
     if (run->settings->warm_up > 0 &&
-        (run_round(run, not_reported, run->settings->warm_up) == -1 || wait_for_others(run) == -1))
+        (warm_up(run, not_reported) == -1 || finish(run) == -1 || wait_for_others(run) == -1))
         return -1;
     if (run_rounds(run) == -1)
         return -1;
@@ -285,24 +327,25 @@ int load_run(const struct load_settings *settings, struct target *target,
 {
     struct run run = {.settings = settings, .result = result};
     size_t connections = settings->concurrency + settings->held;
+    bool polls = !settings->mode->keeps && connections <= POLLED_MAX;
     int outcome;
 
-    if (result_new(result, settings->rounds + 1) == -1 || /* 1: the warm-up */
+    if (result_new(result, settings_rows(settings) + 1) == -1 || /* 1: the warm-up */
         loop_new(&run.loop, target, connections, settings->size,
-                 connections + INHERITED_MAX) == -1)
+                 polls ? 0 : connections + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
     run.loop.complete = work_complete;
     run.loop.failed = work_failed;
     run.loop.owner = &run;
     run.loop.numbers = settings->numbers;
-    if (settings->rate > 0)
+    if (settings->rate.from > 0)
         loop_be_exact(&run.loop);
     progress_begin(&run.progress, settings->channel != -1, run.loop.now);
     outcome = run_phases(&run);
     progress_end(&run.progress);
     if (outcome == 0)
-        result_sum_up(result, settings->mode);
+        result_sum_up(result, settings);
     loop_free(&run.loop);
     return outcome;
 }

@@ -3,7 +3,7 @@
  *
  *   open     the connections that stay open connect and echo once, at most 64 at the same time, so
  *            that no backlog overflows and each is known to be served
- *   measure  the workload runs, for the duration of a round
+ *   measure  the workload runs, for the duration of a round, with figures for each interval of it
  *   finish   nothing new begins; what is on its way comes back, and counts for the round
  *   close    the connections that were held echo once more, and then all are closed
  *

@@ -1,7 +1,7 @@
 /* load/settings.c: see load/settings.h. */
 #include "load/settings.h"
 
-#include "load/pattern.h"
+#include "base/pattern.h"
 
 /* Descriptors that are not connections: the three standard ones, the readiness mechanism's,
  * and a few that whoever started us left open. */
@@ -10,11 +10,37 @@
 /* What surely goes in one segment (RFC 9293 section 3.7.1). */
 #define SEGMENT 536
 
+/* An interval of fewer seconds has only come in by rounding. */
+#define ROUNDING 1e-6
+
 bool settings_want_no_delay(const struct load_settings *settings)
 {
     bool follows = settings->mode->kind == LOAD_REQUESTS && settings->mode->keeps;
 
     return follows || (settings->mode->kind != LOAD_STREAM && settings->size > SEGMENT);
+}
+
+size_t settings_rows(const struct load_settings *settings)
+{
+    size_t rows = 0;
+
+    if (settings->interval <= 0)
+        return settings->rounds;
+    do
+        rows++;
+    while ((double)rows * settings->interval < settings->duration - ROUNDING &&
+           rows <= SETTINGS_ROWS_MAX);
+    return rows;
+}
+
+bool ramp_changes(const struct load_ramp *ramp)
+{
+    return ramp->from < ramp->to || ramp->from > ramp->to;
+}
+
+double ramp_at(const struct load_ramp *ramp, double share)
+{
+    return ramp->from + (ramp->to - ramp->from) * share;
 }
 
 static size_t dealt(size_t all, size_t processes, size_t place)
@@ -32,8 +58,10 @@ struct load_settings settings_share(const struct load_settings *settings, size_t
     /* Counted from the last process: one with a connection more has none more to hold. */
     share.held = dealt(settings->held, processes, processes - 1 - place);
     share.numbers = place * (PATTERN_PERIOD / processes);
-    share.rate = place < working ? settings->rate / (double)working : 0;
-    share.rate_after = share.rate > 0 ? (double)place / settings->rate : 0;
+    share.place = place;
+    share.parts = working;
+    if (place >= working) /* it only holds */
+        share.rate = (struct load_ramp){0};
     return share;
 }
 

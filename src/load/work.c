@@ -14,7 +14,7 @@ static bool is_kind(const struct run *run, enum load_kind kind)
 
 static bool is_scheduled(const struct run *run)
 {
-    return run->settings->rate > 0;
+    return run->settings->rate.from > 0;
 }
 
 /* ---- counting ---- */
@@ -73,13 +73,41 @@ void work_count_failure(struct run *run, const struct connection *connection,
 
 /* ---- requests ---- */
 
+/* When the number of connections that work passes this one on the ramp, up or down. */
+static double turning_point(const struct run *run, const struct connection *connection)
+{
+    const struct load_settings *settings = run->settings;
+    const struct load_ramp *ramp = &settings->working;
+    size_t place = (size_t)(connection - run->loop.connections);
+    double number = (double)(place * settings->parts + settings->place);
+
+    return run->start + run->ramp_seconds * (number + 0.5 - ramp->from) / (ramp->to - ramp->from);
+}
+
+/* When a connection begins to work, and when it begins nothing more. */
+static double start_of(const struct run *run, const struct connection *connection)
+{
+    const struct load_ramp *ramp = &run->settings->working;
+
+    return ramp->to > ramp->from ? turning_point(run, connection) : run->start;
+}
+
+static double end_of(const struct run *run, const struct connection *connection)
+{
+    const struct load_ramp *ramp = &run->settings->working;
+    double end = ramp->to < ramp->from ? turning_point(run, connection) : run->end;
+
+    return end < run->end ? end : run->end;
+}
+
 /* Whether there is a request to begin now. A stream goes on until it is finished: there is no
  * request that could be late. */
-static bool has_next(const struct run *run, double now)
+static bool has_next(const struct run *run, const struct connection *connection, double now)
 {
     if (is_scheduled(run))
         return schedule_left(&run->schedule) > 0;
-    return run->phase == PHASE_MEASURE && (now <= run->end || is_kind(run, LOAD_STREAM));
+    return run->phase == PHASE_MEASURE &&
+           (now <= end_of(run, connection) || is_kind(run, LOAD_STREAM));
 }
 
 static double next_time(struct run *run)
@@ -88,7 +116,7 @@ static double next_time(struct run *run)
 }
 
 /* Begins the next request, on a connection that is open or on one that is opened for it. */
-static void begin_next(struct run *run, struct connection *connection)
+static void begin_next(struct run *run, struct connection *connection, double when)
 {
     const struct load_settings *settings = run->settings;
 
@@ -98,9 +126,9 @@ static void begin_next(struct run *run, struct connection *connection)
     else if (is_kind(run, LOAD_STREAM))
         loop_stream(&run->loop, connection);
     else if (settings->mode->keeps)
-        loop_request(&run->loop, connection, settings->size, next_time(run));
+        loop_request(&run->loop, connection, settings->size, when);
     else
-        loop_open(&run->loop, connection, settings->mode->goal, settings->size, next_time(run));
+        loop_open(&run->loop, connection, settings->mode->goal, settings->size, when);
 }
 
 /* Opens a connection that has failed again, after a pause. Where connections are kept it has to
@@ -124,10 +152,11 @@ void work_begin(struct run *run)
 {
     for (size_t i = 0; i < run->settings->concurrency && !is_idle(run); i++) {
         struct connection *connection = &run->loop.connections[i];
-        if (!has_next(run, run->loop.now))
-            break;
+        double start = start_of(run, connection);
+        if (!has_next(run, connection, run->loop.now))
+            continue;
         if (connection->state == CONNECTION_RESTING || !run->settings->mode->keeps)
-            begin_next(run, connection);
+            begin_next(run, connection, start > run->loop.now ? start : next_time(run));
         else if (!is_kind(run, LOAD_HOLD))
             begin_again(run, connection);
     }
@@ -193,8 +222,8 @@ static void complete_request(struct run *run, struct connection *connection)
         count_request(run, connection, done);
     if (!keeps)
         loop_close(&run->loop, connection);
-    if (has_next(run, done))
-        begin_next(run, connection);
+    if (has_next(run, connection, done))
+        begin_next(run, connection, next_time(run));
     else if (keeps)
         loop_rest(&run->loop, connection);
 }
@@ -233,7 +262,7 @@ void work_failed(void *owner, struct connection *connection, enum load_failure w
 
     if (counts || !works)
         work_count_failure(run, connection, why, error);
-    if (works && !is_kind(run, LOAD_HOLD) && has_next(run, run->loop.now))
+    if (works && !is_kind(run, LOAD_HOLD) && has_next(run, connection, run->loop.now))
         begin_again(run, connection);
 }
 

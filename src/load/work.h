@@ -26,6 +26,7 @@ struct run {
     enum load_phase phase;
     double start;        /* when measuring starts for all processes */
     double end;          /* when it ends */
+    double ramp_seconds; /* in which a ramp goes from its start to its end */
     double last_success; /* when a connection last echoed, while opening and closing */
 };
 

@@ -80,9 +80,9 @@ static bool is_dispensable(const struct mapping *mapping, const char *line)
     return !mapping->has_name || strstr(line, " [heap]\n") != NULL;
 }
 
-/* glibc tells the kernel of a place beside its thread's variables (rseq(2)), which the kernel writes
- * to whenever it has interrupted the thread. In a child that is a copy of that page. Without it
- * sched_getcpu(3) makes a system call. (The size is that of glibc's first release which does so.) */
+/* glibc tells the kernel of a place beside its thread's variables (rseq(2)), where that writes when
+ * it has interrupted the thread: for each child a copy of that page, 4 KiB. Without it
+ * sched_getcpu(3) makes a system call. (The size is that which glibc registers.) */
 static void end_rseq(void)
 {
 #ifdef RSEQ_SIG
@@ -190,14 +190,14 @@ int platform_sealed_file(size_t size)
 #endif
 #endif
 
-void platform_refuse_rights(int listener)
+void platform_forbid_rights(int listener)
 {
     int passed = 0;
 
     (void)setsockopt(listener, SOL_SOCKET, SO_PASSRIGHTS, &passed, sizeof passed);
 }
 
-bool platform_refuses_rights(int descriptor)
+bool platform_forbids_rights(int descriptor)
 {
     int passed = 1;
     socklen_t size = sizeof passed;

@@ -92,12 +92,12 @@ void platform_forbid_tracing(void)
 {
 }
 
-void platform_refuse_rights(int listener)
+void platform_forbid_rights(int listener)
 {
     (void)listener;
 }
 
-bool platform_refuses_rights(int descriptor)
+bool platform_forbids_rights(int descriptor)
 {
     (void)descriptor;
     return false;
@@ -192,6 +192,13 @@ void platform_timer_set(int timer, double seconds)
 const char *platform_libc(void)
 {
     return "other";
+}
+
+int platform_processors(double *idle, double *all)
+{
+    (void)idle;
+    (void)all;
+    return -1;
 }
 
 void platform_process_limits(char *text, size_t size)

@@ -69,8 +69,8 @@ int platform_sealed_file(size_t size);
 /* Has the system refuse the descriptors (SCM_RIGHTS, unix(7)) of all who connect to a Unix listener
  * from then on (SO_PASSRIGHTS, Linux 6.16): their sendmsg fails with EPERM. Whether a client has
  * been refused them from its first moment on. Elsewhere nothing, and false. */
-void platform_refuse_rights(int listener);
-bool platform_refuses_rights(int descriptor);
+void platform_forbid_rights(int listener);
+bool platform_forbids_rights(int descriptor);
 
 /* The user of the process that connected to a Unix listener (SO_PEERCRED, unix(7)), and its group
  * and number where these are not NULL. Elsewhere, and where it is not known, 0: all are one. */

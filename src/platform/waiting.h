@@ -1,6 +1,7 @@
 /*
  * waiting.h: what else POSIX.1-2008 lacks, for the programs beside forkecho: to wait with a signal
- * mask, for an exact time, and for the end of the parent. "Elsewhere": see platform.h.
+ * mask, for an exact time, and for the end of the parent; and how long processors have waited.
+ * "Elsewhere": see platform.h.
  */
 #ifndef WAITING_H
 #define WAITING_H
@@ -24,5 +25,10 @@ void platform_signal_when_orphaned(int number);
  * is none. Its time is `seconds`, above 0, from the call that sets it. */
 int platform_timer(void);
 void platform_timer_set(int timer, double seconds);
+
+/* How long the processors of this machine have been idle since it started, and have been there at
+ * all, added up and in one unit (proc(5), /proc/stat). Returns 0, or -1 where the system does not
+ * say, as always elsewhere. */
+int platform_processors(double *idle, double *all);
 
 #endif

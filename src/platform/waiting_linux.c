@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
 
@@ -34,4 +35,22 @@ void platform_timer_set(int timer, double seconds)
     struct itimerspec setting = {.it_value = clock_timespec(seconds)};
 
     timerfd_settime(timer, 0, &setting, NULL);
+}
+
+int platform_processors(double *idle, double *all)
+{
+    double user, nice, system, waits, interrupts, softirqs, stolen; /* guests are among users */
+    FILE *file = fopen("/proc/stat", "re");
+    int count = 0;
+
+    if (file == NULL)
+        return -1;
+    count = fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &user, &nice, &system, idle, &waits,
+                   &interrupts, &softirqs, &stolen);
+    fclose(file);
+    if (count != 8)
+        return -1;
+    *idle += waits;
+    *all = user + nice + system + *idle + interrupts + softirqs + stolen;
+    return 0;
 }

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define OVER_CAP_TIME 0.1 /* seconds that a connection may take to end when its client has gone */
+
 bool accept_is_open(const struct server *server, double now)
 {
     return server->stop.phase == SERVER_SERVING && !server->gate.holding &&
@@ -94,6 +96,60 @@ bool server_admit(struct server *server, const struct client *client)
     return why == REFUSALS;
 }
 
+/* Keeps a client whose source has as many as it may, if there is room (server.h). */
+static bool keep_over_cap(struct server *server, const struct client *client)
+{
+    size_t next = server->over_cap_count;
+
+    if (next == OVER_CAP_MAX || !source_is_full(server, &client->peer) ||
+        !access_permits(&server->options->access, &client->peer))
+        return false;
+    server->over_cap_count++;
+    server->over_cap[next].client = *client;
+    server->over_cap[next].until = clock_seconds() + OVER_CAP_TIME;
+    (void)fcntl(client->descriptor, F_SETFD, FD_CLOEXEC); /* as one that is held */
+    return true;
+}
+
+static struct client take_over_cap(struct server *server, size_t i)
+{
+    struct client client = server->over_cap[i].client;
+
+    for (server->over_cap_count--; i < server->over_cap_count; i++)
+        server->over_cap[i] = server->over_cap[i + 1];
+    return client;
+}
+
+static void refuse_first_over_cap(struct server *server, enum refusal why)
+{
+    struct client client = take_over_cap(server, 0);
+
+    server->statistics.accepted++;
+    refuse(server, &client, why);
+}
+
+void server_refuse_over_cap(struct server *server, enum refusal why)
+{
+    while (server->over_cap_count > 0)
+        refuse_first_over_cap(server, why);
+}
+
+/* The first that may come in now. Those whose time is over are refused. */
+static bool admit_over_cap(struct server *server, struct client *client)
+{
+    double now = clock_seconds();
+
+    for (size_t i = 0; i < server->over_cap_count && accept_is_open(server, now); i++)
+        if (children_from(server->children, &server->over_cap[i].client.peer) <
+            server->options->max_per_source) {
+            *client = take_over_cap(server, i);
+            return server_admit(server, client);
+        }
+    while (server->over_cap_count > 0 && now >= server->over_cap[0].until)
+        refuse_first_over_cap(server, REFUSED_PER_SOURCE);
+    return false;
+}
+
 /* The next connection of any listener that is ready. They are asked in turn: none starves. */
 static bool accept_next(struct server *server, struct client *client)
 {
@@ -139,8 +195,10 @@ bool server_accept(struct server *server, struct client *client)
         *client = gate->held;
         return true;
     }
+    if (server->over_cap_count > 0 && admit_over_cap(server, client))
+        return true;
     while (accept_is_open(server, clock_seconds()) && accept_next(server, client))
-        if (server_admit(server, client))
+        if (!keep_over_cap(server, client) && server_admit(server, client))
             return true;
     return false;
 }

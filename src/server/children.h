@@ -24,6 +24,7 @@ struct child {
     int stop_signal; /* the last signal by which it was asked to stop; 0: it was not */
     void *own;       /* the model's: a thread, a session */
 
+    bool owes_header;   /* a PROXY header is due before it becomes a program, and has not come */
     bool exit_recorded; /* its exit record was read (ledger.h), which says all of these: */
     struct peer client; /* the client that a PROXY header named; AF_UNSPEC: none did */
     int ending;         /* enum session_ending; of a program its exit status */

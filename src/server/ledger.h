@@ -25,7 +25,8 @@ enum record_kind {
                           * what was to become a program: it did not, for this error, if any */
     RECORD_ARRIVAL,      /* a child of a pool has accepted a client: its address */
     RECORD_ACCEPT_FAILED, /* a child of a pool cannot accept: error */
-    RECORD_CLIENT        /* a PROXY header has named the client of a program, which begins now */
+    RECORD_CLIENT        /* the PROXY header before a program has come, and has perhaps named the
+                          * client: the program begins now */
 };
 
 /* Tests parse this struct: all members are of 64-bit words, and there is no gap. The checksum

@@ -102,8 +102,11 @@ struct child *server_began(struct server *server, int64_t id, const struct clien
     struct child *child = children_add(server->children, id, &client->peer, clock_seconds());
     size_t live = server->children->live;
 
-    if (child != NULL)
+    if (child != NULL) {
         child->ending = SESSION_ERROR; /* until its exit record says how, if it can be so */
+        child->owes_header = server->options->command != NULL &&
+                             access_names(&server->options->service.proxies, &client->peer);
+    }
     if (live > server->statistics.peak)
         server->statistics.peak = live;
     if (log_shows(LOG_CLIENTS))
@@ -144,8 +147,10 @@ struct child *server_exit_recorded(struct server *server, const struct record *r
     /* A compromised child can name anybody: it is believed only where its peer is a proxy. */
     if (access_names(&server->options->service.proxies, &child->peer))
         (void)ledger_client(record, &child->client);
-    if (begins)
+    if (begins) {
+        child->owes_header = false;
         return NULL;
+    }
     child->exit_recorded = true;
     children_leave_source(server->children, child);
     child->in = record->in;
@@ -171,7 +176,13 @@ void server_session_ended(struct server *server, struct child *child,
 /* Whether a child has become its program. */
 static bool has_run(const struct server *server, const struct child *child)
 {
-    return server->options->command != NULL && !child->exit_recorded;
+    return server->options->command != NULL && !child->exit_recorded && !child->owes_header;
+}
+
+/* Whether the signal that ended it was that of -T, in its PROXY header. */
+static bool is_late(const struct child *child)
+{
+    return child->owes_header && child->ending == SESSION_LIFETIME;
 }
 
 /* How a session ended that was no program's, for an `end` line. */
@@ -179,7 +190,7 @@ static void describe_session(const struct child *child, int signal, char how[160
 {
     const char *ending = session_ending_name(child->ending);
 
-    if (signal != 0)
+    if (signal != 0 && !is_late(child))
         snprintf(how, 160, " how=signal-%d", signal);
     else if (child->ending == SESSION_PROXY)
         snprintf(how, 160, " how=%s why=\"%s\"", ending, proxy_problem_text(child->problem));
@@ -221,7 +232,7 @@ const char *server_ending_name(int how)
 
 static int ending_of(const struct server *server, const struct child *child, int signal)
 {
-    if (signal != 0)
+    if (signal != 0 && !is_late(child))
         return ENDED_SIGNAL;
     if (has_run(server, child))
         return child->ending == 0 ? ENDED_EXIT_0 : ENDED_EXIT_OTHER;

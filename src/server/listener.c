@@ -70,7 +70,7 @@ static bool has_client_options(int descriptor, int listener, bool echoes)
 void listener_prepare(const struct listener *listener, const struct options *options)
 {
     if (is_local(listener))
-        platform_refuse_rights(listener->descriptor);
+        platform_forbid_rights(listener->descriptor);
     listener_set_options(listener->descriptor, is_local(listener), options);
 }
 
@@ -115,7 +115,7 @@ static void close_by_exit(int descriptor)
 
 void listener_refuse(int descriptor, const struct peer *peer)
 {
-    if (peer->name.any.sa_family == AF_UNIX && !platform_refuses_rights(descriptor))
+    if (peer->name.any.sa_family == AF_UNIX && !platform_forbids_rights(descriptor))
         close_by_exit(descriptor);
     else
         close(descriptor);

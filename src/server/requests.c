@@ -30,6 +30,7 @@ static void stop(struct server *server, enum server_phase phase, const char *why
     bool serving = server->stop.phase == SERVER_SERVING;
 
     enter_phase(server, phase, clock_seconds());
+    server_refuse_over_cap(server, REFUSED_STOPPING);
     if (serving && server->model->before_close != NULL)
         server->model->before_close(server);
     /* Who reads the line may bind the same port: the listeners are closed by then. */

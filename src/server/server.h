@@ -15,6 +15,11 @@
  * failure is being waited out, no client is held (gate.h), and nobody has told the server to stop.
  * Else they are deferred: they stay in the kernel's backlog.
  *
+ * A client that comes again as soon as its connection is over may be faster than the server, or the
+ * program that has yet to end. So one that would be refused for others of its source waits a tenth
+ * of a second for one of these to end. OVER_CAP_MAX clients at a time, a descriptor each: a source
+ * that always has too many can have others refused at once, as they would be without this.
+ *
  * Invariants: accepted == ended + refused + live + held. Each accepted connection ends as
  * one `end` or one `refuse` line. The loop sleeps whenever there is nothing to do.
  * Cost of a turn: linear in the listeners, constant in live children and sources.
@@ -36,7 +41,7 @@
 enum refusal {
     REFUSED_DENIED,     /* -A, -X */
     REFUSED_PER_SOURCE, /* -C */
-    REFUSED_STOPPING,   /* it was held when a stop cut the grace short */
+    REFUSED_STOPPING,   /* it was held when a stop cut the grace short, or waited by -C */
     REFUSALS
 };
 
@@ -58,6 +63,8 @@ struct statistics {
     unsigned long long since;        /* when it was first announced: time(2) */
     size_t peak;                     /* most live at once */
 };
+
+#define OVER_CAP_MAX 16
 
 enum server_phase {
     SERVER_SERVING,
@@ -91,6 +98,12 @@ struct server {
         double heard;       /* ... and did so last at this time: clock.h */
         size_t titled_live; /* how many live children the title tells of */
     } wait;
+    struct { /* who was accepted when their sources had as many as they may (-C), and is not counted
+              * yet: refused at this time (clock.h), the first of them first */
+        struct client client;
+        double until;
+    } over_cap[OVER_CAP_MAX];
+    size_t over_cap_count;
     double cannot_execute;  /* when a program could not be executed last: clock.h; 0: they can */
     double started;         /* when it was first announced: clock.h; 0: not yet */
     struct pidfile *pidfile;
@@ -145,6 +158,9 @@ bool server_accept(struct server *server, struct client *client);
 
 /* Whether a client that was accepted may come in; else it is closed, counted and logged. */
 bool server_admit(struct server *server, const struct client *client);
+
+/* Clients who wait for others of their source wait no longer: they are refused. */
+void server_refuse_over_cap(struct server *server, enum refusal why);
 
 /* `what` failed with errno, which closes the gate (gate.h): for an admitted client, held until
  * server_accept returns it again; and without a client. And one that cannot pass, by an `error`:

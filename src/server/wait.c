@@ -50,7 +50,8 @@ struct waiting server_wait_begin(struct server *server, double until)
 {
     double now = clock_seconds();
     double times[] = {until, server->stop.phase_ends, gate_wakes(&server->gate, now),
-                      log_sum_up(now), notify_manager(server, now)};
+                      log_sum_up(now), notify_manager(server, now),
+                      server->over_cap_count > 0 ? server->over_cap[0].until : 0};
     double wake = clock_earliest(times, sizeof times / sizeof times[0]);
     bool open = !server->model->children_accept && accept_is_open(server, now);
     bool just_opened = open && server->wait.was_closed;

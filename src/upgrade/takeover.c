@@ -260,6 +260,7 @@ static void child_lines(struct state *state, struct children *children)
         child->in = number(state, child->in, UINT64_MAX);
         child->out = number(state, child->out, UINT64_MAX);
         child->stop_signal = integer(state, child->stop_signal, INT_MAX);
+        child->owes_header = integer(state, child->owes_header, 1) == 1;
         peer_of(state, &child->client, true);
         child = state->at != NULL ? NULL : child->younger;
     }

@@ -28,7 +28,7 @@
 
 /* It covers the lines and what they mean, what children that live on write to the ledger (struct
  * record), and what listeners have set on them for clients. */
-#define TAKEOVER_FORMAT 6
+#define TAKEOVER_FORMAT 7
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
  * those that it names, which the next program has to inherit. Returns 0, or -1 with errno. */

@@ -20,6 +20,10 @@
  * goes at once. `take` is believed only where PID is the process's own. `test` never starts a
  * server, and fails where PID is not the parent's. Behind that `:private` says that others of its
  * user may not look into the process: an exec forgets it (platform.h), so this comes first of all.
+ *
+ * A model that can be upgraded has upgrade_begin in its serve_model and upgrade_turn in its loop;
+ * one that cannot says why (no_upgrade), which answers SIGHUP. As the program under test is a child
+ * of the server's, the loop goes on until it has ended (upgrade_tester), and reaps it with others.
  */
 #ifndef UPGRADE_H
 #define UPGRADE_H

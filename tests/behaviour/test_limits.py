@@ -12,7 +12,8 @@ import pytest
 
 import sockets
 from harness import (DEADLINE, Client, NamespacedServer, children, concurrent, eventually, forks_only,
-                     in_time, long, needs_ipv6, needs_root, new_user, only_for, with_processes)
+                     in_time, long, needs_ipv6, needs_root, new_user, only_for, parent_accepts,
+                     with_processes)
 
 
 @concurrent
@@ -90,6 +91,25 @@ def test_one_client_too_many_of_a_source_is_refused(server):
     assert srv.connect(source='127.0.0.1').echo(b'again') == b'again'
     status = srv.status()
     assert (status['accepted'], status['refused']) == ('4', '1')
+
+
+@concurrent
+@parent_accepts
+def test_one_too_many_of_a_source_is_served_when_another_ends(server):
+    """Catches a client that is refused for the one before it, which is about to end: its own client
+    has closed, and been faster than the server."""
+    def is_served(_):
+        srv = server('-C', '1')
+        first = srv.connect()
+        assert first.echo(b'1') == b'1'
+        second = srv.connect()
+        second.sendall(b'2')
+        eventually(lambda: sockets.tcp_socket(srv.address).queue == 0, 'it is accepted')
+        first.close()
+        with contextlib.suppress(ConnectionError):
+            return second.receive(1) == b'2'
+
+    assert in_time(is_served, 1, 2, 3)
 
 
 def test_who_comes_again_at_once_is_not_one_too_many(server):

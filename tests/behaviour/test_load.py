@@ -46,6 +46,11 @@ def text(result):
     return dict(line.split(None, 1) for line in result.stdout.splitlines())
 
 
+def unexpected(result):
+    """What it said about --expect; a busy machine may have it say more."""
+    return [line for line in result.stderr.splitlines() if line.startswith('echoload: expected ')]
+
+
 def number(report, name):
     return float(report[name].split()[0])
 
@@ -141,11 +146,12 @@ def test_text_csv_and_json_name_the_same_figures(server):
     assert [each['round'] for each in whole['rounds']] == [1, 2, 3]
     assert all(None not in row and None not in row.values() for row in rows)
     spread = {'rate-min', 'rate-max'}
-    assert [name for name in rows[0] if name != 'round'] == \
+    assert [name for name in rows[0] if name not in ('round', 'elapsed')] == \
         [name for name in names if name not in spread]
     assert [*whole['settings'], *whole['summary']] == names
     assert set(whole['rounds'][0]) == set(whole['summary']) - spread - \
-        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening'} | {'round'}
+        {'opening', 'held', 'held-failed', 'held-lost', 'held-opening',
+         'limited-by'} | {'round', 'elapsed'}
 
 
 @forks_only
@@ -391,6 +397,158 @@ def test_an_interrupted_schedule_ends(server):
     assert got['count'] + got['late'] <= got['seconds'] * 10 + 1
 
 
+def plotted(out):
+    """(x, y) of each point that HdrHistogram's plotter has of a file: as in plotFiles.html of its
+    repository, of each line with four words the fourth and the first, where both are numbers."""
+    points = []
+    for line in out.split('\n'):
+        words = re.split(' +', line.strip())
+        if line[:1] != '#' and len(words) == 4:
+            with contextlib.suppress(ValueError):
+                points.append((float(words[3]), float(words[0])))
+    return points
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_the_latency_is_a_histogram_that_plotters_read(peer, spread_over):
+    """Catches a histogram of another time, in another unit or of one process alone: here of twenty messages
+    each fifth takes a tenth of a second."""
+    served = itertools.count()
+
+    def slow_now_and_then(client):
+        while part := client.recv(64):
+            if next(served) % 5 == 4:
+                time.sleep(0.1)
+            client.sendall(part)
+
+    own = peer(slow_now_and_then)
+    result = load('connect', '-j', spread_over, '-c', '2', '-r', '20', '-d', '1s', '-o', 'hdr', own.address)
+    points = plotted(result.stdout)
+    assert result.returncode == 0 and len(points) >= 10
+    assert points == sorted(points)
+    assert 100 <= points[-1][1] < 10000  # milliseconds
+    assert re.search(r'^ +[\d.]+ 1\.0{12} +20\n#\[Mean +=.*\n#\[Max +=.*, Total count +=  +20\]\n'
+                     r'#\[Buckets += +\d+, SubBuckets += +\d+\]\n\Z', result.stdout, re.M)
+
+
+# ---- ramps and intervals -------------------------------------------------------------------
+
+def rows(*arguments):
+    """The rows of CSV of a run that has to succeed."""
+    result = load('-o', 'csv', *arguments)
+    assert result.returncode == 0, result
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+@forks_only
+@pytest.mark.parametrize('spread_over', ['1', '3'])
+@pytest.mark.parametrize('ramp', ['100..500', '500..100'])
+def test_a_ramp_asks_for_more_in_each_interval(server, spread_over, ramp):
+    """Catches a rate that stays, jumps or ends elsewhere, and rows of one process alone. Which interval
+    has a request depends on when it is done; how many there are in all does not."""
+    srv = server(verbose=None)
+    got = rows('ping', '-j', spread_over, '--ramp', f'rate={ramp}', '-d', '1s', '-i', '250ms', srv.address)
+    asked = [150, 250, 350, 450]
+    assert [float(row['rate-asked']) for row in got] == (asked if ramp == '100..500' else asked[::-1])
+    assert [row['elapsed'] for row in got] == ['0.250', '0.500', '0.750', '1.000']
+    assert {(row['ramp'], row['round'], row['seconds']) for row in got} == {(f'rate={ramp}', '1', '0.250')}
+    assert sum(int(row['count']) + int(row['late']) for row in got) == 300
+    assert all(row['failed'] == '0' for row in got)
+
+
+def test_requests_of_a_ramp_come_when_they_are_due(peer):
+    """Catches a ramp that has its requests, but not at its times."""
+    came = []
+
+    def note(client):
+        while part := client.recv(64):
+            came.append(time.monotonic())
+            client.sendall(part)
+
+    own = peer(note)
+
+    def on_time():
+        came.clear()
+        got = summary('ping', '-c', '1', '--ramp', 'rate=20..180', '-d', '1s', own.address)
+        assert got['count'] + got['late'] == 100
+        measured = came[-100:]  # behind the one that opened
+        # After half of the time: 20 / 2 + 160 / 8 of them.
+        return abs(sum(when < measured[0] + 0.5 for when in measured) - 30) <= 2
+
+    eventually(on_time, 'the machine has time')
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+@pytest.mark.parametrize('mode', ['ping', 'connect'])
+@pytest.mark.parametrize('ramp, first, last', [('1..4', '1', '4'), ('4..1', '4', '1')])
+def test_connections_come_or_go_one_by_one(peer, spread_over, mode, ramp, first, last):
+    """Catches connections that work before or after their part of a ramp, or never. Each answer takes so
+    long that a connection has ten an interval."""
+    def slowly(client):
+        while part := client.recv(64):
+            time.sleep(0.01)
+            client.sendall(part)
+
+    own = peer(slowly)
+
+    def does_more_with_more():  # on a machine with time
+        got = rows(mode, '-j', spread_over, '--ramp', f'concurrency={ramp}', '-w', '50ms', '-d', '800ms',
+                   '-i', '100ms', own.address)
+        assert [got[0]['concurrency'], got[-1]['concurrency']] == [first, last]
+        counts = [int(row['count']) for row in got]
+        few, many = counts[::7] if first == '1' else counts[::-7]
+        assert few <= 12  # one connection has no more
+        return many >= 1.5 * few > 0
+
+    eventually(does_more_with_more, 'it goes as asked')
+
+
+@forks_only
+@pytest.mark.parametrize('mode', [mode for mode in MODES if mode not in ['hold', 'nonreading']])
+def test_intervals_add_up_to_the_run(server, mode):
+    """Catches what falls between two intervals, or is in both: requests, bytes, pauses, time."""
+    srv = server(verbose=None)
+    whole = json.loads(load(mode, '-o', 'json', '-d', '250ms', '-i', '100ms', srv.address).stdout)
+    parts, total = whole['rounds'], whole['summary']
+    assert [part['elapsed'] for part in parts] == [0.1, 0.2, 0.25]
+    assert [part['seconds'] for part in parts] == [0.1, 0.1, 0.05]
+    for name in 'count', 'late', 'failed', 'pauses':
+        assert total[name] == sum(part[name] for part in parts), name
+    assert total['rate'] == pytest.approx(total['count'] / (1e6 if mode == 'stream' else 1) / 0.25, rel=0.01)
+    assert total['max'] == max(part['max'] or 0 for part in parts)
+
+
+@forks_only
+def test_an_interval_has_the_failures_of_its_time(peer):
+    """Catches failures that all are in the first row, or the last."""
+    begin = time.monotonic()
+
+    def breaks_later(client):
+        while part := client.recv(64):
+            client.sendall(part if time.monotonic() - begin < 0.5 else b'?' * len(part))
+
+    result = load('connect', '-o', 'csv', '-r', '50', '-c', '8', '-d', '2s', '-i', '250ms',
+                  peer(breaks_later).address)
+    failed = [int(row['failed']) for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert result.returncode == 1 and len(failed) == 8
+    assert failed[0] == 0 and all(failed[3:])
+
+
+@forks_only
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_an_interruption_leaves_the_intervals_that_were(server, spread_over):
+    """Catches rows of time that never was."""
+    srv = server(verbose=None)
+    busy = subprocess.Popen([program('echoload'), 'ping', '-j', spread_over, '-c', '2', '-d', '100s',
+                             '-i', '100ms', '-o', 'csv', srv.address], stdout=subprocess.PIPE, text=True)
+    eventually(lambda: srv.status().number('live') == 2, 'it is connected')
+    busy.send_signal(signal.SIGINT)
+    got = list(csv.DictReader(io.StringIO(busy.communicate(timeout=DEADLINE)[0])))
+    assert busy.returncode == 0 and 1 <= len(got) < 1000
+    elapsed = [float(row['elapsed']) for row in got]
+    assert elapsed == sorted(elapsed) and elapsed[-1] <= len(got) * 0.1 + 0.001
+
+
 # ---- clients that misbehave --------------------------------------------------------------
 
 def wait_for_reset(client):
@@ -604,6 +762,156 @@ def test_client_busy_is_the_processor_that_it_used(peer):
     assert ('this client was busy' in err) == (number(report, 'client-busy') > 90)
 
 
+# ---- what is expected ----------------------------------------------------------------------
+
+@forks_only
+@pytest.mark.parametrize('spread_over', ['1', '3'])
+def test_what_is_as_expected_changes_nothing(server, spread_over):
+    """Catches a status or a line where all is well, and a figure that --expect does not know."""
+    srv = server(verbose=None)
+    command = ['ping', '-j', spread_over, '-r', '100', '-d', '100ms']
+    report = text(load(*command, srv.address))
+    numbers = [name for name in report if name not in ('mode', 'target') and report[name] != '-']
+    for some in numbers[::2], numbers[1::2]:
+        all_of_them = [word for name in some for word in ('--expect', f'{name}>=0')]
+        result = load(*command, *all_of_them, '--expect', 'max<1h', srv.address)
+        assert (result.returncode, unexpected(result)) == (0, []), result
+
+
+@forks_only
+@pytest.mark.parametrize('form', ['text', 'csv', 'json'])
+@pytest.mark.parametrize('spread_over', ['1', '3'])
+def test_what_is_not_as_expected_is_said_with_its_distance(server, form, spread_over):
+    """Catches a CI job that stays green, and a report that is lost for the verdict. Three processes
+    are judged by what they did together: each alone did fewer than 12 messages."""
+    srv = server(verbose=None)
+    result = load('ping', '-j', spread_over, '-o', form, '-c', '3', '-r', '100', '-d', '200ms',
+                  '--expect', 'p50<=1h', '--expect', 'max<0.1us', '--expect', 'seconds<0.1s',
+                  '--expect', 'connect-p99<1s', srv.address)
+    assert result.returncode == 4
+    longest, *others = unexpected(result)
+    assert re.fullmatch(r'echoload: expected max<0\.1us, got ([\d.]+) us, [\d.]+ us more', longest)
+    assert others == ['echoload: expected seconds<0.1s, got 0.200 s, 0.1 s more',
+                      'echoload: expected connect-p99<1s, got none']
+    assert len(result.stdout.splitlines()) >= 2
+
+
+def test_expected_failures_are_none(peer):
+    """Catches a status that cannot be told: failures that are allowed, and others that are not."""
+    own = peer(lambda client: client.sendall(client.recv(64)[:-1]))
+    command = ['connect', '-c', '1', '-r', '20', '-d', '100ms']
+    assert load(*command, own.address).returncode == 1
+    assert load(*command, '--expect', 'failed<=2', own.address).returncode == 0
+    assert load(*command, '--expect', 'failed-early=2', own.address).returncode == 1  # all: not said
+    result = load(*command, '--expect', 'failed=0', own.address)
+    assert (result.returncode, unexpected(result)) == \
+        (4, ['echoload: expected failed=0, got 2, 2 more'])
+    held = load('storm', '-H', '1', '-r', '20', '-d', '100ms', '--expect', 'failed=0', own.address)
+    assert held.returncode == 1 and text(held)['held-failed'] == '1'
+
+
+# ---- the highest rate ----------------------------------------------------------------------
+
+STEP = r'echoload: (\d+) (connections|messages)/s (hold|do not hold): (.*)'
+
+
+def found(*arguments):
+    """What a search says: (its result, [(rate, whether it holds, why)], what was found)."""
+    result = load(*arguments)
+    first, *steps = result.stderr.splitlines()
+    last = next(line for line in steps if line.startswith('echoload: found '))
+    assert re.fullmatch(r'echoload: as fast as \d+ connections go: [\d.]+ (connections|messages)/s', first)
+    steps = [re.fullmatch(STEP, line) for line in steps if ' hold: ' in line]
+    return result, [(int(step[1]), step[3] == 'hold', step[4]) for step in steps], last
+
+
+def one_at_a_time(seconds):
+    turn = threading.Lock()
+
+    def serve(client):
+        while part := client.recv(64):
+            with turn:
+                time.sleep(seconds)
+                client.sendall(part)
+    return serve
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_a_search_finds_what_the_server_can_do(peer, spread_over):
+    """Catches a rate that does not hold, and a search that looks where it has been. The server cannot do
+    more than 200 messages a second, whatever the machine does meanwhile."""
+    result, steps, last = found('ping', '-j', spread_over, '-c', '4', '-d', '400ms', '--find', 'p99=40ms',
+                                peer(one_at_a_time(0.005)).address)
+    held = {rate for rate, holds, _ in steps if holds}
+    failed = {rate for rate, _, _ in steps} - held
+    assert 2 <= len(steps) <= 20
+    if not held:  # a machine without time
+        assert result.returncode == 4
+        return
+    report = text(result)
+    assert result.returncode == 0 and number(report, 'rate-asked') == max(held) <= 230
+    assert number(report, 'p99') <= 40000 and report['failed'] == '0'
+    if failed:
+        assert max(held) < min(failed)
+        assert min(failed) <= max(held) * 1.03 + 1 or len(steps) == 20
+    assert re.fullmatch(rf'echoload: found {max(held)} messages/s; stopped by the '
+                        rf'{report["limited-by"]}: .*', last), last
+    idle = re.search(r'(?:were|was) idle for (\d+) %', last)
+    assert report['limited-by'] in ('client', 'machine', 'server')
+    assert idle is None or (int(idle[1]) <= 15 if report['limited-by'] == 'machine' else int(idle[1]) >= 15)
+
+
+def test_a_search_that_finds_nothing_says_so(peer):
+    """Catches one that never ends, reports what does not hold, or asks for less than one a second."""
+    result, steps, last = found('ping', '-d', '20ms', '--find', 'max<0us', peer(echo).address)
+    assert (result.returncode, result.stdout) == (4, '')
+    assert 2 <= len(steps) <= 20 and not any(holds for _, holds, _ in steps)
+    assert last.startswith('echoload: found no rate that holds; stopped by the ')
+    assert re.fullmatch(r'max [\d.]+ us, [\d.]+ us more; failed 0', steps[0][2].split('done; ')[-1])
+
+
+def test_a_rate_at_which_requests_fail_does_not_hold(peer):
+    """Catches a latency that looks well because what fails has none."""
+    one_short = peer(lambda client: client.sendall(client.recv(64)[:-1]))
+    result, steps, _ = found('connect', '-d', '100ms', '--find', 'p99=1h', one_short.address)
+    assert result.returncode == 4 and not any(holds for _, holds, _ in steps)
+    met = itertools.count()
+
+    def now_and_then(client):
+        client.sendall(client.recv(64)[next(met) % 10 == 0:])
+
+    command = ['connect', '-d', '400ms', '-c', '2']
+    result, steps, _ = found(*command, '--find', 'failed=1000000', peer(now_and_then).address)
+    assert result.returncode == 0 and number(text(result), 'failed') > 0 and steps
+
+
+@pytest.mark.parametrize('spread_over', ['1', '2'])
+def test_an_interrupted_search_gives_what_is_known(peer, spread_over):
+    """Catches a SIGINT that is waited out, or that loses what was found; and the run that it has cut
+    short among those that hold."""
+    own = peer(one_at_a_time(0.001))
+
+    def found_one():
+        busy = subprocess.Popen([program('echoload'), 'ping', '-j', spread_over, '-c', '2', '-d', '200ms',
+                                 '--find', 'max=1h', own.address], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env={**os.environ, **SANITIZERS})
+        lines = []
+        for line in busy.stderr:
+            lines.append(line)
+            if '/s hold: ' in line:
+                return busy, lines
+        busy.communicate()  # a machine without time
+
+    busy, lines = eventually(found_one, 'a rate holds')
+    busy.send_signal(signal.SIGINT)
+    out, err = busy.communicate(timeout=DEADLINE)
+    report = dict(line.split(None, 1) for line in out.splitlines())
+    held = [int(line.split()[1]) for line in [*lines, *err.splitlines()] if '/s hold: ' in line]
+    assert busy.returncode == 0 and number(report, 'rate-asked') == max(held)
+    if report['limited-by'] == '-':  # or it came behind the last step
+        assert f'echoload: found {max(held)} messages/s until it was interrupted' in err.splitlines()
+
+
 # ---- several processes -------------------------------------------------------------------
 
 @forks_only
@@ -612,13 +920,18 @@ def test_every_mode_can_be_spread(server, mode):
     """Catches a mode that lacks what another process has of it: connections, counts, rounds."""
     srv = server(verbose=None)
     rounds = ['-R', '2'] if mode not in ['hold', 'nonreading'] else []
-    whole = json.loads(load(mode, '-j', '3', '-c', '7', '-H', '5', '-d', '100ms', '-o', 'json',
-                            *rounds, srv.address).stdout)
+
+    def whole_run():
+        whole = json.loads(load(mode, '-j', '3', '-c', '7', '-H', '5', '-d', '100ms', '-o', 'json',
+                                *rounds, srv.address).stdout)
+        return whole if whole['summary']['count'] > 0 else None  # on a machine without time
+
+    whole = eventually(whole_run, 'something is counted')
     got = whole['summary']
     assert whole['settings']['processes'] == 3 and whole['settings']['concurrency'] == 7
     assert len(whole['rounds']) == (2 if rounds else 1)
     assert (got['held'], got['held-failed'], got['held-lost'], got['failed']) == (5, 0, 0, 0)
-    assert got['count'] == 7 if mode in ['hold', 'nonreading'] else got['count'] > 0
+    assert got['count'] == 7 or mode not in ['hold', 'nonreading']
     assert got['seconds'] == pytest.approx(0.1 * len(whole['rounds']), rel=0.8)  # once, not thrice
     assert got['p50'] is not None
 
@@ -892,7 +1205,7 @@ BAD = [
     (['-r', '1.5', 'ping', 'HERE'], r"option -r, --rate: '1.5' is not a whole number"),
     (['-w', 'x', 'ping', 'HERE'], r"option -w, --warm-up: 'x' is not a duration such as 500ms"),
     (['-o', 'xml', 'ping', 'HERE'],
-     r"option -o, --output: 'xml' is not a form of report: text, csv or json"),
+     r"option -o, --output: 'xml' is not a form of report: text, csv, json or hdr"),
     (['-o', '', 'ping', 'HERE'], r'option -o, --output takes a value'),
     (['-r', '5', 'stream', 'HERE'], r'option -r, --rate: stream has no requests'),
     (['hold', '-r', '5', 'HERE'], r'option -r, --rate: hold has no requests'),
@@ -906,6 +1219,38 @@ BAD = [
      r'option -s, --size: stream writes at most 65536 bytes at once'),
     (['nonreading', '-s', '65537', 'HERE'],
      r'option -s, --size: nonreading writes at most 65536 bytes at once'),
+    *((['ping', '--ramp', ramp, 'HERE'], rf"option --ramp: '{re.escape(ramp)}' is not rate=FROM\.\.TO or "
+       r'concurrency=FROM\.\.TO, as in rate=100\.\.5000')
+      for ramp in ['1..5', 'rate=5', 'rate=0..5', 'rate=5..', 'rate=..5', 'rate=1..5..9', 'rate=1..2s',
+                   'rate=1...5', 'size=1..5', 'rate=1..10000001', 'concurrency=1..1000001', 'rate=' + '1' * 90]),
+    (['hold', '--ramp', 'rate=1..5', 'HERE'], r'option -r, --rate: hold has no requests'),
+    (['stream', '--ramp', 'concurrency=1..5', 'HERE'],
+     r'option --ramp: the connections of stream do not work one after another'),
+    (['ping', '-r', '5', '--ramp', 'concurrency=1..5', 'HERE'],
+     r'option --ramp: with -r requests begin on a schedule'),
+    (['hold', '-i', '1s', 'HERE'], r'option -i, --interval: hold opens its connections once'),
+    (['ping', '-i', '1s', '-R', '2', 'HERE'],
+     r'option -i, --interval: with -R there is a row for each round; leave out one of the two'),
+    (['ping', '-i', '4999us', 'HERE'], r"option -i, --interval: '4999us' is not a duration"),
+    (['ping', '-i', '4ms', 'HERE'], r'option -i, --interval: there may be 1000 in the duration'),
+    (['--expect', 'p99', 'ping', 'HERE'], r"option --expect: 'p99' is not a figure of the report, one of "
+     r'< <= = >= >, and a value: p99<5ms or failed=0'),
+    (['ping', '--expect', 'p98<5ms', 'HERE'],
+     r"option --expect: 'p98<5ms' begins with no figure of the report, as p99, max, failed or rate are"),
+    (['--expect', 'p99<5xs', 'ping', 'HERE'], r"option --expect: 'p99<5xs' does not end in a number, nor "
+     r'in one of us, or of another unit of us, ms, s, m and h'),
+    (['--expect', 'mode=5', 'ping', 'HERE'], r"option --expect: 'mode=5' is of no number"),
+    (['ping', *['--expect', 'failed=0'] * 33, 'HERE'], r'option --expect: there may be 32'),
+    (['--find', 'p99', 'ping', 'HERE'], r"option --find: 'p99' is not a figure of the report, one of"),
+    (['--find', 'p99=5ms,', 'ping', 'HERE'], r"option --find: '' is not a figure of the report, one of"),
+    (['--find', 'p99=5ms,,failed=0', 'ping', 'HERE'], r"option --find: '' is not a figure"),
+    (['--find', 'p99=5ms,failed=x', 'ping', 'HERE'], r"option --find: 'failed=x' does not end in a number"),
+    (['--find', 'p99=5ms', 'hold', 'HERE'], r'option --find: hold has no requests whose rate could be'),
+    (['--find', 'p99=5ms', 'ping', '-r', '5', 'HERE'], r'option --find: it sets the rate itself; leave out'),
+    (['--find', 'p99=5ms', 'ping', '--ramp', 'concurrency=1..5', 'HERE'],
+     r'option --find: it sets the rate itself; leave out -r and --ramp'),
+    (['--find', 'p99=5ms', 'ping', '-R', '2', 'HERE'], r'option --find: each rate is measured for the dur'),
+    (['--find', 'p99=5ms', 'ping', '-i', '1s', 'HERE'], r'option --find: each rate is measured for the dur'),
     (['flood', 'HERE'], r"'flood' is not a mode: connect, ping, stream or hold, or reset, "
      r'halfclose, dribble, nonreading or storm'),
     ([], r'a mode is missing: connect, ping'),

@@ -85,8 +85,8 @@ def test_a_flood_of_refusals_is_summed_up(server):
     srv = server('-C', '1')
     keeper = srv.connect()
     keeper.echo(b'x')
-    for _ in range(1000):
-        srv.connect().closed_by_server()
+    for each in [srv.connect() for _ in range(1000)]:
+        each.closed_by_server()
     status = srv.status()
     assert status['refused'] == '1000'
     srv.wait_line(r'^refuse more=\d+')
@@ -100,8 +100,8 @@ def flood(srv, number):
     """Refuses 300 clients at once, and sends a signal in the same second, most likely."""
     keeper = srv.connect()
     keeper.echo(b'x')
-    for _ in range(300):
-        srv.connect().closed_by_server()
+    for each in [srv.connect() for _ in range(300)]:
+        each.closed_by_server()
     srv.send_signal(number)
     keeper.close()
 

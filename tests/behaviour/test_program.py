@@ -1,4 +1,5 @@
 """A program for each client, in place of the echo: forkecho -- program."""
+import collections
 import contextlib
 import os
 import re
@@ -14,18 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BUILD, NO_LEAK_SEARCH, SERVERS, TOP, Client, Event, NamespacedServer,
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SERVERS, TOP, Client, Event, NamespacedServer,
                      children, descriptors, eventually, forks_only, in_time, needs_ipv6, needs_root,
-                     process, program, run, run_to_end)
+                     pids_of_children, process, program, run, run_to_end)
 
 pytestmark = forks_only
 PYTHON = '/usr/bin/python3' if Path('/usr/bin/python3').exists() else sys.executable
 plain_build = pytest.mark.skipif(BUILD.name in ('asan', 'tsan', 'coverage'),
                                  reason='what counts or sanitizes takes its time')
-
-
-def needs(name):
-    return pytest.mark.skipif(shutil.which(name) is None, reason=f'needs {name}')
 
 
 def shell(script):
@@ -126,6 +123,15 @@ def test_the_socket_has_no_options_of_the_echo(server):
                        'socket.SOL_SOCKET, socket.SO_SNDBUF))'])
     fixed = 2 * 212992
     assert int(srv.connect().receive_all()) != fixed
+
+
+@pytest.mark.skipif(shutil.which('choom') is None, reason='needs choom')
+def test_choom_takes_back_what_programs_are_given(server):
+    """Catches a program, and all that it starts, that can be nothing but the first to be ended when
+    memory runs out."""
+    own = Path('/proc/self/oom_score_adj').read_text()
+    srv = server(runs=['choom', '-n', own.strip(), '--', 'cat', '/proc/self/oom_score_adj'])
+    assert srv.connect().receive_all().decode() == own
 
 
 def variables(text):
@@ -241,6 +247,37 @@ def test_without_its_proxy_header_no_program_begins(server, folder, sent, how):
     end = srv.end_of(client)
     assert end['how'] == how and 'exit' not in end
     assert not (folder / 'begun').exists()
+
+
+@pytest.mark.parametrize('sent, field, value', [
+    (b'', 'how', 'lifetime'), (LINE[:9], 'how', 'lifetime'), (LINE, 'exit', 'signal-15'),
+    (b'PROXY UNKNOWN\r\n', 'exit', 'signal-15')], ids=['nothing', 'a part', 'all', 'no name'])
+@pytest.mark.parametrize('upgraded', [False, True], ids=['', 'upgraded'])
+def test_a_lifetime_ends_the_wait_for_a_header(server, sent, field, value, upgraded):
+    """Catches an end before the program has begun that reads as if it were the program's own."""
+    srv = server('--proxy', '127.0.0.1', '-T', '1s' if upgraded else '300ms', copy=upgraded,
+                 runs=['cat'])
+    proxy = srv.connect()
+    proxy.sendall(sent)
+    if upgraded:
+        srv.accepted(proxy)
+        srv.send_signal(signal.SIGHUP)
+        srv.wait_line('^takeover ')
+    assert proxy.closed_by_server() == b''
+    end = srv.wait_line('^end ')
+    assert end[field] == value and ('how' in end) != ('exit' in end)
+
+
+def test_a_stop_ends_who_owes_a_header(server):
+    """Catches a drain that a header which never comes holds up, and that such an end reads as if it
+    were a program's own."""
+    srv = server('--proxy', '127.0.0.1', '-g', '0', runs=['cat'])
+    proxy = srv.connect()
+    srv.accepted(proxy)
+    proxy.sendall(LINE[:9])
+    assert srv.stop(signal.SIGTERM) == 0
+    end = srv.end_of(proxy)
+    assert end['how'] == 'signal-15' and 'exit' not in end
 
 
 # ---- how it ends -----------------------------------------------------------------------------
@@ -516,6 +553,24 @@ def test_a_cap_defers_and_a_source_is_refused(server):
     srv.wait_line('^refuse .*why=max-per-source')
 
 
+@pytest.mark.parametrize('closes_first', [True, False], ids=['client', 'program'])
+def test_who_comes_again_at_once_is_not_one_too_many(server, closes_first):
+    """Catches a client that is refused in every second or fifth case, as its program has yet to see
+    that it has gone, or has closed the connection and not yet ended."""
+    def is_never_refused(_):
+        srv = server('-C', '1', runs=['cat'])
+        for _ in range(100):
+            with srv.connect() as client, contextlib.suppress(ConnectionError):
+                client.sendall(b'x')
+                client.receive(1)
+                if not closes_first:
+                    client.half_close()
+                    client.receive_all()
+        return srv.status()['refused'] == '0'
+
+    assert in_time(is_never_refused, 1, 2, 3)
+
+
 def test_an_upgrade_keeps_programs(server):
     """Catches a program that is no longer counted, reaped or ended in time after an upgrade."""
     srv = server('-T', '5s', copy=True, runs=['cat'])
@@ -588,44 +643,58 @@ class Stamped:
         os.close(self.read_end)
 
     def ends(self):
-        """[(pid, when its `end` line was there, seconds that it was live)], once the server has
-        ended."""
+        """[(pid, when its `end` line was there)], once the server has ended."""
         os.close(self.write_end)
         self.reader.join()
         found, rest = [], b''
         for when, part in self.parts:
             *lines, rest = (rest + part).split(b'\n')
-            events = [Event(line.decode()) for line in lines if line.startswith(b'end ')]
-            found += [(end.number('pid'), when, float(end['secs'])) for end in events]
+            found += [(Event(line.decode()).number('pid'), when) for line in lines
+                      if line.startswith(b'end ')]
         return found
 
 
 @plain_build
 def test_no_zombie_is_old(server, folder):
     """Catches a program that stays a zombie, and holds a place under -c, as its SIGCHLD merged with
-    another's: 8 at a time end all the time, beside many that live on. With a longer time to run
-    (PROGRAMS_SECONDS=10 PROGRAMS_HELD=3000) it is 20,000 of them."""
+    another's: 8 at a time end all the time, beside many that live on. By hand, 20,000 of them:
+
+        PROGRAMS=20000 PROGRAMS_HELD=3000 tests/run tests/behaviour/test_program.py -k zombie -rP"""
     subprocess.run(['cc', '-O2', '-static', '-xc', '-', '-o', folder / 'short'], input=SHORT,
                    text=True, check=True)
-    held, seconds = (os.environ.get(name, default) for name, default in
-                     [('PROGRAMS_HELD', '300'), ('PROGRAMS_SECONDS', '1')])
+    count, held = (int(os.environ.get(name, default)) for name, default in
+                   [('PROGRAMS', 1000), ('PROGRAMS_HELD', 300)])
 
     def is_prompt(trial):
         log, ended = Stamped(), folder / f'ends-{trial}'
         ended.touch()
         ended.chmod(0o666)
         srv = server('-c', '10000', runs=[folder / 'short', ended], stderr=log.write_end)
-        report = run('echoload', 'connect', '-c', '8', '-H', held, '-d', f'{seconds}s', srv.address)
-        assert report.returncode == 0, report.stderr
+        holding = subprocess.Popen([program('echoload'), 'hold', '-c', str(held), '-d', '1h',
+                                    srv.address], stdout=subprocess.DEVNULL)
+        try:
+            eventually(lambda: len(pids_of_children(srv.pid)) == held, 'all are held')
+            while ended.stat().st_size < 16 * count:
+                report = run('echoload', 'connect', '-c', '8', '-d', '500ms', srv.address)
+                assert report.returncode == 0, report.stderr
+            ends = collections.defaultdict(list)  # of a number: it may come again
+            for pid, end in struct.iter_unpack('qq', ended.read_bytes()):
+                ends[pid].append(end)
+            eventually(lambda: len(pids_of_children(srv.pid)) == held, 'all but these are reaped')
+        finally:
+            holding.send_signal(signal.SIGINT)
+            assert holding.wait(DEADLINE) == 0
         assert srv.stop(signal.SIGTERM) == 0
-        ends = dict(struct.iter_unpack('qq', ended.read_bytes()))
         # Those that were held end all at once, and then it takes as long to die as to be reaped.
-        ages = sorted((when - ends[pid]) / 1e9 for pid, when, live in log.ends()
-                      if live < float(seconds) / 2)
-        assert len(ages) > 200
-        print(f'{len(ages)} programs: a half is reaped in {ages[len(ages) // 2]:.6f} s, 99.9 % in '
-              f'{ages[len(ages) * 999 // 1000]:.6f}, all in {ages[-1]:.6f}')
-        return ages[len(ages) * 999 // 1000] < 0.1 and ages[-1] < 1
+        ages = sorted((when - max(end for end in ends[pid] if end < when)) / 1e9
+                      for pid, when in log.ends() if pid in ends)
+        assert len(ages) >= count
+        # Of a few, the slowest on a busy machine waits for a processor, not for its reaping.
+        share = 0.999 if count >= 10000 else 0.99
+        most = ages[int(len(ages) * share)]
+        print(f'{len(ages)} programs: a half is reaped in {ages[len(ages) // 2]:.6f} s, '
+              f'{100 * share:g} % in {most:.6f}, all in {ages[-1]:.6f}')
+        return most < 0.1 and ages[-1] < 1
 
     assert in_time(is_prompt, 1, 2, 3)
 
@@ -653,59 +722,3 @@ def test_process_1_reaps_what_programs_leave_behind(server):
         srv.connect().receive_all()
     srv.wait_lines('^end .*exit=0', 5)
     eventually(lambda: not children(srv.pid), 'no orphan is left')
-
-
-# ---- real programs ---------------------------------------------------------------------------
-
-@needs('git')
-def test_git_daemon(server, folder):
-    """Catches a program with children of its own, and megabytes, that git cannot be."""
-    work, home = folder / 'work', {'HOME': str(folder), 'GIT_CONFIG_NOSYSTEM': '1'}
-    git = ['git', '-c', 'user.name=x', '-c', 'user.email=x@example.com']
-
-    def call(*words):
-        result = run_to_end([*git, *words], env={**os.environ, **home})
-        assert result.returncode == 0, result.stderr
-
-    call('init', '-q', str(work))
-    (work / 'file').write_bytes(os.urandom(1 << 20))
-    call('-C', str(work), 'add', 'file')
-    call('-C', str(work), 'commit', '-qm', 'one')
-    srv = server(runs=['git', '-c', 'safe.directory=*', 'daemon', '--inetd', '--export-all',
-                       f'--base-path={folder}', str(folder)], env=home)
-    call('clone', '-q', f'git://{srv.address}/work', str(folder / 'copy'))
-    assert (folder / 'copy' / 'file').read_bytes() == (work / 'file').read_bytes()
-    assert srv.wait_line('^end ')['exit'] == '0'
-
-
-@needs('rsync')
-def test_rsync_daemon(server, folder):
-    """Catches a socket that rsync does not take for one of inetd's."""
-    (folder / 'served').mkdir()
-    (folder / 'served' / 'file').write_bytes(os.urandom(1 << 20))
-    (folder / 'rsyncd.conf').write_text(f'use chroot = no\n[served]\npath = {folder}/served\n')
-    srv = server(runs=['rsync', '--daemon', f'--config={folder}/rsyncd.conf'])
-    host, port = srv.address.rsplit(':', 1)
-    result = run_to_end(['rsync', f'rsync://{host}:{port}/served/file', str(folder / 'copy')])
-    assert result.returncode == 0, result.stderr
-    assert (folder / 'copy').read_bytes() == (folder / 'served' / 'file').read_bytes()
-
-
-@needs('busybox')
-def test_busybox_httpd(server, folder):
-    """Catches a web server of one request that does not get it, or whose answer is cut off."""
-    (folder / 'page').write_text('hello' * 100000)
-    srv = server(runs=['busybox', 'httpd', '-i', '-h', str(folder)])
-    client = srv.connect()
-    client.sendall(b'GET /page HTTP/1.0\r\n\r\n')
-    assert client.receive_all().endswith(b'hello' * 100000)
-
-
-def test_python(server):
-    """Catches a line-by-line program on Python's own streams."""
-    turns = 'import sys\nfor line in sys.stdin: print(line[::-1].strip())'
-    srv = server(runs=[PYTHON, '-uc', turns])
-    client = srv.connect()
-    client.sendall(b'olleh\n')
-    assert client.receive(6) == b'hello\n'
-    assert answer_to(client, b'dlrow\n') == b'world\n'

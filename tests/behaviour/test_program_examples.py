@@ -1,17 +1,21 @@
-"""The programs of examples/program, each with its real client: git, rsync, and a plain socket. The
-same programs under tcpserver and xinetd, so that whoever comes from there finds what he had."""
+"""The programs of examples/program and others of a Debian system, each with its real client: git,
+rsync, dbclient, and plain sockets. The same under tcpserver and xinetd, so that whoever comes from
+there finds what he had."""
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from daemons import find, free_port, needs_daemon
-from harness import DEADLINE, TOP, Client, dead, eventually, forks_only, program, run
+from harness import (AS_OURSELVES, DEADLINE, TOP, Client, dead, eventually, forks_only, needs_root,
+                     program, run)
 
 pytestmark = forks_only
 PROGRAMS = TOP / 'examples' / 'program'
@@ -26,7 +30,9 @@ def has_git_daemon():
 
 
 needs_git = pytest.mark.skipif(not has_git_daemon(), reason='needs git daemon: run make deps')
-needs_rsync = pytest.mark.skipif(shutil.which('rsync') is None, reason='needs rsync: run make deps')
+needs_rsync = needs_daemon('rsync')
+needs_busybox = needs_daemon('busybox')
+needs_dropbear = needs_daemon('dropbear')
 
 
 # ---- who serves --------------------------------------------------------------------------
@@ -39,17 +45,17 @@ class Peer:
         self.address = f'127.0.0.1:{port}'
 
 
-def under_forkecho(server, _daemon, _folder, command):
-    return server('-l', '127.0.0.1:0', '--', *command, listen=())
+def under_forkecho(server, _daemon, _folder, command, options=()):
+    return server('-l', '127.0.0.1:0', *options, '--', *command, listen=())
 
 
-def under_tcpserver(_server, daemon, _folder, command):
+def under_tcpserver(_server, daemon, _folder, command, **_):
     port = free_port()
     return Peer(daemon(find('tcpserver'), '-c', '300', '-H', '-R', '-l', '0', '127.0.0.1', port,
                        *command), port)
 
 
-def under_xinetd(_server, daemon, folder, command):
+def under_xinetd(_server, daemon, folder, command, **_):
     """Where standard error is the client, whom a log would confuse."""
     command = [word for word in command if word != '--log-destination=stderr']
     port, user = free_port(), subprocess.check_output(['id', '-un'], text=True).strip()
@@ -77,9 +83,10 @@ def under_xinetd(_server, daemon, folder, command):
                         pytest.param(under_xinetd, marks=needs_daemon('xinetd'))],
                 ids=lambda param: param.__name__.removeprefix('under_'))
 def served(request, server, daemon, folder):
-    """A function that has a program served: its arguments are a command in words without spaces.
-    Each of these servers has to do the same for the client."""
-    return lambda *command: request.param(server, daemon, folder, [str(each) for each in command])
+    """A function that has a program served: its arguments are a command in words without spaces;
+    `options` are for forkecho alone. Each of these servers has to do the same for the client."""
+    return lambda *command, **options: request.param(server, daemon, folder,
+                                                     [str(each) for each in command], **options)
 
 
 @pytest.fixture
@@ -191,6 +198,60 @@ def test_files_are_fetched(served, folder):
     assert done.returncode != 0 and 'read only' in done.stderr, done
 
 
+# ---- others that Debian has --------------------------------------------------------------
+
+@needs_busybox
+def test_busybox_httpd(served, folder):
+    """Catches a web server of one request that does not get it, or whose answer is cut off."""
+    (folder / 'page').write_text('hello' * 100000)
+    with Client(served(shutil.which('busybox'), 'httpd', '-i', '-h', folder).address) as client:
+        client.sendall(b'GET /page HTTP/1.0\r\n\r\n')
+        assert client.receive_all().endswith(b'hello' * 100000)
+
+
+def test_python(served, script):
+    """Catches a line-by-line program on Python's own streams."""
+    python = '/usr/bin/python3' if Path('/usr/bin/python3').exists() else sys.executable
+    path = script(f'#!{python} -u\nimport sys\nfor line in sys.stdin: print(line[::-1].strip())\n')
+    with Client(served(path).address) as client:
+        client.sendall(b'olleh\n')
+        assert client.receive(6) == b'hello\n'
+        client.sendall(b'dlrow\n')
+        client.half_close()
+        assert client.receive_all() == b'world\n'
+
+
+@pytest.fixture
+def keys(folder):
+    """A function that makes a key of dropbear's, and returns its public half."""
+    def make(name):
+        said = subprocess.run(['dropbearkey', '-t', 'ed25519', '-f', folder / name], text=True,
+                              capture_output=True, timeout=DEADLINE, check=True).stdout
+        return re.search(r'^ssh-ed25519 .*$', said, re.M)[0]
+    return make
+
+
+@needs_root
+@needs_dropbear
+def test_dropbear(served, script, folder, keys):
+    """Catches a login that is not given: an SSH server that does not take the connection, its log
+    in between, or what it starts for the user cut off; the user is one of the test's alone."""
+    (folder / 'home' / '.ssh').mkdir(0o700, parents=True)
+    (folder / 'home' / '.ssh' / 'authorized_keys').write_text(keys('own'))
+    (folder / 'passwd').write_text(f'tester:x:0:0::{folder}/home:/bin/sh\n')
+    keys('host')
+    path = script(f"exec unshare --mount sh -c 'mount --bind {folder}/passwd /etc/passwd && "
+                  f"exec {find('dropbear')} -i -s -r {folder}/host'")
+    host, port = served(path, options=AS_OURSELVES).address.rsplit(':', 1)
+    data = os.urandom(1 << 20)
+    done = subprocess.run(['dbclient', '-y', '-y', '-i', folder / 'own', '-p', port,
+                           f'tester@{host}', 'cat && echo "$HOME" >&2 && exit 3'], input=data,
+                          env={**os.environ, 'HOME': str(folder)}, capture_output=True,
+                          timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stdout) == (3, data), done.stderr
+    assert f'{folder}/home\n'.encode() in done.stderr
+
+
 # ---- a script ----------------------------------------------------------------------------
 
 def test_a_script_greets_counts_and_echoes(served):
@@ -268,13 +329,31 @@ def test_what_a_program_has_started_keeps_the_client(served, script):
         assert client.receive_all() == b'later\n'
 
 
-def test_a_program_ends_when_its_client_has_gone(served, script, folder):
+@pytest.mark.parametrize('trap', ['', "trap '' PIPE;"], ids=['default', 'ignored'])
+def test_a_program_ends_when_its_client_has_gone(served, script, folder, trap):
     """Catches programs that are started with SIGPIPE ignored: what does not look at the result of a
-    write then goes on for ever."""
-    with Client(served(script('echo $$ >"$0.pid"; exec yes')).address) as client:
+    write then goes on for ever; and a write that fails for nobody who ignores it himself."""
+    with Client(served(script(f'echo $$ >"$0.pid"; {trap} exec yes')).address) as client:
         assert client.receive(4) == b'y\ny\n'
         pid = int((folder / 'program.pid').read_text())
     eventually(lambda: dead(pid), 'the program has ended')
+
+
+def test_one_that_never_reads_costs_only_its_own_client(served, script):
+    """Catches a server that waits for a program, or reads in its place."""
+    path = script('mkdir "$0.first" 2>/dev/null || exec cat; echo slow; read line <"$0.fifo"')
+    os.mkfifo(f'{path}.fifo')
+    with open(f'{path}.fifo', 'rb+', buffering=0) as fifo:
+        srv = served(path)
+        with Client(srv.address) as slow:
+            assert slow.receive(5) == b'slow\n'
+            slow.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    slow.send(b'x' * 65536)
+            with Client(srv.address) as quick:
+                assert quick.echo(b'now') == b'now'
+            fifo.write(b'enough\n')
 
 
 def test_two_hundred_clients_at_once(served, script):

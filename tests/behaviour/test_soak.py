@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import DEADLINE, SERVERS, TOP, concurrent, forks_only, only_for
+from harness import BUILD, DEADLINE, SERVERS, TOP, concurrent, forks_only, only_for
 
 
 @pytest.fixture
@@ -38,15 +38,26 @@ FEW = ['forkecho', 'preforkecho', 'threadecho']
 ASKED = {'few': FEW, 'rest': [name for name in SERVERS if name not in FEW], 'all': SERVERS}
 
 
+def holds(server_name, soak):
+    said, _ = soak.communicate(timeout=10 * DEADLINE)
+    assert soak.returncode == 0, f'{said.splitlines()[-1:]}\n{said}'  # the verdict first
+    assert re.search(rf'^soak: {server_name}: held', said, re.M)
+
+
 @only_for(*ASKED[os.environ.get('SOAK', 'few')])
 @concurrent
 def test_a_small_soak(server_name, start):
     """Catches what only a mixture shows: a count that drifts, a zombie, a descriptor or memory that
     stays, a wrong byte, a line of the log that nobody expects. Its seed is in what it says."""
-    soak = start(server_name, CONNECTIONS=3000)
-    said, _ = soak.communicate(timeout=10 * DEADLINE)
-    assert soak.returncode == 0, f'{said.splitlines()[-1:]}\n{said}'  # the verdict first
-    assert re.search(rf'^soak: {server_name}: held', said, re.M)
+    holds(server_name, start(server_name, CONNECTIONS=3000))
+
+
+@forks_only
+@pytest.mark.skipif(not (BUILD / 'echo_program').exists(), reason='the program is not built here')
+def test_a_small_soak_of_programs(server_name, start):
+    """Catches the same where a program serves each client, whose end nothing but the kernel tells:
+    a zombie that stays, a place that is lost."""
+    holds(server_name, start(server_name, CONNECTIONS=3000, PROGRAM=BUILD / 'echo_program'))
 
 
 @forks_only

@@ -259,7 +259,7 @@ def test_children_that_are_killed_are_reaped(server, folder):
 
 
 @forks_only
-def test_children_that_sign_off_meanwhile_are_counted(server, folder):
+def test_children_that_exit_meanwhile_are_counted(server, folder):
     """Catches records that the old program read and the new one never saw, or that nobody read:
     all children end in the middle of the takeover."""
     srv = server(copy=True)
@@ -1020,7 +1020,7 @@ def expect_reloading(manager, begun):
 
 
 @forks_only
-def test_the_service_manager_is_told(server, folder):
+def test_the_service_manager_is_notified(server, folder):
     """Catches `systemctl reload` that waits for ever, whether the upgrade works or not."""
     manager = Manager(folder / 'notify')
     srv = server(copy=True, env={'NOTIFY_SOCKET': manager.path})

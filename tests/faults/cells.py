@@ -79,6 +79,7 @@ PHASES = {
     'crowd': 'FORK THREAD WAITPID',
     'idle': f'SHUTDOWN {WAITS}',
     'upgrade': f'EXEC SIGACTION PIPE CLOSE WAITPID READ_PIPE WRITE_LOG FORK {WAITS}',
+    'programs': 'EXEC SIGACTION WAITPID FORK',
     'stop': f'{WAITS} READ_PIPE WRITE_PIPE WRITE_LOG WAITPID CLOSE SHUTDOWN SIGACTION',
 }
 
@@ -100,6 +101,7 @@ REACHED = {
               'threadpoolecho': 'THREAD'},
     'idle': {'*': 'SHUTDOWN'},
     'upgrade': {'forkecho': 'EXEC SIGACTION WAITPID CLOSE PSELECT'},
+    'programs': {'forkecho': 'EXEC SIGACTION WAITPID FORK'},
     'stop': {'*': 'WRITE_LOG CLOSE', 'forkecho': 'PSELECT READ_PIPE WAITPID',
              'preforkecho': 'PSELECT READ_PIPE WAITPID', 'threadpoolecho': 'PSELECT READ_PIPE'},
 }
@@ -181,6 +183,11 @@ RULES = [
     ('upgrade', 'EXEC SIGACTION', '*', '*', 'refuses'),
     # Signals arrive also where the wait fails (sigwait).
     ('upgrade', '*', '*', '*', 'serves'),
+
+    # A child that cannot become its program closes the connection without an answer.
+    ('programs', 'EXEC', '*', '*', 'cuts'),
+    ('programs', 'FORK', '*', 'always', 'waits'),
+    ('programs', '*', '*', '*', 'serves'),
 
     ('stop', '*', '*', '*', 'ends'),
 ]

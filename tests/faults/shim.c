@@ -72,7 +72,7 @@ static struct page {
     _(accept) _(accept4) _(fork) _(_Fork) _(pthread_create) _(pselect) _(poll) _(ppoll)            \
     _(epoll_wait) _(epoll_pwait) _(read) _(recv) _(write) _(send) _(waitpid) _(waitid) _(close)   \
     _(shutdown) _(setsockopt) _(pipe) _(socket) _(bind) _(listen) _(sigaction) _(setrlimit) _(setuid)          \
-    _(setgid) _(setgroups) _(chroot) _(execv) _(posix_spawn) _(clock_gettime) _(time) _(nanosleep)
+    _(setgid) _(setgroups) _(chroot) _(execv) _(execvp) _(posix_spawn) _(clock_gettime) _(time) _(nanosleep)
 
 /* libc's own, found before main. */
 static struct {
@@ -343,6 +343,11 @@ int chroot(const char *path)
 int execv(const char *path, char *const argv[])
 {
     return fails(EXEC) ? -1 : real.execv(path, argv);
+}
+
+int execvp(const char *file, char *const argv[])
+{
+    return fails(EXEC) ? -1 : real.execvp(file, argv);
 }
 
 int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,

@@ -30,7 +30,7 @@ def rows(cells):
 
 def line(phase, point, errors, servers, letters):
     columns = ' '.join(letters.get(server, '').center(max(4, len(server))) for server in servers)
-    return f'{phase:8}{point.lower():13}{columns}  {errors}'
+    return f'{phase:9}{point.lower():13}{columns}  {errors}'
 
 
 def count(cells):

@@ -7,7 +7,7 @@ A cell of the matrix is: one server, one phase of its life, one call, one error 
 names for this call, and which of the calls fail: the first, the fifth, every tenth, or all. The
 phases are its start (as root, with -u and -r, eleven listeners), its start with -d, twelve clients
 in quick succession, twelve that all stay, clients that are idle for too long, six upgrades one
-after the other, and its stop.
+after the other, and its stop; for forkecho twelve clients with a program each as well.
 
 For each cell a server is started whose calls go through a shim (shim.c: a shared object between the
 server and libc, which the test controls through a page of shared memory). The fault is armed,
@@ -51,7 +51,7 @@ import pytest
 
 import cells
 import trials
-from harness import eventually, pids_of_children
+from harness import eventually, forks_only, pids_of_children
 from test_costs import Trace
 
 
@@ -67,7 +67,7 @@ def usual_calls(server_name, phase):
 
 
 @pytest.mark.parametrize('phase, point', [(phase, point) for phase, points in cells.PHASES.items()
-                                          for point in points.split()])
+                                          for point in points.split() if phase != 'programs'])
 def test_faults(server_name, folder, phase, point, record_property):
     """Catches a fault that ends what should go on, or that leaves something behind."""
     if point in PRIVILEGED and os.geteuid() != 0:
@@ -90,6 +90,13 @@ def test_faults(server_name, folder, phase, point, record_property):
         wrong += [f'{phase} {point} {error} {when}: {word}: {problem}' for problem in problems]
     record_property('cells', seen)
     assert not wrong, '\n'.join(wrong)
+
+
+@forks_only
+@pytest.mark.parametrize('point', cells.PHASES['programs'].split())
+def test_faults_of_programs(server_name, folder, point, record_property):
+    """Catches the same where a child becomes a program."""
+    test_faults(server_name, folder, 'programs', point, record_property)
 
 
 def as_forkecho(server_name, phase, point, error, calls):

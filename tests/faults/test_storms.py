@@ -158,10 +158,10 @@ def test_a_stop_at_every_call(server, folder, number):
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_a_storm_of_signals(server, seed):
+def test_a_storm_of_signals(server, seed, **settings):
     """Catches a count that drifts, or a child that is forgotten, when signals come thick and fast,
     and processes are stopped and go on, while clients come and go."""
-    srv = server(copy=True)
+    srv = server(copy=True, **settings)
     chance = random.Random(seed)
     over, served = threading.Event(), []
 
@@ -192,6 +192,12 @@ def test_a_storm_of_signals(server, seed):
             each.join()
     assert served and all(served)
     all_is_counted(srv, len(served))
+
+
+@forks_only
+def test_a_storm_of_signals_and_programs(server):
+    """Catches the same where nobody but the kernel says that a child has ended."""
+    test_a_storm_of_signals(server, 3, runs=['cat'])
 
 
 # ---- clocks ------------------------------------------------------------------------------
@@ -288,11 +294,12 @@ def can_choose_pids():
 
 @forks_only
 @pytest.mark.skipif(not can_choose_pids(), reason='needs root, and CONFIG_CHECKPOINT_RESTORE')
-def test_a_pid_comes_again_at_once(server):
+@pytest.mark.parametrize('runs, how', [([], 'how'), (['cat'], 'exit')], ids=['echo', 'program'])
+def test_a_pid_comes_again_at_once(server, runs, how):
     """Catches what is kept about a pid when its process has gone: the next child with that pid
     would be reaped for it, or taken to have written its exit record. Every second one dies without
     one."""
-    srv = server(kind=NamespacedServer)
+    srv = server(kind=NamespacedServer, runs=runs)
     ends = 0
     for number in range(20):
         inside(srv, 'echo 500 >/proc/sys/kernel/ns_last_pid')
@@ -303,7 +310,7 @@ def test_a_pid_comes_again_at_once(server):
         if number % 2:
             child, = children(srv.pid)
             os.kill(child.pid, signal.SIGKILL)
-            assert srv.end_of(name)['how'] == 'signal-9'
+            assert srv.end_of(name)[how] == 'signal-9'
         client.close()
         assert srv.end_of(name)['pid'] == '501'
         ends += 1
@@ -346,10 +353,11 @@ def test_few_pids(server):
 # ---- what is killed ----------------------------------------------------------------------
 
 @forks_only
-def test_a_crowd_that_is_killed_at_random(server):
+@pytest.mark.parametrize('runs', [[], ['cat']], ids=['echo', 'program'])
+def test_a_crowd_that_is_killed_at_random(server, runs):
     """Catches a drift where children are killed in the middle of anything, as the kernel does
     when memory runs out (SIGKILL): no client's byte is wrong, and all slots come back."""
-    srv = server()
+    srv = server(runs=runs)
     chance = random.Random(2)
     over, outcomes = threading.Event(), []
 

@@ -23,6 +23,7 @@ from harness import (BUILD, SANITIZERS, Client, Server, descriptors, eventually,
                      process, program)
 
 SHIM = BUILD / 'faults' / 'shim.so'
+PROGRAM = BUILD / 'faults' / 'echo_program'  # static: the shim is not loaded into it
 SOURCE = (Path(__file__).parent / 'shim.c').read_text()
 POINTS = re.search(r'enum point \{(.*?),\s+POINTS', SOURCE, re.S)[1].replace(',', ' ').split()
 FIELDS = 'point error from period spared most shift number target at all'.split()
@@ -312,7 +313,7 @@ class Trial:
             return None
         return status
 
-    def settle(self, before, accepted):
+    def check_counts(self, before, accepted):
         """The fault is over: it serves, and all counts agree."""
         srv, outcome = self.srv, self.outcome
         last = visit(srv, 1)
@@ -348,7 +349,7 @@ def start(trial):
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
     if trial.outcome.word != 'stops':
-        trial.settle(before, len(visitors))
+        trial.check_counts(before, len(visitors))
 
 
 def detach(trial):
@@ -379,10 +380,10 @@ def detach(trial):
     eventually(lambda: process(pid) is None or process(pid).state == 'Z', 'it ends')
 
 
-def serve(trial):
+def serve(trial, **settings):
     """The fault comes while clients come, over TCP and a Unix socket, and goes when they have been
     served or have waited for a while."""
-    srv = trial.start()
+    srv = trial.start(**settings)
     srv.status()  # it has begun, and holds all that it needs
     before = State(srv)
     trial.arm()
@@ -394,11 +395,16 @@ def serve(trial):
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
     if trial.outcome.word != 'stops':
-        trial.settle(before, len(visitors))
+        trial.check_counts(before, len(visitors))
     if trial.point in ('READ_CLIENT', 'WRITE_CLIENT') and trial.fault[1] not in (EINTR, EAGAIN):
         logged = len(srv.find('^end .*how=(error|reset)'))
         trial.outcome.demand(logged == trial.outcome.failed,
                              f'{trial.outcome.failed} calls failed, {logged} lines say so')
+
+
+def programs(trial):
+    """The same, where each client has a program."""
+    serve(trial, runs=[shutil.copy(PROGRAM, trial.folder)])
 
 
 def crowd(trial):
@@ -423,7 +429,7 @@ def crowd(trial):
         each.half_close()
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
-    trial.settle(before, len(visitors))
+    trial.check_counts(before, len(visitors))
 
 
 def idle(trial):
@@ -439,7 +445,7 @@ def idle(trial):
     trial.disarm()
     observe(visitors, time.monotonic() + PATIENCE)
     trial.judge(visitors, late)
-    trial.settle(before, len(visitors))
+    trial.check_counts(before, len(visitors))
     ended = len(srv.find('^end .*how=idle'))
     trial.outcome.demand(ended == len(visitors), f'{ended} of {len(visitors)} are ended as idle')
 
@@ -478,7 +484,7 @@ def upgrade(trial):
     srv.send_signal(signal.SIGHUP)
     srv.wait_line('^takeover |cannot upgrade.*restart it instead', after=mark)
     held.close()
-    trial.settle(before, 1)
+    trial.check_counts(before, 1)
 
 
 def stop(trial):
@@ -503,7 +509,7 @@ def stop(trial):
 
 
 PHASES = {'start': start, 'detach': detach, 'serve': serve, 'crowd': crowd, 'idle': idle,
-          'upgrade': upgrade, 'stop': stop}
+          'upgrade': upgrade, 'programs': programs, 'stop': stop}
 
 
 def run(name, phase, folder, point, error, calls, allowed, usual):

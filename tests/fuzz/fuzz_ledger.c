@@ -19,7 +19,7 @@
 #define RECORDS_MAX 2048
 
 /* What an act is; any other number is one of these again. */
-enum act { ACT_SIGN_OFF, ACT_JUNK, ACT_TORN, ACT_TURNED, ACT_LIE, ACT_FLOOD, ACT_TAKE, ACTS };
+enum act { ACT_EXIT, ACT_JUNK, ACT_TORN, ACT_TURNED, ACT_LIE, ACT_FLOOD, ACT_TAKE, ACTS };
 
 /* One run, and all records that it wrote whole, in order. */
 static struct {
@@ -191,7 +191,7 @@ static void act(struct input *input)
     struct input part;
 
     switch ((enum act)(take_byte(input) % ACTS)) {
-    case ACT_SIGN_OFF: write_exit(input); break;
+    case ACT_EXIT: write_exit(input); break;
     case ACT_TORN: write_torn(input); break;
     case ACT_TURNED: write_turned(input); break;
     case ACT_LIE: write_lie(input); break;

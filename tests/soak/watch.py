@@ -12,10 +12,12 @@ from pathlib import Path
 import sockets
 from harness import Server, descriptors, eventually, process
 
-ENDINGS = {'eof', 'reset', 'idle', 'lifetime', 'signal-9', 'signal-11'}
+ENDINGS = {'eof', 'reset', 'idle', 'lifetime', 'signal-9', 'signal-11',
+           '0', '1', 'signal-13', 'signal-15'}  # of programs: done; the client has gone; by -T
 # Whatever else the log says is unexpected.
 ACCEPT = re.compile(rb'accept pid=\d+ from=\S+ live=\d+')
-END = re.compile(rb'end pid=\d+ from=\S+ in=(\d+|-) out=(\d+|-) secs=[\d.]+ how=(\S+) live=\d+')
+END = re.compile(rb'end pid=\d+ from=\S+ (?:in=(\d+|-) out=(\d+|-) |exit=(\S+) )secs=[\d.]+ '
+                 rb'(?:how=(\S+) )?live=\d+')
 REFUSE = re.compile(rb'refuse from=\S+ why=(denied|max-per-source)')
 MORE = re.compile(rb'refuse more=(\d+) secs=[\d.]+')
 OTHER = re.compile(rb'(start|status|upgrade|takeover|drain|stop) '
@@ -25,8 +27,9 @@ OTHER = re.compile(rb'(start|status|upgrade|takeover|drain|stop) '
 LOG_PORTION = 1 << 20  # bytes that are read at once
 KILL_EVERY = 0.1  # seconds from one child that is hit to the next, on average
 STOPPED_FOR = 0.25  # seconds at most
-# What a child is called that serves a client, or as one of a pool waits for the next.
-CLIENT_TITLE = re.compile(rb'\w+: (local|idle|[\d.]+:\d+|\[[^]]*\]:\d+)\0')
+# What a child is called that serves a client, or as one of a pool waits for the next, or has become
+# a program.
+CLIENT_TITLE = re.compile(rb'\w+: (local|idle|[\d.]+:\d+|\[[^]]*\]:\d+)\0|\S+echo_program\0$')
 KILLS = {'SIGKILL': 4, 'SIGSEGV': 3, 'SIGSTOP': 3}  # how often each, in 10
 # A look at children that comes later than that was itself held up, and so may the parent have been.
 LOOK_GAP = 0.2
@@ -81,12 +84,12 @@ class LogTally:
             self.unexpected.append(line.decode(errors='replace'))
         return False
 
-    def take_end(self, line, bytes_in, bytes_out, how):
-        how = how.decode()
+    def take_end(self, line, bytes_in, bytes_out, status, how):
+        how = (status or how or b'?').decode()
         if how not in ENDINGS:
             self.unexpected.append(line.decode(errors='replace'))
         self.ends[how] += 1
-        if bytes_in != b'-':
+        if bytes_in not in (None, b'-'):
             self.bytes_in += int(bytes_in)
             self.bytes_out += int(bytes_out)
 
@@ -101,7 +104,8 @@ class LogTally:
     @property
     def cut(self):
         """Sessions that the server or a signal ended, so that their clients may have failed."""
-        return self.ended - self.ends['eof'] - self.ends['reset']
+        by_client = ('eof', 'reset', '0', '1', 'signal-13')
+        return self.ended - sum(self.ends[how] for how in by_client)
 
 
 class SoakServer(Server):

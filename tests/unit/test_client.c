@@ -11,7 +11,7 @@
 /* So short that a test may wait for it. */
 #define SHORT 0.05
 
-static struct client client = {.name = "echoclient 3", .timeout = LONG, .descriptor = -1};
+static struct echo_client client = {.name = "echoclient 3", .timeout = LONG, .descriptor = -1};
 static struct capture capture;
 
 /* A socket bound to a free port of loopback; `*address` becomes where it is. */

@@ -41,7 +41,7 @@ static void serve(int descriptor, const struct manner *manner)
 /* Copies `size` bytes of the pattern by a server with these manners. */
 static enum client_status copy(struct manner manner, bool check, size_t size)
 {
-    struct client client = {.name = "echoclient", .timeout = 20, .check = check};
+    struct echo_client client = {.name = "echoclient", .timeout = 20, .check = check};
     enum client_status status;
     FILE *input = tmpfile();
     pid_t server;

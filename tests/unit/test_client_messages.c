@@ -52,7 +52,7 @@ static void serve(int descriptor, const struct manner *manner)
 static enum client_status exchange(struct manner manner, bool check, char *const *messages,
                                    size_t count, long repeat)
 {
-    struct client client = {.name = "echoclient", .timeout = 20, .check = check};
+    struct echo_client client = {.name = "echoclient", .timeout = 20, .check = check};
     enum client_status status;
     int ends[2];
 

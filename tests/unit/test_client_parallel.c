@@ -10,7 +10,7 @@
 /* So much that a pipe does not hold it: who has written it knows that some of it was read. */
 #define MUCH 300000
 
-static struct client client = {.name = "echoclient", .timeout = 12.5, .check = true,
+static struct echo_client client = {.name = "echoclient", .timeout = 12.5, .check = true,
                                .descriptor = -1};
 static struct capture output, errors;
 static const char *said;
@@ -31,7 +31,7 @@ static enum client_status run(size_t count, client_work *work, void *data)
 
 /* ---- in a worker, which has no assertions: its status tells ---- */
 
-static unsigned number_of(const struct client *worker)
+static unsigned number_of(const struct echo_client *worker)
 {
     const char *number = strrchr(worker->name, ' ');
 
@@ -78,7 +78,7 @@ static bool await_on(const int *ends)
 
 /* ---- who they are ---- */
 
-static enum client_status say_name(struct client *worker, void *data)
+static enum client_status say_name(struct echo_client *worker, void *data)
 {
     bool same = data == &client && worker->check && !worker->verbose && worker->descriptor == -1 &&
                 worker->timeout >= 12.5 && worker->timeout <= 12.5;
@@ -120,7 +120,7 @@ END_TEST
 
 enum { RING = 10 };
 
-static enum client_status go_round(struct client *worker, void *data)
+static enum client_status go_round(struct echo_client *worker, void *data)
 {
     const int (*pipes)[2] = data;
     unsigned place = number_of(worker) - 1;
@@ -141,7 +141,7 @@ START_TEST(all_run_at_once)
 }
 END_TEST
 
-static enum client_status count_descriptors(struct client *worker, void *data)
+static enum client_status count_descriptors(struct echo_client *worker, void *data)
 {
     (void)worker;
     return open_descriptors() == *(int *)data ? CLIENT_ECHOED : CLIENT_FAILED;
@@ -166,7 +166,7 @@ END_TEST
 
 /* The first begins a line, and the second writes one of its own before that goes on. Each waits
  * until some of what it wrote must have been read. */
-static enum client_status interleave(struct client *worker, void *data)
+static enum client_status interleave(struct echo_client *worker, void *data)
 {
     const int (*pipes)[2] = data;
     bool good;
@@ -244,7 +244,7 @@ END_TEST
 
 /* The first writes a line and the beginning of another, which it goes on with only when it has
  * been told that the line was read. */
-static enum client_status begin_a_second_line(struct client *worker, void *data)
+static enum client_status begin_a_second_line(struct echo_client *worker, void *data)
 {
     const int (*pipes)[2] = data;
 
@@ -282,7 +282,7 @@ START_TEST(a_line_is_passed_on_when_it_is_whole)
 }
 END_TEST
 
-static enum client_status write_bytes(struct client *worker, void *data)
+static enum client_status write_bytes(struct echo_client *worker, void *data)
 {
     (void)data;
     if (number_of(worker) == 1)
@@ -303,7 +303,7 @@ END_TEST
 
 /* ---- how they end ---- */
 
-static enum client_status end_as_told(struct client *worker, void *data)
+static enum client_status end_as_told(struct echo_client *worker, void *data)
 {
     return ((const enum client_status *)data)[number_of(worker) - 1];
 }
@@ -339,7 +339,7 @@ START_TEST(an_ignored_sigchld_hides_no_status)
 }
 END_TEST
 
-static enum client_status die(struct client *worker, void *data)
+static enum client_status die(struct echo_client *worker, void *data)
 {
     (void)data;
     if (!write_text(number_of(worker) == 2 ? "dies\n" : "lives\n"))
@@ -360,7 +360,7 @@ START_TEST(one_that_is_killed_has_failed_and_is_named)
 END_TEST
 
 /* Writes a line, and then works for ever. */
-static enum client_status write_and_stay(struct client *worker, void *data)
+static enum client_status write_and_stay(struct echo_client *worker, void *data)
 {
     (void)worker;
     (void)data;

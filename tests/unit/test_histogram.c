@@ -1,7 +1,10 @@
 /* test_histogram.c: durations in buckets, and percentiles from them (histogram.h). */
 #include "suite.h"
 
-#include "load/histogram.h"
+#include "base/histogram.h"
+
+#include <inttypes.h>
+#include <math.h>
 
 /* What the header promises: better than 1 %; but no better than its unit, a nanosecond. */
 #define CLOSE_TO(seconds, expected) \
@@ -116,7 +119,96 @@ START_TEST(percentiles_agree_with_sorting)
 }
 END_TEST
 
-SUITE("histogram", a_value_comes_back_within_one_percent,
+/* ---- as a text ---- */
+
+static char *printed(void)
+{
+    static char text[65536];
+    FILE *stream = tmpfile();
+    size_t size;
+
+    ck_assert_ptr_nonnull(stream);
+    histogram_print(&histogram, stream);
+    rewind(stream);
+    size = fread(text, 1, sizeof text - 1, stream);
+    text[size] = '\0';
+    fclose(stream);
+    return text;
+}
+
+/* How many of the sorted values do not exceed a limit. */
+static uint64_t up_to(const double *values, size_t count, double limit)
+{
+    uint64_t found = 0;
+
+    while (found < count && values[found] <= limit)
+        found++;
+    return found;
+}
+
+/* Catches a distribution that is not of the values: it is read back as its plotters read it, which take
+ * lines of four numbers, and is held against them, line by line. */
+START_TEST(a_distribution_is_of_the_values)
+{
+    enum { COUNT = 12345 };
+    static double values[COUNT];
+    char *line, unused;
+    double value, share, inverse, before = -1;
+    uint64_t state = 7, passed, lines = 0;
+
+    for (int i = 0; i < COUNT; i++) {
+        values[i] = 1e-6 * (1 + random_below(&state, 3000)) * (1 + random_below(&state, 3000));
+        histogram_record(&histogram, values[i]);
+    }
+    qsort(values, COUNT, sizeof *values, by_size);
+    for (line = strtok(printed(), "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (sscanf(line, "%lf %lf %" SCNu64 " %lf %c", &value, &share, &passed, &inverse, &unused) != 4)
+            continue;
+        value /= 1e3;
+        ck_assert_double_eq_tol(value, values[(size_t)ceil(share * COUNT - 1e-6) - (share > 0)],
+                                0.01 * value + 1e-6);
+        ck_assert_uint_ge(passed, up_to(values, COUNT, value * 0.99));
+        ck_assert_uint_le(passed, up_to(values, COUNT, value * 1.01));
+        ck_assert_double_eq_tol(inverse, 1 / (1 - share), inverse * 1e-6 + 0.005);
+        ck_assert(share > before);
+        before = share;
+        lines++;
+    }
+    ck_assert_uint_ge(lines, 5 * 12); /* five each time that what is left is halved */
+    ck_assert_uint_le(lines, 5 * 15);
+}
+END_TEST
+
+/* Catches a head, a last line or a size in another form than HdrHistogram's, and wrong moments. */
+START_TEST(a_distribution_has_a_head_and_a_size)
+{
+    const char *text;
+
+    for (int i = 1; i <= 4; i++)
+        histogram_record(&histogram, i * 1e-3);
+    text = printed();
+    ck_assert_int_eq(strncmp(text, "       Value     Percentile TotalCount 1/(1-Percentile)\n\n", 57), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\n       4.000 1.000000000000          4\n"
+                                       "#[Mean    =        2.5"));
+    ck_assert_ptr_nonnull(strstr(text, ", StdDeviation   =        1.1"));
+    ck_assert_ptr_nonnull(strstr(text, "]\n#[Max     =        4.000, Total count    =            4]\n"
+                                       "#[Buckets =           57, SubBuckets     =          256]\n"));
+    ck_assert_ptr_nonnull(strstr(text, "0.500000000000          2           2.00\n"));
+    ck_assert_ptr_nonnull(strstr(text, "0.750000000000          3           4.00\n"));
+}
+END_TEST
+
+/* Catches a division by nothing, and lines of what was not. */
+START_TEST(a_distribution_of_nothing_is_its_size)
+{
+    ck_assert_ptr_nonnull(strstr(printed(), "1/(1-Percentile)\n\n#[Mean    =        0.000, StdDeviation   ="
+                                            "        0.000]\n#[Max     =        0.000, Total count    ="
+                                            "            0]\n"));
+}
+END_TEST
+
+SUITE("histogram", a_distribution_is_of_the_values, a_distribution_has_a_head_and_a_size,
+      a_distribution_of_nothing_is_its_size, a_value_comes_back_within_one_percent,
       longer_durations_are_never_in_lower_buckets, percentiles_are_of_the_nearest_rank,
       the_longest_is_exact_and_nothing_exceeds_it, every_duration_has_a_bucket,
       percentiles_agree_with_sorting)

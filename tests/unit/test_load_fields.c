@@ -14,7 +14,8 @@ static struct load_settings settings;
 static struct load_tally tally;
 static struct load_result result; /* its sum is another tally */
 static struct load_view view = {.settings = &settings, .result = &result, .tally = &tally,
-                                .mode = "ping", .target = "127.0.0.1:7", .round = 2};
+                                .mode = "ping", .target = "127.0.0.1:7", .round = 2,
+                                .elapsed = 7.5};
 
 /* What was taken. */
 static struct {
@@ -64,8 +65,12 @@ static void expect(const char *name, const char *value, const char *unit)
 
 static void set_up(const char *mode)
 {
-    settings = (struct load_settings){.mode = load_mode(mode), .concurrency = 12, .size = 64,
-                                      .rounds = 3, .duration = 1.25, .processes = 4};
+    settings = (struct load_settings){.mode = load_mode(mode), .size = 64,
+                                      .rounds = 3, .duration = 1.25, .processes = 4,
+                                      .rate = {9, 9}, .working = {9, 9}};
+    view.concurrency = 12;
+    view.rate_asked = 0;
+    view.limit = NULL;
 }
 
 static const struct {
@@ -77,12 +82,14 @@ static const struct {
     {FIELD_SETTING, "concurrency"},
     {FIELD_SETTING, "size"},
     {FIELD_SETTING, "rate-asked"},
+    {FIELD_SETTING, "ramp"},
     {FIELD_SETTING, "rounds"},
     {FIELD_SETTING, "duration"},
     {FIELD_SETTING, "warm-up"},
     {FIELD_SETTING, "timeout"},
     {FIELD_SETTING, "processes"},
     {FIELD_ROUND, "round"},
+    {FIELD_ROUND, "elapsed"},
     {FIELD_MEASURED, "seconds"},
     {FIELD_MEASURED, "count"},
     {FIELD_MEASURED, "rate"},
@@ -132,6 +139,7 @@ static const struct {
     {FIELD_RUN, "held-failed"},
     {FIELD_RUN, "held-lost"},
     {FIELD_RUN, "held-opening"},
+    {FIELD_RUN, "limited-by"},
 };
 
 /* Catches a name that changes, goes or moves, and a figure in a scope that it is not of: then a
@@ -158,7 +166,9 @@ END_TEST
 START_TEST(each_figure_is_of_its_own_source)
 {
     set_up("ping");
-    settings.rate = 1500;
+    view.rate_asked = 1500;
+    view.limit = "server";
+    settings.working = (struct load_ramp){1, 64};
     settings.warm_up = 0.5;
     settings.timeout = 30;
     settings.held = 99; /* was wanted; what came of it is the result's */
@@ -178,12 +188,14 @@ START_TEST(each_figure_is_of_its_own_source)
     expect("concurrency", "12", "");
     expect("size", "64", "bytes");
     expect("rate-asked", "1500.0", "messages/s");
+    expect("ramp", "concurrency=1..64", "");
     expect("rounds", "3", "");
     expect("duration", "1.250", "s");
     expect("warm-up", "0.500", "s");
     expect("timeout", "30.000", "s");
     expect("processes", "4", "");
     expect("round", "2", "");
+    expect("elapsed", "7.500", "s");
     expect("seconds", "2.500", "s");
     expect("count", "11", "messages");
     expect("rate", "4.2", "messages/s");
@@ -203,6 +215,7 @@ START_TEST(each_figure_is_of_its_own_source)
     expect("held-failed", "81", "");
     expect("held-lost", "82", "");
     expect("held-opening", "1.062", "s");
+    expect("limited-by", "server", "");
 }
 END_TEST
 
@@ -248,7 +261,9 @@ START_TEST(what_there_was_not_has_no_value)
     set_up("ping");
     take_all(ALL);
     for (size_t i = 0; i < taken_count; i++) {
-        bool is_none = strcmp(taken[i].unit, "us") == 0 || strcmp(taken[i].name, "rate-asked") == 0;
+        bool is_none = strcmp(taken[i].unit, "us") == 0 || strcmp(taken[i].name, "ramp") == 0 ||
+                       strcmp(taken[i].name, "rate-asked") == 0 ||
+                       strcmp(taken[i].name, "limited-by") == 0;
         ck_assert_msg(taken[i].is_there == !is_none, "%s: '%s'", taken[i].name, taken[i].value);
     }
     expect("failed", "0", "");
@@ -267,7 +282,9 @@ START_TEST(only_names_are_no_numbers)
     set_up("ping");
     take_all(ALL);
     for (size_t i = 0; i < taken_count; i++) {
-        bool is_name = strcmp(taken[i].name, "mode") == 0 || strcmp(taken[i].name, "target") == 0;
+        bool is_name = strcmp(taken[i].name, "mode") == 0 || strcmp(taken[i].name, "target") == 0 ||
+                       strcmp(taken[i].name, "ramp") == 0 ||
+                       strcmp(taken[i].name, "limited-by") == 0;
         ck_assert_msg(taken[i].is_number == !is_name, "%s", taken[i].name);
     }
 }
@@ -284,7 +301,7 @@ START_TEST(units_are_those_of_the_mode)
 
     for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
         set_up(cases[i].mode);
-        settings.rate = 5;
+        view.rate_asked = 5;
         take_all(ALL);
         expect("count", "0", cases[i].counted);
         expect("late", "0", cases[i].counted);
@@ -305,7 +322,7 @@ START_TEST(the_longest_figures_are_whole)
     set_up("ping");
     memset(target, 'x', sizeof target - 1);
     view.target = target;
-    settings.concurrency = SIZE_MAX;
+    view.concurrency = SIZE_MAX;
     tally.count = UINT64_MAX;
     tally.rate = -DBL_MAX;
     tally.seconds = -DBL_MAX;
@@ -321,6 +338,20 @@ START_TEST(the_longest_figures_are_whole)
 }
 END_TEST
 
-SUITE("load_fields", scopes_give_their_figures_in_order, each_figure_is_of_its_own_source,
+/* Catches names or units that depend on figures which are not there yet. */
+START_TEST(without_a_result_there_are_names_and_units)
+{
+    set_up("stream");
+    view.result = NULL;
+    take_all(ALL);
+    ck_assert_uint_eq(taken_count, SUITE_LENGTH(names));
+    expect("mode", NULL, "");
+    expect("rate", NULL, "MB/s");
+    expect("connect-p99", NULL, "us");
+}
+END_TEST
+
+SUITE("load_fields", without_a_result_there_are_names_and_units,
+      scopes_give_their_figures_in_order, each_figure_is_of_its_own_source,
       times_are_percentiles_in_microseconds, what_there_was_not_has_no_value,
       only_names_are_no_numbers, units_are_those_of_the_mode, the_longest_figures_are_whole)

@@ -15,7 +15,7 @@ static const char *report_as(const char *form)
     int status;
 
     capture_begin(&capture, STDOUT_FILENO);
-    status = report_print(report_form(form), &settings, target, &result);
+    status = report_print(report_form(form), report_view(&settings, target, &result));
     capture_end(&capture);
     ck_assert_int_eq(status, 0);
     return capture.text;
@@ -66,8 +66,9 @@ static void fill_in(void)
 {
     settings.mode = load_mode("ping");
     settings.concurrency = 12;
+    settings.working = (struct load_ramp){12, 12};
     settings.size = 64;
-    settings.rate = 1500;
+    settings.rate = (struct load_ramp){1500, 1500};
     settings.rounds = 2;
     settings.duration = 1.25;
     settings.warm_up = 0.5;
@@ -117,7 +118,8 @@ START_TEST(each_figure_stands_under_its_name)
                                                "held            80\n"
                                                "held-failed     15\n"
                                                "held-lost       4\n"
-                                               "held-opening    1.062 s\n"));
+                                               "held-opening    1.062 s\n"
+                                               "limited-by      -\n"));
     cut = strstr(capture.text, "p50 ");
     ck_assert_ptr_nonnull(cut);
     *cut = '\0';
@@ -126,6 +128,7 @@ START_TEST(each_figure_stands_under_its_name)
                                    "concurrency     12\n"
                                    "size            64 bytes\n"
                                    "rate-asked      1500.0 messages/s\n"
+                                   "ramp            -\n"
                                    "rounds          2\n"
                                    "duration        1.250 s\n"
                                    "warm-up         0.500 s\n"
@@ -179,7 +182,7 @@ START_TEST(a_run_of_nothing_has_every_line)
     fill_in();
     lines = lines_of(report());
     memset(&result.sum, 0, sizeof result.sum);
-    settings.rate = 0;
+    settings.rate = (struct load_ramp){0, 0};
     ck_assert_int_eq(lines_of(report()), lines);
     ck_assert_ptr_nonnull(strstr(capture.text, "\nrate-asked      -\n"));
     for (size_t i = 0; i < SUITE_LENGTH(prefixes); i++) {
@@ -219,13 +222,41 @@ START_TEST(each_round_is_a_row_of_csv)
     second = strchr(first, '\n') + 1;
     ck_assert_int_eq(fields_of(first), fields_of(text));
     ck_assert_int_eq(fields_of(second), fields_of(text));
-    ck_assert_int_eq(strncmp(text, "mode,target,concurrency,size,rate-asked,", 40), 0);
+    ck_assert_int_eq(strncmp(text, "mode,target,concurrency,size,rate-asked,ramp,", 45), 0);
     ck_assert_ptr_null(strstr(text, "rate-min"));
-    ck_assert_int_eq(strncmp(first, "ping,\"/tmp/a, \"\"b\"\"\",12,64,1500.0,2,1.250,0.500,30.000,4,"
-                                    "1,2.500,1000000007,400000002.8,3,54321,1,20,", 94), 0);
-    ck_assert_ptr_nonnull(strstr(second, ",2,2.500,1000000007,17.0,3,"));
+    ck_assert_int_eq(strncmp(first, "ping,\"/tmp/a, \"\"b\"\"\",12,64,1500.0,,2,1.250,0.500,30.000,4,"
+                                    "1,2.500,2.500,1000000007,400000002.8,3,54321,1,20,", 101), 0);
+    ck_assert_ptr_nonnull(strstr(second, ",2,2.500,2.500,1000000007,17.0,3,"));
     memset(&rounds[0].first, 0, sizeof rounds[0].first);
     ck_assert_ptr_nonnull(strstr(report_as("csv"), ",,,,,,"));
+}
+END_TEST
+
+/* Catches a row of an interval that is at another time, or asked for what another was asked for; and a
+ * last one, cut short, that ends when it was to end. */
+START_TEST(each_interval_is_a_row_at_its_time)
+{
+    const char *text, *second;
+
+    fill_in();
+    settings.rounds = 1;
+    settings.duration = 5;
+    settings.interval = 2.5;
+    settings.rate = (struct load_ramp){1000, 2000};
+    rounds[1].seconds = 1;
+    text = report_as("csv");
+    ck_assert_ptr_nonnull(strstr(text, "\nping,127.0.0.1:7,12,64,1250.0,rate=1000..2000,"));
+    ck_assert_ptr_nonnull(strstr(text, ",4,1,2.500,2.500,1000000007,"));
+    second = strstr(text, "\nping,127.0.0.1:7,12,64,1600.0,rate=1000..2000,");
+    ck_assert_ptr_nonnull(second);
+    ck_assert_ptr_nonnull(strstr(second, ",4,1,3.500,1.000,1000000007,"));
+    settings.rate = (struct load_ramp){0, 0};
+    settings.working = (struct load_ramp){12, 2};
+    text = report_as("csv");
+    ck_assert_ptr_nonnull(strstr(text, "\nping,127.0.0.1:7,10,64,,concurrency=12..2,"));
+    ck_assert_ptr_nonnull(strstr(text, "\nping,127.0.0.1:7,6,64,,concurrency=12..2,"));
+    ck_assert_ptr_nonnull(strstr(report(), "\nconcurrency     12\n"));
+    ck_assert_ptr_nonnull(strstr(capture.text, "\nramp            concurrency=12..2\n"));
 }
 END_TEST
 
@@ -237,18 +268,18 @@ START_TEST(json_has_settings_rounds_and_a_summary)
 
     fill_in();
     target = "/tmp/\"\\\n\x80";
-    settings.rate = 0;
+    settings.rate = (struct load_ramp){0, 0};
     text = report_as("json");
     ck_assert_int_eq(strncmp(text, "{\"settings\":{\"mode\":\"ping\",\"target\":\"/tmp/\\u0022\\u005c\\u000a"
                                    "\\u0080\",\"concurrency\":12,", 80), 0);
     ck_assert_ptr_nonnull(strstr(text, "\"rate-asked\":null,"));
-    list = strstr(text, "\"rounds\":[\n{\"round\":1,\"seconds\":2.500,");
+    list = strstr(text, "\"rounds\":[\n{\"round\":1,\"elapsed\":2.500,\"seconds\":2.500,");
     ck_assert_ptr_nonnull(list);
     ck_assert_ptr_nonnull(strstr(list, ",\n{\"round\":2,"));
     summary = strstr(list, "],\n\"summary\":{\"seconds\":2.500,");
     ck_assert_ptr_nonnull(summary);
     ck_assert_ptr_nonnull(strstr(summary, "\"rate-min\":1.1,\"rate-max\":300.0,"));
-    ck_assert_ptr_nonnull(strstr(summary, "\"held-opening\":1.062}}\n"));
+    ck_assert_ptr_nonnull(strstr(summary, "\"held-opening\":1.062,\"limited-by\":null}}\n"));
     ck_assert_ptr_null(strstr(list, "\"mode\""));
 }
 END_TEST
@@ -303,7 +334,7 @@ START_TEST(a_report_that_is_not_taken_is_a_failure)
     fflush(stdout);
     saved = dup(STDOUT_FILENO);
     dup2(full, STDOUT_FILENO);
-    status = report_print(report_form("text"), &settings, target, &result);
+    status = report_print(report_form("text"), report_view(&settings, target, &result));
     dup2(saved, STDOUT_FILENO);
     ck_assert_int_eq(status, -1);
 }
@@ -352,7 +383,7 @@ static const char *bottleneck(double busy, double lag, double rate)
     result.sum.late = 40;
     result.sum.busy = busy;
     result.sum.lag = lag * 100;
-    settings.rate = rate;
+    settings.rate = (struct load_ramp){rate, rate};
     capture_begin(&capture, STDERR_FILENO);
     report_bottleneck("echoload", &settings, &result);
     return capture_end(&capture);
@@ -393,7 +424,7 @@ END_TEST
 START_TEST(a_run_of_nothing_is_no_bottleneck)
 {
     memset(&result.sum, 0, sizeof result.sum);
-    settings.rate = 1000;
+    settings.rate = (struct load_ramp){1000, 1000};
     capture_begin(&capture, STDERR_FILENO);
     report_bottleneck("echoload", &settings, &result);
     ck_assert_str_eq(capture_end(&capture), "");
@@ -402,6 +433,7 @@ END_TEST
 
 SUITE("load_report", each_figure_stands_under_its_name, each_latency_stands_under_its_name,
       a_run_of_nothing_has_every_line, each_round_is_a_row_of_csv,
+      each_interval_is_a_row_at_its_time,
       json_has_settings_rounds_and_a_summary, a_form_has_one_name, the_units_are_those_of_the_mode,
       the_largest_counts_are_whole, a_report_that_is_not_taken_is_a_failure,
       a_client_that_was_the_bottleneck_says_so, a_run_of_nothing_is_no_bottleneck,

@@ -166,6 +166,7 @@ END_TEST
 START_TEST(rounds_join_one_by_one)
 {
     struct load_tally *round = calloc(1, sizeof *round);
+    struct load_settings settings = {.mode = load_mode("connect")};
 
     ck_assert_int_eq(result_new(&whole, 2), 0);
     round->seconds = 2;
@@ -175,12 +176,18 @@ START_TEST(rounds_join_one_by_one)
             result_join_round(&whole, i, round);
         }
     ck_assert_uint_eq(whole.round_count, 2);
-    result_sum_up(&whole, load_mode("connect"));
+    result_sum_up(&whole, &settings);
     ck_assert_double_eq_tol(whole.rounds[0].rate, 15, 1e-9);
     ck_assert_double_eq_tol(whole.rounds[1].rate, 30, 1e-9);
     ck_assert_double_eq_tol(whole.sum.rate, 22.5, 1e-9);
     ck_assert_double_eq_tol(whole.sum.seconds, 4, 1e-9);
     ck_assert_uint_eq(whole.sum.count, 90);
+    whole.rounds[1].count = 120; /* of intervals, one of which does most of the work */
+    whole.sum = (struct load_tally){0};
+    settings.interval = 2;
+    result_sum_up(&whole, &settings);
+    ck_assert_double_eq_tol(whole.sum.rate, 37.5, 1e-9);
+    ck_assert_double_eq_tol(whole.spread.highest, 60, 1e-9);
     result_free(&whole);
     free(round);
 }

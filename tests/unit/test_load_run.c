@@ -99,6 +99,7 @@ static void start(service *act)
                                       .concurrency = 3,
                                       .rounds = 1,
                                       .processes = 1,
+                                      .parts = 1,
                                       .channel = -1,
                                       .duration = 0.05,
                                       .timeout = 10,
@@ -148,7 +149,7 @@ START_TEST(a_warm_up_is_in_no_tally)
 {
     start(echo);
     settings.warm_up = 0.5;
-    settings.rate = 200;
+    settings.rate = (struct load_ramp){200, 200};
     settings.duration = 0.1;
     run();
     ck_assert_uint_eq(result.round_count, 1);
@@ -168,7 +169,7 @@ START_TEST(a_schedule_is_done_whole)
         result = (struct load_result){0};
         settings.mode = load_mode(modes[i]);
         settings.size = 8;
-        settings.rate = 300;
+        settings.rate = (struct load_ramp){300, 300};
         settings.duration = 0.1;
         settings.rounds = 2;
         run();
@@ -220,7 +221,7 @@ START_TEST(a_round_is_when_all_have_it)
     ck_assert_uint_eq(result.sum.count, 0);
     run_as_told("nonreading", -1); /* they have stayed, however late */
     ck_assert_uint_eq(result.sum.count, settings.concurrency);
-    settings.rate = 200;
+    settings.rate = (struct load_ramp){200, 200};
     run_as_told("ping", -1); /* a schedule waits for nobody */
     ck_assert_uint_eq(result.sum.late, 10);
     ck_assert_double_gt(result.sum.latency.longest, 0.9);
@@ -234,7 +235,7 @@ START_TEST(what_was_never_begun_has_failed)
 {
     start(keep_silent);
     settings.mode = load_mode("connect");
-    settings.rate = 200;
+    settings.rate = (struct load_ramp){200, 200};
     settings.duration = 0.1;
     settings.timeout = 0.2;
     run();
@@ -330,7 +331,7 @@ START_TEST(an_interruption_leaves_one_round)
     settings.rounds = 5;
     settings.duration = 100;
     settings.warm_up = 100;
-    settings.rate = 10;
+    settings.rate = (struct load_ramp){10, 10};
     run();
     ck_assert_uint_eq(result.round_count, 1);
     ck_assert(result.sum.seconds < 1);
@@ -346,7 +347,7 @@ START_TEST(a_run_leaves_no_descriptor)
 
     start(echo);
     before = open_descriptors();
-    settings.rate = 100;
+    settings.rate = (struct load_ramp){100, 100};
     settings.held = 3;
     run();
     ck_assert_int_eq(open_descriptors(), before);

@@ -2,7 +2,7 @@
  * (load/settings.h); what they do together is in tests/behaviour/test_load.py. */
 #include "suite.h"
 
-#include "load/pattern.h"
+#include "base/pattern.h"
 #include "load/schedule.h"
 #include "load/settings.h"
 
@@ -38,15 +38,17 @@ END_TEST
  * for it. */
 START_TEST(a_schedule_is_dealt_out)
 {
-    struct load_settings settings = {.concurrency = 3, .held = 5, .processes = 4, .rate = 100};
+    struct load_settings settings = {.concurrency = 3, .held = 5, .processes = 4,
+                                     .rate = {100, 100}};
     bool begun[25] = {false};
 
     for (size_t i = 0; i < 4; i++) {
         struct load_settings share = settings_share(&settings, i);
         struct load_schedule schedule;
-        schedule_begin(&schedule, share.rate_after, 0.25 - share.rate_after, share.rate);
-        ck_assert((share.rate > 0) == (share.concurrency > 0));
-        while (share.rate > 0 && schedule_left(&schedule) > 0) {
+        schedule_begin(&schedule, 0, 0.25, share.rate.from, 0);
+        schedule_share(&schedule, share.place, share.parts);
+        ck_assert((share.rate.from > 0) == (share.concurrency > 0));
+        while (share.rate.from > 0 && schedule_left(&schedule) > 0) {
             size_t request = (size_t)(schedule_take(&schedule) * 100 + 0.5);
             ck_assert_uint_lt(request, SUITE_LENGTH(begun));
             ck_assert(!begun[request]);
@@ -110,6 +112,42 @@ START_TEST(small_segments_do_not_wait)
 }
 END_TEST
 
-SUITE("load_settings", shares_add_up_to_the_whole, a_schedule_is_dealt_out,
+/* Catches an interval that is left out, or one of no time that rounding has brought in. */
+START_TEST(a_duration_is_cut_into_intervals)
+{
+    static const struct {
+        double duration, interval;
+        size_t rows;
+    } cases[] = {{1, 1, 1},       {1, 0.5, 2},     {1, 0.3, 4},      {1, 5, 1},
+                 {0.3, 0.1, 3},   {5, 0.005, 1000}, {5, 0.004, 1001}, {86400, 0.001, 1001}};
+    struct load_settings settings = {.rounds = 7, .duration = 1};
+
+    ck_assert_uint_eq(settings_rows(&settings), 7);
+    settings.rounds = 1;
+    for (size_t i = 0; i < SUITE_LENGTH(cases); i++) {
+        settings.duration = cases[i].duration;
+        settings.interval = cases[i].interval;
+        ck_assert_msg(settings_rows(&settings) == cases[i].rows, "%g by %g: %zu", cases[i].duration,
+                      cases[i].interval, settings_rows(&settings));
+    }
+}
+END_TEST
+
+/* Catches a ramp that ends elsewhere, and one that falls and counts as constant. */
+START_TEST(a_ramp_goes_from_one_end_to_the_other)
+{
+    const struct load_ramp up = {1, 5}, down = {5, 1}, level = {5, 5};
+
+    ck_assert(ramp_changes(&up) && ramp_changes(&down) && !ramp_changes(&level));
+    ck_assert_double_eq(ramp_at(&up, 0), 1);
+    ck_assert_double_eq(ramp_at(&up, 0.25), 2);
+    ck_assert_double_eq(ramp_at(&down, 0.25), 4);
+    ck_assert_double_eq(ramp_at(&down, 1), 1);
+    ck_assert_double_eq(ramp_at(&level, 0.7), 5);
+}
+END_TEST
+
+SUITE("load_settings", a_duration_is_cut_into_intervals, a_ramp_goes_from_one_end_to_the_other,
+      shares_add_up_to_the_whole, a_schedule_is_dealt_out,
       connections_have_numbers_of_their_own, there_are_as_many_processes_as_descriptors_ask_for,
       small_segments_do_not_wait)

@@ -110,10 +110,9 @@ static void measure(double seconds)
 /* The same on a schedule of `requests` requests that all are due by now. */
 static void measure_requests(uint64_t requests)
 {
-    settings.rate = 1e6;
+    settings.rate = (struct load_ramp){1e6, 1e6};
     measure(LATER);
-    schedule_begin(&run.schedule, run.loop.now - 1, (double)requests / settings.rate,
-                   settings.rate);
+    schedule_begin(&run.schedule, run.loop.now - 1, (double)requests / 1e6, 1e6, 0);
     ck_assert_uint_eq(schedule_left(&run.schedule), requests);
 }
 
@@ -478,9 +477,9 @@ START_TEST(only_an_interruption_cuts_a_schedule)
         begin("ping");
         opened(&connections[0]);
         settings.concurrency = 1;
-        settings.rate = 1;
+        settings.rate = (struct load_ramp){1, 1};
         measure(LATER);
-        schedule_begin(&run.schedule, run.loop.now + LATER, 4, 1);
+        schedule_begin(&run.schedule, run.loop.now + LATER, 4, 1, 0);
         work_begin(&run);
         ck_assert_int_eq(connections[0].state, CONNECTION_WAITING);
         run.phase = PHASE_FINISH;

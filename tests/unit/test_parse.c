@@ -76,6 +76,22 @@ START_TEST(a_refused_value_leaves_the_result_untouched)
 }
 END_TEST
 
+/* Catches a number that takes what is behind it along, or does without a digit. */
+START_TEST(a_decimal_number_ends_where_its_digits_do)
+{
+    static const char *const wrong[] = {"", ".5", "5.", "-5", " 5", "1.2.3", "x", "1..2", "1e3", "0x5"};
+    double value = 42;
+
+    ck_assert_str_eq(parse_decimal("12.5ms", &value), "ms");
+    ck_assert_double_eq(value, 12.5);
+    ck_assert_str_eq(parse_decimal("0", &value), "");
+    value = 42;
+    for (size_t i = 0; i < SUITE_LENGTH(wrong); i++)
+        ck_assert_msg(parse_decimal(wrong[i], &value) == NULL, "'%s'", wrong[i]);
+    ck_assert_double_eq(value, 42);
+}
+END_TEST
+
 /* Catches a unit that is missing or has the wrong factor; `m` read as milliseconds. */
 START_TEST(durations_have_units_and_a_bare_number_is_seconds)
 {
@@ -130,7 +146,7 @@ START_TEST(durations_longer_than_the_longest_are_refused)
 }
 END_TEST
 
-SUITE("parse", numbers_up_to_both_ends_of_the_range_are_taken,
+SUITE("parse", a_decimal_number_ends_where_its_digits_do, numbers_up_to_both_ends_of_the_range_are_taken,
       numbers_outside_the_range_are_refused, numbers_with_anything_around_them_are_refused,
       numbers_beyond_a_long_are_refused, a_refused_value_leaves_the_result_untouched,
       durations_have_units_and_a_bare_number_is_seconds, durations_with_anything_else_are_refused,

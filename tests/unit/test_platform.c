@@ -490,7 +490,22 @@ END_TEST
 #define ONLY_HERE
 #endif
 
-SUITE("platform", ONLY_HERE private_memory_is_zeroed_and_its_own,
+/* Catches a share of idle time that is above 1 or of another unit, and one where there is none. */
+START_TEST(processors_are_idle_for_a_part_of_their_time)
+{
+    double idle = -1, all = -1;
+    int status = platform_processors(&idle, &all);
+
+#ifdef __linux__
+    ck_assert_int_eq(status, 0);
+    ck_assert(idle > 0 && idle <= all);
+#else
+    ck_assert_int_eq(status, -1);
+#endif
+}
+END_TEST
+
+SUITE("platform", processors_are_idle_for_a_part_of_their_time, ONLY_HERE private_memory_is_zeroed_and_its_own,
       too_much_private_memory_is_an_error, a_fork_returns_twice,
       an_anonymous_file_is_read_and_written_and_not_inherited,
       a_sealed_file_has_its_size_and_no_more,

@@ -236,10 +236,10 @@ START_TEST(what_is_surplus_is_let_go_slowly)
     for (size_t i = 1; i <= 3; i++) /* 39 are idle, 16 are kept: a tenth of 23 */
         gone += await_end(pids[i]) == POOL_LEAVE;
     ck_assert_int_eq(gone, 3);
-    ck_assert_uint_eq(pool->leaving, 3);
+    ck_assert_uint_eq(pool->exiting, 3);
     pool_reap(server);
     ck_assert_uint_eq(pool_workers(pool), 37);
-    ck_assert_uint_eq(pool->leaving, 0);
+    ck_assert_uint_eq(pool->exiting, 0);
     ck_assert_double_eq(pool->starts_at, 0); /* no accident */
     close_pool();
 }

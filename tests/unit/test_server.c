@@ -642,6 +642,89 @@ START_TEST(a_full_server_defers)
 }
 END_TEST
 
+/* One more client of 127.0.0.1, from where there may be no more: it is kept for so many seconds. */
+static void come_over_cap(struct server *server, double seconds)
+{
+    size_t before = server->over_cap_count;
+    struct client next;
+
+    connected(server);
+    wait_for(server, LATER);
+    ck_assert(!server_accept(server, &next));
+    ck_assert_uint_eq(server->over_cap_count, before + 1);
+    server->over_cap[before].until = clock_seconds() + seconds;
+}
+
+static struct server *new_server_over_cap(double seconds)
+{
+    struct server *server;
+
+    options.max_per_source = 1;
+    server = new_listening_server(2);
+    served(server, 1, "127.0.0.1");
+    come_over_cap(server, seconds);
+    ck_assert_uint_eq(server->statistics.refused, 0);
+    ck_assert(adds_up(server));
+    return server;
+}
+
+/* Catches a client that is refused as the one before it is about to end, more of them that wait for
+ * that than there is room for, and one that comes in beyond -c. */
+START_TEST(one_too_many_of_a_source_comes_in_when_another_ends)
+{
+    struct server *server = new_server_over_cap(LATER);
+    struct client next;
+
+    while (server->over_cap_count < OVER_CAP_MAX)
+        come_over_cap(server, LATER);
+    connected(server);
+    wait_for(server, LATER);
+    ck_assert(!server_accept(server, &next));
+    expect_logged_once("why=max-per-source");
+    served(server, 2, "192.0.2.2");
+    server_ended(server, children_find(server->children, 1), 0);
+    served(server, 3, "192.0.2.3");
+    ck_assert(!server_accept(server, &next)); /* it is full */
+    server_ended(server, children_find(server->children, 2), 0);
+    ck_assert(server_accept(server, &next));
+    ck_assert(is_open(&next));
+    ck_assert_int_eq(fcntl(next.descriptor, F_GETFD), FD_CLOEXEC);
+    ck_assert_ptr_nonnull(server_began(server, 4, &next));
+    ck_assert(!server_accept(server, &next)); /* another has come for it */
+    ck_assert_uint_eq(server->over_cap_count, OVER_CAP_MAX - 1);
+    ck_assert_uint_eq(server->statistics.accepted, 5);
+    ck_assert(adds_up(server));
+}
+END_TEST
+
+/* Catches a client that is kept for ever, or for which the server does not wake up. */
+START_TEST(one_too_many_of_a_source_is_refused_in_time)
+{
+    struct server *server = new_server_over_cap(0.1);
+    double until = server->over_cap[0].until;
+    struct client next;
+
+    while (server->statistics.refused == 0) {
+        server_wait(server, 0);
+        ck_assert(!server_accept(server, &next));
+    }
+    ck_assert_double_ge(clock_seconds(), until);
+    expect_logged_once("why=max-per-source");
+    ck_assert(adds_up(server));
+}
+END_TEST
+
+/* Catches one that is forgotten at a stop. */
+START_TEST(one_too_many_of_a_source_is_refused_by_a_stop)
+{
+    struct server *server = new_server_over_cap(LATER);
+
+    server_stop_failed(server, "accept", EBADF);
+    expect_logged_once("why=stopping");
+    ck_assert(adds_up(server));
+}
+END_TEST
+
 /* Catches a failure that is counted as the limit: who reads it would raise -c. */
 START_TEST(who_waits_for_a_failure_is_not_deferred_by_the_limit)
 {
@@ -1007,6 +1090,9 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       pauses_grow_to_a_second, an_episode_of_failures_is_two_lines, a_pause_is_no_recovery,
       without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it,
       a_start_that_fails_for_nobody_closes_the_gate, a_full_server_defers,
+      one_too_many_of_a_source_comes_in_when_another_ends,
+      one_too_many_of_a_source_is_refused_in_time,
+      one_too_many_of_a_source_is_refused_by_a_stop,
       who_waits_for_a_failure_is_not_deferred_by_the_limit,
       all_who_have_waited_are_deferred_and_nobody_later,
       a_graceful_stop_drains_and_a_second_one_terminates,

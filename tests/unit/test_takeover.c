@@ -73,6 +73,7 @@ static void give_children(void)
         child->in = UINT64_MAX - i;
         child->out = UINT64_C(1) << (32 + i);
         child->stop_signal = i == 2 ? SIGTERM : 0;
+        child->owes_header = i == 2;
         if (i == 1)
             child->client = peer_at("2001:db8:7::7", 7);
         if (i == 3)
@@ -196,7 +197,7 @@ static bool same_child(const struct child *one, const struct child *other)
            same_peer(&one->client, &other->client) && apart < 1e-6 && apart > -1e-6 &&
            one->exit_recorded == other->exit_recorded && one->ending == other->ending &&
            one->problem == other->problem && one->in == other->in && one->out == other->out &&
-           one->stop_signal == other->stop_signal;
+           one->stop_signal == other->stop_signal && one->owes_header == other->owes_header;
 }
 
 static const char *children_difference(const struct server *one, const struct server *other)
@@ -447,7 +448,7 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     before = open_descriptors();
     write_state();
     (void)read_text(state);
-    (void)read_text("takeover 6 forkecho\nchild\n");
+    (void)read_text("takeover 7 forkecho\nchild\n");
     ck_assert_int_eq(write_to(closed), -1);
     ck_assert_int_eq(write_to(readable), -1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -575,8 +576,8 @@ START_TEST(another_format_or_program_is_refused)
 {
     set_up();
     write_state();
-    expect_refusal(replaced("takeover 6 ", "takeover 5 "), "another format");
-    expect_refusal(replaced("takeover 6 ", "takeover 66 "), "format 66");
+    expect_refusal(replaced("takeover 7 ", "takeover 6 "), "another format");
+    expect_refusal(replaced("takeover 7 ", "takeover 77 "), "format 77");
     expect_refusal(replaced(" forkecho\n", " threadecho\n"), "another program");
     expect_refusal(replaced(" forkecho\n", " forkecho \n"), "more in the first line");
     expect_refusal("", "nothing at all");

@@ -88,7 +88,7 @@ static bool is_busy(const struct server *server, const struct child *worker)
  * may be busy, and so be taken off twice: then there is one more for a while. */
 static size_t spare(const struct pool *pool, const struct server *server)
 {
-    size_t others = server->children->live + pool->leaving;
+    size_t others = server->children->live + pool->exiting;
 
     return pool_workers(pool) > others ? pool_workers(pool) - others : 0;
 }
@@ -124,9 +124,9 @@ double pool_due(const struct pool *pool)
     return clock_earliest(times, sizeof times / sizeof times[0]);
 }
 
-static void tell_to_leave(struct pool *pool, struct child *worker)
+static void ask_to_exit(struct pool *pool, struct child *worker)
 {
-    pool->leaving += worker->stop_signal == 0;
+    pool->exiting += worker->stop_signal == 0;
     worker->stop_signal = POOL_LEAVE;
     kill((pid_t)worker->id, POOL_LEAVE);
 }
@@ -138,7 +138,7 @@ static void let_go(struct pool *pool, const struct server *server, size_t count)
 
     for (; each != NULL && count > 0; each = each->younger)
         if (each->stop_signal == 0 && !is_busy(server, each)) {
-            tell_to_leave(pool, each);
+            ask_to_exit(pool, each);
             count--;
         }
 }
@@ -200,7 +200,7 @@ static void reap_worker(struct pool *pool, struct server *server, struct child *
                   signal != 0 ? signal : WEXITSTATUS(status));
         pool->starts_at = clock_seconds() + START_PAUSE;
     }
-    pool->leaving -= worker->stop_signal != 0;
+    pool->exiting -= worker->stop_signal != 0;
     children_remove(pool->workers, worker);
 }
 
@@ -234,7 +234,7 @@ void pool_recall(struct server *server)
     (void)read_reports(pool, server);
     close(pool->hold_write);
     for (struct child *each = pool->workers->oldest; each != NULL; each = each->younger)
-        tell_to_leave(pool, each);
+        ask_to_exit(pool, each);
     if (clock_poll(&end, 1, RECALL_TIME) != 1)
         log_error("not all children have closed the listeners in %g s; are some stopped?",
                   RECALL_TIME);

@@ -36,7 +36,7 @@
 struct pool {
     struct ledger ledger;
     struct children *workers; /* by pid, idle or busy; a busy one is a child of the server's too */
-    size_t leaving;           /* how many were told to leave */
+    size_t exiting;           /* how many were told to leave */
     int hold_read, hold_write;
     bool at_limit;     /* the last worker could not be started */
     double starts_at;  /* none is started before; 0: at any time */

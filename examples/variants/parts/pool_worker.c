@@ -21,7 +21,7 @@
 
 /* The worker that this process is, for the handlers. */
 static struct pool_worker *self;
-static volatile sig_atomic_t leaving;
+static volatile sig_atomic_t exiting;
 static volatile sig_atomic_t reply; /* POOL_ADMIT or POOL_REFUSE; 0: none yet */
 
 void pool_worker_prepare(struct pool_worker *worker, const struct pool *pool,
@@ -35,14 +35,14 @@ void pool_worker_prepare(struct pool_worker *worker, const struct pool *pool,
     worker->hold = pool->hold_write;
 }
 
-/* ---- leaving ---- */
+/* ---- when it is to exit ---- */
 
 /* Closes all that keeps the addresses. Once: the numbers may be a client's afterwards. */
-static void leave(void)
+static void close_listeners(void)
 {
-    if (leaving)
+    if (exiting)
         return;
-    leaving = 1;
+    exiting = 1;
     for (size_t i = 0; i < self->listeners.count; i++)
         close(self->listeners.all[i].descriptor);
     close(self->hold);
@@ -53,7 +53,7 @@ static void handle_leave(int number)
     int error = errno;
 
     (void)number;
-    leave();
+    close_listeners();
     errno = error;
 }
 
@@ -127,7 +127,7 @@ void pool_worker_start(struct pool_worker *worker)
     open_signals();
     platform_signal_when_orphaned(POOL_LEAVE);
     if (getppid() != worker->parent)
-        leave();
+        close_listeners();
     confine_child(log_shows(LOG_MESSAGES), free + 1); /* one client */
 }
 
@@ -145,7 +145,7 @@ void pool_worker_report_exit(const struct pool_worker *worker, const struct sess
     struct record record = ledger_exit_record(0, session);
 
     if (!report(worker, &record))
-        leave();
+        close_listeners();
 }
 
 /* Whether the parent admits the client. False also when the parent is gone. */
@@ -187,7 +187,7 @@ static bool may_come(const struct pool_worker *worker, const struct client *clie
         discard_replies();
     memcpy(arrival.client, &client->peer, sizeof arrival.client);
     if (!report(worker, &arrival)) {
-        leave(); /* nobody counts any more: this client, which has been accepted, is the last */
+        close_listeners(); /* nobody counts any more: this client, which has been accepted, is the last */
         return access_permits(&worker->options->access, &client->peer);
     }
     return waits ? await_reply(worker)
@@ -228,17 +228,17 @@ static void handle_failure(struct pool_worker *worker, int error)
     const struct timespec pause = clock_timespec(ACCEPT_PAUSE);
     struct record record = {.kind = RECORD_ACCEPT_FAILED, .error = error};
 
-    if (leaving || failure_action(error, &worker->retries) == FAILURE_RETRY)
+    if (exiting || failure_action(error, &worker->retries) == FAILURE_RETRY)
         return;
     if (!report(worker, &record))
-        leave();
+        close_listeners();
     (void)nanosleep(&pause, NULL); /* POOL_LEAVE ends it */
 }
 
 bool pool_worker_accept(struct pool_worker *worker, struct client *client)
 {
     title_set("idle");
-    while (!leaving) {
+    while (!exiting) {
         struct listener *listener = ready_listener(worker);
         if (listener == NULL)
             continue;

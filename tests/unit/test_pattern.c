@@ -1,8 +1,7 @@
-/* test_load_pattern.c: the bytes that a load generator sends, and knows again
- * (load/pattern.h). */
+/* test_pattern.c: the bytes that a load generator sends, and knows again (pattern.h). */
 #include "suite.h"
 
-#include "load/pattern.h"
+#include "base/pattern.h"
 
 static struct pattern pattern;
 
@@ -90,6 +89,6 @@ START_TEST(neighbours_are_far_apart)
 }
 END_TEST
 
-SUITE("load_pattern", a_slice_is_the_bytes_from_its_position_on, the_pattern_goes_round,
+SUITE("pattern", a_slice_is_the_bytes_from_its_position_on, the_pattern_goes_round,
       no_eight_bytes_come_twice, a_period_of_connections_have_different_origins,
       neighbours_are_far_apart)

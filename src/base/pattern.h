@@ -1,13 +1,13 @@
 /*
- * load/pattern.h: the bytes that a load generator sends, and checks.
+ * pattern.h: the bytes that a load generator sends, and checks.
  *
  * All connections send from one table of pseudo-random bytes, each from a place of its own, going
  * round. So a byte depends on the connection and on its position, and bytes that are changed, lost,
  * doubled, shifted or another connection's are found. Nothing is generated or copied while
  * measuring: sending is a slice of the table, checking is one memcmp.
  */
-#ifndef LOAD_PATTERN_H
-#define LOAD_PATTERN_H
+#ifndef PATTERN_H
+#define PATTERN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* load/pattern.c: see load/pattern.h. */
-#include "load/pattern.h"
+/* pattern.c: see pattern.h. */
+#include "base/pattern.h"
 
 #include <string.h>
 

@@ -34,14 +34,17 @@ COMPILE   = $(CC) $(STANDARD) -DVERSION='"$(VERSION)"' $(WARNINGS) $(HARDEN) $(C
             -Isrc -Iexamples/variants -MMD -MP
 LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 
-# What a libc may lack is asked of it: _Fork of POSIX.1-2024, and st_ctim, which is st_ctimespec on
-# macOS. The answer is a file of its own in $(BUILD), also under -n: some compilers remove what
-# their output was, so that as root they would make a regular file of /dev/null. Nothing of it stays:
-# the folder may be somebody else's to make.
+# What a libc or a compiler may lack is asked of it: _Fork of POSIX.1-2024; rseq(2)'s place beside a
+# thread's variables, and where those are; and st_ctim, which is st_ctimespec on macOS. The answer
+# is a file of its own in $(BUILD), also under -n: some compilers remove what their output was, so
+# that as root they would make a regular file of /dev/null. Nothing of it stays: the folder may be
+# somebody else's to make.
 HAVE := $(shell mkdir -p '$(BUILD)' 2>/dev/null || exit; \
   compiles() { printf "\043include <sys/stat.h>\n\043include <unistd.h>\nint main(void) { return $$2; }\n" | \
     $(CC) $$1 -Werror -xc -o '$(BUILD)/probe'.$$$$ - 2>/dev/null; }; \
   compiles -D_GNU_SOURCE '(int)_Fork()' && echo -DHAVE__FORK; \
+  compiles '-include sys/rseq.h' '__rseq_offset < 0 && __builtin_thread_pointer()' && \
+    echo -DHAVE_THREAD_POINTER; \
   compiles '$(STANDARD)' '(int)(struct stat){0}.st_ctim.tv_nsec' || echo -Dst_ctim=st_ctimespec; \
   rm -f '$(BUILD)/probe'.$$$$; rmdir '$(BUILD)' 2>/dev/null)
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)

@@ -17,11 +17,12 @@
  *                 most once in 10 ms; at once where it told of nobody and there is no slot for a
  *                 client, or half of those asked for just now were dead.
  *   the sweep     One that is older may hide behind the SIGCHLD of another. So within a second of
- *                 any SIGCHLD, 0.1 s where programs have all slots, the parent asks whether anybody
- *                 is dead and not reaped, by waitid for all, which walks that list, and reaps up to
- *                 16 that this finds; and only where one of ours was among them it asks for all
- *                 children by pid, the youngest first, in portions of 512, between which the loop
- *                 goes on.
+ *                 any SIGCHLD, and 0.1 s where programs have all slots, or one has just been reaped
+ *                 that was killed or left no record though it echoes, as others then did, too: the
+ *                 parent asks whether anybody is dead and not reaped, by waitid for all, which walks
+ *                 that list, and reaps up to 16 that this finds; and only where one of ours was
+ *                 among them it asks for all children by pid, the youngest first, in portions of
+ *                 128, between which the loop goes on.
  *
  * So of fifty that die at one instant all that left a record are reaped at once, however few
  * signals came; of those that left none one or two by si_pid, the others as young or by the sweep.
@@ -46,7 +47,7 @@
  * Cost: a system call for each child that has died or is exiting, and a read for LEDGER_BATCH
  * records. For programs, and after a SIGCHLD that told of nobody, 256 calls at most every 10 ms
  * (1 % of a processor) and for each such SIGCHLD while there is no slot; and the sweep, at most
- * once a second, or in 0.1 s while programs have all slots: up to 16 calls that are linear in the
+ * once a second, or in 0.1 s in the cases named there: up to 16 calls that are linear in the
  * live children, and one for each of them where one was found dead. A program that has died is
  * reaped within 10 ms where it is one of the young, else at once or within a second; so the zombies
  * are never more than what dies meanwhile.

@@ -23,7 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#if defined(__GNUC__) && !defined(__clang__) && __has_include(<sys/rseq.h>)
+#ifdef HAVE_THREAD_POINTER
 #include <sys/rseq.h>
 #endif
 
@@ -85,7 +85,7 @@ static bool is_dispensable(const struct mapping *mapping, const char *line)
  * sched_getcpu(3) makes a system call. (The size is that which glibc registers.) */
 static void end_rseq(void)
 {
-#ifdef RSEQ_SIG
+#ifdef HAVE_THREAD_POINTER
     (void)syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32,
                   RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 #endif

@@ -1,12 +1,14 @@
-"""Where compilers write: into $(BUILD), whatever is built, asked or checked."""
+"""Where compilers write: into $(BUILD), whatever is built, asked or checked; and what the scripts
+around the tests say of what is not there."""
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE, TOP
+from harness import DEADLINE, TOP, new_user, run_to_end
 
 COMPILERS = ['cc', 'gcc', 'clang', 'musl-gcc', 'tcc']
 # What would install, should a script find that something is missing.
@@ -117,3 +119,22 @@ def test_another_system_is_named_once(asked):
     backends = {'null', 'confine_null', 'readiness_kqueue', 'readiness_select', 'readiness_poll'}
     assert set(re.findall(r'-c .* src/platform/(\w+)\.c', printed)) == backends
     assert '-Wl,-z' not in printed
+
+
+def test_a_machine_that_cannot_be_emulated_is_skipped(folder):
+    """Catches tests/cross/run that fails where no emulator may be registered with the kernel, such as
+    by an ordinary user, as if a test had failed; and one that counts nothing then."""
+    shutil.copytree(TOP / 'tests' / 'cross', folder / 'tests' / 'cross')
+    (folder / 'tests' / 'cross' / 'machines').write_text('vax vax-linux vax vax-of-nobody\n')
+    library = folder / 'forkecho' / 'cross' / 'vax-linux' / 'lib'
+    library.mkdir(parents=True)
+    (library / 'libcheck.a').touch()
+    (folder / 'make').write_text('#!/bin/sh\n')
+    (folder / 'make').chmod(0o755)
+    user = new_user()
+    identity = {'user': user, 'group': user, 'extra_groups': []} if os.geteuid() == 0 else {}
+    done = run_to_end([folder / 'tests' / 'cross' / 'run', 'vax'], **identity,
+                      env={**os.environ, 'XDG_CACHE_HOME': str(folder),
+                           'PATH': f'{folder}:{os.environ["PATH"]}', 'BUILD': str(folder / 'build')})
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ['1 skipped in 0s']), done
+    assert 'cross: vax: built, and not run: only root may register qemu' in done.stdout

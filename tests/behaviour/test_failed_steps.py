@@ -254,6 +254,8 @@ for number in sys.argv[1].split(','):
     os.dup2(0, int(number))
 os.execv(sys.argv[2], sys.argv[2:])
 '''
+# Whoever asks for a limit reads 2^20, soft and hard.
+A_MILLION = f"prlimit64:poke_exit=@arg4={struct.pack('=2Q', 1 << 20, 1 << 20).hex()}"
 WITHOUT_PROC = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
 
 
@@ -268,7 +270,8 @@ def test_descriptors_are_closed_without_a_call_for_each_number(server, folder, w
     numbers = [100, 4000] if without_proc else [100, 4000, limit - 1]
     srv = server(kind=TracedServer,
                  wrap=['strace', '-f', '-qq', '-o', folder / 'trace',
-                       '-e', 'trace=close,close_range', '-e', 'inject=close_range:error=EPERM',
+                       '-e', 'trace=close,close_range,prlimit64', '-e', f'inject={A_MILLION}',
+                       '-e', 'inject=close_range:error=EPERM',
                        *WITHOUT_PROC * without_proc,
                        sys.executable, '-c', WITH_OPEN, ','.join(map(str, numbers))])
     client = srv.connect()

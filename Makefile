@@ -336,7 +336,8 @@ DOCUMENTS = README NEWS COPYING
 PAGES = $(wildcard man/*.[1-9])
 
 # What an administrator copies; it names the program where it is installed.
-EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/* program/*))
+EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/* monitoring/* \
+             program/*))
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \

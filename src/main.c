@@ -79,7 +79,8 @@ static struct server *set_up(const struct options *options)
     if (server == NULL || listeners_open(&server->listeners, options) == -1)
         return NULL;
     prefer_children(server);
-    if (identity_become(&identity) == -1) {
+    if (listeners_open_status(&server->status_listeners, options) == -1 ||
+        identity_become(&identity) == -1) {
         server_close(server);
         return NULL;
     }
@@ -102,6 +103,8 @@ static struct server *take_over(const struct options *options, int state)
     prefer_children(server);
     for (size_t i = 0; i < server->listeners.count; i++)
         listener_prepare(&server->listeners.all[i], options);
+    for (size_t i = 0; i < server->status_listeners.count; i++)
+        listener_prepare(&server->status_listeners.all[i], options);
     manager_connect(server->earlier.manager);
     log_adopt(server->earlier.syslog);
     return server;
@@ -138,6 +141,16 @@ static int run(const struct options *options, int state)
     return outcome;
 }
 
+/* Whether the model can do what the options ask for; else reported. */
+static bool fits(struct options *options)
+{
+    if (options->status_count == 0 || serve_model.answers_monitors)
+        return serve_model.fit == NULL || serve_model.fit(options) == 0;
+    options_reject(options, 'S', "only forkecho tells monitors how it goes, by a forked child that "
+                                 "has a copy of all that is counted");
+    return false;
+}
+
 static int misused(void)
 {
     manager_open();
@@ -160,7 +173,7 @@ int main(int argc, char **argv)
     case OPTIONS_WRONG: return misused();
     case OPTIONS_SERVE: break;
     }
-    if (serve_model.fit != NULL && serve_model.fit(&options) == -1)
+    if (!fits(&options))
         return misused();
     log_name(options.program);
     outcome = options.inetd          ? inetd_serve(&options)

@@ -2,6 +2,7 @@
 #include "fork/reaper.h"
 
 #include "base/clock.h"
+#include "fork/status.h"
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/signals.h"
@@ -176,7 +177,10 @@ static bool reap_stranger(pid_t pid)
 {
     int status = 0;
 
-    return pid != upgrade_tester() && try_wait(pid, &status) == pid;
+    if (pid == upgrade_tester() || try_wait(pid, &status) != pid)
+        return false;
+    status_forget(pid);
+    return true;
 }
 
 /* Reaps the first that have died, ours and strangers, at most so many. Returns whether one of ours
@@ -302,8 +306,9 @@ void reaper_turn(struct server *server)
     bool full = server->children->live >= server->options->max_connections;
 
     if (signals_take(SIGCHLD)) {
+        bool answered = status_reap();
         reap_announced(server);
-        plan_young(server, server->statistics.ended > before);
+        plan_young(server, answered || server->statistics.ended > before);
         plan_sweep(sweep_pause(server, full));
     }
     /* Children that cannot write their records do not exit, and send no SIGCHLD. */

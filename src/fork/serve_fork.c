@@ -59,6 +59,7 @@
 #include "base/clock.h"
 #include "fork/program.h"
 #include "fork/reaper.h"
+#include "fork/status.h"
 #include "platform/platform.h"
 #include "process/confine.h"
 #include "process/log.h"
@@ -135,6 +136,7 @@ static void turn(struct server *server, struct child_args *args)
     struct client client;
 
     reaper_turn(server);
+    status_turn(server);            /* monitors that ask (-S) */
     server_handle_requests(server); /* the status line, an upgrade, what a stop asks of children */
     while (server_accept(server, &client))
         start_child(server, args, &client);
@@ -163,7 +165,7 @@ static int serve(struct server *server)
         return -1;
     while (server_running(server) || upgrade_tester() != 0) {
         const double times[] = {reaper_due(), program_due(), upgrade_due()};
-        server_wait(server, clock_earliest(times, sizeof times / sizeof times[0]));
+        status_wait(server, clock_earliest(times, sizeof times / sizeof times[0]));
         turn(server, &args);
     }
     title_open(server->options->program, NULL);
@@ -175,6 +177,7 @@ const struct serve_model serve_model = {
     .operands = "[-- program [argument]...]",
     .about = "TCP echo server (RFC 862), or any program; a child process for each connection.",
     .serve = serve,
+    .answers_monitors = true,
     .read_records = reaper_catch_up,
     .reap_all = reaper_reap_all,
     .upgrade = upgrade_begin,

@@ -330,3 +330,15 @@ void platform_forbid_tracing(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
+
+#define TEXT_OF(macro) #macro
+#define VERSION_OF(major, minor) TEXT_OF(major) "." TEXT_OF(minor)
+
+const char *platform_libc(void)
+{
+#ifdef __GLIBC__
+    return "glibc-" VERSION_OF(__GLIBC__, __GLIBC_MINOR__);
+#else
+    return "musl"; /* which has no macro of its own */
+#endif
+}

@@ -195,6 +195,11 @@ void platform_timer_set(int timer, double seconds)
     (void)seconds;
 }
 
+const char *platform_libc(void)
+{
+    return "other";
+}
+
 int platform_processors(double *idle, double *all)
 {
     (void)idle;

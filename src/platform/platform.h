@@ -120,6 +120,9 @@ void platform_confine_child(void);
  * uname(2). Elsewhere false: it walks them all. */
 bool platform_waits_by_pid(void);
 
+/* The C library that this was built with: "glibc-2.36", "musl". Elsewhere "other". */
+const char *platform_libc(void);
+
 /* Writes into `text` the limits on processes that may have made fork fail, the lowest, which is the
  * likely one, first: "RLIMIT_NPROC 64 (ulimit -u), kernel.pid_max 32768". Elsewhere "". */
 void platform_process_limits(char *text, size_t size);

@@ -24,7 +24,8 @@ static struct {
     enum log_level level;
     enum log_sink sink;
     bool starting; /* errors go to standard error as well */
-    atomic_ulong lost; /* lines that could not be written */
+    atomic_ulong lost; /* lines that could not be written, and of which the log does not know yet */
+    unsigned long told; /* lost lines of which it does */
     struct flood errors, refusals;
     char last_error[LOG_LINE_MAX]; /* its text, and ... */
     int last_errno;                /* ... the errno when it was logged */
@@ -85,8 +86,20 @@ static void write_lost(void)
     char text[64];
 
     snprintf(text, sizeof text, "log lost=%lu", lost);
-    if (lost > 0 && log_sink_write(the_log.sink, PRIORITY_ERROR, text))
+    if (lost > 0 && log_sink_write(the_log.sink, PRIORITY_ERROR, text)) {
         the_log.lost -= lost; /* threads may have lost more meanwhile */
+        the_log.told += lost;
+    }
+}
+
+unsigned long log_lost(void)
+{
+    return the_log.told + the_log.lost;
+}
+
+void log_set_lost(unsigned long lost)
+{
+    the_log.told = lost;
 }
 
 /* `loop`: not a child, which has a copy of the count of lost lines, nor a thread writes it. */

@@ -54,6 +54,11 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The last error, without the program's name, and the errno in its text; EINVAL: there is none. */
 const char *log_last_error(int *error);
 
+/* How many lines were lost since the start. And says how many an earlier program of this process
+ * had lost. */
+unsigned long log_lost(void);
+void log_set_lost(unsigned long lost);
+
 /* Writes what was summed up and is due at `now`. Returns when to call again at the latest
  * (clock.h), or 0. Or, for the end of a program, all that was, and how many lines were lost. */
 double log_sum_up(double now);

@@ -55,15 +55,24 @@ static bool handle_failure(struct server *server, int error)
     return action == FAILURE_RETRY;
 }
 
-static void refuse(struct server *server, const struct client *client, const char *why)
+const char *server_refusal_name(int why)
+{
+    static const char *const names[REFUSALS] = {"denied", "max-per-source", "stopping"};
+
+    return names[why];
+}
+
+static void refuse(struct server *server, const struct client *client, enum refusal why)
 {
     char from[ADDRESS_TEXT_MAX];
 
     if (client->descriptor != -1)
         listener_refuse(client->descriptor, &client->peer);
     server->statistics.refused++;
+    server->statistics.refused_why[why]++;
     if (log_shows_refusal())
-        log_event(LOG_CLIENTS, "refuse from=%s why=%s", peer_text(&client->peer, from), why);
+        log_event(LOG_CLIENTS, "refuse from=%s why=%s", peer_text(&client->peer, from),
+                  server_refusal_name((int)why));
 }
 
 /* One of those that are counted may have ended, with its exit record still unread. */
@@ -79,14 +88,14 @@ static bool source_is_full(struct server *server, const struct peer *peer)
 
 bool server_admit(struct server *server, const struct client *client)
 {
-    const char *why = !access_permits(&server->options->access, &client->peer) ? "denied"
-                      : source_is_full(server, &client->peer)                  ? "max-per-source"
-                                                                               : NULL;
+    enum refusal why = !access_permits(&server->options->access, &client->peer) ? REFUSED_DENIED
+                       : source_is_full(server, &client->peer) ? REFUSED_PER_SOURCE
+                                                               : REFUSALS;
 
     server->statistics.accepted++;
-    if (why != NULL)
+    if (why != REFUSALS)
         refuse(server, client, why);
-    return why == NULL;
+    return why == REFUSALS;
 }
 
 /* Keeps a client whose source has as many as it may, if there is room (server.h). */
@@ -113,7 +122,7 @@ static struct client take_over_cap(struct server *server, size_t i)
     return client;
 }
 
-static void refuse_first_over_cap(struct server *server, const char *why)
+static void refuse_first_over_cap(struct server *server, enum refusal why)
 {
     struct client client = take_over_cap(server, 0);
 
@@ -121,7 +130,7 @@ static void refuse_first_over_cap(struct server *server, const char *why)
     refuse(server, &client, why);
 }
 
-void server_refuse_over_cap(struct server *server, const char *why)
+void server_refuse_over_cap(struct server *server, enum refusal why)
 {
     while (server->over_cap_count > 0)
         refuse_first_over_cap(server, why);
@@ -139,7 +148,7 @@ static bool admit_over_cap(struct server *server, struct client *client)
             return server_admit(server, client);
         }
     while (server->over_cap_count > 0 && now >= server->over_cap[0].until)
-        refuse_first_over_cap(server, "max-per-source");
+        refuse_first_over_cap(server, REFUSED_PER_SOURCE);
     return false;
 }
 
@@ -188,7 +197,7 @@ bool server_accept(struct server *server, struct client *client)
         pause_for_memory(gate);
     if (gate->holding && server->stop.phase >= SERVER_TERMINATING) {
         gate->holding = false;
-        refuse(server, &gate->held, "stopping");
+        refuse(server, &gate->held, REFUSED_STOPPING);
     } else if (gate->holding && clock_seconds() >= gate->closed_until) {
         gate->holding = false;
         *client = gate->held;

@@ -21,12 +21,13 @@ struct children *children_new(size_t capacity)
         children->shift--;
     children->capacity = capacity;
     children->salt = ((uint64_t)(clock_seconds() * 1e9) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+    children->sources = platform_private_memory((capacity + 1) * sizeof *children->sources);
     children->by_id = platform_private_memory(chains * sizeof *children->by_id);
     children->by_source = platform_private_memory(chains * sizeof *children->by_source);
     children->free_child = platform_private_memory(capacity * sizeof *children->free_child);
     children->free_source = platform_private_memory(capacity * sizeof *children->free_source);
-    if (children->by_id == NULL || children->by_source == NULL || children->free_child == NULL ||
-        children->free_source == NULL)
+    if (children->sources == NULL || children->by_id == NULL || children->by_source == NULL ||
+        children->free_child == NULL || children->free_source == NULL)
         return NULL;
     return children;
 }
@@ -64,7 +65,11 @@ static struct source_count *count_source(struct children *children, struct sourc
         *count = (struct source_count){.source = source, .chain = *chain};
         *chain = count;
     }
-    count->live++;
+    if (count->live > 0)
+        children->sources[count->live]--;
+    children->sources[++count->live]++;
+    if (count->live > children->most_from_one)
+        children->most_from_one = count->live;
     return count;
 }
 
@@ -101,8 +106,15 @@ void children_leave_source(struct children *children, struct child *child)
     struct source_count *count = child->source, **link;
 
     child->source = NULL;
-    if (count == NULL || --count->live > 0)
+    if (count == NULL)
         return;
+    children->sources[count->live]--;
+    if (children->sources[children->most_from_one] == 0) /* it was the only one */
+        children->most_from_one--;
+    if (--count->live > 0) {
+        children->sources[count->live]++;
+        return;
+    }
     for (link = source_chain(children, count->source); *link != count; link = &(*link)->chain)
         ;
     *link = count->chain;
@@ -130,14 +142,4 @@ size_t children_from(const struct children *children, const struct peer *peer)
     const struct source_count *count = find_source(children, address_source(peer));
 
     return count != NULL ? count->live : 0;
-}
-
-size_t children_most_from_one(const struct children *children)
-{
-    size_t most = 0;
-
-    for (const struct child *each = children->oldest; each != NULL; each = each->younger)
-        if (each->source != NULL && each->source->live > most)
-            most = each->source->live;
-    return most;
 }

@@ -5,8 +5,8 @@
  * clients. When its session has ended it leaves its source (address.h), though it is still live:
  * its client may come again. All others, and only those, are in the counts of their sources.
  *
- * Cost: add, find and remove are constant, and make no system call. About 200 bytes an entry, in
- * private memory (platform.h): a large table makes no fork dearer.
+ * Cost: all is constant, and makes no system call. About 200 bytes an entry, in private memory
+ * (platform.h): a large table makes no fork dearer.
  */
 #ifndef CHILDREN_H
 #define CHILDREN_H
@@ -42,12 +42,14 @@ struct child {
 };
 
 struct children {
-    size_t live;                     /* how many */
+    size_t live;                     /* how many, ... */
+    size_t most_from_one;            /* ... and the most of them of any source */
     struct child *oldest, *youngest; /* `younger` and `older` lead to all others; NULL: none live */
     /* The table's: */
     size_t capacity;
     unsigned shift; /* leaves the top bits, one more for each doubling of the chains */
     uint64_t salt;
+    uint32_t *sources;    /* how many sources have so many live, at least 1 */
     struct child **by_id; /* chains, at least one for each entry */
     struct source_count **by_source;
     struct child *free_child; /* the first free entry; never NULL, but beyond the last */
@@ -64,9 +66,7 @@ struct child *children_find(struct children *children, int64_t id);
 void children_remove(struct children *children, struct child *child);
 void children_leave_source(struct children *children, struct child *child);
 
-/* How many are counted for the source of `peer`, and the most for any source: linear in the live
- * ones, for a status line. */
+/* How many are counted for the source of `peer`. */
 size_t children_from(const struct children *children, const struct peer *peer);
-size_t children_most_from_one(const struct children *children);
 
 #endif

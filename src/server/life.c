@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct server *server_open(const struct serve_model *model, const struct options *options,
@@ -36,10 +37,12 @@ struct server *server_open(const struct serve_model *model, const struct options
 /* Standard output then becomes /dev/null, as standard input is. */
 static int print_addresses(const struct server *server)
 {
+    const struct listeners *const both[] = {&server->listeners, &server->status_listeners};
     char text[ADDRESS_TEXT_MAX];
 
-    for (size_t i = 0; server->options->print_address && i < server->listeners.count; i++)
-        puts(address_text(&server->listeners.all[i].address.name.any, text));
+    for (size_t kind = 0; server->options->print_address && kind < 2; kind++)
+        for (size_t i = 0; i < both[kind]->count; i++)
+            puts(address_text(&both[kind]->all[i].address.name.any, text));
     if (fflush(stdout) == EOF || ferror(stdout)) {
         log_error("cannot print the addresses (-1): %s", strerror(errno));
         return -1;
@@ -55,6 +58,7 @@ int server_announce(struct server *server)
 
     listeners_text(&server->listeners, text, sizeof text);
     if (server->started > 0) { /* by an earlier program of this process */
+        server->statistics.upgrades++;
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
                   (long)getpid(), VERSION, server->children->live, most, text);
     } else {
@@ -64,6 +68,7 @@ int server_announce(struct server *server)
         if (daemon_ready() == -1)
             return -1;
         server->started = clock_seconds();
+        server->statistics.since = (unsigned long long)time(NULL);
     }
     log_started();
     manager_state(MANAGER_READY);
@@ -76,6 +81,7 @@ void server_close(struct server *server)
     const struct statistics *count = &server->statistics;
 
     listeners_close(&server->listeners);
+    listeners_close(&server->status_listeners);
     log_sum_up_all();
     if (server->started > 0)
         log_event(LOG_NORMAL,
@@ -173,13 +179,18 @@ static bool has_run(const struct server *server, const struct child *child)
     return server->options->command != NULL && !child->exit_recorded && !child->owes_header;
 }
 
+/* Whether the signal that ended it was that of -T, in its PROXY header. */
+static bool is_late(const struct child *child)
+{
+    return child->owes_header && child->ending == SESSION_LIFETIME;
+}
+
 /* How a session ended that was no program's, for an `end` line. */
 static void describe_session(const struct child *child, int signal, char how[160])
 {
     const char *ending = session_ending_name(child->ending);
-    bool late = child->owes_header && child->ending == SESSION_LIFETIME; /* ended by -T */
 
-    if (signal != 0 && !late)
+    if (signal != 0 && !is_late(child))
         snprintf(how, 160, " how=signal-%d", signal);
     else if (child->ending == SESSION_PROXY)
         snprintf(how, 160, " how=%s why=\"%s\"", ending, proxy_problem_text(child->problem));
@@ -211,12 +222,30 @@ static void log_end(const struct server *server, const struct child *child, int 
               clock_seconds() - child->since, how, server->children->live - 1);
 }
 
+const char *server_ending_name(int how)
+{
+    return how == ENDED_SIGNAL       ? "signal"
+           : how == ENDED_EXIT_0     ? "exit-0"
+           : how == ENDED_EXIT_OTHER ? "exit-other"
+                                     : session_ending_name(how);
+}
+
+static int ending_of(const struct server *server, const struct child *child, int signal)
+{
+    if (signal != 0 && !is_late(child))
+        return ENDED_SIGNAL;
+    if (has_run(server, child))
+        return child->ending == 0 ? ENDED_EXIT_0 : ENDED_EXIT_OTHER;
+    return child->ending >= 0 && child->ending < SESSION_ENDINGS ? child->ending : SESSION_ERROR;
+}
+
 void server_ended(struct server *server, struct child *child, int signal)
 {
     if (signal == SIGNALS_STOP && child->stop_signal != 0)
         signal = child->stop_signal;
     server->gate.killed |= signal == SIGKILL && child->stop_signal != SIGKILL;
     server->statistics.ended++;
+    server->statistics.ended_how[ending_of(server, child, signal)]++;
     server->statistics.in += child->in;
     server->statistics.out += child->out;
     log_end(server, child, signal);

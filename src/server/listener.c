@@ -225,7 +225,7 @@ static void remove_file(const struct listener *listener)
     if (lstat(path, &status) == -1 ? errno != ENOENT
                                    : status.st_dev == listener->device &&
                                          status.st_ino == listener->file && unlink(path) == -1)
-        log_error("cannot remove %s (-l): %s; the next start replaces it", path, strerror(errno));
+        log_error("cannot remove %s: %s; the next start replaces it", path, strerror(errno));
 }
 
 int listener_open(struct listener *listener, const struct address *address,

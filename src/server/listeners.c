@@ -19,12 +19,12 @@ static const char *remedy(int error, int family)
 
     return error == EACCES && !local
                ? "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower "
-                 "net.ipv4.ip_unprivileged_port_start; or choose a higher one with -l"
+                 "net.ipv4.ip_unprivileged_port_start; or choose a higher one"
            : error == EADDRINUSE && local
-               ? "; another server, or an earlier -l, listens on it or is about to, or it is not "
-                 "a socket"
+               ? "; another server, or an earlier -l or -S, listens on it or is about to, or it is "
+                 "not a socket"
            : error == EADDRINUSE
-               ? "; another server, or an earlier -l, listens on it; choose another port with -l"
+               ? "; another server, or an earlier -l or -S, listens on it; choose another port"
            : error == EADDRNOTAVAIL && family == AF_INET6
                ? "; no interface of this machine has it, or it is still being checked that no "
                  "other machine has it (tentative in 'ip -6 address'), or one has (dadfailed)"
@@ -84,17 +84,19 @@ static void close_from(struct listeners *listeners, size_t first)
         listener_close(&listeners->all[--listeners->count]);
 }
 
-static int open_given(struct listeners *listeners, const struct options *options, size_t index)
+/* Opens what one -l or -S, `option`, names. */
+static int open_given(struct listeners *listeners, const struct options *options,
+                      const struct listen_option *named, const char *option)
 {
-    const char *given = options->listen[index].text, *problem;
+    const char *given = named->text, *problem;
     struct address found[LISTENERS_MAX];
     char text[ADDRESS_TEXT_MAX];
     size_t first = listeners->count;
-    int count = address_resolve(&options->listen[index].endpoint, true, found,
+    int count = address_resolve(&named->endpoint, true, found,
                                 LISTENERS_MAX - first, &problem);
 
     if (count == -1) {
-        log_error("cannot resolve '%s' (-l): %s", given, problem);
+        log_error("cannot resolve '%s' (%s): %s", given, option, problem);
         return -1;
     }
     for (int tries = 1;; tries++) {
@@ -108,10 +110,21 @@ static int open_given(struct listeners *listeners, const struct options *options
         if (tries < PORT_TRIES && error == EADDRINUSE && !local && address_port(any) == 0)
             continue;
         errno = error; /* the log keeps it */
-        log_error("cannot listen on %s (-l %s): %s%s", address_text(any, text), given,
+        log_error("cannot listen on %s (%s %s): %s%s", address_text(any, text), option, given,
                   strerror(error), remedy(error, any->sa_family));
         return -1;
     }
+}
+
+static int open_all(struct listeners *listeners, const struct options *options,
+                    const struct listen_option *list, size_t count, const char *option)
+{
+    for (size_t i = 0; i < count; i++)
+        if (open_given(listeners, options, &list[i], option) == -1) {
+            close_from(listeners, 0);
+            return -1;
+        }
+    return 0;
 }
 
 int listeners_open(struct listeners *listeners, const struct options *options)
@@ -123,12 +136,13 @@ int listeners_open(struct listeners *listeners, const struct options *options)
         listener_adopt(&listeners->all[listeners->count++], ACTIVATION_FIRST + i, options);
     if (count > 0 && options->listen_given)
         log_error("the service manager hands over %d sockets (LISTEN_FDS); -l is ignored", count);
-    for (size_t i = 0; count == 0 && i < options->listen_count; i++)
-        if (open_given(listeners, options, i) == -1) {
-            close_from(listeners, 0);
-            return -1;
-        }
-    return 0;
+    return count > 0 ? 0
+                     : open_all(listeners, options, options->listen, options->listen_count, "-l");
+}
+
+int listeners_open_status(struct listeners *listeners, const struct options *options)
+{
+    return open_all(listeners, options, options->status, options->status_count, "-S");
 }
 
 void listeners_close(struct listeners *listeners)

@@ -23,6 +23,9 @@ struct listeners {
 /* Opens all that `options` name, or adopts what the service manager hands over (activation.h).
  * Returns 0, or -1 (logged) with nothing left behind. */
 int listeners_open(struct listeners *listeners, const struct options *options);
+
+/* The same of those at which monitors ask (-S), which are never handed over. */
+int listeners_open_status(struct listeners *listeners, const struct options *options);
 void listeners_close(struct listeners *listeners);
 
 /* The addresses, "a,b,c", cut with ",..." where `size` ends. */

@@ -29,6 +29,7 @@ static const struct argument table[] = {
     {'m', "reply", "TEXT", "reply to each message (%m it, %q quoted, %t, %a)"},
     {'P', "pidfile", "FILE", "write its pid here"},
     {'r', "root", "FOLDER", "chroot once bound"},
+    {'S', "status", "ADDRESS", "where monitors ask by HTTP: GET /metrics"},
     {'s', "syslog", "FACILITY", "log to syslogd: daemon, user, local0 ... local7"},
     {'t', "idle", "TIME", "end it when nothing moves so long (10m; 0: never)"},
     {'T', "lifetime", "TIME", "end it after this time (0: never)"},
@@ -48,21 +49,29 @@ static const struct options defaults = {
     .service = {.answers.message_size = 1024, .idle = 600},
 };
 
-static int add_listen(struct options *options, const struct arguments *arguments)
+/* Adds what -l or -S names to its list. */
+static int add_address(struct listen_option *list, size_t *count, const char *option,
+                       const struct arguments *arguments)
 {
-    size_t count = options->listen_count;
+    struct listen_option *added = &list[*count];
     const char *problem;
 
-    if (count == OPTIONS_LISTEN_MAX)
-        return arguments_misused(arguments, "option -l, --listen: more than %d addresses",
+    if (*count == OPTIONS_LISTEN_MAX)
+        return arguments_misused(arguments, "option %s: more than %d addresses", option,
                                  OPTIONS_LISTEN_MAX);
-    options->listen[options->listen_count++].text = arguments->value;
-    problem = address_split(arguments->value, &options->listen[count].endpoint);
+    added->text = arguments->value;
+    ++*count;
+    problem = address_split(arguments->value, &added->endpoint);
     if (problem == NULL)
         return 0;
-    return arguments_misused(arguments, "option -l, --listen: '%s': %s "
+    return arguments_misused(arguments, "option %s: '%s': %s "
                                         "(port, host:port, *:port, [::1]:port or /path)",
-                             arguments->value, problem);
+                             option, arguments->value, problem);
+}
+
+static int add_listen(struct options *options, const struct arguments *arguments)
+{
+    return add_address(options->listen, &options->listen_count, "-l, --listen", arguments);
 }
 
 static int add_rule(struct access *access, const struct arguments *arguments, enum access_rule rule)
@@ -131,6 +140,8 @@ static int set_option(struct options *options, const struct arguments *arguments
     case 'A': return add_rule(&options->access, arguments, ACCESS_ALLOW);
     case 'X': return add_rule(&options->access, arguments, ACCESS_DENY);
     case OPTION_PROXY: return add_rule(&service->proxies, arguments, ACCESS_ALLOW);
+    case 'S':
+        return add_address(options->status, &options->status_count, "-S, --status", arguments);
     case 's': return set_facility(arguments, &options->facility);
     case 'd': options->daemon = true; return 0;
     case 'i': options->inetd = true; return 0;
@@ -207,6 +218,7 @@ static int check_whole(struct options *options, struct arguments *arguments)
     /* What -i rules out: it has no listener, and nobody waits for it to be ready. */
     const char *other = !options->inetd             ? NULL
                         : options->listen_count > 0 ? "-l, --listen"
+                        : options->status_count > 0 ? "-S, --status"
                         : options->daemon           ? "-d, --daemon"
                         : options->pidfile != NULL  ? "-P, --pidfile"
                         : options->print_address    ? "-1, --print-address"

@@ -11,16 +11,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define OPTIONS_LISTEN_MAX 64 /* more -l than anybody types */
+#define OPTIONS_LISTEN_MAX 64 /* more -l, or -S, than anybody types */
 #define CONNECTIONS_MAX 4194304 /* -c, -C: what Linux can have as processes (PID_MAX_LIMIT) */
+
+struct listen_option {
+    const char *text; /* as it was given, for messages */
+    struct endpoint endpoint;
+};
 
 struct options {
     const char *program;
-    struct {
-        const char *text; /* as it was given, for messages */
-        struct endpoint endpoint;
-    } listen[OPTIONS_LISTEN_MAX];
-    size_t listen_count;
+    struct listen_option listen[OPTIONS_LISTEN_MAX], status[OPTIONS_LISTEN_MAX]; /* -l, -S */
+    size_t listen_count, status_count;
     bool listen_given, max_connections_given; /* not only the default */
     size_t backlog;        /* for listen(2) */
     size_t max_connections;

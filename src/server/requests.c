@@ -30,7 +30,7 @@ static void stop(struct server *server, enum server_phase phase, const char *why
     bool serving = server->stop.phase == SERVER_SERVING;
 
     enter_phase(server, phase, clock_seconds());
-    server_refuse_over_cap(server, "stopping");
+    server_refuse_over_cap(server, REFUSED_STOPPING);
     if (serving && server->model->before_close != NULL)
         server->model->before_close(server);
     /* Who reads the line may bind the same port: the listeners are closed by then. */
@@ -108,7 +108,7 @@ static void log_status(const struct server *server, size_t zombies)
               server->children->live, count->peak, count->accepted, count->ended,
               count->refused, count->deferred, count->in, count->out, zombies,
               count->deferred_cap, count->deferred - count->deferred_cap,
-              children_most_from_one(server->children), oldest != NULL ? now - oldest->since : 0,
+              server->children->most_from_one, oldest != NULL ? now - oldest->since : 0,
               now - server->started);
 }
 

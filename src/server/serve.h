@@ -17,6 +17,7 @@ struct serve_model {
     const char *operands;   /* as --help shows a program in place of the echo; NULL: it runs none */
     const char *about;      /* one sentence for --help */
     bool children_accept;   /* the parent does not, and waits for no listener */
+    bool answers_monitors;  /* it serves the listeners of -S, which the others refuse */
     const char *no_upgrade; /* why there is no `upgrade`, as the log says it behind `program` */
 
     /* Announces the server, and serves until it has been told to stop and the last client has

@@ -38,11 +38,29 @@
 #include <stddef.h>
 #include <sys/select.h>
 
+enum refusal {
+    REFUSED_DENIED,     /* -A, -X */
+    REFUSED_PER_SOURCE, /* -C */
+    REFUSED_STOPPING,   /* it was held when a stop cut the grace short, or waited by -C */
+    REFUSALS
+};
+
+/* How a connection ended: enum session_ending, or what is no session's: */
+enum {
+    ENDED_SIGNAL = SESSION_ENDINGS, /* a signal ended its child */
+    ENDED_EXIT_0,                   /* its program ended by itself, with status 0 or another */
+    ENDED_EXIT_OTHER,
+    ENDED_HOWS
+};
+
 struct statistics {
     unsigned long long accepted, ended, refused;
+    unsigned long long ended_how[ENDED_HOWS], refused_why[REFUSALS];
     unsigned long long deferred;     /* accepted only after they had found the gate closed ... */
     unsigned long long deferred_cap; /* ... by max_connections; the others by a failure */
     unsigned long long in, out;      /* bytes, of exit records */
+    unsigned long long upgrades;     /* by which another program took over in this process */
+    unsigned long long since;        /* when it was first announced: time(2) */
     size_t peak;                     /* most live at once */
 };
 
@@ -62,6 +80,7 @@ struct server {
     void *own; /* the model's state */
     const struct options *options;
     struct listeners listeners;
+    struct listeners status_listeners; /* -S: the model's to wait for; closed at the very end */
     struct children *children;
     struct statistics statistics;
     struct gate gate;
@@ -107,6 +126,10 @@ int server_announce(struct server *server);
 void server_close(struct server *server);
 bool server_running(const struct server *server); /* it serves, or has clients */
 
+/* The words for an enum refusal and for how a connection ended: "denied", "eof" ... */
+const char *server_refusal_name(int why);
+const char *server_ending_name(int how);
+
 /* Waits until a listener is ready, a signal comes, or it is `until` (clock.h; 0: no such time); or
  * until a descriptor of the model below `limit` is ready, in sets that come back as pselect's. */
 void server_wait(struct server *server, double until);
@@ -137,7 +160,7 @@ bool server_accept(struct server *server, struct client *client);
 bool server_admit(struct server *server, const struct client *client);
 
 /* Clients who wait for others of their source wait no longer: they are refused. */
-void server_refuse_over_cap(struct server *server, const char *why);
+void server_refuse_over_cap(struct server *server, enum refusal why);
 
 /* `what` failed with errno, which closes the gate (gate.h): for an admitted client, held until
  * server_accept returns it again; and without a client. And one that cannot pass, by an `error`:

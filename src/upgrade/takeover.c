@@ -186,11 +186,19 @@ static void statistics_line(struct state *state, struct statistics *count, doubl
 {
     unsigned long long *numbers[] = {&count->accepted, &count->ended, &count->refused,
                                      &count->deferred, &count->deferred_cap, &count->in,
-                                     &count->out};
+                                     &count->out, &count->upgrades, &count->since};
+    unsigned long lost;
 
     require(state, begin(state, "statistics", true));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         *numbers[i] = number(state, *numbers[i], ULLONG_MAX);
+    for (size_t how = 0; how < ENDED_HOWS; how++)
+        count->ended_how[how] = number(state, count->ended_how[how], ULLONG_MAX);
+    for (size_t why = 0; why < REFUSALS; why++)
+        count->refused_why[why] = number(state, count->refused_why[why], ULLONG_MAX);
+    lost = (unsigned long)number(state, log_lost(), ULONG_MAX);
+    if (state->at != NULL)
+        log_set_lost(lost);
     count->peak = (size_t)number(state, count->peak, SIZE_MAX);
     *started = moment(state, *started);
     require(state, *started > 0);
@@ -213,10 +221,10 @@ static void limit_line(struct state *state, struct server *server)
         server->children = larger;
 }
 
-static void listener_lines(struct state *state, struct listeners *listeners)
+static void listener_lines(struct state *state, const char *what, struct listeners *listeners)
 {
     /* One for which there is no room is begun and not read, which spoils the state. */
-    for (size_t i = 0; begin(state, "listener", i < listeners->count) && i < LISTENERS_MAX; i++) {
+    for (size_t i = 0; begin(state, what, i < listeners->count) && i < LISTENERS_MAX; i++) {
         struct listener *each = &listeners->all[i];
         each->descriptor = socket_of(state, each->descriptor, true);
         each->device = (dev_t)number(state, (unsigned long long)each->device, ULLONG_MAX);
@@ -226,7 +234,6 @@ static void listener_lines(struct state *state, struct listeners *listeners)
         if (i == listeners->count)
             listeners->count++;
     }
-    require(state, listeners->count > 0);
 }
 
 /* What is read goes into the child's place in the table, where it is counted by its source. */
@@ -298,7 +305,9 @@ static void go_through(struct state *state, struct server *server)
     require(state, begin(state, first, true));
     limit_line(state, server);
     statistics_line(state, &server->statistics, &server->started);
-    listener_lines(state, &server->listeners);
+    listener_lines(state, "listener", &server->listeners);
+    require(state, server->listeners.count > 0);
+    listener_lines(state, "monitored", &server->status_listeners);
     child_lines(state, server->children);
     gate->holding = begin(state, "held", gate->holding);
     if (gate->holding) {

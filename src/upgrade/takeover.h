@@ -7,6 +7,7 @@
  *   limit CHILDREN                    -c, or how many are live where those are more
  *   statistics ...                    what was counted, and since when
  *   listener DESCRIPTOR ...           a listening socket
+ *   monitored DESCRIPTOR ...          one at which monitors ask (-S)
  *   child PID ...                     a live child, the oldest first
  *   held DESCRIPTOR PEER              the client that could not be started yet, if any
  *   ledger READ WRITE                 both ends: children that live now write there
@@ -27,11 +28,11 @@
 
 /* It covers the lines and what they mean, what children that live on write to the ledger (struct
  * record), and what listeners have set on them for clients. */
-#define TAKEOVER_FORMAT 6
+#define TAKEOVER_FORMAT 7
 
 /* Writes the state of `server` to the open file `file`, and to `descriptors`, all zeros so far,
  * those that it names, which the next program has to inherit. Returns 0, or -1 with errno. */
-#define TAKEOVER_DESCRIPTORS_MAX (LISTENERS_MAX + 8) /* with a 0 at the end */
+#define TAKEOVER_DESCRIPTORS_MAX (2 * LISTENERS_MAX + 8) /* with a 0 at the end */
 int takeover_write(int file, const struct server *server, int *descriptors);
 
 /* Reads a state from the start of `file` into `server`, which has its options and nothing else.

@@ -267,7 +267,7 @@ static void act_on_answer(struct server *server, int status)
         do /* what was read and not handled would be lost */
             server->model->read_records(server);
         while (server->ledger.held >= sizeof(struct record));
-        server_refuse_over_cap(server, "max-per-source");
+        server_refuse_over_cap(server, REFUSED_PER_SOURCE);
         why = execute(server);
     }
     give_up(server, why);

@@ -103,10 +103,12 @@ def calls_of_fork(folder):
 @forks_only
 @plain_build
 @pytest.mark.skipif(STATIC, reason='the list is of the default build; musl wraps fork in more')
-def test_system_calls_a_connection_are_those_listed(server, folder):
-    """Catches a call that creeps in, and a list in serve_fork.c that has gone stale. Whether fork
-    blocks signals meanwhile is libc's affair: _Fork does in glibc 2.41, and did not in 2.36."""
-    s = server(verbose=None)
+@pytest.mark.parametrize('options', [(), ('-S', '127.0.0.1:0')], ids=['plain', 'monitored'])
+def test_system_calls_a_connection_are_those_listed(server, folder, options):
+    """Catches a call that creeps in, for monitors (-S) too, and a list in serve_fork.c that has gone
+    stale. Whether fork blocks signals meanwhile is libc's affair: _Fork does in glibc 2.41, and did
+    not in 2.36."""
+    s = server(*options, verbose=None)
     serve_some(s, 5)
     trace = Trace(s, folder)
     serve_some(s)

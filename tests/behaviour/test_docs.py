@@ -20,6 +20,7 @@ from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, V
 PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
             'echoload': 'man/echoload.1'}
 PAGES = {**PROGRAMS, 'forkecho-log': 'man/forkecho-log.5',
+         'forkecho-metrics': 'man/forkecho-metrics.5',
          'forkecho-internals': 'man/forkecho-internals.7',
          'forkecho-programs': 'man/forkecho-programs.7'}
 each_program = pytest.mark.parametrize('name', PROGRAMS)

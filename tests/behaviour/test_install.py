@@ -40,7 +40,7 @@ def test_everything_is_installed_and_taken_back(folder, prefix):
     assert {name for name in found if '/man/' in name} == pages
     assert {f'{top}/share/doc/forkecho/{name}' for name in ('README', 'NEWS', 'COPYING')} <= set(found)
     examples = f'{top}/share/doc/forkecho/examples'
-    shipped = [path for name in ('systemd', 'init', 'inetd', 's6', 'haproxy')
+    shipped = [path for name in ('systemd', 'init', 'inetd', 's6', 'haproxy', 'monitoring')
                for path in (TOP / 'examples' / name).iterdir()]
     for path in shipped:
         copy = found[f'{examples}/{path.relative_to(TOP / "examples")}']

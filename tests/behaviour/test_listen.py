@@ -238,7 +238,7 @@ def test_a_socket_that_cannot_be_removed_is_said(server):
             assert srv.stop(signal.SIGTERM) == 0
             eventually(lambda: srv.ended, 'the log is at its end')
             error, = [line for line in srv.lines if line.startswith(srv.name)]
-            assert error == (f'{srv.name}: cannot remove {path} (-l): Permission denied; '
+            assert error == (f'{srv.name}: cannot remove {path}: Permission denied; '
                              'the next start replaces it')
             assert path.is_socket()
 

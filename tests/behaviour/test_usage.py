@@ -35,6 +35,7 @@ OPTIONS = [
     ('G', 'greeting', r'hello\n', TEMPLATES + ['%m', '%q']),
     ('l', 'listen', '127.0.0.1:0', ADDRESSES),
     ('m', 'reply', '<%m>', TEMPLATES),
+    ('S', 'status', '127.0.0.1:0', ADDRESSES),
     ('A', 'allow', '127.0.0.0/8', BLOCKS),
     ('X', 'deny', '10.0.0.0/8', BLOCKS),
     ('s', 'syslog', 'user', ['', 'kern', 'local8', '3']),
@@ -82,7 +83,7 @@ def assert_failed_start(result, name, *mentioned):
 # ---- good ----
 
 @pytest.mark.parametrize('form', ['short', 'joined', 'long', 'equals'])
-def test_every_option_has_a_short_and_a_long_form(server, form, tmp_path):
+def test_every_option_has_a_short_and_a_long_form(server, server_name, form, tmp_path):
     """Catches an option that one of the two tables knows and the other does not."""
     written = {'short': lambda letter, name, value: [f'-{letter}', value],
                'joined': lambda letter, name, value: [f'-{letter}{value}'],
@@ -90,7 +91,7 @@ def test_every_option_has_a_short_and_a_long_form(server, form, tmp_path):
                'equals': lambda letter, name, value: [f'--{name}={value}']}
     arguments = []
     for letter, name, value, _ in OPTIONS:
-        if letter == 'r' and os.getuid() != 0:
+        if (letter == 'r' and os.getuid() != 0) or (letter == 'S' and server_name != 'forkecho'):
             continue
         if letter == 'P':
             value = str(tmp_path / value)
@@ -99,7 +100,7 @@ def test_every_option_has_a_short_and_a_long_form(server, form, tmp_path):
         elif letter not in 'hVqdi':
             arguments.append(f'-{letter}' if form in ('short', 'joined') else f'--{name}')
     srv = server(*arguments, '-w', '0', listen=[], verbose='')
-    assert len(srv.addresses) == 1
+    assert len(srv.addresses) == (2 if server_name == 'forkecho' else 1)
     client = srv.connect()
     assert client.receive(6) == b'hello\n'
     client.sendall(b'x')
@@ -170,6 +171,13 @@ def test_unknown_options_are_usage_errors(server_name, option):
 def test_operands_are_usage_errors(server_name):
     """Catches `forkecho 7007`, which would serve another port than the one meant."""
     assert_usage_error(run(server_name, '7007'), server_name, '7007', '-l')
+
+
+@pytest.mark.but('forkecho', 'it answers monitors')
+def test_others_refuse_an_address_for_monitors(server_name):
+    """Catches an option that is taken and does nothing."""
+    result = run(server_name, '-S', '127.0.0.1:0')
+    assert_usage_error(result, server_name, '-S, --status', 'only forkecho', 'a forked child')
 
 
 @before_serving

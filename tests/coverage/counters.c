@@ -26,8 +26,10 @@ extern void __gcov_dump(void);
 extern struct gcov_info *const __start_gcov_info[], *const __stop_gcov_info[];
 extern char counters_begin[], counters_end[];
 
-/* One for each program, which all users may write, as any of them may run a server. */
-static int open_file(void)
+/* One for each program, which all users may write, as any of them may run a server. Tests put one
+ * program under the name of another: the size tells them apart, and a file that was cut would end
+ * (SIGBUS) those that have mapped it. */
+static int open_file(size_t size)
 {
     char path[4096], self[4096] = "";
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -35,7 +37,7 @@ static int open_file(void)
 
     if (length <= 0)
         return -1;
-    snprintf(path, sizeof path, COUNTERS "/%s", strrchr(self, '/') + 1);
+    snprintf(path, sizeof path, COUNTERS "/%s.%zu", strrchr(self, '/') + 1, size);
     file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file != -1)
         (void)!fchmod(file, 0666);
@@ -46,7 +48,7 @@ static int open_file(void)
 __attribute__((constructor(101))) static void map_counters(void)
 {
     size_t size = (size_t)(counters_end - counters_begin);
-    int file = open_file();
+    int file = open_file(size);
 
     if (file == -1)
         return;

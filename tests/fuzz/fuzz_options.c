@@ -80,13 +80,14 @@ static void check_options(const struct options *options)
     for (size_t i = 0; i < options->listen_count; i++)
         FUZZ_HOLDS(options->listen[i].endpoint.host[0] != '\0' ||
                    options->listen[i].endpoint.port[0] != '\0');
+    FUZZ_HOLDS(options->status_count <= OPTIONS_LISTEN_MAX);
     FUZZ_HOLDS(options->backlog >= 1 && options->backlog <= 65535);
     FUZZ_HOLDS(options->max_connections >= 1 && options->max_connections <= INT_MAX);
     FUZZ_HOLDS(options->max_per_source <= INT_MAX && is_duration(options->grace));
     FUZZ_HOLDS(options->facility >= -1 && options->facility < 24);
     FUZZ_HOLDS(options->verbosity >= LOG_QUIET && options->verbosity <= LOG_MESSAGES);
     FUZZ_HOLDS(!options->inetd || (!options->daemon && !options->listen_given &&
-                                   options->pidfile == NULL && !options->print_address));
+                                   options->status_count == 0 && options->pidfile == NULL && !options->print_address));
     check_service(&options->service);
 }
 

@@ -172,9 +172,9 @@ static void check_address(const struct address *address)
     free(copy);
 }
 
-static void check_listeners(const struct listeners *listeners)
+static void check_listeners(const struct listeners *listeners, size_t least)
 {
-    FUZZ_HOLDS(listeners->count >= 1 && listeners->count <= LISTENERS_MAX);
+    FUZZ_HOLDS(listeners->count >= least && listeners->count <= LISTENERS_MAX);
     for (size_t i = 0; i < listeners->count; i++) {
         const struct listener *each = &listeners->all[i];
 
@@ -206,7 +206,8 @@ static void check_taken(const struct server *server)
     FUZZ_HOLDS(!server->gate.holding || can_be_told(&server->gate.held.peer));
     FUZZ_HOLDS(server->earlier.syslog == 0 || server->earlier.syslog != server->earlier.manager);
     check_descriptors(server);
-    check_listeners(&server->listeners);
+    check_listeners(&server->listeners, 1);
+    check_listeners(&server->status_listeners, 0);
     check_children(server->children);
 }
 

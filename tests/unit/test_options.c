@@ -61,7 +61,7 @@ static bool has_defaults(const struct options *o)
            strcmp(o->listen[0].endpoint.host, "localhost") == 0 &&
            strcmp(o->listen[0].endpoint.port, "echo") == 0 && o->backlog > 0 &&
            o->max_connections == 1024 && !o->max_connections_given && o->max_per_source == 0 &&
-           !o->listen_given && o->user == NULL && o->root == NULL && o->pidfile == NULL &&
+           !o->listen_given && o->status_count == 0 && o->user == NULL && o->root == NULL && o->pidfile == NULL &&
            !o->daemon && !o->inetd && o->grace == 10 && !o->print_address && o->verbosity == LOG_NORMAL &&
            o->service.answers.reply == NULL && o->service.answers.greeting == NULL &&
            o->service.answers.message_size == 1024 && o->service.answers.delay == 0 &&
@@ -98,7 +98,13 @@ static bool has_listen(const struct options *o)
 {
     return o->listen_count == 1 && strcmp(o->listen[0].text, "*:7007") == 0 &&
            strcmp(o->listen[0].endpoint.host, "*") == 0 &&
-           strcmp(o->listen[0].endpoint.port, "7007") == 0;
+           strcmp(o->listen[0].endpoint.port, "7007") == 0 && o->status_count == 0;
+}
+static bool has_status(const struct options *o)
+{
+    return o->status_count == 1 && strcmp(o->status[0].text, "[::1]:9107") == 0 &&
+           strcmp(o->status[0].endpoint.host, "::1") == 0 && o->listen_count == 1 &&
+           !o->listen_given;
 }
 static bool has_reply(const struct options *o)
 {
@@ -175,6 +181,7 @@ static const struct reading every_option[] = {
     {{"--proxy", "10.0.0.0/8"}, has_proxy}, {{"--proxy=10.0.0.0/8"}, has_proxy},
     {{"-A", "10.0.0.0/8"}, has_allow}, {{"--allow", "10.0.0.0/8"}, has_allow},
     {{"-X", "10.0.0.0/8"}, has_deny}, {{"--deny", "10.0.0.0/8"}, has_deny},
+    {{"-S", "[::1]:9107"}, has_status}, {{"--status", "[::1]:9107"}, has_status},
     {{"-s", "local7"}, has_local7},   {{"--syslog", "local7"}, has_local7},
     {{"-q"}, is_quiet},               {{"--quiet"}, is_quiet},
     {{"-v"}, is_verbose},             {{"--verbose"}, is_verbose},
@@ -197,6 +204,11 @@ static bool has_three_listens(const struct options *o)
            strcmp(o->listen[1].text, "[::1]:7") == 0 && strcmp(o->listen[2].text, "/run/e") == 0 &&
            strcmp(o->listen[2].endpoint.host, "/run/e") == 0;
 }
+static bool has_two_status(const struct options *o)
+{
+    return o->status_count == 2 && strcmp(o->status[0].text, "7") == 0 &&
+           strcmp(o->status[1].endpoint.host, "/run/s") == 0;
+}
 static bool has_last_max(const struct options *o) { return o->max_connections == 9; }
 static bool shows_messages(const struct options *o) { return o->verbosity == LOG_MESSAGES; }
 static bool is_normal(const struct options *o) { return o->verbosity == LOG_NORMAL; }
@@ -207,6 +219,7 @@ START_TEST(repeated_options_add_addresses_and_verbosity_and_else_the_last_counts
 {
     static const struct reading readings[] = {
         {{"-l7", "-l[::1]:7", "--listen=/run/e"}, has_three_listens},
+        {{"-S7", "--status=/run/s"}, has_two_status},
         {{"-c7", "-c", "8", "--max-connections=9"}, has_last_max},
         {{"-vv"}, shows_messages},
         {{"-vvvv", "-v"}, shows_messages},
@@ -379,10 +392,12 @@ START_TEST(an_address_of_another_form_is_wrong)
         {{{"-l", "host:99999"}, NULL}, "--listen", "65535"},
         {{{"-l", ":7"}, NULL}, "--listen", "host is missing"},
         {{{"-l", "7", "-l", "a:b:c"}, NULL}, "--listen", "'a:b:c'"},
+        {{{"-S", "7", "-S", "a:b:c"}, NULL}, "--status", "'a:b:c'"},
         {{{"-P", ""}, NULL}, "--pidfile", "value"},
         {{{"-r"}, NULL}, "--root", "value"},
         {{{"--user="}, NULL}, "--user", "value"},
         {{{"-i", "-l", "7"}, NULL}, "--inetd", "--listen"},
+        {{{"-i", "-S", "7"}, NULL}, "--inetd", "--status"},
         {{{"-d", "-i"}, NULL}, "--inetd", "--daemon"},
         {{{"-i", "-P", "/run/pid"}, NULL}, "--inetd", "--pidfile"},
         {{{"-i1"}, NULL}, "--inetd", "--print-address"},

@@ -50,6 +50,9 @@ static void give_listeners(void)
     options.listen_count = SUITE_LENGTH(texts);
     ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
     server->listeners.all[1].inherits = true;
+    options.status[0] = options.listen[0];
+    options.status_count = 1;
+    ck_assert_int_eq(listeners_open_status(&server->status_listeners, server->options), 0);
 }
 
 static void give_children(void)
@@ -97,7 +100,12 @@ static void set_up(void)
     server->gate.held = (struct client){.descriptor = ends[0], .peer = peer_at("192.0.2.77", 77)};
     server->statistics = (struct statistics){
         .accepted = ULLONG_MAX, .ended = 2, .refused = 3, .deferred = 4, .deferred_cap = 5,
-        .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8};
+        .in = UINT64_C(0x123456789abcdef0), .out = 7, .peak = 8, .upgrades = 9,
+        .since = UINT64_C(1800000000)};
+    for (size_t how = 0; how < ENDED_HOWS; how++)
+        server->statistics.ended_how[how] = 10 + how;
+    for (size_t why = 0; why < REFUSALS; why++)
+        server->statistics.refused_why[why] = 30 + why;
     server->started = 123456.789012345;
     manager_connect(socket(AF_UNIX, SOCK_DGRAM, 0));
     log_sink_moved(socket(AF_UNIX, SOCK_DGRAM, 0));
@@ -107,6 +115,7 @@ static void set_up(void)
 static void tear_down(void)
 {
     listeners_close(&server->listeners);
+    listeners_close(&server->status_listeners);
     pidfile_close(&pidfile);
     close(manager_descriptor());
     manager_connect(-1);
@@ -226,10 +235,11 @@ static const char *listeners_difference(const struct listeners *one, const struc
 static const char *difference(const struct server *next)
 {
     const char *what = listeners_difference(&server->listeners, &next->listeners);
+    const char *also = listeners_difference(&server->status_listeners, &next->status_listeners);
     double apart = next->started - server->started;
 
     if (what == NULL)
-        what = children_difference(server, next);
+        what = also != NULL ? also : children_difference(server, next);
     if (what != NULL)
         return what;
     if (memcmp(&server->statistics, &next->statistics, sizeof next->statistics) != 0)
@@ -410,7 +420,7 @@ START_TEST(each_descriptor_is_named_once_and_is_close_on_exec_afterwards)
 
     set_up();
     count = named_descriptors(descriptors);
-    ck_assert_uint_eq(count, server->listeners.count + 7);
+    ck_assert_uint_eq(count, server->listeners.count + server->status_listeners.count + 7);
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_eq(fcntl(descriptors[i], F_SETFD, 0), 0);
         for (size_t j = 0; j < i; j++)
@@ -438,7 +448,7 @@ START_TEST(writing_and_reading_leave_no_descriptor_behind)
     before = open_descriptors();
     write_state();
     (void)read_text(state);
-    (void)read_text("takeover 6 forkecho\nchild\n");
+    (void)read_text("takeover 7 forkecho\nchild\n");
     ck_assert_int_eq(write_to(closed), -1);
     ck_assert_int_eq(write_to(readable), -1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -566,8 +576,8 @@ START_TEST(another_format_or_program_is_refused)
 {
     set_up();
     write_state();
-    expect_refusal(replaced("takeover 6 ", "takeover 5 "), "another format");
-    expect_refusal(replaced("takeover 6 ", "takeover 66 "), "format 66");
+    expect_refusal(replaced("takeover 7 ", "takeover 6 "), "another format");
+    expect_refusal(replaced("takeover 7 ", "takeover 77 "), "format 77");
     expect_refusal(replaced(" forkecho\n", " threadecho\n"), "another program");
     expect_refusal(replaced(" forkecho\n", " forkecho \n"), "more in the first line");
     expect_refusal("", "nothing at all");

@@ -55,7 +55,7 @@ struct task {
 
 /* ---- the command line ------------------------------------------------------------------- */
 
-static int take_option(struct task *task, const struct arguments *arguments)
+static int parse_option(struct task *task, const struct arguments *arguments)
 {
     switch (arguments->current->letter) {
     case 'c': task->client.check = true; return 0;
@@ -115,7 +115,7 @@ static int read_arguments(struct task *task, int argc, char **argv)
     int letter;
 
     while (!task->shows && (letter = arguments_next(&arguments)) != 0)
-        if (letter == -1 || take_option(task, &arguments) == -1)
+        if (letter == -1 || parse_option(task, &arguments) == -1)
             return -1;
     return task->shows ? 0 : take_operands(task, &arguments);
 }

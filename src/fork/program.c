@@ -185,7 +185,7 @@ static char **client_environment(const struct peer *peer, bool named, size_t con
 
 /* The connection becomes 0 and 1; all else is closed but 2 and, until exec, the ledger. Returns the
  * ledger's number. */
-static int take_descriptors(int client, int ledger)
+static int move_descriptors(int client, int ledger)
 {
     (void)dup2(client, STDIN_FILENO);
     (void)dup2(client, STDOUT_FILENO);
@@ -210,7 +210,7 @@ _Noreturn void program_run(const struct options *options, const struct client *c
     struct session session;
     int error = 0;
 
-    ledger = take_descriptors(client->descriptor, ledger);
+    ledger = move_descriptors(client->descriptor, ledger);
     (void)setsid();
     signals_reset();
     session_open(&session, &options->service, STDIN_FILENO, &client->peer, buffer);

@@ -29,7 +29,7 @@
  *            line is logged for all failures that follow on each other, and the parent accepts
  *            again when a child has ended, which may have freed what was lacking, or a pause of
  *            0.05 to 1 s is over, which server_wait waits out. It neither spins nor ends. The same
- *            once the kernel says that it has ended a process of this service for want of memory.
+ *            while memory is short, or the kernel has just ended a process of ours for want of it.
  *   fork     The client is held: the parent keeps its socket, accepts nobody else, and forks for it
  *            when a child has ended or the pause is over; a stop that ends children refuses it.
  *

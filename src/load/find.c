@@ -118,8 +118,10 @@ const char *find_limit(const struct load_tally *sum, bool has_ports, double idle
         snprintf(reason, FIND_REASON_MAX, "this system does not say how idle its processors were");
         return "unknown";
     }
-    snprintf(reason, FIND_REASON_MAX, "this machine was idle for %.0f %% of the time, and a process "
-             "of echoload used %.0f %% of a processor", idle * 100, sum->busy);
+    snprintf(reason, FIND_REASON_MAX,
+             "this machine was idle for %.0f %% of the time, and a process of echoload used %.0f %% "
+             "of a processor",
+             idle * 100, sum->busy);
     return "server";
 }
 

@@ -6,8 +6,8 @@
  * load/connection.h first.
  *
  * Cost: a turn costs the connections to which something happens, and one that rests costs nothing.
- * Few that are opened for one message each are polled: a turn then looks at all of them, but none is
- * entered anywhere, which with epoll took 4 % of a connection's processor time.
+ * Few that are opened for one message each are polled: a turn then looks at all of them, but none
+ * is entered anywhere, which with epoll took 4 % of a connection's processor time.
  * Timeouts are looked for at most four times in a timeout, among the connections that are busy.
  * To wait costs the logarithm of how many wait (timers.h). Nothing is allocated after loop_new.
  *

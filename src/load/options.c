@@ -123,7 +123,7 @@ static int keep_word(const struct arguments *arguments, struct load_options *opt
 }
 
 /* Takes one option. Returns 0, or -1 (logged). */
-static int take_option(struct arguments *arguments, int letter, struct load_options *options)
+static int parse_option(struct arguments *arguments, int letter, struct load_options *options)
 {
     struct load_settings *settings = &options->settings;
 
@@ -150,12 +150,12 @@ static int take_option(struct arguments *arguments, int letter, struct load_opti
 }
 
 /* Takes options up to the next operand. Returns 0, or -1 (logged). */
-static int take_options(struct arguments *arguments, struct load_options *options)
+static int parse_options(struct arguments *arguments, struct load_options *options)
 {
     int letter;
 
     while (!options->shows && (letter = arguments_next(arguments)) != 0)
-        if (letter == -1 || take_option(arguments, letter, options) == -1)
+        if (letter == -1 || parse_option(arguments, letter, options) == -1)
             return -1;
     return 0;
 }
@@ -305,10 +305,10 @@ static int take_all(struct arguments *arguments, struct load_options *options)
 {
     struct load_settings *settings = &options->settings;
 
-    if (take_options(arguments, options) == -1)
+    if (parse_options(arguments, options) == -1)
         return -1;
     if (!options->shows && ((settings->mode = take_mode(arguments)) == NULL ||
-                            take_options(arguments, options) == -1))
+                            parse_options(arguments, options) == -1))
         return -1;
     if (options->shows)
         return 0;

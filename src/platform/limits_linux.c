@@ -45,21 +45,48 @@ static bool read_of_group(const char *mark, const char *top, const char *name, c
     return read_text(path, text, size);
 }
 
+/* The sum of the numbers behind these names in a file of our memory control group, which is `first`
+ * in version 1, `second` in version 2. What is not there, or no number ("max"), is 0. */
+static unsigned long long memory_sum(const char *first, const char *second, size_t count,
+                                     const char *const names[])
+{
+    unsigned long long sum = 0;
+    char text[4096] = "";
+
+    if (!read_of_group(":memory:", "/sys/fs/cgroup/memory", first, text, sizeof text))
+        (void)read_of_group("0::", "/sys/fs/cgroup", second, text, sizeof text);
+    for (size_t i = 0; i < count; i++) {
+        const char *at = strstr(text, names[i]);
+        sum += at != NULL ? strtoull(at + strlen(names[i]), NULL, 10) : 0;
+    }
+    return sum;
+}
+
+static unsigned long long memory_number(const char *first, const char *second, const char *name)
+{
+    return memory_sum(first, second, 1, &name);
+}
+
 bool platform_memory_ran_out(void)
 {
     static unsigned long long before;
-    const char name[] = "\noom_kill ";
-    char text[1024] = "";
-    bool found =
-        read_of_group(":memory:", "/sys/fs/cgroup/memory", "memory.oom_control", text,
-                      sizeof text) ||
-        read_of_group("0::", "/sys/fs/cgroup", "memory.events.local", text, sizeof text);
-    const char *line = found ? strstr(text, name) : NULL;
-    unsigned long long now = line != NULL ? strtoull(line + strlen(name), NULL, 10) : before;
+    unsigned long long now =
+        memory_number("memory.oom_control", "memory.events.local", "\noom_kill ");
     bool more = now > before;
 
-    before = now;
+    before = now > before ? now : before;
     return more;
+}
+
+unsigned long long platform_memory_left(void)
+{
+    static const char *const given_back[] = {"\ninactive_file ", "\nactive_file ",
+                                             "\nslab_reclaimable "};
+    unsigned long long limit = memory_number("memory.limit_in_bytes", "memory.max", "");
+    unsigned long long used = memory_number("memory.usage_in_bytes", "memory.current", "");
+    unsigned long long free = memory_sum("memory.stat", "memory.stat", 3, given_back);
+
+    return limit == 0 ? ULLONG_MAX : limit + free > used ? limit + free - used : 0;
 }
 
 /* The number in a file; NO_LIMIT where there is none, or the word "max". */

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -41,6 +42,11 @@ int platform_prefer_children(int file)
 bool platform_memory_ran_out(void)
 {
     return false;
+}
+
+unsigned long long platform_memory_left(void)
+{
+    return ULLONG_MAX;
 }
 
 void *platform_private_memory(size_t size)

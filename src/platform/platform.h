@@ -44,6 +44,10 @@ int platform_prefer_children(int file);
  * Elsewhere, and without such a group, false. */
 bool platform_memory_ran_out(void);
 
+/* How many bytes of memory our control group has left, with what the kernel would give back at
+ * need, such as files that it keeps. Elsewhere, and where there is no limit, ULLONG_MAX or nearly. */
+unsigned long long platform_memory_left(void);
+
 /* Zeroed memory that fork leaves out (MADV_DONTFORK, madvise(2)): a child that touches it dies of
  * SIGSEGV. For the server's tables: a compromised child cannot read of other clients, and the size
  * does not slow fork. Never freed. NULL with errno on failure. Elsewhere: ordinary memory. */

@@ -213,7 +213,7 @@ void manager_state(enum manager_state state)
 }
 
 /* Takes the status text where it is new and may be sent. Returns when it may be; 0: it is not. */
-static double take_status(const char *text, double now)
+static double note_status(const char *text, double now)
 {
     char status[MANAGER_STATUS_MAX];
 
@@ -256,7 +256,7 @@ static double next_pause(void)
 
 double manager_update(const char *text, double now)
 {
-    double due = take_status(text, now);
+    double due = note_status(text, now);
 
     if (now >= the_manager.again) {
         the_manager.pause = send_due(now) ? 0 : next_pause();

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define OVER_CAP_TIME 0.1 /* seconds that a connection may take to end when its client has gone */
+#define MEMORY_KEPT (4U << 20)     /* bytes: with less of it left, memory is short */
+#define MEMORY_OF_ONE (256U << 10) /* bytes: twice what the child of a client takes at first */
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -164,12 +166,18 @@ static bool accept_next(struct server *server, struct client *client)
 }
 
 /* What the kernel ends for want of memory makes room for one: without a pause, each client that
- * comes would end another. */
+ * comes would end another. So that it need not, one a pause comes in while memory is short. */
 static void pause_for_memory(struct gate *gate)
 {
     if (gate->killed && platform_memory_ran_out())
         gate_pause(gate, ENOMEM, "a child", "");
     gate->killed = false;
+    if (gate->room > 0)
+        return;
+    unsigned long long left = platform_memory_left();
+    gate->room = left < MEMORY_KEPT ? 1 : 1 + (left - MEMORY_KEPT) / MEMORY_OF_ONE;
+    if (left < MEMORY_KEPT)
+        gate_pause(gate, ENOMEM, "the next client", "");
 }
 
 bool server_accept(struct server *server, struct client *client)
@@ -189,7 +197,9 @@ bool server_accept(struct server *server, struct client *client)
     if (server->over_cap_count > 0 && admit_over_cap(server, client))
         return true;
     while (accept_is_open(server, clock_seconds()) && accept_next(server, client))
-        if (!keep_over_cap(server, client) && server_admit(server, client))
+        if (!keep_over_cap(server, client) && server_admit(server, client)) {
+            gate->room--;
             return true;
+        }
     return false;
 }

@@ -15,6 +15,7 @@
 void gate_pause(struct gate *gate, int error, const char *what, const char *limits)
 {
     gate->failed_last = clock_seconds();
+    gate->for_memory = error == ENOMEM;
     if (gate->failures++ == 0) {
         gate->failing_since = gate->failed_last;
         gate->pause = GATE_PAUSE_FIRST;

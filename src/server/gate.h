@@ -4,6 +4,8 @@
  * What fails and may pass (there is no descriptor for accept, no process for fork) closes the gate
  * until a child ends, which may free what was missing, or until a pause is over. A client that was
  * accepted already when starting its child failed is held, and is the first to be started then.
+ * What lacks memory waits for the pause alone, as Linux frees that some time after a child has
+ * ended; and so do clients while our control group has hardly any left, before one has to be killed.
  *
  * Failures that follow closely on each other are one episode, logged at its start and its end: a
  * server at a limit, where each child that ends lets one more begin, has one and not thousands.
@@ -21,6 +23,8 @@ struct gate {
     bool holding;           /* there is a client that was accepted and could not be started yet: */
     struct client held;
     bool killed;            /* a child was, not by us: memory may have run out */
+    unsigned long long room; /* for so many clients there was memory; 0: it is to be asked again */
+    bool for_memory;        /* it is closed for want of it, which comes free a while after an end */
     double closed_until;    /* a failure is waited out until then: clock.h; 0: none is */
     double pause;           /* how long the next one is waited out */
     double failing_since, failed_last; /* the first and the last failure of this episode ... */

@@ -223,5 +223,6 @@ void server_ended(struct server *server, struct child *child, int signal)
     if (has_run(server, child) && child->since > server->cannot_execute)
         server->cannot_execute = 0;
     children_remove(server->children, child);
-    server->gate.closed_until = 0; /* what it used may be what was missing */
+    if (!server->gate.for_memory)
+        server->gate.closed_until = 0; /* what it used may be what was missing */
 }

@@ -162,7 +162,7 @@ static int bind_and_listen(struct listener *listener, int backlog)
 /* Whether it is our turn at a path, which takes the lock on a file of this name. Where the file
  * that we have locked is gone, another server has just had its turn; where there can be no such
  * file (-1), or no lock, turns are not taken. */
-static bool take_turn(const char *name, int *file)
+static bool lock_path(const char *name, int *file)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat named, opened;
@@ -182,7 +182,7 @@ static int bind_and_listen_alone(struct listener *listener, int backlog)
     int file, result = -1, error = EADDRINUSE;
 
     snprintf(name, sizeof name, "%s" LOCK_SUFFIX, listener->address.name.local.sun_path);
-    if (take_turn(name, &file)) {
+    if (lock_path(name, &file)) {
         result = bind_and_listen(listener, backlog);
         error = errno;
         if (file != -1)

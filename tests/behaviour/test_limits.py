@@ -464,6 +464,56 @@ def test_clients_wait_once_the_kernel_has_ended_a_child_for_memory(server, folde
     srv.wait_line('^resume failures=1 ')
 
 
+@pytest.fixture(params=[1, 2], ids=['v1', 'v2'])
+def memory_files(folder, request):
+    """What the kernel tells of a memory control group, ours to write: a function for that, and what
+    puts it in the place of the server's own."""
+    version = request.param
+    if version == 1 and ':memory:' not in Path('/proc/self/cgroup').read_text():
+        pytest.skip('there is no version 1 of control groups')
+    place, *names = (
+        ("/memory$(sed -n 's/.*:memory://p' /proc/self/cgroup)", 'memory.limit_in_bytes',
+         'memory.usage_in_bytes') if version == 1 else
+        ("$(sed -n 's/^0:://p' /proc/self/cgroup)", 'memory.max', 'memory.current'))
+
+    def write(limit, used, file):
+        for name, text in zip((*names, 'memory.stat'), (limit, used, f'\ninactive_file {file}\n')):
+            (folder / 'new').write_text(f'{text}\n')
+            (folder / 'new').replace(folder / name)
+
+    return write, f"""
+        mount -t tmpfs none /sys/fs/cgroup
+        group=/sys/fs/cgroup{place}
+        mkdir -p "$group" && ln -s {folder}/memory.* "$group" """
+
+
+@needs_root
+@forks_only
+def test_clients_wait_before_the_kernel_has_to_end_a_child_for_memory(memory_files, server):
+    """Catches a server that forks until its control group is full: short connections by the thousand
+    are enough, as the kernel frees memory late, and with few children there at the time it is the
+    parent that is ended. Files that the kernel keeps in memory are no sign of that."""
+    write, prepare = memory_files
+    limit, used = 100 << 20, 98 << 20
+
+    def serve(count):
+        for _ in range(count):
+            with Client(srv.address) as client:
+                assert client.echo(b'x') == b'x'
+
+    write(limit, used, file=2 << 20)
+    srv = server(kind=NamespacedServer, prepare=prepare)
+    serve(20)
+    assert not srv.find('^forkecho: ')
+    write(limit, used, file=(2 << 20) - 1)
+    serve(3)
+    srv.wait_line('^forkecho: the next client failed: .* memory; clients wait')
+    write('max', used, file=0)
+    assert srv.wait_line('^resume ').number('failures') >= 2
+    serve(20)
+    assert len(srv.find('^forkecho: ')) == 1
+
+
 # Before, it is one for the whole machine, and a test must not lower that.
 own_pid_max = pytest.mark.skipif(
     [int(part) for part in re.findall(r'\d+', os.uname().release)[:2]] < [6, 14],

@@ -139,6 +139,28 @@ START_TEST(one_that_hides_behind_a_record_is_found_by_the_sweep)
 }
 END_TEST
 
+/* Catches a turn in which thousands are reaped while everybody else waits for the loop. */
+START_TEST(a_turn_reaps_a_bounded_number)
+{
+    struct server *server = open_server(LOG_NORMAL);
+    static pid_t all[MANY];
+
+    for (int i = 0; i < MANY; i++) {
+        all[i] = begin(server);
+        write_record(server, all[i]);
+        reaper_read_records(server); /* the ledger holds some hundreds */
+    }
+    for (int i = 0; i < MANY; i++)
+        end(all[i]);
+    while (server->children->live > 0) {
+        size_t live = server->children->live;
+        server_wait(server, reaper_due());
+        reaper_turn(server);
+        ck_assert_uint_le(live - server->children->live, 700);
+    }
+}
+END_TEST
+
 /* Catches a sweep whose place in the table is a child that has gone meanwhile, and children that are
  * removed twice: while one sweep is under way, others write records and die. */
 START_TEST(children_that_die_in_the_midst_of_a_sweep_are_reaped_once)
@@ -228,7 +250,7 @@ END_TEST
 
 SUITE("reaper", who_wrote_a_record_is_reaped_once_it_is_gone,
       one_that_was_killed_is_found_at_once_among_the_young,
-      one_that_hides_behind_a_record_is_found_by_the_sweep,
+      one_that_hides_behind_a_record_is_found_by_the_sweep, a_turn_reaps_a_bounded_number,
       children_that_die_in_the_midst_of_a_sweep_are_reaped_once, a_record_for_another_ends_nobody,
       a_record_for_nobody_is_ignored, strangers_are_reaped_and_not_counted,
       the_ledger_is_read_without_a_signal_while_a_child_lives)

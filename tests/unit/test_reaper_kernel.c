@@ -18,7 +18,7 @@
 
 /* ---- the kernel ---- */
 
-enum state { NONE, ALIVE, ZOMBIE };
+enum state { NONE, ALIVE, ZOMBIE, KILLED }; /* a zombie as well, by SIGKILL */
 
 static struct {
     bool on;                     /* from now on it is asked, and not the real one */
@@ -55,8 +55,8 @@ pid_t waitpid(pid_t pid, int *status, int options)
     }
     if (*state == ALIVE)
         return 0;
+    *status = *state == KILLED ? SIGKILL : 0;
     *state = NONE;
-    *status = 0; /* it has exited with 0 */
     return pid;
 }
 
@@ -67,7 +67,7 @@ int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
     info->si_pid = 0;
     for (size_t i = 0; i < kernel.count; i++) {
         kernel.walked++;
-        if (kernel.states[i] == ZOMBIE && (type == P_ALL || id == FIRST_PID + i)) {
+        if (kernel.states[i] >= ZOMBIE && (type == P_ALL || id == FIRST_PID + i)) {
             info->si_pid = (pid_t)(FIRST_PID + i);
             break;
         }
@@ -159,7 +159,7 @@ static void turn_until_reaped(struct server *server, size_t live, double seconds
     }
     ck_assert_double_lt(clock_seconds() - start, seconds);
     for (size_t i = 0; i < kernel.count; i++)
-        ck_assert_int_ne((int)kernel.states[i], ZOMBIE);
+        ck_assert_int_lt((int)kernel.states[i], ZOMBIE);
 }
 
 /* Catches an end that is found by looking at others: one SIGCHLD, one question. */
@@ -212,6 +212,32 @@ START_TEST(an_old_one_whose_signal_merged_is_found_by_the_sweep)
     die(old);
     turn_until_reaped(server, 4999, 5); /* a second; but the machine may be busy */
     ck_assert_ptr_null(children_find(server->children, old));
+}
+END_TEST
+
+/* Catches thousands of zombies that wait a second for the sweep: they were killed at once, and the
+ * signal tells of one. */
+START_TEST(many_that_were_killed_are_found_soon)
+{
+    struct server *server = open_server("6000");
+    pid_t old[3000];
+
+    for (int i = 0; i < 3000; i++)
+        old[i] = begin(server);
+    for (int i = 0; i < 1000; i++)
+        begin(server);
+    turn(server);
+    for (int i = 0; i < 3000; i++)
+        *state_of(old[i]) = KILLED;
+    send_child_signal(old[0], CLD_KILLED);
+    turn(server);
+    while (server->children->live > 1000) {
+        unsigned long asked = kernel.asked;
+        ck_assert_double_lt(reaper_due() - clock_seconds(), 0.2);
+        server_wait(server, reaper_due());
+        reaper_turn(server);
+        ck_assert_uint_le(kernel.asked - asked, 1024); /* other work waits no longer */
+    }
 }
 END_TEST
 
@@ -359,7 +385,8 @@ END_TEST
 SUITE("reaper_kernel", one_of_which_a_signal_tells_is_asked_for_alone,
       those_whose_signals_merged_are_found_among_the_young,
       an_old_one_whose_signal_merged_is_found_by_the_sweep,
-      a_number_that_comes_again_is_another_program, one_that_is_stopped_is_live,
+      many_that_were_killed_are_found_soon, a_number_that_comes_again_is_another_program,
+      one_that_is_stopped_is_live,
       one_is_found_at_once_when_there_is_no_slot, an_old_one_is_found_soon_when_there_is_no_slot,
       strangers_are_reaped_by_their_signals,
       a_flood_of_ends_costs_a_bounded_number_of_questions,

@@ -535,6 +535,22 @@ START_TEST(a_pause_is_no_recovery)
 }
 END_TEST
 
+/* Catches a child whose end lets the next client in where memory lacks: the kernel frees that later,
+ * and short connections one behind the other would fill it for good. */
+START_TEST(for_memory_a_pause_is_waited_out)
+{
+    struct server *server = new_server(4);
+
+    gate_pause(&server->gate, ENOMEM, "a child", "");
+    server_ended(server, served(server, 1, "192.0.2.1"), 0);
+    ck_assert(!accept_is_open(server, server->gate.failed_last));
+    ck_assert(accept_is_open(server, server->gate.failed_last + 1));
+    gate_pause(&server->gate, EAGAIN, "fork", "");
+    server_ended(server, served(server, 2, "192.0.2.1"), 0);
+    ck_assert(accept_is_open(server, server->gate.failed_last));
+}
+END_TEST
+
 /* Catches a server that spins at a limit, or ends at it, a failure that is counted for each of its
  * listeners, and a message without the way out. */
 START_TEST(without_descriptors_accepting_pauses)
@@ -1088,6 +1104,7 @@ SUITE("server", counts_add_up_over_every_life, a_record_for_nobody_is_ignored_an
       a_held_client_comes_back_when_a_child_has_ended, a_held_client_comes_back_after_the_pause,
       a_held_client_whose_pause_is_over_is_not_slept_over,
       pauses_grow_to_a_second, an_episode_of_failures_is_two_lines, a_pause_is_no_recovery,
+      for_memory_a_pause_is_waited_out,
       without_descriptors_accepting_pauses, a_defect_of_its_own_stops_it,
       a_start_that_fails_for_nobody_closes_the_gate, a_full_server_defers,
       one_too_many_of_a_source_comes_in_when_another_ends,

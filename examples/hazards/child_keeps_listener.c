@@ -9,7 +9,7 @@
  * Why: the listener lives until the last process that holds it has closed it, and each child
  *     inherits it. SO_REUSEADDR does not help: it allows for connections, not for a listener.
  * Who had it: the fork server of "Programming Python" (PP4E), uftpd, mongoose (mongoose#1302).
- * forkecho: keep_descriptors in src/fork/serve_fork.c, with which a child begins.
+ * forkecho: confine_descriptors in src/process/confine.c, with which a child begins.
  */
 #include <arpa/inet.h>
 #include <errno.h>

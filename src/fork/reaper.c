@@ -201,6 +201,7 @@ static bool reap_first(struct server *server, int most)
         if (child != NULL ? !ask_for(server, child) : !reap_stranger(zombie.si_pid))
             return true;
     }
+    plan_sweep(0); /* there may be more, and no SIGCHLD will say so */
     return ours;
 }
 
@@ -275,7 +276,6 @@ void reaper_catch_up(struct server *server)
         reaper_read_records(server);
         return;
     }
-    signals_deliver();
     reap_announced(server);
     if (clock_seconds() >= reaper->young_last + YOUNG_PERIOD)
         ask_for_young(server);

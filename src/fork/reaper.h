@@ -69,7 +69,8 @@ double reaper_due(void);
 void reaper_read_records(struct server *server);
 
 /* Before a client waits or is refused for others of its source: learns of those that have ended, by
- * the ledger, and where they are programs by SIGCHLD and, once in 10 ms, from the young. */
+ * the ledger, and where they are programs from the young, once in 10 ms. No signal is taken: a stop
+ * that comes before an upgrade is the next program's. */
 void reaper_catch_up(struct server *server);
 
 /* Reaps every child that has died. Returns how many. */

@@ -230,6 +230,25 @@ START_TEST(strangers_are_reaped_and_not_counted)
 }
 END_TEST
 
+/* Catches strangers beyond the first 16 that stay zombies for good, where no child of ours has the
+ * next sweep follow. */
+START_TEST(many_strangers_are_reaped)
+{
+    struct server *server = open_server(LOG_NORMAL);
+    pid_t strangers[40];
+
+    for (size_t i = 0; i < 40; i++)
+        strangers[i] = begin(NULL);
+    for (size_t i = 0; i < 40; i++)
+        end(strangers[i]);
+    server_wait(server, clock_seconds());
+    for (reaper_turn(server); reaper_due() > 0; reaper_turn(server))
+        server_wait(server, reaper_due());
+    for (size_t i = 0; i < 40; i++)
+        ck_assert(is_gone(strangers[i]));
+}
+END_TEST
+
 /* Catches a server that does not look at a full ledger again: its children cannot write their
  * records, where one of them has had all writers wait, so none exits, and no SIGCHLD comes. */
 START_TEST(the_ledger_is_read_without_a_signal_while_a_child_lives)
@@ -248,9 +267,27 @@ START_TEST(the_ledger_is_read_without_a_signal_while_a_child_lives)
 }
 END_TEST
 
+/* Catches a stop that the reaper takes note of just before an upgrade executes the next program,
+ * which then never hears of it. */
+START_TEST(who_catches_up_takes_no_stop)
+{
+    struct server *server = open_server(LOG_NORMAL);
+    char *command[] = {"true", NULL};
+    sigset_t pending;
+
+    options.command = command;
+    ck_assert_int_eq(raise(SIGTERM), 0);
+    reaper_catch_up(server);
+    ck_assert_int_eq(sigpending(&pending), 0);
+    ck_assert_int_eq(sigismember(&pending, SIGTERM), 1);
+    ck_assert(!signals_take(SIGTERM));
+}
+END_TEST
+
 SUITE("reaper", who_wrote_a_record_is_reaped_once_it_is_gone,
       one_that_was_killed_is_found_at_once_among_the_young,
       one_that_hides_behind_a_record_is_found_by_the_sweep, a_turn_reaps_a_bounded_number,
       children_that_die_in_the_midst_of_a_sweep_are_reaped_once, a_record_for_another_ends_nobody,
       a_record_for_nobody_is_ignored, strangers_are_reaped_and_not_counted,
-      the_ledger_is_read_without_a_signal_while_a_child_lives)
+      many_strangers_are_reaped, the_ledger_is_read_without_a_signal_while_a_child_lives,
+      who_catches_up_takes_no_stop)

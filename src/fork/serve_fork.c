@@ -168,6 +168,7 @@ static int serve(struct server *server)
         status_wait(server, clock_earliest(times, sizeof times / sizeof times[0]));
         turn(server, &args);
     }
+    status_turn(server); /* ends those that still answer */
     title_open(server->options->program, NULL);
     return 0;
 }

@@ -96,13 +96,13 @@ static void send_page(const struct metrics *metrics, const struct http_request *
 }
 
 /* What a monitor goes on sending is read: a close while some of it is unread would send a reset,
- * which can destroy the answer (RFC 9112, 9.6). */
-static void read_rest(void)
+ * which can destroy the answer (RFC 9112, 9.6). With MSG_DONTWAIT, what has come by now. */
+static void read_rest(int flags)
 {
     char rest[HTTP_REQUEST_MAX];
 
     shutdown(monitor, SHUT_WR);
-    while (read(monitor, rest, sizeof rest) > 0)
+    while (recv(monitor, rest, sizeof rest, flags) > 0)
         ;
 }
 
@@ -116,15 +116,16 @@ static _Noreturn void run_child(const struct metrics *metrics, int descriptor)
     (void)confine_descriptors(&monitor, 1, false);
     title_set("status");
     confine_child(false, 0);
+    session_set_timeouts(monitor, 0); /* which it has of -t, by its listener */
     limit_time();
     answer = read_request(&request);
     answering = 1;
-    if (answer == 200) {
+    if (answer == 200)
         send_page(metrics, &request);
-    } else if (answer != 0) {
+    else if (answer != 0)
         send_error(answer);
-        read_rest();
-    }
+    if (answer != 0)
+        read_rest(answer == 200 ? MSG_DONTWAIT : 0);
     _exit(EXIT_SUCCESS);
 }
 
@@ -144,6 +145,8 @@ static void start_child(const struct server *server, const struct client *client
     struct metrics metrics;
     pid_t pid = -1;
 
+    if (status.count == STATUS_CHILDREN_MAX)
+        (void)status_reap(); /* a SIGCHLD may be still to come */
     if (status.count < STATUS_CHILDREN_MAX) {
         metrics_take(&metrics, server);
         pid = platform_fork();
@@ -180,11 +183,13 @@ void status_wait(struct server *server, double until)
     struct listeners *listeners = &server->status_listeners;
     fd_set readable;
     int limit = 0;
+    bool answers;
 
     FD_ZERO(&readable);
     if (status.paused_until > 0 && clock_seconds() >= status.paused_until)
         status.paused_until = 0;
-    for (size_t i = 0; status.paused_until <= 0 && i < listeners->count; i++) {
+    answers = status.paused_until <= 0 && server_running(server);
+    for (size_t i = 0; answers && i < listeners->count; i++) {
         FD_SET(DESCRIPTORS_BIT(listeners->all[i].descriptor), &readable);
         if (listeners->all[i].descriptor >= limit)
             limit = listeners->all[i].descriptor + 1;
@@ -192,8 +197,7 @@ void status_wait(struct server *server, double until)
     server_wait_for(server, clock_earlier(until, status.paused_until), &readable, NULL, limit);
     for (size_t i = 0; i < listeners->count; i++)
         listeners->all[i].ready =
-            status.paused_until <= 0 &&
-            FD_ISSET(DESCRIPTORS_BIT(listeners->all[i].descriptor), &readable);
+            answers && FD_ISSET(DESCRIPTORS_BIT(listeners->all[i].descriptor), &readable);
 }
 
 /* The server is about to end, and nothing of it is to be left. */

@@ -83,10 +83,13 @@ unsigned long long platform_memory_left(void)
     static const char *const given_back[] = {"\ninactive_file ", "\nactive_file ",
                                              "\nslab_reclaimable "};
     unsigned long long limit = memory_number("memory.limit_in_bytes", "memory.max", "");
-    unsigned long long used = memory_number("memory.usage_in_bytes", "memory.current", "");
-    unsigned long long free = memory_sum("memory.stat", "memory.stat", 3, given_back);
+    unsigned long long used, free;
 
-    return limit == 0 ? ULLONG_MAX : limit + free > used ? limit + free - used : 0;
+    if (limit == 0)
+        return ULLONG_MAX;
+    used = memory_number("memory.usage_in_bytes", "memory.current", "");
+    free = memory_sum("memory.stat", "memory.stat", 3, given_back);
+    return limit + free > used ? limit + free - used : 0;
 }
 
 /* The number in a file; NO_LIMIT where there is none, or the word "max". */

@@ -14,6 +14,7 @@
 #define OVER_CAP_TIME 0.1 /* seconds that a connection may take to end when its client has gone */
 #define MEMORY_KEPT (4U << 20)     /* bytes: with less of it left, memory is short */
 #define MEMORY_OF_ONE (256U << 10) /* bytes: twice what the child of a client takes at first */
+#define ROOM_MAX 4096              /* clients: a limit may be set later, or not be read just now */
 
 bool accept_is_open(const struct server *server, double now)
 {
@@ -145,6 +146,7 @@ static bool admit_over_cap(struct server *server, struct client *client)
         if (children_from(server->children, &server->over_cap[i].client.peer) <
             server->options->max_per_source) {
             *client = take_over_cap(server, i);
+            server->gate.room--;
             return server_admit(server, client);
         }
     while (server->over_cap_count > 0 && now >= server->over_cap[0].until)
@@ -185,6 +187,8 @@ static void pause_for_memory(struct gate *gate)
         return;
     unsigned long long left = platform_memory_left();
     gate->room = left < MEMORY_KEPT ? 1 : 1 + (left - MEMORY_KEPT) / MEMORY_OF_ONE;
+    if (gate->room > ROOM_MAX)
+        gate->room = ROOM_MAX;
     if (left < MEMORY_KEPT)
         gate_pause(gate, ENOMEM, "the next client", "");
 }

@@ -23,7 +23,7 @@ struct gate {
     bool holding;           /* there is a client that was accepted and could not be started yet: */
     struct client held;
     bool killed;            /* a child was, not by us: memory may have run out */
-    unsigned long long room; /* for so many clients there was memory; 0: it is to be asked again */
+    unsigned long long room; /* for so many clients there was memory; 0: ask again */
     bool for_memory;        /* it is closed for want of it, which comes free a while after an end */
     double closed_until;    /* a failure is waited out until then: clock.h; 0: none is */
     double pause;           /* how long the next one is waited out */

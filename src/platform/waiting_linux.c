@@ -10,6 +10,8 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
 
@@ -39,18 +41,21 @@ void platform_timer_set(int timer, double seconds)
 
 int platform_processors(double *idle, double *all)
 {
-    double user, nice, system, waits, interrupts, softirqs, stolen; /* guests are among users */
+    enum { IDLE = 3, WAITS, FIELDS = 8 }; /* guests, behind these, are among users */
+    char line[256] = "", *at = line + strlen("cpu"), *end = at;
     FILE *file = fopen("/proc/stat", "re");
-    int count = 0;
 
-    if (file == NULL)
-        return -1;
-    count = fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &user, &nice, &system, idle, &waits,
-                   &interrupts, &softirqs, &stolen);
-    fclose(file);
-    if (count != 8)
-        return -1;
-    *idle += waits;
-    *all = user + nice + system + *idle + interrupts + softirqs + stolen;
+    if (file != NULL) {
+        (void)!fgets(line, sizeof line, file);
+        fclose(file);
+    }
+    *idle = *all = 0;
+    for (int i = 0; i < FIELDS; i++, at = end) {
+        double ticks = strtod(at, &end);
+        if (end == at)
+            return -1;
+        *all += ticks;
+        *idle += i == IDLE || i == WAITS ? ticks : 0;
+    }
     return 0;
 }

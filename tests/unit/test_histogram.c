@@ -152,7 +152,7 @@ START_TEST(a_distribution_is_of_the_values)
 {
     enum { COUNT = 12345 };
     static double values[COUNT];
-    char *line, unused;
+    char *line, *end;
     double value, share, inverse, before = -1;
     uint64_t state = 7, passed, lines = 0;
 
@@ -162,9 +162,12 @@ START_TEST(a_distribution_is_of_the_values)
     }
     qsort(values, COUNT, sizeof *values, by_size);
     for (line = strtok(printed(), "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        if (sscanf(line, "%lf %lf %" SCNu64 " %lf %c", &value, &share, &passed, &inverse, &unused) != 4)
-            continue;
-        value /= 1e3;
+        value = strtod(line, &end) / 1e3;
+        share = strtod(end, &end);
+        passed = strtoull(end, &end, 10);
+        inverse = strtod(end, &end);
+        if (inverse <= 0 || *end != '\0')
+            continue; /* the head, the last line or the size */
         ck_assert_double_eq_tol(value, values[(size_t)ceil(share * COUNT - 1e-6) - (share > 0)],
                                 0.01 * value + 1e-6);
         ck_assert_uint_ge(passed, up_to(values, COUNT, value * 0.99));

@@ -146,12 +146,28 @@ static bool admit_over_cap(struct server *server, struct client *client)
         if (children_from(server->children, &server->over_cap[i].client.peer) <
             server->options->max_per_source) {
             *client = take_over_cap(server, i);
-            server->gate.room--;
+            server->gate.room -= server->gate.room > 0;
             return server_admit(server, client);
         }
     while (server->over_cap_count > 0 && now >= server->over_cap[0].until)
         refuse_first_over_cap(server, REFUSED_PER_SOURCE);
     return false;
+}
+
+/* So that the kernel need not end one, while memory is short one client a pause comes in. */
+static bool is_memory_left(struct gate *gate)
+{
+    unsigned long long left;
+
+    if (gate->room > 0)
+        return true;
+    left = platform_memory_left();
+    gate->room = left < MEMORY_KEPT ? 1 : 1 + (left - MEMORY_KEPT) / MEMORY_OF_ONE;
+    if (gate->room > ROOM_MAX)
+        gate->room = ROOM_MAX;
+    if (left < MEMORY_KEPT)
+        gate_pause(gate, ENOMEM, "the next client", "");
+    return left >= MEMORY_KEPT;
 }
 
 /* The next connection of any listener that is ready. They are asked in turn: none starves. */
@@ -162,6 +178,8 @@ static bool accept_next(struct server *server, struct client *client)
             &server->listeners.all[server->listeners.next++ % server->listeners.count];
         if (!listener->ready)
             continue;
+        if (!is_memory_left(&server->gate))
+            return false;
         listener->ready = false;
         client->descriptor = listener_accept(listener, server->options, &client->peer);
         if (client->descriptor != -1) {
@@ -177,20 +195,12 @@ static bool accept_next(struct server *server, struct client *client)
 }
 
 /* What the kernel ends for want of memory makes room for one: without a pause, each client that
- * comes would end another. So that it need not, one a pause comes in while memory is short. */
-static void pause_for_memory(struct gate *gate)
+ * comes would end another. */
+static void pause_for_killed(struct gate *gate)
 {
     if (gate->killed && platform_memory_ran_out())
         gate_pause(gate, ENOMEM, "a child", "");
     gate->killed = false;
-    if (gate->room > 0)
-        return;
-    unsigned long long left = platform_memory_left();
-    gate->room = left < MEMORY_KEPT ? 1 : 1 + (left - MEMORY_KEPT) / MEMORY_OF_ONE;
-    if (gate->room > ROOM_MAX)
-        gate->room = ROOM_MAX;
-    if (left < MEMORY_KEPT)
-        gate_pause(gate, ENOMEM, "the next client", "");
 }
 
 bool server_accept(struct server *server, struct client *client)
@@ -198,7 +208,7 @@ bool server_accept(struct server *server, struct client *client)
     struct gate *gate = &server->gate;
 
     if (server->stop.phase == SERVER_SERVING)
-        pause_for_memory(gate);
+        pause_for_killed(gate);
     if (gate->holding && server->stop.phase >= SERVER_TERMINATING) {
         gate->holding = false;
         refuse(server, &gate->held, REFUSED_STOPPING);

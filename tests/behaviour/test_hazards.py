@@ -391,11 +391,11 @@ def test_a_trial_without_an_end_is_undecided(folder):
     done = changed_expose('''
 import itertools
 numbers = itertools.count()
-expose.LONGEST = 1
+expose.LONGEST = 0.4
 expose.Server.child_states = lambda server: f'R{next(numbers)}'
 ''', '-M', '-n', '1', 'no_reaping', '-s', program(SERVERS[0]))
     assert done.returncode == 2, done
-    assert 'no end within 1 s' in done.stderr
+    assert 'no end within 1.2 s' in done.stderr
 
 
 # ---- the files ---------------------------------------------------------------------------

@@ -74,9 +74,7 @@ def test_a_server_with_the_mistake_is_named():
 def test_the_textbook_is_caught_as_readme_says():
     """Catches a README that calls the server right that is taught; or wrong where it is not."""
     _, rows = trials('-M', '-s', BUILD / 'hazards' / 'textbook')
-    undecided = {row[0]: int((re.findall(r'undecided x(\d+)', row[4]) or [0])[0]) for row in rows}
-    caught = {row[0] for row in rows if int(row[3]) + undecided[row[0]] < 2}
-    assert caught == TEXTBOOK_LACKS, rows
+    assert {row[0] for row in rows if row[3] != '2'} == TEXTBOOK_LACKS
     said = (FOLDER / 'README').read_text().split('textbook.c ')[1]
     assert {name for name in FILES if re.search(rf'\b{name}\b', said)} == TEXTBOOK_LACKS
 
@@ -281,7 +279,7 @@ def test_a_server_that_cannot_be_started_leaves_nothing(folder):
     place.chmod(0o777)
     done = expose('-M', '-n', '2', 'no_eintr', '-s', program_of_no_kind,
                   env={**os.environ, 'TMPDIR': str(place)})
-    assert done.returncode == 2 and 'printed no address' in done.stderr
+    assert done.returncode == 2 and 'Exec format error' in done.stderr
     assert list(place.iterdir()) == []
 
 
@@ -304,98 +302,6 @@ def test_nothing_is_left_when_it_is_interrupted(folder, tell, number):
     eventually(lambda: not marked(mark), 'nothing runs any more')
     # ThreadSanitizer's own file stays where a program is killed as it begins.
     assert [each for each in folder.iterdir() if not each.name.startswith('tsan.rodata.')] == []
-
-
-# A server that does what a student's has done, as soon as a client is there.
-WRONG = f'''#!{sys.executable}
-import os, signal, socket, sys, time
-listener = socket.create_server(('127.0.0.1', 0), backlog=100)
-print('127.0.0.1:%d' % listener.getsockname()[1], flush=True)
-client = listener.accept()[0]
-'''
-PRINTS_WITHOUT_END = WRONG + '''
-while True:
-    sys.stdout.write('accept: Bad file descriptor\\n' * 1000)
-'''
-LEAVES_A_DAEMON = WRONG + '''
-if os.fork() == 0:
-    os.setsid()
-    for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
-        signal.signal(number, signal.SIG_IGN)
-    while True:
-        time.sleep(1)
-client.sendall(client.recv(4096))
-'''
-
-
-def wrong_server(folder, text):
-    server = folder / 'server'
-    server.write_text(text)
-    server.chmod(0o755)
-    return server
-
-
-def has_namespaces():
-    """Whether an ordinary user may make a PID namespace: not in each container."""
-    return subprocess.run(['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'] *
-                          (os.geteuid() == 0) + ['unshare', '--user', '--map-current-user', '--pid',
-                                                 '--fork', '--mount-proc', 'true'],
-                          capture_output=True, check=False, timeout=DEADLINE).returncode == 0
-
-
-needs_namespaces = pytest.mark.skipif(not has_namespaces(),
-                                      reason='an ordinary user may not make a PID namespace here')
-
-
-def test_a_server_that_prints_without_end_is_ended(folder):
-    """Catches trials without a bound: a server that looped and printed wrote 12 GB, and each look
-    at them took longer."""
-    place = folder / 'place'
-    place.mkdir()
-    place.chmod(0o777)
-    done = expose('-M', '-n', '1', '-o', 'csv', 'no_eintr', '-s',
-                  wrong_server(folder, PRINTS_WITHOUT_END), env={**os.environ, 'TMPDIR': str(place)})
-    [row] = csv.DictReader(done.stdout.splitlines())
-    assert (row['times'], done.returncode) == ('0', 1), done
-    assert list(place.iterdir()) == []
-
-
-@needs_namespaces
-def test_a_daemon_that_a_server_leaves_ends_with_the_trial(folder):
-    """Catches processes of a session of their own, which a signal to a group does not reach."""
-    mark = uuid.uuid4().hex
-    done = expose('-M', '-n', '1', '-o', 'csv', 'no_eintr', '-s',
-                  wrong_server(folder, LEAVES_A_DAEMON), env={**os.environ, 'FORKECHO_TEST': mark})
-    assert done.stdout, done
-    assert marked(mark) == []
-
-
-@needs_namespaces
-def test_what_ends_expose_ends_its_servers(folder):
-    """Catches servers that go on, one that spins for instance, when SIGKILL has ended who had
-    started them."""
-    mark = uuid.uuid4().hex
-    running = subprocess.Popen(
-        [sys.executable, EXPOSE, '-M', '-n', '100', 'no_reaping', '-s', program(SERVERS[0])],
-        stdout=subprocess.DEVNULL, start_new_session=True,
-        env={**os.environ, 'FORKECHO_TEST': mark, 'TMPDIR': str(folder)})
-    eventually(lambda: list(folder.glob('expose-*/log')), 'trials are running')
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
-    eventually(lambda: not marked(mark), 'nothing runs any more')
-
-
-def test_a_trial_without_an_end_is_undecided(folder):
-    """Catches a trial that waits for as long as there is news, for ever where a server always has
-    some."""
-    done = changed_expose('''
-import itertools
-numbers = itertools.count()
-expose.LONGEST = 0.4
-expose.Server.child_states = lambda server: f'R{next(numbers)}'
-''', '-M', '-n', '1', 'no_reaping', '-s', program(SERVERS[0]))
-    assert done.returncode == 2, done
-    assert 'no end within 1.2 s' in done.stderr
 
 
 # ---- the files ---------------------------------------------------------------------------

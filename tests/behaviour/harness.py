@@ -229,6 +229,14 @@ def marked(mark):
     return found
 
 
+def visit(srv, data=b'hello'):
+    """A client of a server who has an echo, finishes, and sees the end."""
+    client = srv.connect()
+    assert client.echo(data) == data
+    client.half_close()
+    assert client.receive_all() == b''
+
+
 # ---- the ledger --------------------------------------------------------------------------
 
 def open_ledger(srv):

@@ -15,7 +15,7 @@ import pytest
 
 from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
                      Server, forks_only, has_ipv6, ledger_record, open_ledger, program,
-                     run, use_up_descriptors)
+                     run, use_up_descriptors, visit)
 
 PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
             'echoload': 'man/echoload.1'}
@@ -271,13 +271,6 @@ def shapes(lines):
     """The same of what a server wrote; errors, which are sentences, are left out."""
     events = [Event(line) for line in lines if not line.startswith('forkecho: ')]
     return {(event.verb, tuple(event)) for event in events}
-
-
-def visit(srv, text=b'hello'):
-    client = srv.connect()
-    assert client.echo(text) == text
-    client.half_close()
-    assert client.receive_all() == b''
 
 
 def write_usual_lines(server):

@@ -429,8 +429,8 @@ def plotted(out):
 
 @pytest.mark.parametrize('spread_over', ['1', '2'])
 def test_the_latency_is_a_histogram_that_plotters_read(peer, spread_over):
-    """Catches a histogram of another time, in another unit or of one process alone: here of twenty messages
-    each fifth takes a tenth of a second."""
+    """Catches a histogram of another time, in another unit or of one process alone: here of twenty
+    messages each fifth takes a tenth of a second."""
     served = itertools.count()
 
     def slow_now_and_then(client):
@@ -440,7 +440,8 @@ def test_the_latency_is_a_histogram_that_plotters_read(peer, spread_over):
             client.sendall(part)
 
     own = peer(slow_now_and_then)
-    result = load('connect', '-j', spread_over, '-c', '2', '-r', '20', '-d', '1s', '-o', 'hdr', own.address)
+    result = load('connect', '-j', spread_over, '-c', '2', '-r', '20', '-d', '1s', '-o', 'hdr',
+                  own.address)
     points = plotted(result.stdout)
     assert result.returncode == 0 and len(points) >= 10
     assert points == sorted(points)
@@ -500,8 +501,8 @@ def test_requests_of_a_ramp_come_when_they_are_due(peer):
 @pytest.mark.parametrize('mode', ['ping', 'connect'])
 @pytest.mark.parametrize('ramp, first, last', [('1..4', '1', '4'), ('4..1', '4', '1')])
 def test_connections_come_or_go_one_by_one(peer, spread_over, mode, ramp, first, last):
-    """Catches connections that work before or after their part of a ramp, or never. Each answer takes so
-    long that a connection has ten an interval."""
+    """Catches connections that work before or after their part of a ramp, or never. Each answer
+    takes so long that a connection has ten an interval."""
     def slowly(client):
         while part := client.recv(64):
             time.sleep(0.01)

@@ -13,18 +13,11 @@ import termios
 import pytest
 
 from harness import (DEADLINE, SANITIZERS, Client, before_serving, children, concurrent, eventually,
-                     forks_only, needs_root, new_user, of_session, program, with_processes)
+                     forks_only, needs_root, new_user, of_session, program, visit, with_processes)
 
 
 def verbs(srv):
     return [line.split()[0] for line in srv.lines]
-
-
-def visit(srv):
-    client = srv.connect()
-    assert client.echo(b'hello') == b'hello'
-    client.half_close()
-    assert client.receive_all() == b''
 
 
 def test_normally_starts_stops_and_status_are_logged(server):

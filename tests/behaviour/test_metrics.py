@@ -15,7 +15,7 @@ import pytest
 
 from daemons import environment, find, free_port, needs_daemon
 from harness import (AS_OURSELVES, DEADLINE, TOP, Client, children, descriptors, eventually,
-                     forks_only, in_time, long, process, program, use_up_descriptors)
+                     forks_only, in_time, long, process, program, use_up_descriptors, visit)
 from test_upgrade import upgrade
 
 pytestmark = forks_only
@@ -76,13 +76,6 @@ def wait_for(srv, **wanted):
         now = numbers(srv)
         return all(now[f'forkecho_{name}'] == value for name, value in wanted.items()) and now
     return eventually(found, f'{wanted}')
-
-
-def visit(srv, data=b'hello'):
-    client = srv.connect()
-    assert client.echo(data) == data
-    client.half_close()
-    assert client.receive_all() == b''
 
 
 # ---- what is told ------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 /*
  * program.h: a child becomes a program of the user's, in place of the echo: forkecho -- program.
  *
+ * It lies beside the heart, and not in a folder of its own, as only a forked child becomes one: it
+ * needs the ledger and the table of children, and serve_fork.c calls it where it would echo.
+ *
  * What a program is given is what tcpserver(1), inetd(8) and systemd give theirs:
  *
  *   descriptors  0 and 1 are the connection, blocking, and 2 is the server's standard error.

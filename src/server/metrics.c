@@ -65,7 +65,7 @@ static const struct metric table[] = {
      EACH(deferred, DEFERRED_WHYS, "why", deferred_name),
      "Connections that were accepted only after they had found the gate closed, by why it was."},
     {"forkecho_gate_closed", GAUGE, NUMBER, EACH(closed, DEFERRED_WHYS, "why", deferred_name),
-     "Whether new clients wait: because -c is reached, or something fails (0 or 1)."},
+     "Whether new clients wait: because -c is reached, or something fails or just did (0 or 1)."},
     {"forkecho_stopping", GAUGE, NUMBER, ONE(stopping), "Whether the server drains: 0 or 1."},
     {"forkecho_bytes", COUNTER, NUMBER, EACH(bytes, DIRECTIONS, "direction", direction_name),
      "Bytes from and to clients of the echo, counted when their connection has ended."},

@@ -41,6 +41,16 @@ static struct span take_line(struct span *rest)
     return line;
 }
 
+/* An empty line before the request is ignored (RFC 9112, 2.2): old clients end a body with one. */
+static void skip_empty_line(struct span *rest)
+{
+    for (const char *each = "\r\n"; *each != '\0'; each++)
+        if (rest->size > 0 && *rest->at == *each) {
+            rest->at++;
+            rest->size--;
+        }
+}
+
 /* Whether the request line can be one, as far as it has come: TLS and whatever a port scan tries
  * are answered at once. */
 static bool is_text(struct span line)
@@ -78,10 +88,24 @@ static bool wants_openmetrics(struct span rest)
     return false;
 }
 
+/* The path of a target; a proxy may be asked for it with scheme and host (RFC 9112, 3.2.2), and
+ * then it may be empty. */
+static struct span path_of(struct span target)
+{
+    static const char scheme[] = "http://";
+    struct span path = take_to(&target, '?');
+
+    if (path.size >= strlen(scheme) && strncasecmp(path.at, scheme, strlen(scheme)) == 0) {
+        const char *end = path.at + path.size;
+        const char *slash = memchr(path.at + strlen(scheme), '/', path.size - strlen(scheme));
+        path = slash != NULL ? (struct span){slash, (size_t)(end - slash)} : (struct span){"/", 1};
+    }
+    return path;
+}
+
 static int parse_line(struct span line, struct http_request *request)
 {
-    struct span method = take_to(&line, ' '), target = take_to(&line, ' ');
-    struct span path = take_to(&target, '?');
+    struct span method = take_to(&line, ' '), path = path_of(take_to(&line, ' '));
 
     if (line.size != strlen("HTTP/1.1") || memcmp(line.at, "HTTP/1.", strlen("HTTP/1.")) != 0)
         return 400;
@@ -94,10 +118,14 @@ static int parse_line(struct span line, struct http_request *request)
 
 int http_parse(const char *bytes, size_t size, struct http_request *request)
 {
-    struct span rest = {bytes, size}, line = take_line(&rest);
+    struct span rest = {bytes, size}, line;
     int status;
 
-    if (size > 0 && !is_text(line))
+    skip_empty_line(&rest);
+    if (rest.size == 0)
+        return 0;
+    line = take_line(&rest);
+    if (!is_text(line))
         return 400;
     if (!is_complete(rest))
         return size >= HTTP_REQUEST_MAX ? 431 : 0;

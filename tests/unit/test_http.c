@@ -41,11 +41,17 @@ START_TEST(a_request_is_what_it_says)
         {"HEAD /metrics " ENOUGH, 200, HTTP_PROMETHEUS, true},
         {"GET /metrics?a=b " ENOUGH, 200, HTTP_PROMETHEUS, false},
         {"GET /?a HTTP/1.1\n\n", 200, HTTP_PLAIN, false},
+        {"GET http://a:9107/metrics?b " ENOUGH, 200, HTTP_PROMETHEUS, false},
+        {"HEAD HTTP://a/metrics " ENOUGH, 200, HTTP_PROMETHEUS, true},
+        {"GET http://a/ " ENOUGH, 200, HTTP_PLAIN, false},
+        {"GET http://[::1]?b=/metrics " ENOUGH, 200, HTTP_PLAIN, false}, /* RFC 9110, 4.2.3 */
         {"GET /metrics HTTP/1.1\nHost: a\n\nmore\n", 200, HTTP_PROMETHEUS, false},
         {"GET /metricsx " ENOUGH, 404, HTTP_PLAIN, false},
         {"GET /metric " ENOUGH, 404, HTTP_PLAIN, false},
         {"GET /x?/metrics " ENOUGH, 404, HTTP_PLAIN, false},
         {"GET * " ENOUGH, 404, HTTP_PLAIN, false},
+        {"GET http:/metrics " ENOUGH, 404, HTTP_PLAIN, false},
+        {"GET http://a//metrics " ENOUGH, 404, HTTP_PLAIN, false},
         {"POST /metrics " ENOUGH, 405, HTTP_PLAIN, false},
         {"GETS / " ENOUGH, 405, HTTP_PLAIN, false},
         {"G / " ENOUGH, 405, HTTP_PLAIN, false},
@@ -60,8 +66,8 @@ START_TEST(what_is_no_request_is_said_at_once)
 {
     static const struct asked asked[] = {
         {"\x16\x03\x01", 400, HTTP_PLAIN, false}, /* TLS */
-        {"\r\n", 400, HTTP_PLAIN, false},
-        {"\n", 400, HTTP_PLAIN, false},
+        {"\r\n\r\n", 400, HTTP_PLAIN, false},
+        {"\n\n", 400, HTTP_PLAIN, false},
         {"get / " ENOUGH, 400, HTTP_PLAIN, false},
         {"GET /\x01", 400, HTTP_PLAIN, false},
         {"GET /\xc3\xa4 ", 400, HTTP_PLAIN, false},
@@ -78,10 +84,11 @@ START_TEST(what_is_no_request_is_said_at_once)
 }
 END_TEST
 
-/* Catches an answer before all has come, and a read behind what has. */
+/* Catches an answer before all has come, and a read behind what has; and a client that is rejected
+ * for the empty line with which it ended a request before. */
 START_TEST(a_request_that_comes_in_pieces_is_the_same)
 {
-    static const char text[] = "GET /metrics HTTP/1.1\r\nAccept: text/plain\r\nX: y\r\n\r\n";
+    static const char text[] = "\r\nGET /metrics HTTP/1.1\r\nAccept: text/plain\r\nX: y\r\n\r\n";
     char *copy;
 
     for (size_t size = 0; size < sizeof text - 1; size++) {
@@ -91,10 +98,11 @@ START_TEST(a_request_that_comes_in_pieces_is_the_same)
         free(copy);
     }
     ck_assert_int_eq(parse(text), 200);
+    ck_assert_int_eq(parse(text + 1), 200); /* a line may end in LF alone */
 }
 END_TEST
 
-/* Catches OpenMetrics for who has not asked for it, and in a body, which a parser of it then rejects. */
+/* Catches OpenMetrics for who has not asked for it, and in a body, which a parser then rejects. */
 START_TEST(openmetrics_is_for_who_accepts_it)
 {
     static const struct asked asked[] = {

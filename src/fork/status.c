@@ -19,10 +19,13 @@
 #define PAUSE 1.0 /* seconds after a failed accept */
 
 static struct {
-    pid_t children[STATUS_CHILDREN_MAX]; /* those that answer ... */
-    size_t count;                        /* ... and how many there are */
-    double paused_until;                 /* accept has failed: clock.h; 0: it has not */
-    unsigned retries;                    /* for failure_action */
+    struct {
+        pid_t pid;
+        double since; /* when it was forked: clock.h */
+    } children[STATUS_CHILDREN_MAX]; /* those that answer, the first that came first ... */
+    size_t count;                    /* ... and how many there are */
+    double paused_until;             /* accept has failed: clock.h; 0: it has not */
+    unsigned retries;                /* for failure_action */
 } status;
 
 /* ---- the child: system calls alone, as all of an echo child ---- */
@@ -46,7 +49,8 @@ static void send_error(int error)
     send_all(text, http_error(error, text));
 }
 
-/* SIGALRM. What is sent here goes into an empty socket. */
+/* SIGALRM, when its time is over or another monitor has come. What is sent here goes into an empty
+ * socket. */
 static void end_late(int number)
 {
     (void)number;
@@ -140,14 +144,26 @@ static void turn_away(const struct client *client)
     listener_refuse(client->descriptor, &client->peer);
 }
 
+/* Whether another one may answer. Where one has to end for that, it does so by its SIGALRM, and is a
+ * stranger to the sweep that reaps it. */
+static bool has_room(double now)
+{
+    if (status.count == STATUS_CHILDREN_MAX)
+        (void)status_reap(); /* a SIGCHLD may be still to come */
+    if (status.count == STATUS_CHILDREN_MAX && now >= status.children[0].since + STATUS_PATIENCE) {
+        kill(status.children[0].pid, SIGALRM);
+        status_forget(status.children[0].pid);
+    }
+    return status.count < STATUS_CHILDREN_MAX;
+}
+
 static void start_child(const struct server *server, const struct client *client)
 {
     struct metrics metrics;
+    double now = clock_seconds();
     pid_t pid = -1;
 
-    if (status.count == STATUS_CHILDREN_MAX)
-        (void)status_reap(); /* a SIGCHLD may be still to come */
-    if (status.count < STATUS_CHILDREN_MAX) {
+    if (has_room(now)) {
         metrics_take(&metrics, server);
         pid = platform_fork();
     }
@@ -158,7 +174,8 @@ static void start_child(const struct server *server, const struct client *client
         return;
     }
     close(client->descriptor);
-    status.children[status.count++] = pid;
+    status.children[status.count].pid = pid;
+    status.children[status.count++].since = now;
 }
 
 static void answer(const struct server *server, struct listener *listener)
@@ -204,7 +221,7 @@ void status_wait(struct server *server, double until)
 static void end_children(void)
 {
     while (status.count > 0)
-        kill(status.children[--status.count], SIGKILL);
+        kill(status.children[--status.count].pid, SIGKILL);
 }
 
 void status_turn(struct server *server)
@@ -222,10 +239,12 @@ void status_forget(pid_t pid)
 {
     size_t i = 0;
 
-    while (i < status.count && status.children[i] != pid)
+    while (i < status.count && status.children[i].pid != pid)
         i++;
     if (i < status.count)
-        status.children[i] = status.children[--status.count];
+        status.count--;
+    for (; i < status.count; i++)
+        status.children[i] = status.children[i + 1];
 }
 
 bool status_reap(void)
@@ -233,7 +252,7 @@ bool status_reap(void)
     size_t before = status.count;
 
     for (size_t i = before; i-- > 0;)
-        if (waitpid(status.children[i], NULL, WNOHANG) != 0)
-            status_forget(status.children[i]);
+        if (waitpid(status.children[i].pid, NULL, WNOHANG) != 0)
+            status_forget(status.children[i].pid);
     return status.count < before;
 }

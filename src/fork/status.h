@@ -12,7 +12,8 @@
  * the parent, which writes one packet into an empty socket. Each child ends within STATUS_SECONDS,
  * whatever its monitor does: a request that is not complete by then is answered with 408. In one
  * turn of the loop each listener takes one monitor: so a thousand at once are as many turns, and
- * clients come in between. Where accept fails for want of something, it is tried again a second
+ * clients come in between. Silent ones do not keep out who asks: where all answer that may, and the
+ * one that came first has been there for STATUS_PATIENCE, it has to end for the next one. Where accept fails for want of something, it is tried again a second
  * later, without a line in the log: a client's accept has one.
  *
  * The listeners stay open until the server ends, a drain included, and through upgrades. Children
@@ -32,6 +33,7 @@
 
 #define STATUS_CHILDREN_MAX 8
 #define STATUS_SECONDS 2
+#define STATUS_PATIENCE 0.25 /* seconds: a request comes with its connection, a page takes less */
 
 /* Waits as server_wait does, and for monitors. */
 void status_wait(struct server *server, double until);

@@ -165,7 +165,7 @@ size_t http_error(int status, char answer[HTTP_ERROR_MAX])
     } all[] = {
         {404, "404 Not Found", "no such page: there are /metrics and / here\n"},
         {405, "405 Method Not Allowed", "only GET and HEAD are answered here\n"},
-        {408, "408 Request Timeout", "no request has come within two seconds\n"},
+        {408, "408 Request Timeout", "no request has come in time\n"},
         {431, "431 Request Header Fields Too Large", "a request has at most 4096 bytes here\n"},
         {503, "503 Service Unavailable", "too many ask at once; try again\n"},
         {400, "400 Bad Request", "this is no HTTP request; ask with GET /metrics or GET /\n"},

@@ -259,6 +259,29 @@ def test_more_than_a_few_are_told_so(server):
     assert ask(srv)[0] == 200
 
 
+def test_silent_monitors_do_not_keep_out_who_asks(server):
+    """Catches silent ones that leave no room until their time is over. As their children are
+    stopped, it never is; on a machine so busy that some had ended before, others come."""
+    srv = server(*STATUS)
+    silent, stopped = [], []
+
+    def all_are_stopped():
+        silent.append(monitor(srv))
+        for child in children(srv.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGSTOP)
+                stopped.append(child.pid)
+        return sum(child.state == 'T' for child in children(srv.pid)) >= MOST
+
+    try:
+        eventually(all_are_stopped, 'as many are silent as there may be')
+        assert ask_in_turn(srv)[0] == 200
+    finally:
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 def test_a_thousand_at_once_delay_no_client(server):
     """Catches monitors that take slots, or hold up the loop."""
     srv = server(*STATUS)

@@ -54,9 +54,11 @@ static int print_addresses(const struct server *server)
 int server_announce(struct server *server)
 {
     size_t most = server->options->max_connections;
-    char text[LOG_LINE_MAX - 100];
+    bool monitored = server->status_listeners.count > 0;
+    char text[LOG_LINE_MAX - 100], monitors[sizeof text / 3];
 
-    listeners_text(&server->listeners, text, sizeof text);
+    listeners_text(&server->listeners, text, sizeof text - (monitored ? sizeof monitors : 0));
+    listeners_text(&server->status_listeners, monitors, sizeof monitors);
     if (server->started > 0) { /* by an earlier program of this process */
         server->statistics.upgrades++;
         log_event(LOG_NORMAL, "takeover pid=%ld version=%s live=%zu max=%zu listen=%s",
@@ -64,7 +66,8 @@ int server_announce(struct server *server)
     } else {
         if (print_addresses(server) == -1)
             return -1;
-        log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s", (long)getpid(), most, text);
+        log_event(LOG_NORMAL, "start pid=%ld max=%zu listen=%s%s%s", (long)getpid(), most, text,
+                  monitored ? " monitors=" : "", monitors);
         if (daemon_ready() == -1)
             return -1;
         server->started = clock_seconds();

@@ -274,7 +274,7 @@ def shapes(lines):
 
 
 def write_usual_lines(server):
-    srv = server('-C', '1', verbose='-vv')
+    srv = server('-C', '1', '-S', '127.0.0.1:0', verbose='-vv')
     visit(srv)
     srv.wait_line('^end ')
     keeper = srv.connect()

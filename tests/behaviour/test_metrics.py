@@ -194,6 +194,12 @@ def test_several_addresses_are_answered_at(server, folder):
     assert len(srv.addresses) == 3
 
 
+def test_the_log_says_where_monitors_ask(server, folder):
+    """Catches a port that the system has chosen and that only -1 tells."""
+    srv = server(*STATUS, '-S', str(folder / 'status'), verbose='')
+    assert srv.wait_line('^start ')['monitors'] == ','.join(srv.addresses[1:])
+
+
 # ---- who asks in another way -------------------------------------------------------------
 
 @pytest.mark.parametrize('request_, answer', [

@@ -113,9 +113,11 @@ static int read_one(struct expectation *expectation, const struct load_mode *mod
         return reject(expectation, "is of no number, and only numbers are compared", problem);
     if (read_value(value, figure.unit, &expectation->value) == 0)
         return 0;
-    snprintf(right, sizeof right, "does not end in a number%s%s%s",
-             *figure.unit != '\0' ? ", nor in one of " : "", figure.unit,
-             time_of(figure.unit) > 0 ? ", or of another unit of us, ms, s, m and h" : "");
+    snprintf(right, sizeof right, "does not end in a %s%s",
+             time_of(figure.unit) > 0 ? "time such as 500us or 5ms; a number alone is of "
+             : *figure.unit != '\0'  ? "number, alone or followed by "
+                                     : "number",
+             figure.unit);
     return reject(expectation, right, problem);
 }
 

@@ -1278,8 +1278,8 @@ BAD = [
      r"option --expect: 'p98<5ms' begins with no figure of the report, as p99, max, failed or "
      r'rate are'),
     (['--expect', 'p99<5xs', 'ping', 'HERE'],
-     r"option --expect: 'p99<5xs' does not end in a number, nor "
-     r'in one of us, or of another unit of us, ms, s, m and h'),
+     r"option --expect: 'p99<5xs' does not end in a time such as 500us or 5ms; a number alone is "
+     r'of us'),
     (['--expect', 'mode=5', 'ping', 'HERE'], r"option --expect: 'mode=5' is of no number"),
     (['ping', *['--expect', 'failed=0'] * 33, 'HERE'], r'option --expect: there may be 32'),
     (['--find', 'p99', 'ping', 'HERE'],

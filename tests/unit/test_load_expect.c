@@ -116,7 +116,7 @@ START_TEST(bad_words_are_refused_by_what_is_bad)
 
     set_up();
     for (size_t i = 0; i < SUITE_LENGTH(no_numbers); i++)
-        refused(no_numbers[i], "does not end in a number, nor in one of us, or of another unit");
+        refused(no_numbers[i], "does not end in a time such as 500us or 5ms; a number alone is of us");
     for (size_t i = 0; i < SUITE_LENGTH(no_conditions); i++)
         refused(no_conditions[i], "is not a figure of the report, one of < <= = >= >, and a value");
     for (size_t i = 0; i < SUITE_LENGTH(no_figures); i++)
@@ -124,8 +124,8 @@ START_TEST(bad_words_are_refused_by_what_is_bad)
     refused("mode=1", "is of no number");
     refused("target=x", "is of no number");
     refused("failed=0us", "'failed=0us' does not end in a number");
-    refused("rate=5connections/s", "nor in one of messages/s");
-    refused("rate=5ms", "nor in one of messages/s");
+    refused("rate=5connections/s", "a number, alone or followed by messages/s");
+    refused("rate=5ms", "a number, alone or followed by messages/s");
 }
 END_TEST
 

@@ -1,7 +1,6 @@
 /* load/options.c: see load/options.h. */
 #include "load/options.h"
 
-#include "base/arguments.h"
 #include "base/parse.h"
 
 #include <limits.h>
@@ -62,15 +61,29 @@ static int take_form(const struct arguments *arguments, const struct report_form
                                                 "a form of report: text, csv, json or hdr");
 }
 
+/* Notes by which option a ramp is set. Returns 0, or -1 (logged) where it was by another one. */
+static int set_by(const struct arguments *arguments, const struct argument **by)
+{
+    char this[ARGUMENTS_FORM_MAX], other[ARGUMENTS_FORM_MAX];
+
+    if (*by != NULL && *by != arguments->current)
+        return arguments_misused(arguments, "option %s: %s has set that; leave out one of the two",
+                                 arguments_form(arguments->current, this),
+                                 arguments_form(*by, other));
+    *by = arguments->current;
+    return 0;
+}
+
 /* Has the rate, or the number of connections that work, the same all the time. */
-static int take_level(const struct arguments *arguments, long highest, struct load_ramp *ramp)
+static int take_level(const struct arguments *arguments, long highest, struct load_ramp *ramp,
+                      const struct argument **by)
 {
     long number;
 
     if (arguments_number(arguments, 1, highest, &number) == -1)
         return -1;
     *ramp = (struct load_ramp){(double)number, (double)number};
-    return 0;
+    return set_by(arguments, by);
 }
 
 /* Takes FROM..TO. Returns 0, or -1. */
@@ -91,17 +104,18 @@ static int read_ramp(const char *text, long highest, struct load_ramp *ramp)
 }
 
 /* By the long names of the options that say it where there is no ramp. */
-static int take_ramp(const struct arguments *arguments, struct load_settings *settings)
+static int take_ramp(const struct arguments *arguments, struct load_options *options)
 {
     static const char rate[] = "rate=", concurrency[] = "concurrency=";
+    struct load_settings *settings = &options->settings;
     const char *value = arguments->value;
 
     if (strncmp(value, rate, strlen(rate)) == 0 &&
         read_ramp(value + strlen(rate), RATE_MAX, &settings->rate) == 0)
-        return 0;
+        return set_by(arguments, &options->rate_by);
     if (strncmp(value, concurrency, strlen(concurrency)) == 0 &&
         read_ramp(value + strlen(concurrency), CONNECTIONS_MAX, &settings->working) == 0)
-        return 0;
+        return set_by(arguments, &options->working_by);
     return arguments_reject(arguments, "rate=FROM..TO or concurrency=FROM..TO, as in "
                                        "rate=100..5000, with whole numbers from 1");
 }
@@ -128,7 +142,8 @@ static int parse_option(struct arguments *arguments, int letter, struct load_opt
     struct load_settings *settings = &options->settings;
 
     switch (letter) {
-    case 'c': return take_level(arguments, CONNECTIONS_MAX, &settings->working);
+    case 'c':
+        return take_level(arguments, CONNECTIONS_MAX, &settings->working, &options->working_by);
     case 'H': return take_count(arguments, 0, CONNECTIONS_MAX, &settings->held);
     case 'R': return take_count(arguments, 1, ROUNDS_MAX, &settings->rounds);
     case 'j': return take_count(arguments, 1, SETTINGS_PROCESSES_MAX, &settings->processes);
@@ -139,9 +154,9 @@ static int parse_option(struct arguments *arguments, int letter, struct load_opt
     case 'o': return take_form(arguments, &options->form);
     case EXPECT: return keep_word(arguments, options);
     case FIND: options->find = arguments->value; return 0;
-    case 'r': return take_level(arguments, RATE_MAX, &settings->rate);
+    case 'r': return take_level(arguments, RATE_MAX, &settings->rate, &options->rate_by);
     case 'i': return take_duration(arguments, &settings->interval);
-    case RAMP: return take_ramp(arguments, settings);
+    case RAMP: return take_ramp(arguments, options);
     case 'h': arguments_help(arguments); break;
     case 'V': printf("%s %s\n", arguments->program, VERSION); break;
     }
@@ -177,13 +192,16 @@ static int take_server(struct arguments *arguments, struct load_options *options
 }
 
 /* Rejects options that mean nothing in this mode. Returns 0, or -1 (logged). */
-static int check_mode(struct arguments *arguments, const struct load_settings *settings)
+static int check_mode(struct arguments *arguments, const struct load_options *options)
 {
+    const struct load_settings *settings = &options->settings;
     const struct load_mode *mode = settings->mode;
+    char option[ARGUMENTS_FORM_MAX];
 
-    if (settings->rate.from > 0 && mode->kind != LOAD_REQUESTS)
-        return arguments_misused(arguments, "option -r, --rate: %s has no requests that could "
-                                            "have a schedule; connect and ping have", mode->name);
+    if (options->rate_by != NULL && mode->kind != LOAD_REQUESTS)
+        return arguments_misused(arguments, "option %s: %s has no requests that could have a "
+                                            "schedule; connect and ping have",
+                                 arguments_form(options->rate_by, option), mode->name);
     if (ramp_changes(&settings->working) && mode->kind != LOAD_REQUESTS)
         return arguments_misused(arguments, "option --ramp: the connections of %s do not work one "
                                             "after another; those of connect and ping can",
@@ -208,8 +226,9 @@ static int check_intervals(struct arguments *arguments, struct load_settings *se
     bool changes = ramp_changes(&settings->working);
 
     if (changes && settings->rate.from > 0)
-        return arguments_misused(arguments, "option --ramp: with -r requests begin on a schedule, "
-                                            "whatever the number of connections: ramp the rate");
+        return arguments_misused(arguments, "option --ramp: with a rate requests begin on a "
+                                            "schedule, whatever the number of connections: ramp "
+                                            "the rate alone");
     if (settings->interval > 0 && settings->mode->kind == LOAD_HOLD)
         return arguments_misused(arguments, "option -i, --interval: %s opens its connections once, "
                                             "and then nothing happens", settings->mode->name);
@@ -312,7 +331,7 @@ static int take_all(struct arguments *arguments, struct load_options *options)
         return -1;
     if (options->shows)
         return 0;
-    if (check_mode(arguments, settings) == -1 || check_find(arguments, options) == -1 ||
+    if (check_mode(arguments, options) == -1 || check_find(arguments, options) == -1 ||
         check_intervals(arguments, settings) == -1 ||
         read_expectations(arguments, options) == -1 || read_conditions(arguments, options) == -1)
         return -1;

@@ -5,6 +5,7 @@
 #define LOAD_OPTIONS_H
 
 #include "base/address.h"
+#include "base/arguments.h"
 #include "load/expect.h"
 #include "load/report.h"
 
@@ -12,6 +13,7 @@
 
 struct load_options {
     struct load_settings settings; /* no processes: -j was not given */
+    const struct argument *rate_by, *working_by; /* by which options these were set; NULL: none */
     const struct report_form *form;
     const char *words[EXPECTATIONS_MAX]; /* of --expect, as they were written ... */
     size_t word_count;

@@ -50,22 +50,22 @@ HAVE := $(shell mkdir -p '$(BUILD)' 2>/dev/null || exit; \
 PLATFORM  = $(if $(filter Linux,$(SYSTEM)),linux,null)
 CONFINE   = $(if $(filter null,$(PLATFORM)),$(or \
               $(filter openbsd freebsd,$(shell echo '$(SYSTEM)' | tr A-Z a-z)),null))
-READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,poll))
+READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Darwin,$(SYSTEM)),kqueue,null))
 
 # Programs have a main(), servers a serve(); all the rest is the library.
 PROGRAMS  = src/main.c src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
 BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
 LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
             $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) fork_$(PLATFORM) \
-              limits_$(PLATFORM) waiting_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS)))
+              limits_$(PLATFORM) waiting_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS) \
+              readiness_poll readiness_select))
 # What only the other servers of the family need.
 PARTS     = $(wildcard examples/variants/parts/*.c)
-VARIANTS  = $(filter-out $(if $(filter poll,$(READINESS)),epollecho), \
+VARIANTS  = $(filter-out $(if $(filter null,$(READINESS)),epollecho), \
             $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
 FAMILY    = forkecho $(VARIANTS)
 TOOLS     = echoclient echoload
-UNIT_SUITES = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c)) \
-              $(addprefix $(BUILD)/unit/test_readiness_,poll select)
+UNIT_SUITES = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -123,10 +123,7 @@ $(BUILD)/libparts.a: $(call object,$(PARTS))
 $(BUILD)/forkecho: $(call object,src/main.c src/fork/serve_fork.c) $(BUILD)/libecho.a
 	$(LINK) -o $@ $^ $(LDLIBS)
 
-# The other servers of the family: the same main and library, one other serve(). What stands
-# before the library is in the place of the library's own mechanism; epollecho has that.
-$(BUILD)/selectecho: $(call object,src/platform/readiness_select.c)
-$(BUILD)/pollecho: $(call object,src/platform/readiness_poll.c)
+# The other servers of the family: the same main and library, one other serve().
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libparts.a $(BUILD)/libecho.a
 	$(LINK) -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
@@ -202,11 +199,6 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libparts.a $(BUILD)/libech
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 $(BUILD)/unit/test_pool_thread: LINK += -pthread
-# What stands before the library is in the place of the library's own.
-$(addprefix $(BUILD)/unit/test_readiness_,poll select): $(BUILD)/unit/test_readiness_%: \
-    $(call object,tests/unit/test_readiness.c src/platform/readiness_%.c) $(BUILD)/libecho.a
-	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 CHECK_LIBS = $(shell pkg-config --libs check) -lm
 unit: $(UNIT_SUITES)
 

@@ -11,18 +11,23 @@
  *   due     So that nothing else is linear in live clients either, the times when sessions
  *           are due are in a heap (timers.h), which the other loops share.
  *
- * The loop is parts/event_loop.c. This program has the mechanism of the library, which is the
- * system's best: src/platform/readiness_epoll.c or src/platform/readiness_kqueue.c.
+ * The loop is parts/event_loop.c. Its mechanism is the system's best:
+ * src/platform/readiness_epoll.c or src/platform/readiness_kqueue.c.
  */
 #include "parts/event_loop.h"
 #include "parts/single_process.h"
 #include "server/serve.h"
 
+static int serve(struct server *server)
+{
+    return event_loop_serve(server, readiness_best);
+}
+
 const struct serve_model serve_model = {
     .program = "epollecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over epoll or kqueue.",
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
-    .serve = event_loop_serve,
+    .serve = serve,
     .before_close = event_loop_before_close,
     .stop_child = event_loop_stop_child,
 };

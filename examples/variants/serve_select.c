@@ -11,8 +11,8 @@
  *   stop    Ending a session is a call. One crash ends all of them.
  *   log     `pid=` is the client's number, as there is no process of its own.
  *
- * The loop is the same over select, poll and epoll: parts/event_loop.c. This program is linked
- * with src/platform/readiness_select.c (Makefile), where select is called.
+ * The loop is the same over select, poll and epoll: parts/event_loop.c. Where select is called is
+ * src/platform/readiness_select.c.
  */
 #include "parts/capacity.h"
 #include "parts/event_loop.h"
@@ -26,12 +26,17 @@ static int fit(struct options *options)
     return capacity_fit(options, FD_SETSIZE - EVENT_LOOP_RESERVED, "FD_SETSIZE");
 }
 
+static int serve(struct server *server)
+{
+    return event_loop_serve(server, &readiness_select);
+}
+
 const struct serve_model serve_model = {
     .program = "selectecho",
     .about = "TCP echo server (RFC 862): all connections in one loop over select.",
     .fit = fit,
     .no_upgrade = SINGLE_PROCESS_NO_UPGRADE,
-    .serve = event_loop_serve,
+    .serve = serve,
     .before_close = event_loop_before_close,
     .stop_child = event_loop_stop_child,
 };

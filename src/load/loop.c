@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "platform/waiting.h"
-#include "platform/readiness.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,19 +27,16 @@
 #define SCANS 4
 
 int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t write_max,
-             size_t descriptors)
+             const struct readiness_mechanism *mechanism, size_t descriptors)
 {
-    *loop = (struct load_loop){.target = target, .timer = -1, .count = count};
+    *loop = (struct load_loop){.target = target, .timer = -1};
     loop->now = clock_seconds();
     loop->connections = calloc(count > 0 ? count : 1, sizeof *loop->connections);
     loop->waiting = timers_new(count);
     loop->buffers = malloc(sizeof *loop->buffers);
-    if (descriptors > 0)
-        loop->readiness = readiness_new(descriptors);
-    else
-        loop->polls = calloc(count + 1, sizeof *loop->polls);
+    loop->readiness = readiness_new(mechanism, descriptors);
     if (loop->connections == NULL || loop->waiting == NULL || loop->buffers == NULL ||
-        (loop->readiness == NULL && loop->polls == NULL)) {
+        loop->readiness == NULL) {
         int error = errno;
         loop_free(loop);
         errno = error;
@@ -50,8 +46,6 @@ int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t
         loop->connections[i].descriptor = -1;
         loop->connections[i].timer.owner = &loop->connections[i];
     }
-    for (size_t i = 0; loop->polls != NULL && i <= count; i++)
-        loop->polls[i].fd = -1;
     pattern_fill(&loop->buffers->pattern);
     loop->buffers->write_max = write_max < PATTERN_SLICE_MAX ? write_max : PATTERN_SLICE_MAX;
     return 0;
@@ -60,7 +54,6 @@ int loop_new(struct load_loop *loop, struct target *target, size_t count, size_t
 void loop_free(struct load_loop *loop)
 {
     readiness_free(loop->readiness);
-    free(loop->polls);
     if (loop->timer != -1)
         close(loop->timer);
     free(loop->buffers);
@@ -68,24 +61,11 @@ void loop_free(struct load_loop *loop)
     free(loop->connections);
 }
 
-/* Watches a descriptor, which is polled at this place. Returns 0, or -1 with errno. */
-static int watch_descriptor(struct load_loop *loop, size_t place, int descriptor, unsigned was,
-                            unsigned wanted, void *owner)
-{
-    int events = ((wanted & READINESS_READ) != 0 ? POLLIN : 0) |
-                 ((wanted & READINESS_WRITE) != 0 ? POLLOUT : 0);
-
-    if (loop->polls == NULL)
-        return readiness_watch(loop->readiness, descriptor, was, wanted, owner);
-    loop->polls[place] = (struct pollfd){.fd = descriptor, .events = (short)events};
-    return 0;
-}
-
 void loop_be_exact(struct load_loop *loop)
 {
     loop->timer = platform_timer();
-    if (loop->timer != -1 && watch_descriptor(loop, loop->count, loop->timer, READINESS_NONE,
-                                              READINESS_READ, NULL) == -1) {
+    if (loop->timer != -1 && readiness_watch(loop->readiness, loop->timer, READINESS_NONE,
+                                             READINESS_READ, NULL) == -1) {
         close(loop->timer);
         loop->timer = -1;
     }
@@ -101,8 +81,8 @@ static int watch(struct load_loop *loop, struct connection *connection, unsigned
 {
     if (wanted == connection->wanted)
         return 0;
-    if (watch_descriptor(loop, (size_t)(connection - loop->connections), connection->descriptor,
-                         connection->wanted, wanted, connection) == -1)
+    if (readiness_watch(loop->readiness, connection->descriptor, connection->wanted, wanted,
+                        connection) == -1)
         return -1;
     connection->wanted = wanted;
     return 0;
@@ -131,10 +111,7 @@ void loop_close(struct load_loop *loop, struct connection *connection)
     if (is_busy(connection))
         loop->busy--;
     if (connection->descriptor != -1) {
-        if (loop->polls != NULL)
-            loop->polls[connection - loop->connections].fd = -1;
-        else
-            readiness_forget(loop->readiness, connection->descriptor);
+        readiness_forget(loop->readiness, connection->descriptor);
         loop->live--;
     }
     connection_close(connection);
@@ -375,24 +352,6 @@ static double turn_end(const struct load_loop *loop, double until)
     return loop->next_scan < end ? loop->next_scan : end;
 }
 
-/* As readiness_wait, for those that are polled. An error or a hang-up is both, as there. */
-static int poll_all(struct load_loop *loop, struct readiness_event *events, double seconds)
-{
-    int found = platform_poll(loop->polls, (nfds_t)loop->count + 1, seconds, NULL), count = 0;
-
-    if (found == -1)
-        return errno == EINTR ? 0 : -1;
-    for (size_t i = 0; i < loop->count && count < found; i++) {
-        const struct pollfd *poll = &loop->polls[i];
-        if (poll->revents != 0)
-            events[count++] = (struct readiness_event){
-                poll->fd, &loop->connections[i],
-                ((poll->revents & ~POLLOUT) != 0 ? (unsigned)READINESS_READ : 0U) |
-                    ((poll->revents & ~POLLIN) != 0 ? (unsigned)READINESS_WRITE : 0U)};
-    }
-    return count;
-}
-
 /* Waits until `end` at most, by the time that it is now: loop->now may be a while ago, and a
  * microsecond that is left by it would be rounded up to a millisecond of sleep. */
 static int await_events(struct load_loop *loop, struct readiness_event *events, double end)
@@ -401,10 +360,7 @@ static int await_events(struct load_loop *loop, struct readiness_event *events, 
 
     if (loop->timer != -1 && pause > 0)
         platform_timer_set(loop->timer, pause);
-    pause = pause > 0 ? pause : 0;
-    return loop->polls != NULL
-               ? poll_all(loop, events, pause)
-               : readiness_wait(loop->readiness, events, EVENTS_MAX, pause, NULL);
+    return readiness_wait(loop->readiness, events, EVENTS_MAX, pause > 0 ? pause : 0, NULL);
 }
 
 int loop_turn(struct load_loop *loop, double until)

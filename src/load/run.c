@@ -332,7 +332,7 @@ int load_run(const struct load_settings *settings, struct target *target,
 
     if (result_new(result, settings_rows(settings) + 1) == -1 || /* 1: the warm-up */
         loop_new(&run.loop, target, connections, settings->size,
-                 polls ? 0 : connections + INHERITED_MAX) == -1)
+                 polls ? &readiness_poll : readiness_best, connections + INHERITED_MAX) == -1)
         return -1;
     run.loop.timeout = settings->timeout;
     run.loop.complete = work_complete;

@@ -3,11 +3,11 @@
  *
  * One small interface, and one file for each mechanism: readiness_epoll.c on Linux,
  * readiness_kqueue.c on the BSDs, readiness_poll.c and readiness_select.c on every POSIX system.
- * The library has the best one of the system. A program that is linked with the object of another
- * one before the library has that. All are level-triggered: what was not read is reported again.
+ * Who waits chooses one. All are level-triggered: what was not read is reported again.
  *
  * Cost of a wait: with epoll and kqueue what is ready, with poll and select all that is watched.
- * Cost of watching: with epoll and kqueue one system call for each change, else none.
+ * Cost of watching: with epoll and kqueue one system call for each change, else none. So poll is
+ * the cheaper one for few descriptors that are watched for a moment each.
  */
 #ifndef READINESS_H
 #define READINESS_H
@@ -17,6 +17,11 @@
 #include <stddef.h>
 
 enum { READINESS_NONE = 0, READINESS_READ = 1, READINESS_WRITE = 2 };
+
+struct readiness_mechanism;
+extern const struct readiness_mechanism readiness_poll, readiness_select;
+/* The best one of the system: epoll, kqueue, or poll (readiness_null.c). */
+extern const struct readiness_mechanism *const readiness_best;
 
 struct readiness; /* what is watched */
 
@@ -28,7 +33,7 @@ struct readiness_event {
 
 /* For descriptors below `limit`: how many may be open, not how many are watched. All memory is
  * allocated here. Returns NULL with errno on failure. */
-struct readiness *readiness_new(size_t limit);
+struct readiness *readiness_new(const struct readiness_mechanism *mechanism, size_t limit);
 
 /* Frees it; NULL is allowed. */
 void readiness_free(struct readiness *readiness);
@@ -57,5 +62,16 @@ void readiness_forget(struct readiness *readiness, int descriptor);
  */
 int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
                    double seconds, const sigset_t *mask);
+
+/* What a mechanism does for each of these functions, in the same order; `own` is what `open` has
+ * made, NULL with errno on failure. */
+struct readiness_mechanism {
+    void *(*open)(size_t limit);
+    void (*close)(void *own);
+    int (*watch)(void *own, int descriptor, unsigned was, unsigned wanted, void *owner);
+    void (*forget)(void *own, int descriptor);
+    int (*wait)(void *own, struct readiness_event *events, size_t limit, double seconds,
+                const sigset_t *mask);
+};
 
 #endif

@@ -20,16 +20,16 @@
 /* Most events that one call asks the kernel for; more wait for the next. */
 #define BATCH_MAX 256
 
-struct readiness {
+struct by_epoll {
     int epoll;
     size_t limit;
     void **owners; /* by descriptor, which is what fills the one word of an epoll event */
     struct epoll_event batch[BATCH_MAX];
 };
 
-struct readiness *readiness_new(size_t limit)
+static void *make(size_t limit)
 {
-    struct readiness *readiness = malloc(sizeof *readiness);
+    struct by_epoll *readiness = malloc(sizeof *readiness);
 
     if (readiness == NULL)
         return NULL;
@@ -46,18 +46,18 @@ struct readiness *readiness_new(size_t limit)
     return readiness;
 }
 
-void readiness_free(struct readiness *readiness)
+static void dispose(void *own)
 {
-    if (readiness == NULL)
-        return;
+    struct by_epoll *readiness = own;
+
     close(readiness->epoll);
     free(readiness->owners);
     free(readiness);
 }
 
-int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, unsigned wanted,
-                    void *owner)
+static int watch(void *own, int descriptor, unsigned was, unsigned wanted, void *owner)
 {
+    struct by_epoll *readiness = own;
     struct epoll_event event = {.data.fd = descriptor};
 
     if (descriptor < 0 || (size_t)descriptor >= readiness->limit) {
@@ -76,9 +76,9 @@ int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, u
                      descriptor, &event);
 }
 
-void readiness_forget(struct readiness *readiness, int descriptor)
+static void forget(void *own, int descriptor)
 {
-    (void)readiness;
+    (void)own;
     (void)descriptor;
 }
 
@@ -93,9 +93,10 @@ static unsigned ready_of(uint32_t events)
     return ready;
 }
 
-int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
-                   double seconds, const sigset_t *mask)
+static int await(void *own, struct readiness_event *events, size_t limit, double seconds,
+                 const sigset_t *mask)
 {
+    struct by_epoll *readiness = own;
     int most = limit < BATCH_MAX ? (int)limit : BATCH_MAX;
     int found = epoll_pwait(readiness->epoll, readiness->batch, most,
                             clock_milliseconds(seconds), mask);
@@ -110,3 +111,6 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
     }
     return found;
 }
+
+static const struct readiness_mechanism mechanism = {make, dispose, watch, forget, await};
+const struct readiness_mechanism *const readiness_best = &mechanism;

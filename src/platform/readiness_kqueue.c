@@ -29,16 +29,16 @@ struct watch {
     size_t event; /* of this wait: events[event - 1]; 0: none yet */
 };
 
-struct readiness {
+struct by_kqueue {
     int queue;
     size_t limit;
     struct watch *watches; /* by descriptor: an event of the kernel is for reading or writing */
     struct kevent batch[BATCH_MAX];
 };
 
-struct readiness *readiness_new(size_t limit)
+static void *make(size_t limit)
 {
-    struct readiness *readiness = malloc(sizeof *readiness);
+    struct by_kqueue *readiness = malloc(sizeof *readiness);
     int error;
 
     if (readiness == NULL)
@@ -60,18 +60,18 @@ struct readiness *readiness_new(size_t limit)
     return NULL;
 }
 
-void readiness_free(struct readiness *readiness)
+static void dispose(void *own)
 {
-    if (readiness == NULL)
-        return;
+    struct by_kqueue *readiness = own;
+
     close(readiness->queue);
     free(readiness->watches);
     free(readiness);
 }
 
-int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, unsigned wanted,
-                    void *owner)
+static int watch(void *own, int descriptor, unsigned was, unsigned wanted, void *owner)
 {
+    struct by_kqueue *readiness = own;
     static const struct {
         unsigned what;
         short filter;
@@ -93,14 +93,14 @@ int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, u
     return count == 0 ? 0 : kevent(readiness->queue, changes, count, NULL, 0, NULL);
 }
 
-void readiness_forget(struct readiness *readiness, int descriptor)
+static void forget(void *own, int descriptor)
 {
-    (void)readiness;
+    (void)own;
     (void)descriptor;
 }
 
 /* Returns how many events `batch` has then, 0 also for a signal, or -1 with errno. */
-static int fetch(struct readiness *readiness, int most, double seconds, const sigset_t *mask)
+static int fetch(struct by_kqueue *readiness, int most, double seconds, const sigset_t *mask)
 {
     struct timespec limit = clock_timespec(seconds);
     const struct timespec zero = {0, 0};
@@ -126,9 +126,10 @@ static unsigned ready_of(const struct kevent *event)
     return event->filter == EVFILT_READ ? READINESS_READ : READINESS_WRITE;
 }
 
-int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
-                   double seconds, const sigset_t *mask)
+static int await(void *own, struct readiness_event *events, size_t limit, double seconds,
+                 const sigset_t *mask)
 {
+    struct by_kqueue *readiness = own;
     int most = limit < BATCH_MAX ? (int)limit : BATCH_MAX;
     int found = fetch(readiness, most, seconds, mask);
     size_t count = 0;
@@ -146,3 +147,6 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
         readiness->watches[events[i].descriptor].event = 0;
     return found == -1 ? -1 : (int)count;
 }
+
+static const struct readiness_mechanism mechanism = {make, dispose, watch, forget, await};
+const struct readiness_mechanism *const readiness_best = &mechanism;

@@ -15,7 +15,7 @@
 /* The place of a descriptor that is not watched. */
 #define NOWHERE ((size_t)-1)
 
-struct readiness {
+struct by_poll {
     size_t limit;         /* descriptors below it can be watched */
     size_t count;         /* watched now */
     size_t first;         /* where the next look for ready ones begins */
@@ -24,9 +24,19 @@ struct readiness {
     size_t *places;       /* [limit], a descriptor's index in both */
 };
 
-struct readiness *readiness_new(size_t limit)
+static void dispose(void *own)
 {
-    struct readiness *readiness = calloc(1, sizeof *readiness);
+    struct by_poll *readiness = own;
+
+    free(readiness->polls);
+    free(readiness->owners);
+    free(readiness->places);
+    free(readiness);
+}
+
+static void *make(size_t limit)
+{
+    struct by_poll *readiness = calloc(1, sizeof *readiness);
     size_t room = limit > 0 ? limit : 1;
 
     if (readiness == NULL)
@@ -36,7 +46,7 @@ struct readiness *readiness_new(size_t limit)
     readiness->owners = calloc(room, sizeof *readiness->owners);
     readiness->places = calloc(room, sizeof *readiness->places);
     if (readiness->polls == NULL || readiness->owners == NULL || readiness->places == NULL) {
-        readiness_free(readiness);
+        dispose(readiness);
         errno = ENOMEM;
         return NULL;
     }
@@ -45,18 +55,8 @@ struct readiness *readiness_new(size_t limit)
     return readiness;
 }
 
-void readiness_free(struct readiness *readiness)
-{
-    if (readiness == NULL)
-        return;
-    free(readiness->polls);
-    free(readiness->owners);
-    free(readiness->places);
-    free(readiness);
-}
-
 /* The last one in the list takes the place that becomes free. */
-static void stop_watching(struct readiness *readiness, int descriptor)
+static void stop_watching(struct by_poll *readiness, int descriptor)
 {
     size_t place = readiness->places[descriptor];
 
@@ -69,9 +69,9 @@ static void stop_watching(struct readiness *readiness, int descriptor)
     readiness->places[descriptor] = NOWHERE;
 }
 
-int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, unsigned wanted,
-                    void *owner)
+static int watch(void *own, int descriptor, unsigned was, unsigned wanted, void *owner)
 {
+    struct by_poll *readiness = own;
     size_t place;
 
     (void)was; /* known from `places` */
@@ -95,9 +95,9 @@ int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, u
     return 0;
 }
 
-void readiness_forget(struct readiness *readiness, int descriptor)
+static void forget(void *own, int descriptor)
 {
-    stop_watching(readiness, descriptor);
+    stop_watching(own, descriptor);
 }
 
 static unsigned ready_of(short events)
@@ -111,9 +111,10 @@ static unsigned ready_of(short events)
     return ready;
 }
 
-int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
-                   double seconds, const sigset_t *mask)
+static int await(void *own, struct readiness_event *events, size_t limit, double seconds,
+                 const sigset_t *mask)
 {
+    struct by_poll *readiness = own;
     int found = platform_poll(readiness->polls, (nfds_t)readiness->count, seconds, mask);
     size_t count = 0, place = readiness->first;
 
@@ -134,3 +135,5 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
     readiness->first = place;
     return (int)count;
 }
+
+const struct readiness_mechanism readiness_poll = {make, dispose, watch, forget, await};

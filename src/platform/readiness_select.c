@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <sys/select.h>
 
-struct readiness {
+struct by_select {
     int limit; /* descriptors below it can be watched */
     int above; /* above the highest that is watched */
     int first; /* where the next look for ready ones begins */
@@ -22,9 +22,9 @@ struct readiness {
     void **owners; /* [limit] */
 };
 
-struct readiness *readiness_new(size_t limit)
+static void *make(size_t limit)
 {
-    struct readiness *readiness = calloc(1, sizeof *readiness);
+    struct by_select *readiness = calloc(1, sizeof *readiness);
 
     if (readiness == NULL)
         return NULL;
@@ -39,10 +39,10 @@ struct readiness *readiness_new(size_t limit)
     return readiness;
 }
 
-void readiness_free(struct readiness *readiness)
+static void dispose(void *own)
 {
-    if (readiness == NULL)
-        return;
+    struct by_select *readiness = own;
+
     free(readiness->owners);
     free(readiness);
 }
@@ -55,15 +55,15 @@ static void put(fd_set *set, int descriptor, bool in)
         FD_CLR(DESCRIPTORS_BIT(descriptor), set);
 }
 
-static bool is_watched(const struct readiness *readiness, int descriptor)
+static bool is_watched(const struct by_select *readiness, int descriptor)
 {
     return FD_ISSET(DESCRIPTORS_BIT(descriptor), &readiness->readable) ||
            FD_ISSET(DESCRIPTORS_BIT(descriptor), &readiness->writable);
 }
 
-int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, unsigned wanted,
-                    void *owner)
+static int watch(void *own, int descriptor, unsigned was, unsigned wanted, void *owner)
 {
+    struct by_select *readiness = own;
     (void)was; /* known from the sets */
     if (descriptor < 0 || descriptor >= readiness->limit) {
         errno = EMFILE;
@@ -79,14 +79,15 @@ int readiness_watch(struct readiness *readiness, int descriptor, unsigned was, u
     return 0;
 }
 
-void readiness_forget(struct readiness *readiness, int descriptor)
+static void forget(void *own, int descriptor)
 {
-    readiness_watch(readiness, descriptor, READINESS_NONE, READINESS_NONE, NULL);
+    (void)watch(own, descriptor, READINESS_NONE, READINESS_NONE, NULL);
 }
 
-int readiness_wait(struct readiness *readiness, struct readiness_event *events, size_t limit,
-                   double seconds, const sigset_t *mask)
+static int await(void *own, struct readiness_event *events, size_t limit, double seconds,
+                 const sigset_t *mask)
 {
+    struct by_select *readiness = own;
     fd_set readable = readiness->readable, writable = readiness->writable;
     struct timespec timeout = clock_timespec(seconds);
     int found = pselect(readiness->above, &readable, &writable, NULL,
@@ -116,3 +117,5 @@ int readiness_wait(struct readiness *readiness, struct readiness_event *events, 
     readiness->first = descriptor;
     return (int)count;
 }
+
+const struct readiness_mechanism readiness_select = {make, dispose, watch, forget, await};

@@ -42,8 +42,11 @@ static int refuse_change;     /* ... of one that is watched already ... */
 static int refuse_listener;   /* ... of a listener ... */
 static int refuse_wait;       /* ... and waits */
 
-struct readiness *readiness_new(size_t limit)
+static const struct readiness_mechanism mechanism;
+
+struct readiness *readiness_new(const struct readiness_mechanism *asked, size_t limit)
 {
+    ck_assert_ptr_eq(asked, &mechanism);
     room = limit;
     if (cannot_be_made) {
         errno = ENOMEM;
@@ -157,7 +160,7 @@ static int serve(void (*clients_act)(int wait), char **words)
     server = server_open(&model, &options, &pidfile);
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(listeners_open(&server->listeners, server->options), 0);
-    outcome = event_loop_serve(server);
+    outcome = event_loop_serve(server, &mechanism);
     capture_end(&errors);
     return outcome;
 }

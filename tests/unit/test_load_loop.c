@@ -11,9 +11,10 @@
 
 #define SIZE 5 /* of a message */
 #define CONNECTIONS 4
-#ifndef DESCRIPTORS /* test_load_loop_polled.c */
-#define DESCRIPTORS 1000
+#ifndef MECHANISM /* test_load_loop_polled.c */
+#define MECHANISM readiness_best
 #endif
+#define DESCRIPTORS 1000
 
 static struct load_loop loop;
 static struct target target;
@@ -63,7 +64,7 @@ static void begin(void)
     ck_assert_int_eq(getsockname(listener, &target.address.name.any, &target.address.length), 0);
     ck_assert_int_eq(listen(listener, 64), 0);
     set_nonblocking(listener);
-    ck_assert_int_eq(loop_new(&loop, &target, CONNECTIONS, SIZE, DESCRIPTORS), 0);
+    ck_assert_int_eq(loop_new(&loop, &target, CONNECTIONS, SIZE, MECHANISM, DESCRIPTORS), 0);
     loop.timeout = 30;
     loop.complete = complete;
     loop.failed = failed;

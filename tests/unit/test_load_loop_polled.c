@@ -1,5 +1,5 @@
-/* test_load_loop_polled.c: all that the event loop promises (load/loop.h), of few connections, which are
+/* test_load_loop_polled.c: all that the event loop promises (load/loop.h), of connections that are
  * polled. */
-#define DESCRIPTORS 0
+#define MECHANISM &readiness_poll
 
 #include "test_load_loop.c" /* NOLINT(bugprone-suspicious-include) */

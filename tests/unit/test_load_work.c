@@ -45,7 +45,7 @@ static void begin(const char *mode)
     run.settings = &settings;
     run.result = &result;
     run.tally = &tally;
-    ck_assert_int_eq(loop_new(&run.loop, &target, CONNECTIONS, SIZE, 1000), 0);
+    ck_assert_int_eq(loop_new(&run.loop, &target, CONNECTIONS, SIZE, readiness_best, 1000), 0);
     run.loop.timeout = settings.timeout;
     run.loop.complete = work_complete;
     run.loop.failed = work_failed;

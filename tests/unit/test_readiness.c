@@ -1,5 +1,5 @@
-/* test_readiness.c: wait until one of many descriptors is ready (readiness.h). The Makefile
- * links it with the library's backend, and once more with each that any POSIX system has. */
+/* test_readiness.c: wait until one of many descriptors is ready (readiness.h), by the best mechanism
+ * of the system; by those that every system has, see test_readiness_poll.c and the like. */
 #include "suite.h"
 
 #include "base/clock.h"
@@ -9,6 +9,10 @@
 #include <signal.h>
 #include <sys/select.h>
 #include <sys/time.h>
+
+#ifndef MECHANISM
+#define MECHANISM readiness_best
+#endif
 
 #define PAIRS 5
 #define LIMIT 256
@@ -20,7 +24,7 @@ static struct readiness_event events[PAIRS + 1];
 
 static void open_all(void)
 {
-    readiness = readiness_new(LIMIT);
+    readiness = readiness_new(MECHANISM, LIMIT);
     ck_assert_ptr_nonnull(readiness);
     for (int i = 0; i < PAIRS; i++) {
         int ends[2];
@@ -228,7 +232,7 @@ END_TEST
  * limit, and says of the rest that there is none, also where more is asked for. */
 START_TEST(descriptors_far_up_are_watched_or_refused)
 {
-    struct readiness *large = readiness_new(FAR + 1);
+    struct readiness *large = readiness_new(MECHANISM, FAR + 1);
     int ends[2];
 
     ck_assert_ptr_nonnull(large);
@@ -330,8 +334,8 @@ START_TEST(it_leaves_nothing_open)
 {
     int before = open_descriptors();
 
-    readiness_free(readiness_new(LIMIT));
-    readiness_free(readiness_new(0));
+    readiness_free(readiness_new(MECHANISM, LIMIT));
+    readiness_free(readiness_new(MECHANISM, 0));
     readiness_free(NULL);
     ck_assert_int_eq(open_descriptors(), before);
 }

@@ -174,12 +174,12 @@ static void turn(struct server *server)
         begin_session(server, &client);
 }
 
-int event_loop_serve(struct server *server)
+int event_loop_serve(struct server *server, const struct readiness_mechanism *mechanism)
 {
     size_t most = server->options->max_connections;
     int outcome = -1;
 
-    loop.readiness = readiness_new(most + EVENT_LOOP_RESERVED);
+    loop.readiness = readiness_new(mechanism, most + EVENT_LOOP_RESERVED);
     loop.timers = timers_new(most);
     if (loop.readiness == NULL || loop.timers == NULL) {
         log_error("cannot set up the wait for %zu clients: %s", most, strerror(errno));

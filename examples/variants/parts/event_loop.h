@@ -2,8 +2,8 @@
  * event_loop.h: a server of one process and one loop, which waits for all its clients at once
  * and lets each take a step when its descriptor is ready.
  *
- * The servers over select, poll and epoll are this loop over another file behind
- * readiness.h, and differ in what a wait costs and in how many clients it can have.
+ * The servers over select, poll and epoll are this loop over another mechanism of readiness.h, and
+ * differ in what a wait costs and in how many clients it can have.
  *
  * A turn is one wait; then each session that is ready or due takes a step (a read, and the write of
  * what it has read: there nearly always is room for it), and each listener that is ready accepts
@@ -27,6 +27,7 @@
 #ifndef EVENT_LOOP_H
 #define EVENT_LOOP_H
 
+#include "platform/readiness.h"
 #include "server/server.h"
 
 /* Descriptors that no client has: standard ones, listeners, what libc opens for a moment. A
@@ -34,7 +35,7 @@
 #define EVENT_LOOP_RESERVED (LISTENERS_MAX + 16)
 
 /* What a model over such a loop consists of (serve.h). */
-int event_loop_serve(struct server *server);
+int event_loop_serve(struct server *server, const struct readiness_mechanism *mechanism);
 void event_loop_before_close(struct server *server);
 void event_loop_stop_child(struct server *server, struct child *child, int signal);
 

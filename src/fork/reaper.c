@@ -18,7 +18,7 @@
 #define YOUNG_PERIOD 0.01    /* seconds */
 #define SWEEP_PERIOD 1.0     /* seconds */
 #define SWEEP_PERIOD_SOON 0.1 /* where others are likely to be dead, or a client waits for that */
-#define FIRST_MAX 16         /* of all, reaped by looks that are linear in the live ones */
+#define FIRST_MAX 16         /* strangers, reaped by looks that are linear in the live ones */
 #define PORTION 128 /* reaped at a time, up to three times a turn: 5 ms each (40 us a child) */
 
 /* In private memory (platform.h): else the parent, which writes to it for each child, would pay for
@@ -183,26 +183,25 @@ static bool reap_stranger(pid_t pid)
     return true;
 }
 
-/* Reaps the first that have died, ours and strangers, at most so many. Returns whether one of ours
- * was among them; true also where it is not known. Each is linear in the live children, as for
- * waitpid(-1). */
+/* Reaps the first that have died: strangers, at most so many, and one of ours, or all where the
+ * others cannot be asked for by pid. Returns whether one of ours was among them; true also where it
+ * is not known. Each is linear in the live children, as for waitpid(-1). */
 static bool reap_first(struct server *server, int most)
 {
-    bool ours = false;
-
     while (most-- > 0) {
         siginfo_t zombie = {.si_pid = 0}; /* where there is none, some systems leave it so */
         if (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == -1)
             return true;
         if (zombie.si_pid == 0)
-            return ours;
+            return false;
         struct child *child = children_find(server->children, zombie.si_pid);
-        ours = ours || child != NULL;
         if (child != NULL ? !ask_for(server, child) : !reap_stranger(zombie.si_pid))
+            return true;
+        if (child != NULL && !reaper->walks)
             return true;
     }
     plan_sweep(0); /* there may be more, and no SIGCHLD will say so */
-    return ours;
+    return false;
 }
 
 static void ask_for_young(struct server *server)

@@ -24,10 +24,10 @@
  * So of fifty children that die at one instant those with a record are reaped at once, however few
  * signals came; of the others the senders of one or two, the rest as young or by the sweep.
  *
- * The sweep first asks whether anybody is dead, by waitid for all, which walks the list; it reaps
- * up to 16 that this finds. Only if one of ours was among them does it ask for all by pid, the
- * youngest first, in portions of 128, between which the loop goes on. It finds children of nobody
- * as well: process 1 is handed the orphans of others. Where waitpid(pid) walks, too
+ * The sweep first asks whether anybody is dead, by waitid for all, which walks the list. If one of
+ * ours is, it asks for all by pid, the youngest first, in portions of 128, between which the loop
+ * goes on. It finds children of nobody as well, up to 16 at a time: process 1 is handed the orphans
+ * of others. Where waitpid(pid) walks, too
  * (platform_waits_by_pid), the last two ways are a loop over waitid for all, never worse than the
  * usual one, which does that for each SIGCHLD.
  *

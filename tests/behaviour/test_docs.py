@@ -653,7 +653,7 @@ def test_readme_has_the_figures_that_were_measured():
     """Catches a table in README that is of another run than the one in FIGURES."""
     [path] = TOP.glob('tests/**/FIGURES')
     rows = r'^    (?:forkecho, )?(?:the )?(live connections|default|static|textbook|a thread)\b'
-    shown = {name.split()[-1]: re.findall(r'\b\d+\b|-$', rest)
+    shown = {name.split()[-1]: re.findall(r'\b\d+\b|-(?= |$)', rest)
              for name, rest in re.findall(rows + r'(.*)', readme(), re.M)}
     text = document(path).split('make bench-scale\n')[1]
     measured = {'connections': re.findall(r'\d+', re.search('live connections(.*)', text)[1])}

@@ -8,6 +8,8 @@ what the server wrote.
 """
 import contextlib
 import fcntl
+import functools
+import inspect
 import itertools
 import os
 import re
@@ -110,6 +112,23 @@ def in_time(attempt, *seconds):
     """Whether `attempt(each)` is true for one of these times. What has to happen in a time may for
     once come late on a busy machine, and is tried again; with a defect it comes late each time."""
     return any(attempt(each) for each in seconds)
+
+
+def with_limit(*seconds):
+    """For a test whose `limit` a client has to keep, as a server would end it otherwise: begun anew
+    with the next where it fails. On a busy machine a client may be late; with a defect all fail."""
+    def decorate(test):
+        @functools.wraps(test)
+        def begin_anew(**fixtures):
+            for limit in seconds[:-1]:
+                with contextlib.suppress(AssertionError, OSError):
+                    return test(limit=limit, **fixtures)
+            return test(limit=seconds[-1], **fixtures)
+
+        fixtures = inspect.signature(test).parameters.values()
+        begin_anew.__signature__ = inspect.Signature([each for each in fixtures if each.name != 'limit'])
+        return begin_anew
+    return decorate
 
 
 # ---- processes, as /proc shows them ------------------------------------------------------

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import BUILD, DEADLINE, TOP, Server
+from harness import BUILD, DEADLINE, TOP, Server, with_limit
 
 CLASSICS = TOP / 'examples' / 'classics'
 PROGRAMS = {name.upper(): str(BUILD / name)
@@ -121,16 +121,17 @@ def test_each_client_is_shown_with_the_time(classic, name):
 
 
 @pytest.mark.parametrize('name', WORKING)
-def test_work_is_done_once(classic, name):
+@with_limit(1, 5)
+def test_work_is_done_once(classic, name, limit):
     """Catches a wait before each reply, as before none."""
-    client = classic(name, '-w', '1s').connect()
+    client = classic(name, '-w', f'{limit}s').connect()
     start = time.monotonic()
     ask(client, b'first')
     first = time.monotonic() - start
-    assert first >= 0.9
+    assert first >= 0.9 * limit
     for _ in range(10):
         ask(client, b'more')
-    assert time.monotonic() - start - first < 5
+    assert time.monotonic() - start - first < 5 * limit
 
 
 @pytest.mark.parametrize('name', WORKING)
@@ -187,8 +188,9 @@ def test_echo_client_escapes_the_reply_as_a_literal(classic):
 
 
 @pytest.mark.parametrize('name', PROGRAMMING_PYTHON)
-def test_eight_clients_at_once(classic, name):
-    server = classic(name, '-w', '2s' if name in WORKING else '0')  # 2 s to start all in
+@with_limit(2, 20)  # seconds to start all in
+def test_eight_clients_at_once(classic, name, limit):
+    server = classic(name, '-w', f'{limit}s' if name in WORKING else '0')
     result = run_client('programming-python-testecho', '-p', port_of(server), 'localhost', 'Bruce')
     lines = result.stdout.splitlines()
     assert len(lines) == 8 and all(received('Bruce').fullmatch(line) for line in lines)

@@ -16,7 +16,7 @@ from collections import namedtuple
 import pytest
 
 from harness import (DEADLINE, SANITIZER, SANITIZERS, eventually, in_time, needs_ipv6,
-                     process as state_of, program)
+                     process as state_of, program, with_limit)
 
 CLIENT = 'echoclient'
 
@@ -399,14 +399,15 @@ def test_check_finds_what_comes_after_the_last_reply(peer):
     assert_failed(client('-c', peer(behave).address, 'hello'), 1, 'more came back than was sent')
 
 
-def test_check_takes_no_silence_for_the_end_of_an_echo(peer):
+@with_limit(0.5, 5, 30)
+def test_check_takes_no_silence_for_the_end_of_an_echo(peer, limit):
     """Catches a silence of CLIENT_QUIET, which ends other replies, that ends a checked one: it
     has to last until the client's own patience is over."""
     def behave(connection):
         connection.sendall(connection.recv(5)[:2])
         discard(connection)
 
-    assert_failed(client('-c', '-t', '500ms', peer(behave).address, 'hello'), 1,
+    assert_failed(client('-c', '-t', f'{limit}s', peer(behave).address, 'hello'), 1,
                   'timed out after 2 of 5 bytes of the reply to message 1')
 
 
@@ -512,23 +513,28 @@ def test_full_output_does_not_stop_the_input(peer):
 
 
 @pytest.mark.parametrize('options', [[], ['-c']], ids=['plain', 'check'])
-def test_copy_waits_for_a_slow_output(peer, options):
+@with_limit(0.1, 1, 10)
+def test_copy_waits_for_a_slow_output(peer, options, limit):
     """Fills everything on the way while nobody reads, for longer than the timeout."""
     full = threading.Event()
 
     def behave(connection):
-        while True:  # full is the absence of an event, for longer than the client's timeout
-            if not select.select([connection], [], [], 0.3)[0]:
-                full.set()
-            chunk = connection.recv(1 << 18)
-            if not select.select([], [connection], [], 0.3)[1]:
-                full.set()
-            if not chunk:
-                return
-            connection.sendall(chunk)
+        # Full is the absence of an event, for longer than the client's timeout.
+        try:
+            while True:
+                if not select.select([connection], [], [], 3 * limit)[0]:
+                    full.set()
+                chunk = connection.recv(1 << 18)
+                if not select.select([], [connection], [], 3 * limit)[1]:
+                    full.set()
+                if not chunk:
+                    return
+                connection.sendall(chunk)
+        finally:
+            full.set()  # or it has ended before
 
     data = noise(40_000_000)
-    process = start('-t', '100ms', *options, peer(behave).address, stdin=subprocess.PIPE)
+    process = start('-t', f'{limit}s', *options, peer(behave).address, stdin=subprocess.PIPE)
     Writer(process, data)
     assert full.wait(DEADLINE)
     reader = Reader(process.stdout)
@@ -635,14 +641,15 @@ def test_server_that_never_reads_times_out_a_copy(peer):
     assert_failed(result, 1, 'timed out after 0 bytes')
 
 
-def test_idle_input_does_not_time_out(peer):
-    process = start('-t', '100ms', peer(echo).address, stdin=subprocess.PIPE)
+@with_limit(0.1, 1, 10)
+def test_idle_input_does_not_time_out(peer, limit):
+    process = start('-t', f'{limit}s', peer(echo).address, stdin=subprocess.PIPE)
     for line in b'one\n', b'two\n':
         process.stdin.write(line)
         process.stdin.flush()
         assert process.stdout.readline() == line
         # One that began to wait after it loses its patience: so much time is over.
-        assert client('-t', '100ms', peer(discard).address, 'hello').status == 1
+        assert client('-t', f'{limit}s', peer(discard).address, 'hello').status == 1
     assert finish(process) == (0, b'', '')
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from harness import (BUILD, DEADLINE, Client, Server, before_serving, children, descendants,
                      descriptors, eventually, forks_only, marked, needs_ipv6, needs_root, new_user,
-                     program, run, run_to_end)
+                     program, run, run_to_end, with_limit)
 from test_bad_start import assert_nothing, attempt
 
 # LeakSanitizer cannot work in a process that is traced.
@@ -389,10 +389,11 @@ def load(address, *options, wrap=()):
 
 
 @forks_only
-def test_a_load_waits_for_a_free_port(server):
+@with_limit(0.5, 5)
+def test_a_load_waits_for_a_free_port(server, limit):
     """Catches connections that are counted as the server's failures while the machine of the load
     has no port left, and ones that are never tried again."""
-    found = load(server().address, 'connect', '-c', '3', '-d', '500ms',
+    found = load(server().address, 'connect', '-c', '3', '-d', f'{limit}s',
                  wrap=inject('connect', 'error=EADDRNOTAVAIL:when=3..6'))
     assert found['failed'] == '0' and int(found['count']) > 0, found
 
@@ -407,9 +408,11 @@ def test_a_load_gives_up_a_server_that_does_not_answer():
 
 
 @forks_only
-def test_a_load_says_that_what_it_held_is_lost(server):
+@with_limit(0.2, 2, 20)
+def test_a_load_says_that_what_it_held_is_lost(server, limit):
     """Catches figures beside connections that were not there any more."""
-    found = load(server('-T', '200ms', '-c', '100').address, '-H', '5', '-d', '600ms', 'ping')
+    held = ['-H', '5', '-d', f'{3 * limit}s']
+    found = load(server('-T', f'{limit}s', '-c', '100').address, *held, 'ping')
     assert found['held-lost'] == '5', found
 
 

@@ -13,7 +13,7 @@ import pytest
 import sockets
 from harness import (DEADLINE, Client, NamespacedServer, children, concurrent, eventually, forks_only,
                      in_time, long, needs_ipv6, needs_root, new_user, only_for, parent_accepts,
-                     with_processes)
+                     with_limit, with_processes)
 
 
 @concurrent
@@ -98,7 +98,7 @@ def test_one_client_too_many_of_a_source_is_refused(server):
 def test_one_too_many_of_a_source_is_served_when_another_ends(server):
     """Catches a client that is refused for the one before it, which is about to end: its own client
     has closed, and been faster than the server."""
-    def is_served(_):
+    def is_served():
         srv = server('-C', '1')
         first = srv.connect()
         assert first.echo(b'1') == b'1'
@@ -109,7 +109,7 @@ def test_one_too_many_of_a_source_is_served_when_another_ends(server):
         with contextlib.suppress(ConnectionError):
             return second.receive(1) == b'2'
 
-    assert in_time(is_served, 1, 2, 3)
+    assert any(is_served() for _ in range(20))  # in the tenth of a second that it waits
 
 
 def test_who_comes_again_at_once_is_not_one_too_many(server):
@@ -152,14 +152,15 @@ def test_unix_clients_of_a_user_are_one_source(server, folder):
         assert other.echo(b'3') == b'3'
 
 
-def test_an_idle_client_is_ended(server):
+@with_limit(0.3, 3, 30)
+def test_an_idle_client_is_ended(server, limit):
     """Catches a client that stays for ever and says nothing."""
-    srv = server('-t', '300ms')
+    srv = server('-t', f'{limit}s')
     start = time.monotonic()
     client = srv.connect()
     assert client.echo(b'hello') == b'hello'
     assert client.receive_all() == b''
-    assert time.monotonic() - start >= 0.3
+    assert time.monotonic() - start >= limit
     end = srv.end_of(client)
     assert (end['how'], end['in'], end['out']) == ('idle', '5', '5')
 
@@ -222,9 +223,10 @@ def test_a_client_that_reads_now_and_then_is_not_idle(server):
 
 
 @pytest.mark.parametrize('busy', [False, True], ids=['silent', 'busy'])
-def test_a_lifetime_ends_every_client(server, busy):
+@with_limit(0.5, 2, 8)
+def test_a_lifetime_ends_every_client(server, busy, limit):
     """Catches a client that stays for ever by one byte now and then (libevent#593)."""
-    srv = server('-T', '500ms', '-t', '1h')
+    srv = server('-T', f'{limit}s', '-t', '1h')
     start = time.monotonic()
     client = srv.connect()
     try:
@@ -233,7 +235,7 @@ def test_a_lifetime_ends_every_client(server, busy):
         client.receive_all()
     except (BrokenPipeError, ConnectionResetError):
         pass  # what it sends behind the server's close is answered so
-    assert 0.5 <= time.monotonic() - start < 5
+    assert limit <= time.monotonic() - start < 5 * limit
     assert srv.end_of(client)['how'] == 'lifetime'
 
 
@@ -286,13 +288,13 @@ def test_a_flood_that_is_ended_leaves_no_memory_behind(server):
 
 @long
 @only_for('forkecho', 'epollecho')
-@pytest.mark.parametrize('limits, fills', [(['-t', '500ms'], False), (['-t', '0', '-T', '500ms'], False),
-                                           (['-t', '0', '-T', '500ms'], True)],
+@pytest.mark.parametrize('option, fills', [('-t', False), ('-T', False), ('-T', True)],
                          ids=['idle', 'lifetime', 'lifetime of a flood'])
-def test_what_nobody_reads_is_given_up_soon(server, limits, fills):
+@with_limit(0.5, 5, 30)
+def test_what_nobody_reads_is_given_up_soon(server, option, fills, limit):
     """Catches the same where the server owes nothing any more, as all of it is in the kernel's
     buffers, and where the client might be about to read."""
-    srv = server(*limits)
+    srv = server('-t', '0', option, f'{limit}s')
     client = srv.connect(receive_buffer=4096)
     if fills:
         client.fill()
@@ -301,10 +303,11 @@ def test_what_nobody_reads_is_given_up_soon(server, limits, fills):
     expect_freed(srv, client)
 
 
-def test_a_client_that_reads_late_gets_what_it_is_owed(server):
+@with_limit(0.5, 5, 30)
+def test_a_client_that_reads_late_gets_what_it_is_owed(server, limit):
     """Catches a connection that is reset at the end of its time though its client, slower than the
     server, has only begun to read what was echoed."""
-    srv = server('-t', '500ms')
+    srv = server('-t', f'{limit}s')
     client = srv.connect(receive_buffer=4096)
     client.sendall(bytes(OWED))
     assert srv.end_of(client)['how'] == 'idle'

@@ -234,9 +234,9 @@ def test_a_request_that_is_closed_is_an_error(server):
 def test_a_slow_request_has_two_seconds(server):
     """Catches a time that each byte begins anew."""
     srv = server(*STATUS)
+    begun, got = time.monotonic(), b''
     client = monitor(srv)
     client.settimeout(0.1)
-    begun, got = time.monotonic(), b''
     while not got and time.monotonic() < begun + DEADLINE:
         with contextlib.suppress(TimeoutError):
             client.sendall(b'G')

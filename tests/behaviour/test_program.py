@@ -17,7 +17,7 @@ import pytest
 
 from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, SERVERS, TOP, Client, Event, NamespacedServer,
                      children, descriptors, eventually, forks_only, in_time, needs_ipv6, needs_root,
-                     pids_of_children, process, program, run, run_to_end)
+                     pids_of_children, process, program, run, run_to_end, with_limit)
 
 pytestmark = forks_only
 PYTHON = '/usr/bin/python3' if Path('/usr/bin/python3').exists() else sys.executable
@@ -253,16 +253,16 @@ def test_without_its_proxy_header_no_program_begins(server, folder, sent, how):
     (b'', 'how', 'lifetime'), (LINE[:9], 'how', 'lifetime'), (LINE, 'exit', 'signal-15'),
     (b'PROXY UNKNOWN\r\n', 'exit', 'signal-15')], ids=['nothing', 'a part', 'all', 'no name'])
 @pytest.mark.parametrize('upgraded', [False, True], ids=['', 'upgraded'])
-def test_a_lifetime_ends_the_wait_for_a_header(server, sent, field, value, upgraded):
+@with_limit(0.3, 3, 30)
+def test_a_lifetime_ends_the_wait_for_a_header(server, sent, field, value, upgraded, limit):
     """Catches an end before the program has begun that reads as if it were the program's own."""
-    srv = server('--proxy', '127.0.0.1', '-T', '1s' if upgraded else '300ms', copy=upgraded,
-                 runs=['cat'])
+    srv = server('--proxy', '127.0.0.1', '-T', f'{limit}s', copy=upgraded, runs=['cat'])
     proxy = srv.connect()
     proxy.sendall(sent)
     if upgraded:
         srv.accepted(proxy)
         srv.send_signal(signal.SIGHUP)
-        srv.wait_line('^takeover ')
+        assert srv.wait_line('^takeover ')['live'] == '1'
     assert proxy.closed_by_server() == b''
     end = srv.wait_line('^end ')
     assert end[field] == value and ('how' in end) != ('exit' in end)
@@ -445,28 +445,31 @@ def test_other_models_run_no_programs(name):
 STUBBORN = "trap '' TERM; (trap '' TERM; exec sleep 1000) & echo on; wait; sleep 1000"
 
 
-def test_a_lifetime_ends_a_program_and_its_group(server):
+@with_limit(0.3, 3, 30)
+def test_a_lifetime_ends_a_program_and_its_group(server, limit):
     """Catches -T that a program does not feel, that only ends the shell and leaves what it has
     started, and one that has no effect on who ignores TERM."""
-    srv = server('-T', '300ms', runs=shell('echo $$; sleep 1000; exit 1'))
+    srv = server('-T', f'{limit}s', runs=shell('echo $$; sleep 1000; exit 1'))
     client = srv.connect()
     assert client.receive_all().strip().isdigit()
     assert srv.end_of(client)['exit'] == 'signal-15'
-    stubborn = server('-T', '300ms', runs=shell(STUBBORN))
+    stubborn = server('-T', f'{limit}s', runs=shell(STUBBORN))
     client = stubborn.connect()
     assert client.receive_all() == b'on\n'
     end = stubborn.end_of(client)
-    assert end['exit'] == 'signal-9' and float(end['secs']) >= 1.3
+    assert end['exit'] == 'signal-9' and float(end['secs']) >= limit + 1
     eventually(lambda: not srv.left_behind() and not stubborn.left_behind(), 'all are gone')
 
 
 @needs_root
-def test_a_lifetime_is_no_sign_of_want_of_memory(server, folder):
+@with_limit(0.1, 2, 20)
+def test_a_lifetime_is_no_sign_of_want_of_memory(server, folder, limit):
     """Catches clients that wait, and a line of an error, because the server itself has killed a
     program when something else on the machine had been ended for want of memory (oom_kill)."""
     vmstat = folder / 'vmstat'
     vmstat.write_text('nr_free_pages 1\noom_kill 7\n')
-    srv = server('-T', '100ms', kind=NamespacedServer, runs=shell("trap '' TERM; cat; sleep 1000"),
+    srv = server('-T', f'{limit}s', kind=NamespacedServer,
+                 runs=shell("trap '' TERM; cat; sleep 1000"),
                  prepare=f'mount --bind {vmstat} /proc/vmstat')
     client = srv.connect()
     assert client.echo(b'x') == b'x'
@@ -476,19 +479,20 @@ def test_a_lifetime_is_no_sign_of_want_of_memory(server, folder):
     assert not srv.find('^forkecho: a child failed')
 
 
-def test_a_lifetime_is_each_programs_own(server):
+@with_limit(0.6, 6, 30)
+def test_a_lifetime_is_each_programs_own(server, limit):
     """Catches a limit that ends the younger with the older, or only the first."""
-    srv = server('-T', '600ms', runs=['cat'])
+    srv = server('-T', f'{limit}s', runs=['cat'])
     first = srv.connect()
     assert first.echo(b'x') == b'x'
     assert answer_to(srv.connect(), b'short') == b'short'
-    time.sleep(0.2)
+    time.sleep(limit / 3)
     second = srv.connect()
     assert second.echo(b'x') == b'x'
     for client in (first, second):
         client.receive_all()
         end = srv.end_of(client)
-        assert end['exit'] == 'signal-15' and float(end['secs']) >= 0.6
+        assert end['exit'] == 'signal-15' and float(end['secs']) >= limit
 
 
 @pytest.mark.parametrize('script, how', [('sleep 1000', 'signal-15'), (STUBBORN, 'signal-9')],

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness import (children, concurrent, forks_only, in_time, ledger_record, needs_ipv6,
-                     open_ledger)
+                     open_ledger, with_limit)
 
 SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
 
@@ -176,30 +176,32 @@ def test_a_reset_before_the_header_is_a_reset(server):
     assert end_via(srv, name)['how'] == 'reset'
 
 
-def test_a_silent_proxy_is_idle(server):
+@with_limit(0.3, 3)
+def test_a_silent_proxy_is_idle(server, limit):
     """Catches a client that is waited for without end because it owes a header."""
-    srv = proxied(server, '-t', '300ms')
+    srv = proxied(server, '-t', f'{limit}s')
     start = time.monotonic()
     proxy = srv.connect()
     assert proxy.receive_all() == b''
-    assert 0.3 <= time.monotonic() - start < 10
+    assert limit <= time.monotonic() - start < 10 * limit
     assert end_via(srv, proxy)['how'] == 'idle'
 
 
-def test_a_byte_now_and_then_does_not_prolong_a_header(server):
+@with_limit(0.5, 5)
+def test_a_byte_now_and_then_does_not_prolong_a_header(server, limit):
     """Catches a header that takes the idle limit for each of its bytes: hours, at the default."""
-    srv = proxied(server, '-t', '500ms')
+    srv = proxied(server, '-t', f'{limit}s')
     start = time.monotonic()
     proxy = srv.connect()
     try:
         proxy.sendall(b'PROXY UNKNOWN ')
-        while not srv.find('^end ') and time.monotonic() - start < 10:
+        while not srv.find('^end ') and time.monotonic() - start < 10 * limit:
             proxy.sendall(b'x')
-            time.sleep(0.2)  # less than the idle limit
+            time.sleep(0.4 * limit)
     except (BrokenPipeError, ConnectionResetError):
         pass  # what it sends behind the server's close is answered so
     end = srv.wait_line('^end ')
-    assert time.monotonic() - start >= 0.5 and float(end['secs']) < 5
+    assert time.monotonic() - start >= limit and float(end['secs']) < 5 * limit
     assert (end['how'], end['why']) == ('proxy', '"PROXY header was not complete in time"')
 
 

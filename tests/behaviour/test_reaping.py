@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness import (PLAIN_SEGV, Client, children, eventually, forks_only, in_time, open_ledger,
-                     process, program, run, source_number, with_processes)
+                     process, program, run, source_number, with_limit, with_processes)
 
 # After so many bytes that are no record the parent reads no further, and sweeps.
 LEDGER_JUNK_MAX = source_number('src/server/ledger.h', 'LEDGER_JUNK_MAX')
@@ -247,10 +247,11 @@ def test_a_program_in_a_folder_with_an_odd_name(server, folder):
 
 @forks_only
 @pytest.mark.parametrize('how', ['eof', 'idle', 'reset'])
-def test_children_end_well_without_heap_and_clock(server, how):
+@with_limit(0.2, 2, 20)
+def test_children_end_well_without_heap_and_clock(server, how, limit):
     """Catches a child of plain echo that allocates or looks at the clock: the parent has kept
     both from it (platform.h), so it would end by signal 11."""
-    srv = server('-t', '200ms')
+    srv = server('-t', f'{limit}s')
     client = srv.connect()
     for size in (1, 2048, 2049, 65536, 300000):
         assert client.echo(b'x' * size) == b'x' * size

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import (DEADLINE, NO_LEAK_SEARCH, SANITIZERS, Event, before_serving, descriptors,
-                     needs_root, program, run)
+                     needs_root, program, run, with_limit)
 
 pytestmark = before_serving
 
@@ -122,9 +122,10 @@ def test_replies_and_greetings(session, pair):
 
 @both_kinds
 @pytest.mark.parametrize('option, how', [('-t', 'idle'), ('-T', 'lifetime')])
-def test_limits_end_it(session, pair, option, how):
+@with_limit(0.2, 2, 20)
+def test_limits_end_it(session, pair, option, how, limit):
     """Catches a limit that only a listener sets: then the process of a silent client stays."""
-    one = session(option, '200ms', pair=pair)
+    one = session(option, f'{limit}s', pair=pair)
     assert one.echo(b'x') == b'x'
     assert one.receive_all() == b''
     status, lines = one.ended()

@@ -217,37 +217,41 @@ static void open_proxied_with_idle(double idle)
 }
 
 /* Sends bytes of what may become a header for ever. */
+/* Sends the rest of a header for eight times the idle limit. */
 static int dribbling_client(size_t unused)
 {
-    struct timespec breath = clock_timespec(0.005);
+    struct timespec breath = clock_timespec(service.idle / 10);
 
     (void)unused;
-    if (write(theirs, "PROXY UNKNOWN ", 14) != 14)
-        return 1;
     for (int i = 0; i < 80 && write(theirs, "x", 1) == 1; i++)
         nanosleep(&breath, NULL);
     return 0;
 }
 
 /* Catches a client that is waited for without end, or beyond the idle limit because it sends a
- * byte now and then. */
+ * byte now and then. A machine may be busy for so long that all bytes are there: tried three times. */
 START_TEST(the_header_has_one_time_for_all_of_it)
 {
     double start = clock_seconds();
-    pid_t client;
+    size_t size = 80;
 
     open_proxied_with_idle(0.03);
     session_run(&session);
     ck_assert_int_eq(session.ending, SESSION_IDLE); /* nothing came at all */
     ck_assert(clock_seconds() - start >= 0.03);
     close_proxied();
-    open_proxied_with_idle(0.05);
-    client = start_client(dribbling_client, 0);
-    session_run(&session);
-    ck_assert(session.ending == SESSION_PROXY && session.header.problem == PROXY_LATE);
-    ck_assert_uint_lt(session.header.size, 80);
-    close_session();
-    expect_client_content(client);
+    for (double idle = 0.05; idle < 10 && size >= 80; idle *= 10) {
+        pid_t client;
+        open_proxied_with_idle(idle);
+        send_text("PROXY UNKNOWN ");
+        client = start_client(dribbling_client, 0);
+        session_run(&session);
+        ck_assert(session.ending == SESSION_PROXY && session.header.problem == PROXY_LATE);
+        size = session.header.size;
+        close_session();
+        expect_client_content(client);
+    }
+    ck_assert_uint_lt(size, 80);
 }
 END_TEST
 

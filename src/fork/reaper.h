@@ -27,9 +27,8 @@
  * The sweep first asks whether anybody is dead, by waitid for all, which walks the list. If one of
  * ours is, it asks for all by pid, the youngest first, in portions of 128, between which the loop
  * goes on. It finds children of nobody as well, up to 16 at a time: process 1 is handed the orphans
- * of others. Where waitpid(pid) walks, too
- * (platform_waits_by_pid), the last two ways are a loop over waitid for all, never worse than the
- * usual one, which does that for each SIGCHLD.
+ * of others. Where waitpid(pid) walks, too (platform_waits_by_pid), the last two ways are a loop
+ * over waitid for all, never worse than the usual one, which does that for each SIGCHLD.
  *
  * Invariants. A child is registered (server_began) before it can be reaped, as only the loop reaps.
  * Its pid is nobody else's until reap_child, which takes it from the table, the list and the sweep

@@ -144,8 +144,8 @@ static void turn_away(const struct client *client)
     listener_refuse(client->descriptor, &client->peer);
 }
 
-/* Whether another one may answer. Where one has to end for that, it does so by its SIGALRM, and is a
- * stranger to the sweep that reaps it. */
+/* Whether another one may answer. Where one has to end for that, it does so by its SIGALRM, and is
+ * a stranger to the sweep that reaps it. */
 static bool has_room(double now)
 {
     if (status.count == STATUS_CHILDREN_MAX)

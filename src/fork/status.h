@@ -13,12 +13,13 @@
  * whatever its monitor does: a request that is not complete by then is answered with 408. In one
  * turn of the loop each listener takes one monitor: so a thousand at once are as many turns, and
  * clients come in between. Silent ones do not keep out who asks: where all answer that may, and the
- * one that came first has been there for STATUS_PATIENCE, it has to end for the next one. Where accept fails for want of something, it is tried again a second
- * later, without a line in the log: a client's accept has one.
+ * one that came first has been there for STATUS_PATIENCE, it has to end for the next one. Where
+ * accept fails for want of something, it is tried again a second later, without a line in the log:
+ * a client's accept has one.
  *
  * The listeners stay open until the server ends, a drain included, and through upgrades. Children
- * that still answer are killed at that end; in an upgrade they go on, strangers to the next program,
- * whose sweep reaps them.
+ * that still answer are killed at that end; in an upgrade they go on, strangers to the next
+ * program, whose sweep reaps them.
  *
  * Cost: no system call a connection: the listeners are among those that the loop waits for. A
  * monitor costs an accept, three calls for the numbers, a fork, a close and a wait.

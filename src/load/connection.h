@@ -7,9 +7,8 @@
  * clock. Read load/loop.h next.
  *
  * System calls for a connection that echoes one message, when nothing has to wait: socket, two for
- * a source of its own, one for its handshake (load/target.h), connect, send, recv, close, and by
- * epoll one to watch it (load/loop.h). To send is tried at once: over loopback it is connected by
- * then.
+ * a source of its own, connect, send, recv, close, and by epoll one to watch it (load/loop.h). To
+ * send is tried at once: over loopback the handshake is done by then.
  */
 #ifndef LOAD_CONNECTION_H
 #define LOAD_CONNECTION_H

@@ -86,10 +86,8 @@ static int find_server(struct load_options *options, struct target *target)
     const char *problem;
 
     target->no_delay = settings_want_no_delay(&options->settings);
-    if (target_find(target, &options->endpoint, options->settings.timeout, text, &problem) == 0) {
-        target->speaks = load_opening(options->settings.mode) != GOAL_CONNECT;
+    if (target_find(target, &options->endpoint, options->settings.timeout, text, &problem) == 0)
         return 0;
-    }
     if (text[0] == '\0')
         fprintf(stderr, "%s: cannot resolve %s: %s\n", program, options->server, problem);
     else

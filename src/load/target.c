@@ -67,17 +67,6 @@ static void bind_source(struct target *target, int descriptor)
         target->spread = false;
 }
 
-/* Has the last acknowledgement of the handshake wait for the first bytes. */
-static void end_handshake_with_bytes(int descriptor)
-{
-#ifdef TCP_QUICKACK
-    int off = 0;
-    setsockopt(descriptor, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
-#else
-    (void)descriptor;
-#endif
-}
-
 static int start_connect(struct target *target)
 {
     int on = 1;
@@ -89,8 +78,6 @@ static int start_connect(struct target *target)
         bind_source(target, descriptor);
     if (target->no_delay && target->address.name.any.sa_family != AF_UNIX)
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (target->spread && target->speaks)
-        end_handshake_with_bytes(descriptor);
     if (connect(descriptor, &target->address.name.any, target->address.length) == -1 &&
         errno != EINPROGRESS && errno != EINTR)
         return connecting_failed(descriptor);

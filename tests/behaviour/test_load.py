@@ -278,6 +278,20 @@ def test_each_time_is_of_its_part(peer, limit):
     assert took['connect-max'] + took['message-max'] == pytest.approx(took['max'], abs=1)
 
 
+def test_a_server_that_writes_twice_need_not_wait(peer):
+    """Catches acknowledgements that come later than those of other clients: for them Nagle's
+    algorithm holds back what a server writes second, each time for 40 ms."""
+    def in_two(client):
+        message = client.recv(64)
+        client.sendall(message[:32])
+        client.sendall(message[32:])
+        client.recv(1)  # or the end would take the second one with it
+
+    own = peer(in_two)
+    eventually(lambda: summary('connect', '-c', '1', '-d', '100ms', own.address)['p50'] < 30000,
+               'half of them take less')
+
+
 @forks_only
 def test_times_are_where_the_mode_has_them(server):
     """Catches a time that is invented, or lost, for a mode."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import INSTALLED, Browser
+from browser import INSTALLED, LOOK, Browser, contrast, inside, overlap
 from daemons import free_port
 from harness import BUILD, DEADLINE, TOP, eventually, in_time, long, marked, process
 
@@ -953,52 +953,6 @@ def page(tmp_path_factory):
 def browser():
     with Browser() as running:
         yield running
-
-
-# All that the tests ask of the page, in one answer.
-LOOK = r'''
-const box = (e) => { const r = e.getBoundingClientRect();
-                     return {left: r.left, right: r.right, top: r.top, bottom: r.bottom,
-                             width: r.width, height: r.height}; };
-const behind = (e) => { const c = e ? getComputedStyle(e).backgroundColor : 'rgb(255, 255, 255)';
-                        return /, 0\)$/.test(c) ? behind(e.parentElement) : c; };
-const scale = (e) => { const m = e.getScreenCTM(); return Math.hypot(m.a, m.b); };
-const words = (e) => [...e.querySelectorAll('text')].filter((t) => t.textContent.trim())
-  .map((t) => ({text: t.textContent.trim(), box: box(t), colour: getComputedStyle(t).fill,
-                size: parseFloat(getComputedStyle(t).fontSize) * scale(t)}));
-const prose = 'h1, h2, p, li, dd, figcaption, th, td, caption, small, span, a';
-return {
-  page: [document.documentElement.scrollWidth, document.documentElement.clientWidth],
-  plots: [...document.querySelectorAll('figure svg')].map((e) => ({
-    name: e.id, box: box(e), behind: behind(e), words: words(e),
-    lines: [...new Set([...e.querySelectorAll('use')].map((u) => getComputedStyle(u).color))]})),
-  prose: [...document.querySelectorAll(prose)]
-    .map((e) => ({text: e.textContent.slice(0, 40), colour: getComputedStyle(e).color,
-                  behind: behind(e), size: parseFloat(getComputedStyle(e).fontSize)}))};
-'''
-
-
-def luminance(colour):
-    parts = [float(part) / 255 for part in re.findall(r'[\d.]+', colour)[:3]]
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
-              for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    """WCAG 2: 4.5 is asked for text, 3 for marks."""
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
-def inside(word, frame):
-    return word['left'] >= frame['left'] - 1 and word['right'] <= frame['right'] + 1 and \
-        word['top'] >= frame['top'] - 1 and word['bottom'] <= frame['bottom'] + 1
-
-
-def overlap(one, other):
-    return min(one['right'], other['right']) - max(one['left'], other['left']) > -2 and \
-        min(one['bottom'], other['bottom']) - max(one['top'], other['top']) > 1
 
 
 @needs_gnuplot

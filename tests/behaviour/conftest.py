@@ -11,7 +11,7 @@ if not (BUILD / 'fuzz').is_dir():
 if not (BUILD / 'echoclient').exists():
     collect_ignore += ['test_client.py', 'test_classics.py', 'test_docs.py', 'test_install.py']
 if not (BUILD / 'hazards' / 'textbook').exists():
-    collect_ignore += ['test_lab.py']
+    collect_ignore += ['test_lab.py', 'test_timeline.py']
 if not (BUILD / 'forkecho').exists():
     collect_ignore += ['test_init.py', 'test_inetd.py', 'test_program.py', 'test_program_examples.py',
                        'test_s6.py', 'test_service_files.py']

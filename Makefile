@@ -73,7 +73,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
-        bench-program bench-scale bench-vanish bench-variants lab lint install uninstall dist clean hazards \
+        bench-program bench-scale bench-vanish bench-variants gallery lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
@@ -101,6 +101,7 @@ help:
 	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (about a minute)' \
 	  'make lab        compare all servers, with plots (about four minutes; LAB=full: most of an hour)' \
+	  'make gallery    draw what the processes of each server and hazard do (about a minute)' \
 	  'make lint       static checks of C, shell, Python, man pages, layers and commit subjects' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make dist       a source archive in $(BUILD)/' \
@@ -291,6 +292,9 @@ bench-program: all static
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose
 
+gallery: all hazard-servers $(BUILD)/echo_program
+	@BUILD=$(BUILD) examples/lab/gallery
+
 # All servers and all hazards: what the lab compares, and what its sheet speaks of.
 # What would be missed only after the builds is asked for before them.
 lab:
@@ -298,6 +302,7 @@ lab:
 	  { echo 'lab: gnuplot is missing, which draws the plots: make deps installs it' >&2; exit 1; }
 	@$(MAKE) --no-print-directory all hazard-servers $(BUILD)/echo_program \
 	  $(if $(shell command -v $(STATIC_CC)),static STATIC_ALSO=echo_program)
+	@$(if $(shell command -v strace),BUILD=$(BUILD) examples/lab/gallery || echo 'lab: the report goes without')
 	@BUILD=$(BUILD) examples/lab/run
 
 lint:

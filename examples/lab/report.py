@@ -9,6 +9,7 @@ from collections import namedtuple
 from html import escape
 from pathlib import Path
 
+import drawing
 import plots
 import stevens
 import verdicts
@@ -336,8 +337,9 @@ def rules_html():
         f'<li>{escape(rule)}</li>' for rule in verdicts.RULES) + '</ul>'
 
 
-def write(folder, machine, models, known, results):
-    """Writes machine.txt, verdicts.csv, the plots, and report.html."""
+def write(folder, machine, models, known, results, pictures=''):
+    """Writes machine.txt, verdicts.csv, the plots, and report.html, with the pictures that
+    gallery.py has drawn."""
     data, style = Data(results, models), plots.Style(known)
     (folder / 'machine.txt').write_text(''.join(f'{name}: {value}\n'
                                                 for name, value in machine.items()))
@@ -351,14 +353,25 @@ def write(folder, machine, models, known, results):
                              for each in found)
     body = summary_html(sections, data) + models_html(models) + ''.join(
         section_html(section, data, style, folder, results, found)
-        for section, found in sections) + machine_html(machine)
+        for section, found in sections) + pictures + machine_html(machine)
+    where = f'{machine["when"]} on {machine["processor"]}, {machine["cores"]} cores,' \
+        f' {machine["kernel"]}.'
+    took = f'{machine["run"]}; it took {machine["took"]}.'
+    (folder / 'report.html').write_text(
+        page_of('Echo servers compared', f'{escape(where)}<br>{escape(took)}', body))
+
+
+def page_of(title, about, body):
     page = (HERE / 'page.html').read_text()
-    where = f'{machine["processor"]}, {machine["cores"]} cores, {machine["kernel"]}'
-    for name, text in (('WHEN', escape(machine['when'])), ('WHERE', escape(where)),
-                       ('RUN', escape(f'{machine["run"]}; it took {machine["took"]}')),
+    for name, text in (('TITLE', title), ('ABOUT', about), ('STYLE', drawing.STYLE.lstrip()),
                        ('BODY', body)):
         page = page.replace(f'@{name}@', text)
-    (folder / 'report.html').write_text(page)
+    return page
+
+
+def page_of_pictures(pictures):
+    """The pictures of gallery.py alone."""
+    return page_of('Echo servers and their processes', 'Drawn by examples/lab/gallery.', pictures)
 
 
 def models_html(models):

@@ -10,13 +10,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from browser import INSTALLED, LOOK, Browser, contrast, inside, overlap
 from harness import BUILD, DEADLINE, TOP
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
 
 import drawing
+import gallery
 import lanes
+import models
+import report
 import strace
 import tracefile
 from lanes import Visit
@@ -269,6 +273,59 @@ def test_a_trace_can_be_opened():
     assert any(event['name'] == lanes.UNREAPED for event in found)
 
 
+@pytest.fixture(scope='module', name='page')
+def fixture_page(tmp_path_factory):
+    """The page of a gallery, of made-up pictures."""
+    picture = shown(visits=VISITS)
+    drawn = [(part, gallery.Drawn(part, f'{part} of something', 'What to see.', picture))
+             for part in gallery.TITLES]
+    folder = tmp_path_factory.mktemp('gallery')
+    gallery.write(folder, drawn, report.page_of_pictures)
+    return folder / 'index.html'
+
+
+def test_the_report_takes_in_the_pictures(page, folder):
+    """Catches a report of all servers without their pictures, or without the style of these."""
+    machine = dict.fromkeys(('when', 'processor', 'cores', 'kernel', 'run', 'took'), 'x')
+    pictures = (page.parent / 'pictures.html').read_text()
+    report.write(folder, machine, {}, {}, {}, pictures)
+    text = (folder / 'report.html').read_text()
+    assert pictures in text and '.timeline .life' in text
+
+
+@pytest.fixture(scope='module', name='browser')
+def fixture_browser():
+    with Browser() as running:
+        yield running
+
+
+@pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [375, 1280])
+def test_every_picture_can_be_read(page, browser, width, scheme):
+    """Catches words upon words, too small, out of the frame or without contrast, and bars that do
+    not stand out; on a phone, where a picture scrolls, and on a desk, by day and by night."""
+    browser.show(page, width, scheme)
+    seen = browser.run(LOOK)
+    assert seen['page'][0] <= seen['page'][1], 'the page is wider than the screen'
+    assert [plot['name'] for plot in seen['plots']] == ['picture-models', 'picture-hazards']
+    behind = browser.run("return getComputedStyle(document.querySelector('svg.timeline'))"
+                         '.backgroundColor')
+    for plot in seen['plots']:
+        assert len(plot['words']) > 15
+        for word in plot['words']:
+            assert inside(word['box'], plot['box']), word
+            assert word['size'] >= 12, word
+            on = behind if word['text'] != 'zombie' else 'rgb(217, 54, 54)'
+            assert contrast(word['colour'], on) >= 4.5, word
+        pairs = [(one['text'], other['text']) for place, one in enumerate(plot['words'])
+                 for other in plot['words'][place + 1:] if overlap(one['box'], other['box'])]
+        assert pairs == []
+    bars = browser.run("return [...new Set([...document.querySelectorAll('.timeline rect')]"
+                       ".map((e) => getComputedStyle(e).fill))].filter((each) => each != 'none')")
+    assert len(bars) >= 4 and all(contrast(colour, behind) >= 3 for colour in bars), bars
+
+
 # ---- the programs ------------------------------------------------------------------------
 
 def run(program, *arguments, **variables):
@@ -330,3 +387,35 @@ def test_any_command_can_be_drawn(folder):
     assert (result.returncode, result.stderr) == (1, 'timeline: it does not listen: 7\n')
     result = run('timeline', '-o', folder, 'forkecko')
     assert result.returncode == 1 and 'neither a server in' in result.stderr
+
+
+@needs_strace
+def test_a_hazard_stands_beside_the_right_server(folder):
+    """Catches a page without one of the two, a scene in which the mistake is not seen, and a right
+    server that is no better in it."""
+    result = run('gallery', '-o', folder, 'child_keeps_listener')
+    assert result.returncode == 0, result.stderr
+    wrong = words_of(folder / 'child_keeps_listener.svg')
+    right = words_of(folder / 'child_keeps_listener-forkecho.svg')
+    assert re.search(r'accept queue: [^.]*\.[^:]*closed by child', wrong), wrong
+    assert re.search(r'accept queue: [^.]*\.[^:]*closed by server', right), right
+    text = (folder / 'index.html').read_text()
+    assert text.count('<figure') == 2 and gallery.HAZARDS['child_keeps_listener'].see in text
+    assert (folder / 'pictures.html').read_text() in text
+
+
+def test_every_model_and_hazard_has_a_picture():
+    """Catches a new server or hazard without a picture or without a sentence, and a name in a scene
+    or on the sheet that is no more."""
+    known = models.known_commands(BUILD)
+    planned = {arguments[0]: arguments[2]
+               for _, arguments in gallery.plan(known, TOP / 'examples' / 'hazards')}
+    for path in (TOP / 'examples' / 'hazards').glob('*.c'):
+        assert planned[path.stem], path.stem
+        assert len(gallery.what_one_sees(path)) > 40 or path.stem == 'textbook', path.stem
+        assert gallery.HAZARDS.get(path.stem) is None or len(gallery.HAZARDS[path.stem].see) > 40
+    assert set(gallery.HAZARDS) <= set(known) and set(gallery.MODELS) - {'exec'} <= set(known)
+    assert {name for name in known if name.endswith('echo')} <= set(planned)
+    sheet = (LAB / 'README').read_text()
+    named = re.findall(r'^    examples/lab/(?:timeline|gallery)(?: -o \S+)? (.*)$', sheet, re.M)
+    assert len(named) == 3 and {word for line in named for word in line.split()} <= set(known)

@@ -11,14 +11,16 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections import namedtuple
 from pathlib import Path
 
 import strace
 from lanes import Visit
-from models import ServerFailed, children, tree
+from models import ServerFailed, adopt_orphans, children, end_all, leave_no_core, tree
 from workloads import process_of
 
 START_SECONDS = 60  # until a server listens: strace makes a busy machine slower still
@@ -31,7 +33,34 @@ LISTENS_NOW = re.compile(r'\blisten(?:\(| resumed>).*\) += 0')
 LISTENER = re.compile(r'<TCP(?:v6)?:\[([^>]*):(\d+)\]>')
 ANY = {'0.0.0.0': '127.0.0.1', '[::]': '::1'}  # where to connect to who listens everywhere
 
+stopping = threading.Event()  # set where Ctrl-C ends all recordings
 Recording = namedtuple('Recording', 'events visits log')
+
+
+def go_on():
+    if stopping.is_set():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible():
+    """What is recorded in this block ends with it, also by a signal: exit status 130."""
+    def interrupt(*_):
+        stopping.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    adopt_orphans()
+    leave_no_core()
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        end_all()
 
 
 # ---- the server, as proc(5) shows it -----------------------------------------------------
@@ -88,6 +117,7 @@ class Traced:
         try:
             end = time.monotonic() + START_SECONDS
             while not self.find_address():
+                go_on()
                 if self.process.poll() is not None or time.monotonic() > end:
                     raise ServerFailed(f'it does not listen: {self.last_words()}')
                 time.sleep(LOOK_AGAIN)
@@ -229,6 +259,7 @@ class Play:
         """Waits until it is true, or nothing will happen any more. Returns whether it is."""
         last, asleep, silent, now = self.news(), 0, 0, time.monotonic()
         while not condition():
+            go_on()
             self.hear()
             before, now, latest = now, time.monotonic(), self.news()
             look = min(now - before, ABSENT)

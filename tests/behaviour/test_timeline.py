@@ -3,15 +3,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from browser import INSTALLED, LOOK, Browser, contrast, inside, overlap
-from harness import BUILD, DEADLINE, TOP
+from harness import BUILD, DEADLINE, TOP, eventually, marked
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
@@ -365,6 +367,29 @@ def test_a_crash_ends_one_process(folder):
     assert re.search(r'child 1, for client 1:(?:(?! child ).)*killed by SIGSEGV', words), words
     assert words.count('killed by SIGSEGV') == 1
     assert words.count('gets 13 bytes') == 1
+
+
+@needs_strace
+@pytest.mark.parametrize('program', ['timeline', 'gallery'])
+def test_an_interrupted_program_leaves_nothing(folder, program):
+    """Catches a server, a strace or a traceback that is left by Ctrl-C or by a kill. The server
+    here is one that never listens."""
+    mark, server = uuid.uuid4().hex, folder / 'hazards' / 'no_reaping'
+    server.parent.mkdir()
+    server.write_text('#!/bin/sh\nexec sleep 1000\n')
+    server.chmod(0o755)
+    running = subprocess.Popen(
+        [LAB / program, '-o', folder, 'no_reaping'], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, 'BUILD': str(folder), 'FORKECHO_TEST': mark})
+    try:
+        eventually(lambda: len(marked(mark)) > 2, 'it waits for a server under strace')
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=DEADLINE)
+    finally:
+        running.kill()
+    assert (running.returncode, err) == (130, '')
+    eventually(lambda: not marked(mark), 'nothing of it is left')
 
 
 @needs_strace

@@ -80,7 +80,7 @@ all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
 
 help:
 	@printf '%s\n' \
-	  'make            build everything into $(BUILD)/' \
+	  'make            build everything into $(BUILD)/; V=1 shows the commands' \
 	  'make run        serve on localhost:7007 in the foreground' \
 	  'make deps       install what the tests need' \
 	  'make check      run all tests' \
@@ -109,55 +109,62 @@ help:
 
 # ---- building ----------------------------------------------------------------------------
 
+# A line for each file; V=1 shows the commands, as -n does, and -s nothing.
+LETTERS    = $(firstword -$(MAKEFLAGS))
+quiet      = $(if $(filter 1,$(V))$(findstring n,$(LETTERS))$(findstring s,$(LETTERS)),,@$(info $(1)))
+QUIET_CC   = $(call quiet,CC	$<)
+QUIET_AR   = $(call quiet,AR	$@)
+QUIET_LINK = $(call quiet,LINK	$@)
+
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(QUIET_CC)$(COMPILE) -c -o $@ $<
 
 $(BUILD)/libecho.a: $(call object,$(LIBRARY))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(QUIET_AR)$(AR) rcs $@ $^
 
 $(BUILD)/libparts.a: $(call object,$(PARTS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(QUIET_AR)$(AR) rcs $@ $^
 
 $(BUILD)/forkecho: $(call object,src/main.c src/fork/serve_fork.c) $(BUILD)/libecho.a
-	$(LINK) -o $@ $^ $(LDLIBS)
+	$(QUIET_LINK)$(LINK) -o $@ $^ $(LDLIBS)
 
 # The other servers of the family: the same main and library, one other serve().
 $(addprefix $(BUILD)/,$(VARIANTS)): $(BUILD)/%echo: \
     $(call object,src/main.c examples/variants/serve_%.c) $(BUILD)/libparts.a $(BUILD)/libecho.a
-	$(LINK) -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+	$(QUIET_LINK)$(LINK) -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 $(BUILD)/obj/examples/variants/%.o $(BUILD)/obj/tests/bench/minimal/%.o: COMPILE += -pthread
 
 $(BUILD)/echoclient: $(call object,src/client/echoclient.c) $(BUILD)/libecho.a
 $(BUILD)/echoload: $(call object,src/load/echoload.c) $(BUILD)/libecho.a
 $(BUILD)/echoload: MATH = -lm
 $(addprefix $(BUILD)/,$(TOOLS)):
-	$(LINK) -o $@ $^ $(MATH) $(LDLIBS)
+	$(QUIET_LINK)$(LINK) -o $@ $^ $(MATH) $(LDLIBS)
 
 # The hazards stand alone, as a student would compile them; `make lint` wants no warning.
 STUDENT = $(CC) -O2 $(STANDARD) $(WARNINGS) $(filter -Werror,$(CFLAGS))
 hazard-servers: $(HAZARDS)
 $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
-	$(STUDENT) $(THREADS) -o $@ $<
+	$(QUIET_CC)$(STUDENT) $(THREADS) -o $@ $<
 $(BUILD)/hazards/shared_client: THREADS = -pthread
 
 # Its buffer as large as forkecho's, for the comparison of streams.
 $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile
 	@mkdir -p $(@D)
-	$(STUDENT) -DBUFFER_SIZE=65536 -o $@ $<
+	$(QUIET_CC)$(STUDENT) -DBUFFER_SIZE=65536 -o $@ $<
 
 # The minimal servers, of the same flags as what is measured against them, and nothing else of it.
 MINIMAL = $(patsubst tests/bench/minimal/%.c,%,$(wildcard tests/bench/minimal/*.c)) fork
 minimal: $(addprefix $(BUILD)/minimal/,$(MINIMAL))
 $(BUILD)/minimal/%: $(BUILD)/obj/tests/bench/minimal/%.o
 	@mkdir -p $(@D)
-	$(LINK) -pthread -o $@ $^
+	$(QUIET_LINK)$(LINK) -pthread -o $@ $^
 $(BUILD)/minimal/fork: $(call object,examples/hazards/textbook.c)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^
+	$(QUIET_LINK)$(LINK) -o $@ $^
 
 # libc first, so that what it writes to in a new child lies together: a page, not two.
 static:
@@ -198,7 +205,7 @@ run: $(BUILD)/forkecho $(BUILD)/echoclient
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libparts.a $(BUILD)/libecho.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+	$(QUIET_LINK)$(LINK) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 $(BUILD)/unit/test_pool_thread: LINK += -pthread
 CHECK_LIBS = $(shell pkg-config --libs check) -lm
 unit: $(UNIT_SUITES)
@@ -207,7 +214,7 @@ unit: $(UNIT_SUITES)
 FUZZ_MAIN = $(call object,tests/fuzz/replay.c)
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(FUZZ_MAIN) $(BUILD)/libecho.a
 	@mkdir -p $(@D)
-	$(LINK) -pthread -o $@ $^ $(LDLIBS)
+	$(QUIET_LINK)$(LINK) -pthread -o $@ $^ $(LDLIBS)
 harnesses: $(HARNESSES)
 
 fuzz:
@@ -228,12 +235,12 @@ check: all unit harnesses hazard-servers $(BUILD)/echo_program
 # What stands between a server and its libc there; see tests/faults.
 $(BUILD)/faults/shim.so: tests/faults/shim.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
+	$(QUIET_CC)$(CC) $(STANDARD) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
 # A program that it does not stand in.
 $(BUILD)/faults/echo_program: examples/program/echo.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(STANDARD) $(WARNINGS) -O2 -static -o $@ $<
+	$(QUIET_CC)$(CC) $(STANDARD) $(WARNINGS) -O2 -static -o $@ $<
 
 check-faults: all $(BUILD)/faults/shim.so $(BUILD)/faults/echo_program
 	@BUILD=$(BUILD) WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) * 4 )) \
@@ -257,7 +264,7 @@ check-systemd: all
 
 # What fork alone costs, built as the servers are.
 $(BUILD)/bare_fork: $(call object,tests/bench/bare_fork.c) $(BUILD)/libecho.a
-	$(LINK) -o $@ $^ $(LDLIBS)
+	$(QUIET_LINK)$(LINK) -o $@ $^ $(LDLIBS)
 
 bench: STATIC_ALSO = bare_fork
 bench: all static hazard-servers $(BUILD)/hazards/textbook64 $(BUILD)/bare_fork
@@ -276,14 +283,14 @@ bench-variants: all minimal static
 # A second load client, which shares nothing with echoload.
 $(BUILD)/plain_client: tests/bench/plain_client.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -O2 $(STANDARD) $(WARNINGS) -o $@ $<
+	$(QUIET_CC)$(CC) -O2 $(STANDARD) $(WARNINGS) -o $@ $<
 
 bench-client: all static $(BUILD)/plain_client
 	@BUILD=$(BUILD) tests/bench/client
 
 # The smallest program to serve.
 $(BUILD)/echo_program: $(call object,examples/program/echo.c)
-	$(LINK) -o $@ $^
+	$(QUIET_LINK)$(LINK) -o $@ $^
 
 bench-program: STATIC_ALSO = echo_program
 bench-program: all static

@@ -112,6 +112,18 @@ def test_make_hands_on_the_settings_of_the_tests(asked):
     assert {name for name in names if f'{name}=our {name}\n' not in printed} == set()
 
 
+def test_make_shows_a_line_for_each_file(asked, folder):
+    """Catches a build that scrolls a screen of flags for each file, so that nobody sees its warnings;
+    one that no longer shows them where a packager asks (V=1); and words among what -n prints, which
+    then is no script, or that -s does not silence."""
+    target = f'{folder}/build/obj/src/main.o'
+    assert asked('make', target)[0] == 'CC\tsrc/main.c\n'
+    assert asked('make', '-s', target)[0] == ''
+    for loud in ('V=1', '-n'):
+        *_, command = asked('make', loud, target)[0].splitlines()
+        assert command.startswith('cc ') and command.endswith(f'-c -o {target} src/main.c')
+
+
 def test_another_system_is_named_once(asked):
     """Catches a Makefile that asks uname in two places: `make SYSTEM=Darwin`, as in a cross build
     for macOS, took files and linker's options of Linux."""

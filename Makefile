@@ -30,8 +30,9 @@ comma := ,
 # for POSIX: MSG_DONTWAIT, INADDR_LOOPBACK, RLIMIT_NPROC.
 STANDARD  = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
             -D_DARWIN_C_SOURCE -D__BSD_VISIBLE -D_NETBSD_SOURCE
+# The same program wherever it is built: of the folder, a debugger is told `.`.
 COMPILE   = $(CC) $(STANDARD) -DVERSION='"$(VERSION)"' $(WARNINGS) $(HARDEN) $(CFLAGS) $(CPPFLAGS) $(HAVE) \
-            -Isrc -Iexamples/variants -MMD -MP
+            '-fdebug-prefix-map=$(CURDIR)=.' -Isrc -Iexamples/variants -MMD -MP
 LINK      = $(CC) $(HARDEN) $(CFLAGS) $(HARDEN_LD) $(FEWER_MAPPINGS) $(LDFLAGS)
 
 # What a libc or a compiler may lack is asked of it: _Fork of POSIX.1-2024; rseq(2)'s place beside a
@@ -55,12 +56,12 @@ READINESS = $(if $(filter Linux,$(SYSTEM)),epoll,$(if $(filter %BSD DragonFly Da
 # Programs have a main(), servers a serve(); all the rest is the library.
 PROGRAMS  = src/main.c src/fork/serve_fork.c src/client/echoclient.c src/load/echoload.c
 BACKENDS  = $(addprefix src/platform/,linux.c null.c) $(wildcard src/platform/*_*.c)
-LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(wildcard src/*/*.c)) \
+LIBRARY   = $(filter-out $(PROGRAMS) $(BACKENDS),$(sort $(wildcard src/*/*.c))) \
             $(wildcard $(patsubst %,src/platform/%.c,$(PLATFORM) fork_$(PLATFORM) \
               limits_$(PLATFORM) waiting_$(PLATFORM) confine_$(CONFINE) readiness_$(READINESS) \
               readiness_poll readiness_select))
 # What only the other servers of the family need.
-PARTS     = $(wildcard examples/variants/parts/*.c)
+PARTS     = $(sort $(wildcard examples/variants/parts/*.c))
 VARIANTS  = $(filter-out $(if $(filter null,$(READINESS)),epollecho), \
             $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
 FAMILY    = forkecho $(VARIANTS)
@@ -320,14 +321,14 @@ lint:
 # Nobody but its owner can read the server, so that Linux lets nobody trace it, not even while it
 # becomes another program at an upgrade (forkecho-internals(7)).
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)
-	install -m 711 $(BUILD)/forkecho $(DESTDIR)$(SBINDIR)/
-	install -m 755 $(BUILD)/echoclient $(BUILD)/echoload $(DESTDIR)$(BINDIR)/
+	install -d "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(DOCDIR)"
+	install -m 711 $(BUILD)/forkecho "$(DESTDIR)$(SBINDIR)/"
+	install -m 755 $(addprefix $(BUILD)/,$(TOOLS)) "$(DESTDIR)$(BINDIR)/"
 	for page in $(PAGES); do \
 	  install -d "$(DESTDIR)$(MANDIR)/man$${page##*.}" && \
 	  install -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/" || exit; \
 	done
-	install -m 644 $(DOCUMENTS) $(DESTDIR)$(DOCDIR)/
+	install -m 644 $(DOCUMENTS) "$(DESTDIR)$(DOCDIR)/"
 	for file in $(EXAMPLES); do \
 	  install -d "$(DESTDIR)$(DOCDIR)/$$(dirname "$$file")" && \
 	  sed 's,/usr/local/sbin,$(SBINDIR),g' "$$file" >"$(DESTDIR)$(DOCDIR)/$$file" && \
@@ -343,24 +344,28 @@ PAGES = $(wildcard man/*.[1-9])
 EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/* monitoring/* \
              program/*))
 
+INSTALLED = $(SBINDIR)/forkecho $(addprefix $(BINDIR)/,$(TOOLS)) \
+            $(foreach page,$(PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+            $(addprefix $(DOCDIR)/,$(DOCUMENTS) $(EXAMPLES))
+
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/forkecho $(DESTDIR)$(BINDIR)/echoclient \
-	  $(DESTDIR)$(BINDIR)/echoload $(addprefix $(DESTDIR)$(DOCDIR)/,$(DOCUMENTS))
-	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(lastword $(subst ., ,$(page)))/$(notdir $(page)))
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES))
-	-rmdir $(sort $(dir $(addprefix $(DESTDIR)$(DOCDIR)/,$(EXAMPLES)))) \
-	  $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+	for file in $(INSTALLED); do rm -f "$(DESTDIR)$$file" || exit; done
+	-for folder in $(sort $(dir $(EXAMPLES))) examples/ ''; do \
+	  rmdir "$(DESTDIR)$(DOCDIR)/$$folder"; \
+	done
 
 # The same bytes from the same commit, whoever packs it, and again from what the archive has in it.
 SOURCES = Makefile $(DOCUMENTS) src man tests examples findings .ci .clang-tidy .gitignore
 ARCHIVE = $(BUILD)/forkecho-$(VERSION).tar
-GIT     = $(if $(wildcard .git),git -c safe.directory='$(CURDIR)',false)
+GIT     = $(if $(wildcard .git),git -c safe.directory='$(CURDIR)' -c log.showSignature=no,false)
 EPOCH   = $(or $(SOURCE_DATE_EPOCH),$(shell $(GIT) log -1 --format=%ct || date -r NEWS +%s))
+dist: export TAR_OPTIONS =
+dist: export GZIP =
 dist:
 	@mkdir -p $(BUILD)
 	{ $(GIT) ls-files $(SOURCES) || find $(SOURCES) -type f ! -path '*/__pycache__/*'; } | \
 	  LC_ALL=C sort | tar --format=ustar --mtime=@$(EPOCH) --owner=0 --group=0 --numeric-owner \
-	    --mode=go=rX --transform 's,^,forkecho-$(VERSION)/,' -T - -cf $(ARCHIVE)
+	    --mode=u=rwX,go=rX --hard-dereference --transform 's,^,forkecho-$(VERSION)/,' -T - -cf $(ARCHIVE)
 	gzip -nf $(ARCHIVE)
 	@echo $(ARCHIVE).gz
 

@@ -5,11 +5,12 @@
 
 VERSION = 0.1.0
 
-PREFIX  ?= /usr/local
-SBINDIR ?= $(PREFIX)/sbin
-BINDIR  ?= $(PREFIX)/bin
-MANDIR  ?= $(PREFIX)/share/man
-DOCDIR  ?= $(PREFIX)/share/doc/forkecho
+PREFIX   ?= /usr/local
+SBINDIR  ?= $(PREFIX)/sbin
+BINDIR   ?= $(PREFIX)/bin
+SHAREDIR ?= $(PREFIX)/share
+MANDIR   ?= $(SHAREDIR)/man
+DOCDIR   ?= $(SHAREDIR)/doc/forkecho
 
 BUILD  ?= build
 CC     ?= cc
@@ -66,6 +67,12 @@ VARIANTS  = $(filter-out $(if $(filter null,$(READINESS)),epollecho), \
             $(patsubst examples/variants/serve_%.c,%echo,$(wildcard examples/variants/serve_*.c)))
 FAMILY    = forkecho $(VARIANTS)
 TOOLS     = echoclient echoload
+# What completes their options in shells, by folders below SHAREDIR, from the tables behind --help.
+COMPLETIONS = $(foreach name,forkecho $(TOOLS),bash-completion/completions/$(name) \
+                zsh/site-functions/_$(name) fish/vendor_completions.d/$(name).fish)
+OPTIONS_forkecho   = src/server/options.c
+OPTIONS_echoclient = src/client/echoclient.c
+OPTIONS_echoload   = src/load/options.c src/load/mode.c
 UNIT_SUITES = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 HAZARDS   = $(patsubst examples/hazards/%.c,$(BUILD)/hazards/%,$(wildcard examples/hazards/*.c))
 HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -77,7 +84,7 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
         bench-program bench-scale bench-vanish bench-variants gallery lab lint install uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
-all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS))
+all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS)) $(addprefix $(BUILD)/share/,$(COMPLETIONS))
 
 help:
 	@printf '%s\n' \
@@ -143,6 +150,13 @@ $(BUILD)/echoload: $(call object,src/load/echoload.c) $(BUILD)/libecho.a
 $(BUILD)/echoload: MATH = -lm
 $(addprefix $(BUILD)/,$(TOOLS)):
 	$(QUIET_LINK)$(LINK) -o $@ $^ $(MATH) $(LDLIBS)
+
+$(addprefix $(BUILD)/share/,$(COMPLETIONS)): PROGRAM = $(patsubst _%,%,$(basename $(@F)))
+$(addprefix $(BUILD)/share/,$(COMPLETIONS)): $(BUILD)/share/%: src/base/completion.awk Makefile \
+    $(OPTIONS_forkecho) $(OPTIONS_echoclient) $(OPTIONS_echoload)
+	@mkdir -p $(@D)
+	$(call quiet,AWK	$@)LC_ALL=C awk -v program=$(PROGRAM) \
+	  -v shell=$(firstword $(subst -, ,$(subst /, ,$*))) -f $< $(OPTIONS_$(PROGRAM)) >$@
 
 # The hazards stand alone, as a student would compile them; `make lint` wants no warning.
 STUDENT = $(CC) -O2 $(STANDARD) $(WARNINGS) $(filter -Werror,$(CFLAGS))
@@ -328,6 +342,10 @@ install: all
 	  install -d "$(DESTDIR)$(MANDIR)/man$${page##*.}" && \
 	  install -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/" || exit; \
 	done
+	for file in $(COMPLETIONS); do \
+	  install -d "$(DESTDIR)$(SHAREDIR)/$${file%/*}" && \
+	  install -m 644 "$(BUILD)/share/$$file" "$(DESTDIR)$(SHAREDIR)/$$file" || exit; \
+	done
 	install -m 644 $(DOCUMENTS) "$(DESTDIR)$(DOCDIR)/"
 	for file in $(EXAMPLES); do \
 	  install -d "$(DESTDIR)$(DOCDIR)/$$(dirname "$$file")" && \
@@ -346,6 +364,7 @@ EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haprox
 
 INSTALLED = $(SBINDIR)/forkecho $(addprefix $(BINDIR)/,$(TOOLS)) \
             $(foreach page,$(PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+            $(addprefix $(SHAREDIR)/,$(COMPLETIONS)) \
             $(addprefix $(DOCDIR)/,$(DOCUMENTS) $(EXAMPLES))
 
 uninstall:

@@ -36,6 +36,9 @@ def test_everything_is_installed_and_taken_back(folder, prefix):
     pages = {f'{top}/share/man/man{path.suffix[1:]}/{path.name}'
              for path in (TOP / 'man').iterdir()}
     assert {name for name in found if '/man/' in name} == pages
+    assert {f'{top}/share/{name}' for name in (
+        'bash-completion/completions/echoload', 'zsh/site-functions/_forkecho',
+        'fish/vendor_completions.d/echoclient.fish')} <= set(found)
     assert {f'{top}/share/doc/forkecho/{name}' for name in ('README', 'NEWS', 'COPYING')} <= set(found)
     examples = f'{top}/share/doc/forkecho/examples'
     shipped = [path for name in ('systemd', 'init', 'inetd', 's6', 'haproxy', 'monitoring')

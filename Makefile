@@ -80,8 +80,9 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-cross check-faults check-systemd deps static bench bench-client \
-        bench-program bench-scale bench-vanish bench-variants gallery lab lint install uninstall dist clean hazards \
+.PHONY: all help run check check-cross check-faults check-systemd deps deps-all static bench \
+        bench-client bench-program bench-scale bench-vanish bench-variants gallery lab lint install \
+        uninstall dist clean hazards \
         hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS)) $(addprefix $(BUILD)/share/,$(COMPLETIONS))
@@ -90,7 +91,7 @@ help:
 	@printf '%s\n' \
 	  'make            build everything into $(BUILD)/; V=1 shows the commands' \
 	  'make run        serve on localhost:7007 in the foreground' \
-	  'make deps       install what the tests need' \
+	  'make deps       install what `make check` needs; deps-all: what all of the others need' \
 	  'make check      run all tests' \
 	  'make check-faults    run the servers while their system calls fail (about two minutes)' \
 	  'make coverage   run them with lines of src/ counted, and report' \
@@ -240,9 +241,11 @@ fuzz:
 
 deps:
 	@tests/deps
+deps-all:
+	@tests/deps all
 
 # `make deps check` installs before it builds, also under -j.
-$(if $(filter deps,$(MAKECMDGOALS)),$(UNIT_SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | deps)
+$(UNIT_SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | $(filter deps deps-all,$(MAKECMDGOALS))
 
 check: all unit harnesses hazard-servers $(BUILD)/echo_program
 	@BUILD=$(BUILD) tests/run $(TESTS)
@@ -321,7 +324,8 @@ gallery: all hazard-servers $(BUILD)/echo_program
 # What would be missed only after the builds is asked for before them.
 lab:
 	@command -v gnuplot >/dev/null || \
-	  { echo 'lab: gnuplot is missing, which draws the plots: make deps installs it' >&2; exit 1; }
+	  { echo 'lab: gnuplot is missing, which draws the plots: install it, or all tools by make deps-all' >&2; \
+	    exit 1; }
 	@$(MAKE) --no-print-directory all hazard-servers $(BUILD)/echo_program \
 	  $(if $(shell command -v $(STATIC_CC)),static STATIC_ALSO=echo_program)
 	@$(if $(shell command -v strace),BUILD=$(BUILD) examples/lab/gallery || echo 'lab: the report goes without')

@@ -36,7 +36,7 @@ def check_tools(build):
 def check_gnuplot():
     """Draws something: one that is there may still lack a library, or know no SVG."""
     if not shutil.which('gnuplot'):
-        fail('gnuplot is missing, which draws the plots: `make deps` installs it')
+        fail('gnuplot is missing, which draws the plots: install it, or all tools by `make deps-all`')
     try:
         drawn = subprocess.run(['gnuplot'], input='set terminal svg\nplot x\n', text=True,
                                capture_output=True, timeout=DRAW_SECONDS, check=False)
@@ -47,7 +47,7 @@ def check_gnuplot():
         works, why = False, str(problem)
     if not works:
         fail(f'gnuplot is there ({shutil.which("gnuplot")}), but draws no SVG: {why}',
-             'see whether `echo "set terminal svg; plot x" | gnuplot` draws; `make deps`'
+             'see whether `echo "set terminal svg; plot x" | gnuplot` draws; `make deps-all`'
              ' installs one that does')
 
 

@@ -40,7 +40,7 @@ def why_not():
     if not effective >> CAP_SYS_ADMIN & 1:
         return 'needs root that may mount'
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    return f'needs {", ".join(missing)}: run make deps' if missing else None
+    return f'needs {", ".join(missing)}: run make deps-all' if missing else None
 
 
 # ---- control groups ----------------------------------------------------------------------

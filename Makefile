@@ -82,8 +82,8 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps deps-all static bench \
         bench-client bench-program bench-scale bench-vanish bench-variants gallery lab lint install \
-        uninstall dist clean hazards \
-        hazard-servers harnesses fuzz minimal unit asan tsan coverage memcheck instructions soak
+        uninstall html dist clean hazards hazard-servers harnesses fuzz minimal unit asan tsan \
+        coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS)) $(addprefix $(BUILD)/share/,$(COMPLETIONS))
 
@@ -113,6 +113,7 @@ help:
 	  'make gallery    draw what the processes of each server and hazard do (about a minute)' \
 	  'make lint       static checks of C, shell, Python, man pages, layers and commit subjects' \
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
+	  'make html       the man pages as HTML in $(BUILD)/html/ (mandoc)' \
 	  'make dist       a source archive in $(BUILD)/' \
 	  'make clean      remove $(BUILD)/'
 
@@ -376,6 +377,14 @@ uninstall:
 	-for folder in $(sort $(dir $(EXAMPLES))) examples/ ''; do \
 	  rmdir "$(DESTDIR)$(DOCDIR)/$$folder"; \
 	done
+
+# Links lead to the other pages here; those of other software are Debian's.
+html: $(PAGES:man/%=$(BUILD)/html/%.html)
+$(BUILD)/html/%.html: man/% Makefile
+	@mkdir -p $(@D)
+	$(call quiet,HTML	$@)(cd man && mandoc -Thtml \
+	  -O 'man=%N.%S.html;https://manpages.debian.org/%N.%S' $*) >$@.part
+	@sed 's/^<html>/<html lang="en">/' $@.part >$@ && rm $@.part
 
 # The same bytes from the same commit, whoever packs it, and again from what the archive has in it.
 SOURCES = Makefile $(DOCUMENTS) src man tests examples findings .ci .clang-tidy .gitignore

@@ -1,6 +1,7 @@
 """The documents: what the man pages, --help and README say is what the programs do."""
 import fcntl
 import getopt
+import html.parser
 import itertools
 import os
 import re
@@ -15,7 +16,7 @@ import pytest
 
 from harness import (ALL_SERVERS, AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, VARIANTS, Event,
                      Server, forks_only, has_ipv6, ledger_record, open_ledger, program,
-                     run, use_up_descriptors, visit)
+                     run, run_to_end, use_up_descriptors, visit)
 
 PROGRAMS = {'forkecho': 'man/forkecho.8', 'echoclient': 'man/echoclient.1',
             'echoload': 'man/echoload.1'}
@@ -247,6 +248,51 @@ def test_the_server_s_page_is_read_to_its_end():
     """Catches a page that grows until nobody reads it: what an operator does not need has pages of
     its own."""
     assert len(rendered('forkecho')) <= 660
+
+
+class Html(html.parser.HTMLParser):
+    """A page: the marks that may be linked to, the links, and what is wrong with its tags."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.marks, self.links, self.wrong, self.open = set(), [], [], []
+        self.feed(path.read_text())
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if given.get('id') in self.marks:
+            self.wrong.append(f'a second {given["id"]}')
+        self.marks |= {given['id']} if 'id' in given else set()
+        self.links += [given['href']] if tag == 'a' and 'href' in given else []
+        if tag not in ('meta', 'link', 'br', 'hr', 'img'):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag('meta', attrs)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f'</{tag}>')
+
+
+@needs_mandoc
+def test_the_pages_are_linked_as_html(folder):
+    """Catches a link between two pages that leads nowhere, a reference that is no link, or a page
+    that only a forgiving browser can show."""
+    run_to_end(['make', '-s', 'html', f'BUILD={folder}/build'], cwd=TOP).check_returncode()
+    pages = {path.name: Html(path) for path in (folder / 'build' / 'html').iterdir()}
+    assert set(pages) == {f'{Path(path).name}.html' for path in PAGES.values()}
+    for name, each in pages.items():
+        assert (each.wrong, each.open) == ([], []), name
+        source = (TOP / 'man' / name.removesuffix('.html')).read_text()
+        wanted = {f'{other}.{number}.html' for other, number
+                  in re.findall(r'^\.Xr ((?:fork)?echo\S*) (\d)', source, re.M)}
+        assert wanted <= set(each.links), name
+        for link in each.links:
+            place, _, mark = link.partition('#')
+            if not place.startswith('https://'):
+                assert mark in pages[place or name].marks | {''}, f'{name}: {link}'
 
 
 @each_page

@@ -364,8 +364,8 @@ DOCUMENTS = README NEWS COPYING
 PAGES = $(wildcard man/*.[1-9])
 
 # What an administrator copies; it names the program where it is installed.
-EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* haproxy/* monitoring/* \
-             program/*))
+EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* container/* haproxy/* \
+             monitoring/* program/*))
 
 INSTALLED = $(SBINDIR)/forkecho $(addprefix $(BINDIR)/,$(TOOLS)) \
             $(foreach page,$(PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \

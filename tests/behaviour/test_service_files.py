@@ -1,6 +1,7 @@
 """The units of examples/systemd: what systemd-analyze thinks of them, and that their numbers
 agree. Nothing runs here; tests/systemd is for that, and tests/lint asks whether systemd knows
 every key."""
+import json
 import re
 import shlex
 import shutil
@@ -96,3 +97,16 @@ def test_units_differ_only_in_what_they_say():
         return {key for key in keys
                 if not key.startswith(('RestrictAddressFamilies=', 'PrivateNetwork='))}
     assert hardening(SERVICES[0]) == hardening(SERVICES[1]) == hardening(SERVICES[2])
+
+
+def test_the_container_drains_before_it_is_killed():
+    """Catches a Containerfile with an option that the program does not take any more, or with a
+    grace that outlives the patience of podman and docker: clients would be killed."""
+    text = (TOP / 'examples' / 'container' / 'Containerfile').read_text()
+    words = [word for each in ('ENTRYPOINT', 'CMD')
+             for word in json.loads(re.search(rf'^{each} (.*)', text, re.M)[1])]
+    done = run('forkecho', *words[1:], '--help')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert float(words[words.index('-g') + 1].removesuffix('s')) < 10
+    port = re.search(r'^EXPOSE (\d+)', text, re.M)[1]
+    assert words[words.index('-l') + 1] == f'*:{port}'

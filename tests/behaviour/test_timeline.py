@@ -1,4 +1,5 @@
 """The pictures of the lab: what strace wrote, the lanes made of it, and what a reader sees."""
+import contextlib
 import json
 import os
 import re
@@ -6,14 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from browser import INSTALLED, LOOK, Browser, contrast, inside, overlap
-from harness import BUILD, DEADLINE, TOP, eventually, marked
+from harness import BUILD, DEADLINE, TOP, eventually
 
 LAB = TOP / 'examples' / 'lab'
 sys.path.insert(0, str(LAB))
@@ -330,10 +330,10 @@ def test_every_picture_can_be_read(page, browser, width, scheme):
 
 # ---- the programs ------------------------------------------------------------------------
 
-def run(program, *arguments, **variables):
-    return subprocess.run([LAB / program, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=DEADLINE * 3, check=False,
-                          env={**os.environ, 'BUILD': str(BUILD), **variables})
+def run(program, *arguments):
+    return subprocess.run([sys.executable, LAB / program, *map(str, arguments)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=DEADLINE * 3, check=False, env={**os.environ, 'BUILD': str(BUILD)})
 
 
 def words_of(path):
@@ -369,27 +369,38 @@ def test_a_crash_ends_one_process(folder):
     assert words.count('gets 13 bytes') == 1
 
 
+def below(pid, name):
+    """The process and all that its threads have started, if one of them has that name."""
+    found, there = [pid], False
+    for each in found:
+        with contextlib.suppress(OSError):
+            there |= Path(f'/proc/{each}/comm').read_text() == f'{name}\n'
+            for path in Path(f'/proc/{each}/task').glob('*/children'):
+                found += map(int, path.read_text().split())
+    return found if there else []
+
+
 @needs_strace
 @pytest.mark.parametrize('program', ['timeline', 'gallery'])
 def test_an_interrupted_program_leaves_nothing(folder, program):
     """Catches a server, a strace or a traceback that is left by Ctrl-C or by a kill. The server
     here is one that never listens."""
-    mark, server = uuid.uuid4().hex, folder / 'hazards' / 'no_reaping'
+    server = folder / 'hazards' / 'no_reaping'
     server.parent.mkdir()
     server.write_text('#!/bin/sh\nexec sleep 1000\n')
     server.chmod(0o755)
     running = subprocess.Popen(
-        [LAB / program, '-o', folder, 'no_reaping'], stdin=subprocess.DEVNULL,
+        [sys.executable, LAB / program, '-o', folder, 'no_reaping'], stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, 'BUILD': str(folder), 'FORKECHO_TEST': mark})
+        env={**os.environ, 'BUILD': str(folder)})
     try:
-        eventually(lambda: len(marked(mark)) > 2, 'it waits for a server under strace')
+        started = eventually(lambda: below(running.pid, 'sleep'), 'the server runs')
         running.send_signal(signal.SIGTERM)
         _, err = running.communicate(timeout=DEADLINE)
     finally:
         running.kill()
     assert (running.returncode, err) == (130, '')
-    eventually(lambda: not marked(mark), 'nothing of it is left')
+    assert [pid for pid in started if Path(f'/proc/{pid}').exists()] == []
 
 
 @needs_strace

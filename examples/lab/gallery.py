@@ -272,8 +272,8 @@ LEAD = ('A row is a process, a thread or a client, from left to right in the ord
 def figure(drawn):
     picture = drawing.svg(drawn.shown, f'picture-{drawn.name}', titled=False)
     title = escape(drawn.title)
-    return (f'<figure class="timelines"><h4>{title}</h4><div class="wide" tabindex="0"'
-            f' role="region" aria-label="{title}">{picture}</div>'
+    return (f'<figure class="timelines"><h4>{title}</h4><section class="wide" tabindex="0"'
+            f' aria-label="{title}">{picture}</section>'
             f'<figcaption>{escape(drawn.see)}</figcaption></figure>')
 
 

@@ -279,7 +279,7 @@ def figure_html(workload, figure, data, style, folder):
     if plot is None:
         return ''
     text = in_words(plot)
-    drawn = plots.svg(figure.name, plot, style, figure.title, text)
+    drawn = plots.svg(f'plot-{figure.name}', plot, style, figure.title, text)
     (folder / f'{figure.name}.svg').write_text(plots.as_file(drawn) + '\n')
     see = figure.see + absent(workload, plot, data)
     return (f'<figure><h3>{escape(figure.title)}</h3>{drawn}'
@@ -308,6 +308,11 @@ def missing(results, section):
     return ''.join(f'<li>{escape(model)}: {escape(note)}</li>' for model, note in notes)
 
 
+def anchor(section):
+    """Its id, which has no dot."""
+    return section.workload.replace('.', '-')
+
+
 def section_html(section, data, style, folder, results, found):
     rows = data.rows(section.workload)
     if not rows:
@@ -316,7 +321,7 @@ def section_html(section, data, style, folder, results, found):
                       for figure in section.figures)
     extra = EXTRA[section.workload](data) if section.workload in EXTRA else ''
     notes = missing(results, section)
-    return (f'<section id="{section.workload}"><h2>{escape(section.title)}</h2>'
+    return (f'<section id="{anchor(section)}"><h2>{escape(section.title)}</h2>'
             f'<p>{escape(section.lead)}</p>{verdicts_html(found)}'
             f'<div class="figures">{figures}</div>{extra}'
             + (f'<p>Left out or failed:</p><ul>{notes}</ul>' if notes else '')
@@ -327,7 +332,7 @@ def section_html(section, data, style, folder, results, found):
 def summary_html(sections, data):
     doubt = f'<p><strong>{verdicts.ONE_ROUND}</strong></p>' if data.rounds() == 1 else ''
     return f'<section id="summary"><h2>In short</h2>{doubt}<dl>' + ''.join(
-        f'<dt><a href="#{section.workload}">{escape(section.title)}</a></dt>'
+        f'<dt><a href="#{anchor(section)}">{escape(section.title)}</a></dt>'
         + ''.join(f'<dd>{escape(each.claim)}</dd>' for each in found)
         for section, found in sections if found) + '</dl>' + rules_html() + '</section>'
 

@@ -11,15 +11,15 @@ from workloads import MISCHIEF, WORKLOADS
 
 def table(head, rows, caption='', label=''):
     """Rows of cells that are safe as they are; the first of each is its head. `label` is what a
-    program calls it that reads the page aloud, where no caption does."""
+    program calls it that reads the page aloud, where the caption is not its alone."""
     def cells(row):
         return f'<th scope="row">{row[0]}</th>' + ''.join(f'<td>{cell}</td>' for cell in row[1:])
     top = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     said = f'<p class="caption">{escape(caption)}</p>' if caption else ''
-    return (f'<div class="table">{said}<div class="wide" tabindex="0" role="region"'
-            f' aria-label="{escape(caption or label)}"><table><thead><tr>{top}</tr></thead>'
+    return (f'<div class="table">{said}<section class="wide" tabindex="0"'
+            f' aria-label="{escape(label or caption)}"><table><thead><tr>{top}</tr></thead>'
             '<tbody>' + ''.join(f'<tr>{cells(row)}</tr>' for row in rows)
-            + '</tbody></table></div></div>')
+            + '</tbody></table></section></div>')
 
 
 # What a column is measured in, where its name does not end with it.
@@ -50,7 +50,7 @@ def numbers_table(workload, data):
         shown.append([escape(model), label, *(verdicts.told(cell, '') if cell else ''
                                               for cell in cells), escape('; '.join(notes))])
     return table(['model', about.step, *map(with_unit, about.columns), 'note'], shown,
-                 'Medians, in brackets the spread')
+                 'Medians, in brackets the spread', f'{workload}: medians and spreads')
 
 
 SIGNS = {'served': '✓ served', 'slowed': '– slowed', 'starved': '✗ starved',

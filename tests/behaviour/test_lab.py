@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_a_small_run_measures_every_workload_and_draws_it(folder):
     assert not re.findall(r'https?://|@import|url\((?!#)|<script|<link|<img|\bsrc=', page)
     for section in report.SECTIONS:
         for figure in section.figures:
-            assert f'<svg id="{figure.name}" role="img" aria-label="' in page, figure.name
+            assert f'<svg id="plot-{figure.name}" role="img" aria-label="' in page, figure.name
             assert (output / f'{figure.name}.svg').read_text().startswith('<svg ')
     for claim in (row['claim'] for row in read(output / 'verdicts.csv')):
         assert claim in out and claim.replace("'", '&#x27;') in page
@@ -965,7 +966,7 @@ def test_every_plot_can_be_read(page, browser, width, scheme):
     browser.show(page, width, scheme)
     seen = browser.run(LOOK)
     assert seen['page'][0] <= seen['page'][1], 'the page is wider than the screen'
-    names = [figure.name for section in report.SECTIONS for figure in section.figures]
+    names = [f'plot-{figure.name}' for section in report.SECTIONS for figure in section.figures]
     assert [plot['name'] for plot in seen['plots']] == names
     for plot in seen['plots']:
         frame = plot['box']
@@ -1018,6 +1019,25 @@ def test_no_table_is_cut_on_a_desk(page, browser):
         wide.scrollLeft = 1000;
         return [wide.scrollLeft > 0, wide.querySelector('tbody th').getBoundingClientRect().left
                                      - wide.getBoundingClientRect().left]''') == [True, 0]
+
+
+@needs_gnuplot
+@pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
+def test_every_part_of_the_page_has_a_name_of_its_own(page, browser):
+    """Catches what axe-core and html-validate find: an id that two elements have, or that is none,
+    text outside all landmarks, and regions that a reader who jumps cannot tell apart."""
+    browser.show(page, 1280)
+    found = browser.run('''const all = (name) => [...document.querySelectorAll(name)];
+        return {ids: all('[id]').map((e) => e.id), mains: all('main').length,
+                outside: all('body > :not(main)').map((e) => e.outerHTML.slice(0, 40)),
+                roles: all('[role=region]').length,
+                regions: all('section[aria-label]').map((e) => e.getAttribute('aria-label'))}''')
+    for names in found['ids'], found['regions']:
+        assert [name for name, times in Counter(names).items() if times > 1 or not name] == []
+    assert len(found['ids']) > 20 and all(re.fullmatch(r'[A-Za-z][\w-]*', name)
+                                          for name in found['ids'])
+    assert (found['mains'], found['outside'], found['roles']) == (1, [], 0)
+    assert len(found['regions']) > 10
 
 
 @needs_gnuplot

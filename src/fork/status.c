@@ -45,8 +45,9 @@ static void send_all(const char *text, size_t size)
 static void send_error(int error)
 {
     char text[HTTP_ERROR_MAX];
+    size_t size = http_error(error, text);
 
-    send_all(text, http_error(error, text));
+    send_all(text, size);
 }
 
 /* SIGALRM, when its time is over or another monitor has come. What is sent here goes into an empty
@@ -80,12 +81,13 @@ static int read_request(struct http_request *request)
     ssize_t got;
     int answer;
 
-    while ((answer = http_parse(bytes, size, request)) == 0) {
+    do {
         got = read(monitor, bytes + size, sizeof bytes - size);
         if (got <= 0)
             return got == 0 && size > 0 ? 400 : 0;
         size += (size_t)got;
-    }
+        answer = http_parse(bytes, size, request);
+    } while (answer == 0);
     return answer;
 }
 
@@ -93,8 +95,9 @@ static void send_page(const struct metrics *metrics, const struct http_request *
 {
     char head[HTTP_HEAD_MAX], page[METRICS_PAGE_MAX];
     size_t size = metrics_write(metrics, request->page, page);
+    size_t head_size = http_head(request->page, size, head);
 
-    send_all(head, http_head(request->page, size, head));
+    send_all(head, head_size);
     if (!request->head)
         send_all(page, size);
 }

@@ -168,7 +168,8 @@ START_TEST(a_distribution_is_of_the_values)
         inverse = strtod(end, &end);
         if (inverse <= 0 || *end != '\0')
             continue; /* the head, the last line or the size */
-        ck_assert_double_eq_tol(value, values[(size_t)ceil(share * COUNT - 1e-6) - (share > 0)],
+        ck_assert_double_eq_tol(value,
+                                values[(size_t)ceil(share * (int)COUNT - 1e-6) - (share > 0)],
                                 0.01 * value + 1e-6);
         ck_assert_uint_ge(passed, up_to(values, COUNT, value * 0.99));
         ck_assert_uint_le(passed, up_to(values, COUNT, value * 1.01));

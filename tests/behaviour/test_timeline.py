@@ -28,6 +28,8 @@ import tracefile
 from lanes import Visit
 
 needs_strace = pytest.mark.skipif(not shutil.which('strace'), reason='strace is missing')
+pytestmark = pytest.mark.skipif(BUILD.resolve() != TOP / 'build',
+                                reason='the servers and hazards of one build are drawn')
 
 # A forking server with two clients, whose children end while it is halted: one SIGCHLD tells of
 # both, and one wait follows it. Made up, with each form that a line of strace's can have.

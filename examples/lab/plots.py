@@ -174,8 +174,8 @@ def svg(plot_id, plot, style, title, text):
     that another plot of the page has, and in the page's own colour. ValueError if gnuplot
     cannot."""
     script = (lines_script if isinstance(plot, Lines) else dots_script)(plot, style)
-    drawn = subprocess.run(['gnuplot'], input=script, capture_output=True, text=True, timeout=60,
-                           check=False)
+    drawn = subprocess.run(['gnuplot'], input=script, capture_output=True, encoding='utf-8',
+                           timeout=60, check=False)
     if drawn.returncode != 0 or '</svg>' not in drawn.stdout:
         raise ValueError(f'gnuplot: {drawn.stderr.strip()}')
     return for_a_page(plot_id, drawn.stdout, title, text)

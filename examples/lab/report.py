@@ -100,7 +100,7 @@ def draw_costs_apart(data):
     series = {'a message': data.ordered(message), 'a connection without its message':
               data.ordered(only)}
     series = {name: marks for name, marks in series.items() if marks}
-    what = f'us of processor time, {number(step or 0)} clients at once'
+    what = f'µs of processor time, {number(step or 0)} clients at once'
     return Dots(what, series) if message else None
 
 
@@ -110,7 +110,7 @@ def draw_waits_apart(data):
     step = verdicts.step_of(rows, 8)
     series = {'connecting': data.ordered(column(rows, 'connect-p50', clients=step)),
               'the message': data.ordered(column(rows, 'message-p50', clients=step))}
-    what = f'us that half waited, {number(step or 0)} clients at once'
+    what = f'µs that half waited, {number(step or 0)} clients at once'
     return Dots(what, series) if all(series.values()) else None
 
 
@@ -132,7 +132,7 @@ def draw_stall(data):
                 dashed += [name] if loop == 'closed' else []
     if not series:
         return None
-    return Lines('percentile', 'us until the answer', False, True, series, names, dashed,
+    return Lines('percentile', 'microseconds until the answer', False, True, series, names, dashed,
                  dict(enumerate(marks)))
 
 
@@ -161,15 +161,15 @@ SECTIONS = [
                lines_of('connect', 'rate', 'connections/s', False)),
         Figure('connect-p50', 'Time of a connection, p50', 'Half of the connections took no'
                ' longer. Beyond the number of processors, twice the clients wait twice as long.',
-               lines_of('connect', 'p50', 'us')),
+               lines_of('connect', 'p50', 'microseconds')),
         Figure('connect-p99', 'Time of a connection, p99', 'One in a hundred took longer. A line'
                ' far above its p50 says that some clients wait for others.',
-               lines_of('connect', 'p99', 'us')),
+               lines_of('connect', 'p99', 'microseconds')),
         Figure('connect-cpu', 'Processor time of a connection', 'What the server spends on each,'
                ' processes and threads that it made included. Is a process dearer than a thread,'
                ' and a thread than an entry in a table? What does exec add to fork, and how much of'
                ' that is the loading of shared libraries, which exec-static has not?',
-               lines_of('connect', 'cpu_us', 'us of processor time', False)),
+               lines_of('connect', 'cpu_us', 'microseconds of processor time', False)),
         Figure('waits-apart', 'Connecting and the message apart', 'The kernel completes a'
                ' connection before the server knows of it, so connecting is quick everywhere;'
                ' what making a process or a thread takes is part of the wait for the first echo.',
@@ -181,14 +181,14 @@ SECTIONS = [
                ' the distance between the lines with that above.',
                lines_of('ping', 'rate', 'messages/s', False)),
         Figure('ping-p50', 'Time of a message, p50', 'Half of the messages were back sooner.',
-               lines_of('ping', 'p50', 'us')),
+               lines_of('ping', 'p50', 'microseconds')),
         Figure('ping-p99', 'Time of a message, p99', 'One in a hundred took longer: here a'
                ' scheduler that has many processes to choose from shows.',
-               lines_of('ping', 'p99', 'us')),
+               lines_of('ping', 'p99', 'microseconds')),
         Figure('ping-cpu', 'Processor time of a message', 'Of the whole run, so the opening and'
                ' ending of the clients is in it, spread over their messages. A server that'
                ' serves several clients at one wakeup spends less on each, the more there are.',
-               lines_of('ping', 'cpu_us', 'us of processor time', False)),
+               lines_of('ping', 'cpu_us', 'microseconds of processor time', False)),
         Figure('costs-apart', 'Connection and message apart', 'One mark of a row is what it'
                ' costs to serve a message, the other what it costs to begin and end a client,'
                ' without its message. The axis is logarithmic: the same distance is the same'
@@ -203,7 +203,7 @@ SECTIONS = [
                ' goes straight to whom a connection concerns. A steep one: it walks all, as the'
                ' textbook does by waitpid(-1), and poll by its list. Threads are in between,'
                ' and differ by twice from one run to the next.',
-               lines_of('held', 'main_us', 'us of processor time', False, log_x=False,
+               lines_of('held', 'main_us', 'microseconds of processor time', False, log_x=False,
                         x='others held open')),
         Figure('held-rate', 'Connections a second against held ones', 'The same as a client sees'
                ' it.', lines_of('held', 'rate', 'connections/s', False, log_x=False,

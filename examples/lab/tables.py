@@ -24,12 +24,12 @@ def table(head, rows, caption='', label=''):
 
 # What a column is measured in, where its name does not end with it.
 WAITS = ('p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'connect-p50', 'message-p50')
-UNITS = {'rate': '1/s', 'client-busy': '%', **dict.fromkeys(WAITS, 'us')}
-ENDINGS = {'_us': 'us', '_ms': 'ms', '_s': 's', '_kib': 'KiB'}
+UNITS = {'rate': '1/s', 'client-busy': '%', **dict.fromkeys(WAITS, 'µs')}
+ENDINGS = {'_us': 'µs', '_ms': 'ms', '_s': 's', '_kib': 'KiB'}
 
 
 def with_unit(name):
-    """The head of a column: p50 (us), cpu (s). What is a mere count stays as it is."""
+    """The head of a column: p50 (µs), cpu (s). What is a mere count stays as it is."""
     for ending, unit in ENDINGS.items():
         if name.endswith(ending):
             return f'{name.removesuffix(ending)} ({unit})'

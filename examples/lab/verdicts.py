@@ -105,7 +105,7 @@ def listed(names):
 
 
 def in_words(verdict):
-    """The numbers behind a claim: forkecho 149 us (147-151), threadecho 46 us: 3.2 times"""
+    """The numbers behind a claim: forkecho 149 µs (147-151), threadecho 46 µs: 3.2 times"""
     def told_row(row):
         return f'{row[0]} ' + ', '.join(
             f'{what} {cell}' if what else cell
@@ -183,16 +183,16 @@ def of_connect(rows):
     step = step_of(rows, 64) or 0
     work = column(rows, 'cpu_us', clients=step)
     return ranking(work, False, f'Least processor time for a connection ({number(step)} clients)',
-                   ' us', CLEAR_CONNECTION) + \
+                   ' µs', CLEAR_CONNECTION) + \
         pairs(work, ('spends more processor time on a connection than',
-                     'spends less processor time on a connection than'), ' us',
+                     'spends less processor time on a connection than'), ' µs',
               CLEAR_CONNECTION)
 
 
 def of_ping(rows):
     step = step_of(rows, 128) or 0
     return ranking(column(rows, 'cpu_us', clients=step), False,
-                   f'Least processor time for a message ({number(step)} clients)', ' us')
+                   f'Least processor time for a message ({number(step)} clients)', ' µs')
 
 
 def growth(rows):
@@ -222,7 +222,7 @@ def of_held(rows):
         'unsettled': 'Between 1 and 4 times as dear, from run to run, and so without a verdict, is'
                      ' one of '}
     return [Verdict(f'{claims[name]}{listed(group)}.', [
-        (model, told(none, ' us'), told(most, ' us'), number(held),
+        (model, told(none, ' µs'), told(most, ' µs'), number(held),
          f'{number(most.median / none.median)} times',
          f'{number((most.median - none.median) / held * 1000)} ns')
         for model in group for held, none, most in [grown[model]]],
@@ -292,7 +292,7 @@ def of_stall(rows):
         return []
     claim = 'The closed loop hides the stall' + (
         '' if len(blind) == len(pairs) else f' of {listed(blind)}' if blind else ' of none') + '.'
-    return [Verdict(claim, [(model, told(pair['closed'], ' us'), told(pair['schedule'], ' us'))
+    return [Verdict(claim, [(model, told(pair['closed'], ' µs'), told(pair['schedule'], ' µs'))
                             for model, pair in pairs.items()],
                     ('model', 'p90 by closed loop', 'p90 by schedule'))]
 

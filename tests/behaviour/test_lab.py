@@ -733,7 +733,7 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
     assert loud.claim == ('1.5 times as dear or more by the medians, but not clear, as the spreads'
                           ' overlap, is one of loud.')
     assert loud.numbers[0][4] == '2.8 times'
-    assert rising.numbers == [('rising', '60.5 us (60-61)', '255 us (250-260)', '2,500',
+    assert rising.numbers == [('rising', '60.5 µs (60-61)', '255 µs (250-260)', '2,500',
                                '4.21 times', '77.8 ns')]
     assert flat.numbers[1][-1] == '-1 ns'
     assert verdicts.of_held([{'model': 'few', 'clients': step, 'main_us': 10.0 * step + 10}
@@ -796,14 +796,14 @@ def test_who_has_no_others_loses_none():
 
 
 def test_a_column_has_its_unit():
-    """Catches numbers of which only the source knows whether they are us, ms or a count."""
+    """Catches numbers of which only the source knows whether they are microseconds, ms or a count, and "us", which is a word."""
     counts = {'failed', 'served', 'processes', 'threads', 'descriptors', 'wave', 'zombies_peak',
               'zombies', 'zombies_left', 'connections', 'count', 'others', 'lost', 'welcome'}
     for workload in WORKLOADS.values():
         for name in workload.columns:
-            unit = re.search(r' \((us|ms|s|KiB|1/s|%)\)$', tables.with_unit(name))
+            unit = re.search(r' \((µs|ms|s|KiB|1/s|%)\)$', tables.with_unit(name))
             assert (unit is None) == (name in counts), name
-    assert tables.with_unit('cpu_us') == 'cpu (us)' and tables.with_unit('p99.9') == 'p99.9 (us)'
+    assert tables.with_unit('cpu_us') == 'cpu (µs)' and tables.with_unit('p99.9') == 'p99.9 (µs)'
 
 
 def test_a_time_below_what_a_look_takes_is_told_as_such():

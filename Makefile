@@ -45,7 +45,7 @@ HAVE := $(shell mkdir -p '$(BUILD)' 2>/dev/null || exit; \
   compiles() { printf "\043include <sys/stat.h>\n\043include <unistd.h>\nint main(void) { return $$2; }\n" | \
     $(CC) $$1 -Werror -xc -o '$(BUILD)/probe'.$$$$ - 2>/dev/null; }; \
   compiles -D_GNU_SOURCE '(int)_Fork()' && echo -DHAVE__FORK; \
-  compiles '-include sys/rseq.h' '__rseq_offset < 0 && __builtin_thread_pointer()' && \
+  compiles '-include sys/rseq.h' 'RSEQ_SIG && __rseq_offset < 0 && __builtin_thread_pointer()' && \
     echo -DHAVE_THREAD_POINTER; \
   compiles '$(STANDARD)' '(int)(struct stat){0}.st_ctim.tv_nsec' || echo -Dst_ctim=st_ctimespec; \
   rm -f '$(BUILD)/probe'.$$$$; rmdir '$(BUILD)' 2>/dev/null)

@@ -909,27 +909,29 @@ def test_a_search_finds_what_the_server_can_do(peer, spread_over):
         assert int(idle[1]) <= 15 if report['limited-by'] == 'machine' else int(idle[1]) >= 15
 
 
-def test_a_search_that_finds_nothing_says_so(peer):
+@with_limit(0.02, 0.2, 2)
+def test_a_search_that_finds_nothing_says_so(peer, limit):
     """Catches one that never ends, reports what does not hold, or asks for less than one a
     second."""
-    result, steps, last = found('ping', '-d', '20ms', '--find', 'max<0us', peer(echo).address)
+    result, steps, last = found('ping', '-d', f'{limit}s', '--find', 'max<0us', peer(echo).address)
     assert (result.returncode, result.stdout) == (4, '')
     assert 2 <= len(steps) <= 20 and not any(holds for _, holds, _ in steps)
     assert last.startswith('echoload: found no rate that holds; stopped by the ')
     assert re.fullmatch(r'max [\d.]+ us, [\d.]+ us more; failed 0', steps[0][2].split('done; ')[-1])
 
 
-def test_a_rate_at_which_requests_fail_does_not_hold(peer):
+@with_limit(0.1, 1)
+def test_a_rate_at_which_requests_fail_does_not_hold(peer, limit):
     """Catches a latency that looks well because what fails has none."""
     one_short = peer(lambda client: client.sendall(client.recv(64)[:-1]))
-    result, steps, _ = found('connect', '-d', '100ms', '--find', 'p99=1h', one_short.address)
+    result, steps, _ = found('connect', '-d', f'{limit}s', '--find', 'p99=1h', one_short.address)
     assert result.returncode == 4 and not any(holds for _, holds, _ in steps)
     met = itertools.count()
 
     def now_and_then(client):
         client.sendall(client.recv(64)[next(met) % 10 == 0:])
 
-    command = ['connect', '-d', '400ms', '-c', '2']
+    command = ['connect', '-d', f'{4 * limit}s', '-c', '2']
     result, steps, _ = found(*command, '--find', 'failed=1000000', peer(now_and_then).address)
     assert result.returncode == 0 and number(text(result), 'failed') > 0 and steps
 

@@ -229,7 +229,7 @@ static int dribbling_client(size_t unused)
 }
 
 /* Catches a client that is waited for without end, or beyond the idle limit because it sends a
- * byte now and then. A machine may be busy for so long that all bytes are there: tried three times. */
+ * byte now and then. On a busy machine all bytes may be there by then: tried three times. */
 START_TEST(the_header_has_one_time_for_all_of_it)
 {
     double start = clock_seconds(), idle = 0.05;

@@ -12,7 +12,8 @@
 #include <limits.h>
 #include <sys/wait.h>
 
-#define RECORDS_PORTION 2048 /* read in one turn: more than a pipe of 64 KiB holds */
+/* Read in one turn: all that the ledger holds. */
+#define RECORDS_PORTION (LEDGER_SIZE / (int)sizeof(struct record))
 #define EXITING_MAX 1.0      /* seconds that a child may take from its exit record to its exit */
 #define YOUNG_MAX 256        /* children: about as many as begin while one of them is dying */
 #define YOUNG_PERIOD 0.01    /* seconds */

@@ -39,7 +39,7 @@
  *   - a record of another live child: the parent asks for that one for a second. Its `end` line has
  *     the liar's bytes and ending, and its own record is ignored. It counts against -c until
  *     waitpid says that it is gone, but no longer against -C;
- *   - more than the parent can read: one look takes at most 2048 records;
+ *   - more than the parent can read: one look takes no more than a pipe holds;
  *   - so much that the pipe is full, with O_NONBLOCK cleared for all who share it: the others then
  *     block in their last write, and no SIGCHLD comes. So while any child lives the ledger is read
  *     each second, as a part of the sweep; the reading end has a flag of its own.
@@ -64,7 +64,7 @@ void reaper_turn(struct server *server);
 /* When reaper_turn has something to do although no signal comes (clock.h); 0: no such time. */
 double reaper_due(void);
 
-/* Reads exit records, at most 2048, and lists their writers as exiting. */
+/* Reads exit records, as many as the ledger holds, and lists their writers as exiting. */
 void reaper_read_records(struct server *server);
 
 /* Before a client waits or is refused for others of its source: learns of those that have ended, by

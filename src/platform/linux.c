@@ -181,6 +181,11 @@ int platform_sealed_file(size_t size)
     return -1;
 }
 
+void platform_widen_pipe(int end, int size)
+{
+    (void)fcntl(end, F_SETPIPE_SZ, size);
+}
+
 /* Headers before Linux 6.16 lack it, and two architectures number their options otherwise. */
 #ifndef SO_PASSRIGHTS
 #if defined __sparc__ || defined __hppa__

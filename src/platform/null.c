@@ -98,6 +98,12 @@ void platform_forbid_tracing(void)
 {
 }
 
+void platform_widen_pipe(int end, int size)
+{
+    (void)end;
+    (void)size;
+}
+
 void platform_forbid_rights(int listener)
 {
     (void)listener;

@@ -70,6 +70,10 @@ int platform_show_title(char *area, size_t size);
 int platform_anonymous_file(void);
 int platform_sealed_file(size_t size);
 
+/* Lets a pipe hold `size` bytes (F_SETPIPE_SZ, fcntl(2)), where the system allows it, which is as
+ * pipe(7) says. Elsewhere nothing: as a rule it holds 64 KiB. */
+void platform_widen_pipe(int end, int size);
+
 /* Has the system refuse the descriptors (SCM_RIGHTS, unix(7)) of all who connect to a Unix listener
  * from then on (SO_PASSRIGHTS, Linux 6.16): their sendmsg fails with EPERM. Whether a client has
  * been refused them from its first moment on. Elsewhere nothing, and false. */

@@ -2,6 +2,7 @@
 #include "server/ledger.h"
 
 #include "base/clock.h"
+#include "platform/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +15,11 @@ _Static_assert(sizeof(struct record) == 13 * sizeof(uint64_t) &&
                    sizeof(struct peer) == sizeof ((struct record *)0)->client,
                "a record has gaps, could be torn, or has no room for a client");
 
-#define WRITE_TRIES 100 /* of a child whose write fails, for about a second */
-#define PAUSE 0.01 /* between these, and after a read that failed (who waits would spin); seconds */
+/* Of a child whose write fails, in about a second: few, as where thousands end at once they take
+ * the processor that their reader needs. */
+#define WRITE_TRIES 8
+#define PAUSE 0.01 /* after the first of these, and twice as long each time; and after a read that
+                    * failed (who waits would spin); seconds */
 
 int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
@@ -24,6 +28,8 @@ int ledger_open(struct ledger *ledger, enum ledger_writer writer)
     if (pipe(ends) == -1)
         return -1;
     *ledger = (struct ledger){.read_end = ends[0], .write_end = ends[1]};
+    if (writer == LEDGER_GIVES_UP)
+        platform_widen_pipe(ends[1], LEDGER_SIZE);
     if (fcntl(ends[0], F_SETFD, FD_CLOEXEC) != -1 && fcntl(ends[1], F_SETFD, FD_CLOEXEC) != -1 &&
         fcntl(ends[0], F_SETFL, O_NONBLOCK) != -1 &&
         (writer == LEDGER_WAITS || fcntl(ends[1], F_SETFL, O_NONBLOCK) != -1))
@@ -67,15 +73,17 @@ bool ledger_client(const struct record *record, struct peer *client)
 
 int ledger_write(int write_end, struct record *record)
 {
+    double pause = PAUSE;
+
     record->magic = LEDGER_MAGIC;
     record->checksum = checksum_of(record);
-    for (int tries = 0; tries < WRITE_TRIES; tries++) {
+    for (int tries = 0; tries < WRITE_TRIES; tries++, pause *= 2) {
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
         if (errno == EPIPE)
             return -1;
         if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
-            clock_sleep(PAUSE);
+            clock_sleep(pause);
     }
     return -1;
 }

@@ -43,8 +43,10 @@ struct record {
     uint64_t checksum;
 };
 
+#define LEDGER_SIZE (1 << 20) /* bytes of one of forked children, where the system lets it have so
+                               * many: room for 10,000 that end at once */
 #define LEDGER_BATCH 64       /* records that one read may bring */
-#define LEDGER_JUNK_MAX 65536 /* what a pipe holds: a child that writes more does so on purpose */
+#define LEDGER_JUNK_MAX 65536 /* bytes: a child that writes more does so on purpose */
 
 enum ledger_writer { LEDGER_GIVES_UP, LEDGER_WAITS }; /* while it is full, as said above */
 

@@ -15,11 +15,11 @@ _Static_assert(sizeof(struct record) == 13 * sizeof(uint64_t) &&
                    sizeof(struct peer) == sizeof ((struct record *)0)->client,
                "a record has gaps, could be torn, or has no room for a client");
 
-/* Of a child whose write fails, in about a second: few, as where thousands end at once they take
- * the processor that their reader needs. */
-#define WRITE_TRIES 8
-#define PAUSE 0.01 /* after the first of these, and twice as long each time; and after a read that
-                    * failed (who waits would spin); seconds */
+/* After a write of a child's that failed, and twice as long after each that follows: few, as where
+ * thousands end at once they take the processor that their reader needs. And after a read that
+ * failed: who waits would spin. Seconds. */
+#define PAUSE 0.01
+#define PAUSE_MAX 1.0 /* in all, a child tries for a little longer */
 
 int ledger_open(struct ledger *ledger, enum ledger_writer writer)
 {
@@ -77,13 +77,15 @@ int ledger_write(int write_end, struct record *record)
 
     record->magic = LEDGER_MAGIC;
     record->checksum = checksum_of(record);
-    for (int tries = 0; tries < WRITE_TRIES; tries++, pause *= 2) {
+    while (pause < PAUSE_MAX) {
         if (write(write_end, record, sizeof *record) != -1)
             return 0;
         if (errno == EPIPE)
             return -1;
-        if (errno != EINTR) /* the ledger is full; what else fails may pass as well */
+        if (errno != EINTR) { /* the ledger is full; what else fails may pass as well */
             clock_sleep(pause);
+            pause *= 2;
+        }
     }
     return -1;
 }

@@ -10,8 +10,8 @@
  *     nothing else (POSIX.1-2008, exit and _Exit); it also spares atexit's functions.
  * Who had it: the fork server of "Programming Python" (PP4E), when a child is left to end as a
  *     program does.
- * forkecho: live in src/fork/serve_fork.c ends by _exit; and each line of its log is one write, with
- *     nothing left in a buffer to be copied, src/process/log_sink.c.
+ * forkecho: run_child in src/fork/serve_fork.c ends by _exit; and each line of its log is one write,
+ *     with nothing left in a buffer to be copied, src/process/log_sink.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
  * Who had it: whoever wrote his first threaded server; "UNIX Network Programming" (ch. 26) and
  *     CS:APP (ch. 12) each print it as the example of how not to do it.
  * forkecho: its children have copies. threadecho gives each thread memory of its own, struct
- *     worker in examples/variants/serve_thread.c.
+ *     client_thread in examples/variants/serve_thread.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

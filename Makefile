@@ -81,9 +81,9 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps deps-all static bench \
-        bench-client bench-program bench-scale bench-vanish bench-variants gallery lab lint install \
-        uninstall html dist clean hazards hazard-servers harnesses fuzz minimal unit asan tsan \
-        coverage memcheck instructions soak
+        bench-client bench-peers bench-program bench-scale bench-vanish bench-variants gallery lab \
+        lint install uninstall html dist clean hazards hazard-servers harnesses fuzz minimal unit \
+        asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS)) $(addprefix $(BUILD)/share/,$(COMPLETIONS))
 
@@ -107,6 +107,7 @@ help:
 	  'make bench-vanish  measure what clients wait while 10,000 others vanish (two minutes)' \
 	  'make bench-variants  measure each variant against a minimal server of its kind' \
 	  'make bench-client   measure echoload against a second client (about a minute)' \
+	  'make bench-peers    measure the echo beside that of inetd, xinetd, socat and others' \
 	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
 	  'make hazards    the famous mistakes, caught, and our servers beside them (about a minute)' \
 	  'make lab        compare all servers, with plots (about four minutes; LAB=full: most of an hour)' \
@@ -311,7 +312,10 @@ bench-client: all static $(BUILD)/plain_client
 $(BUILD)/echo_program: $(call object,examples/program/echo.c)
 	$(QUIET_LINK)$(LINK) -o $@ $^
 
-bench-program: STATIC_ALSO = echo_program
+bench-peers bench-program: STATIC_ALSO = echo_program
+bench-peers: all static hazard-servers
+	@BUILD=$(BUILD) tests/bench/allow $${HELD:-10000} /usr/bin/python3 tests/bench/peers
+
 bench-program: all static
 	@BUILD=$(BUILD) tests/bench/program
 

@@ -159,10 +159,11 @@ def cell(server_name, folder, phase, point, error, when, usual):
     folder.mkdir()
     folder.chmod(0o777)
     allowed = cells.expected(server_name, phase, point, error, when)
+    reached = cells.has_to_be_reached(server_name, phase, point, when)
     outcome = trials.run(server_name, phase, folder, point, cells.number_of(error),
-                         cells.calls_that_fail(point, error, when), allowed, usual)
+                         cells.calls_that_fail(point, error, when), allowed, usual, reached)
     problems = outcome.problems
-    if outcome.failed == 0 and not cells.has_to_be_reached(server_name, phase, point, when):
+    if outcome.failed == 0 and not reached:
         return 'not reached', problems  # how many reads there are differs by one or two
     if outcome.failed == 0:
         problems.append(f'no call failed in {outcome.calls} calls')

@@ -183,7 +183,12 @@ def test_csv_is_for_awk(server):
 def test_a_summary_is_of_all_rounds(server):
     """Catches a sum that leaves a round out, and a rate that is not the median."""
     srv = server(verbose=None)
-    whole = json.loads(load('ping', '-R', '4', '-d', '60ms', '-o', 'json', srv.address).stdout)
+
+    def whole_run():
+        run = json.loads(load('ping', '-R', '4', '-d', '60ms', '-o', 'json', srv.address).stdout)
+        return run if all(each['count'] for each in run['rounds']) else None
+
+    whole = eventually(whole_run, 'each round counts something')
     rounds, total = whole['rounds'], whole['summary']
     rates = sorted(each['rate'] for each in rounds)
     assert total['count'] == sum(each['count'] for each in rounds)
@@ -505,15 +510,16 @@ def test_requests_of_a_ramp_come_when_they_are_due(peer):
 
     own = peer(note)
 
-    def on_time():
+    def on_time(seconds):
         came.clear()
-        got = summary('ping', '-c', '1', '--ramp', 'rate=20..180', '-d', '1s', own.address)
+        got = summary('ping', '-c', '1', '--ramp', f'rate={20 / seconds:.0f}..{180 / seconds:.0f}',
+                      '-d', f'{seconds}s', own.address)
         assert got['count'] + got['late'] == 100
         measured = came[-100:]  # behind the one that opened
         # After half of the time: 20 / 2 + 160 / 8 of them.
-        return abs(sum(when < measured[0] + 0.5 for when in measured) - 30) <= 2
+        return abs(sum(when < measured[0] + seconds / 2 for when in measured) - 30) <= 2
 
-    eventually(on_time, 'the machine has time')
+    assert in_time(on_time, 1, 1, 4, 10)
 
 
 @pytest.mark.parametrize('spread_over', ['1', '2'])
@@ -535,8 +541,7 @@ def test_connections_come_or_go_one_by_one(peer, spread_over, mode, ramp, first,
         assert [got[0]['concurrency'], got[-1]['concurrency']] == [first, last]
         counts = [int(row['count']) for row in got]
         few, many = counts[::7] if first == '1' else counts[::-7]
-        assert few <= 12  # one connection has no more
-        return many >= 1.5 * few > 0
+        return 0 < few <= 12 and many >= 1.5 * few  # one connection has no more than twelve
 
     eventually(does_more_with_more, 'it goes as asked')
 
@@ -553,8 +558,8 @@ def test_intervals_add_up_to_the_run(server, mode):
     for name in 'count', 'late', 'failed', 'pauses':
         assert total[name] == sum(part[name] for part in parts), name
     unit = 1e6 if mode == 'stream' else 1
-    assert total['rate'] == pytest.approx(total['count'] / unit / 0.25, rel=0.01)
-    assert total['max'] == max(part['max'] or 0 for part in parts)
+    assert total['rate'] == pytest.approx(total['count'] / unit / 0.25, rel=0.01, abs=0.11)
+    assert (total['max'] or 0) == max(part['max'] or 0 for part in parts)
 
 
 @forks_only
@@ -766,7 +771,7 @@ def on_a_terminal(*arguments):
 
 
 @forks_only
-@with_limit(0.9, 0.9, 0.9)
+@with_limit(0.9, 0.9, 3)
 def test_progress_is_one_line_that_is_erased(server, limit):
     """Catches lines that scroll, a figure that is missing, and one that is left behind."""
     srv = server(verbose=None)
@@ -781,7 +786,7 @@ def test_progress_is_one_line_that_is_erased(server, limit):
     lines = [line for line in lines if line.startswith('round')]
     assert {line.split(':')[0] for line in lines} == {'round 1 of 2', 'round 2 of 2'}
     assert all('5 live' in line for line in lines)
-    assert len(lines) <= 10  # five times a second, on a machine with little time maybe less
+    assert len(lines) <= 11 * limit  # five times a second, on a busy machine maybe less
     assert all(float(re.search(r': ([\d.]+) ', line)[1]) > 0 for line in lines)
 
 
@@ -793,10 +798,11 @@ def test_there_is_no_progress_in_a_pipe(server):
     assert '\r' not in result.stdout + result.stderr and 'left' not in result.stderr
 
 
-def test_client_busy_is_the_processor_that_it_used(peer):
+@with_limit(0.6, 3, 15)
+def test_client_busy_is_the_processor_that_it_used(peer, limit):
     """Catches a share that is of something else: of the server, or of all processors. The system
     counts the same, and the opening and closing besides."""
-    running = subprocess.Popen([program('echoload'), 'ping', '-d', '600ms', peer(echo).address],
+    running = subprocess.Popen([program('echoload'), 'ping', '-d', f'{limit}s', peer(echo).address],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out, err = running.stdout.read(), running.stderr.read()
     _, status, usage = os.wait4(running.pid, 0)
@@ -1206,14 +1212,14 @@ def test_what_fails_in_one_process_is_a_failure(peer):
 
 
 @forks_only
-@with_limit(1, 1, 1)
+@with_limit(1, 1, 4)
 def test_several_processes_have_one_line_of_progress(server, limit):
     """Catches a line for each process, or one that is of the first alone."""
     srv = server(verbose=None)
     _, shown = on_a_terminal('ping', '-j', '2', '-c', '3', '-H', '2', '-d', f'{limit}s', srv.address)
     assert '\n' not in shown
     lines = [line for line in shown.split('\r\033[K') if line.startswith('round')]
-    assert 1 <= len(lines) <= 6 and all('5 live' in line for line in lines[1:])
+    assert 1 <= len(lines) <= 6 * limit and all('5 live' in line for line in lines[1:])
 
 
 def limited(limit, *arguments):

@@ -9,15 +9,16 @@ import pytest
 
 from harness import (AS_OURSELVES, BUILD, DEADLINE, concurrent, eventually,
                      forks_only, long, needs_root, new_user, parent_accepts, process, program, run,
-                     use_up_descriptors, with_processes, with_starts)
+                     use_up_descriptors, with_limit, with_processes, with_starts)
 
 
 @concurrent
 @parent_accepts
-def test_without_descriptors_it_waits_and_does_not_spin(server):
+@with_limit(1, 10)
+def test_without_descriptors_it_waits_and_does_not_spin(server, limit):
     """Catches a loop that accept's EMFILE keeps busy (TS, S6, TV, VF, NC), logs in floods
     (bun#32705), or ends; and a listener that is never polled again (socat)."""
-    srv = server('-T', '1s', *AS_OURSELVES)
+    srv = server('-T', f'{limit}s', *AS_OURSELVES)
     timer = srv.connect()
     timer.echo(b'x')
     srv.status()  # it has opened all that it needs
@@ -27,9 +28,9 @@ def test_without_descriptors_it_waits_and_does_not_spin(server):
     error = srv.wait_line('Too many open files|No file descriptors')
     assert error.line.startswith(f'{srv.name}: ')
     before = process(srv.pid).cpu
-    assert timer.closed_by_server() == b''  # about a second later
-    assert process(srv.pid).cpu - before < 0.2
-    assert len(srv.find(f'^{srv.name}: ')) <= 3
+    assert timer.closed_by_server() == b''  # when its time is over
+    assert process(srv.pid).cpu - before < 0.2 * limit
+    assert len(srv.find(f'^{srv.name}: ')) <= 2 + limit
     give_back()
     assert waiting.receive(5) == b'hello'
     status = srv.status()
@@ -109,10 +110,13 @@ def test_fork_failures_drift_no_count(server):
 def test_a_server_at_its_limit_is_in_one_episode(server):
     """Catches a line for each fork that fails and each that works again: at a limit that is
     thousands a second, just when resources are short."""
-    srv = server(verbose=None, as_user=new_user(), limits={resource.RLIMIT_NPROC: 4})
-    run('echoload', 'connect', '-c', '8', '-d', '700ms', srv.address)
-    srv.wait_line('^resume ')
-    assert len(srv.find(f'^{srv.name}: fork failed')) == len(srv.find('^resume ')) == 1
+    def is_in_one_episode():  # of a machine that stands still for a second there are two
+        srv = server(verbose=None, as_user=new_user(), limits={resource.RLIMIT_NPROC: 4})
+        run('echoload', 'connect', '-c', '8', '-d', '700ms', srv.address)
+        srv.wait_line('^resume ')
+        return len(srv.find(f'^{srv.name}: fork failed')) == len(srv.find('^resume ')) == 1
+
+    assert any(is_in_one_episode() for _ in range(3))
 
 
 @needs_root

@@ -342,6 +342,7 @@ def test_an_idle_server_uses_no_processor(server):
     """Catches a loop that wakes up for nothing, or a timer that never rests."""
     srv = server('-t', '1s')
     waiting = srv.connect()
+    assert waiting.echo(b'x') == b'x'
     before = process(srv.pid).cpu
     waiting.receive_all()  # a second later
     assert process(srv.pid).cpu - before < 0.1

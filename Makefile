@@ -250,7 +250,7 @@ deps-all:
 $(UNIT_SUITES:$(BUILD)/unit/%=$(BUILD)/obj/tests/unit/%.o): | $(filter deps deps-all,$(MAKECMDGOALS))
 
 check: all unit harnesses hazard-servers $(BUILD)/echo_program
-	@BUILD=$(BUILD) tests/run $(TESTS)
+	@BUILD=$(BUILD) WORKERS=$${WORKERS:-$$(( $$(getconf _NPROCESSORS_ONLN) * 5 ))} tests/run $(TESTS)
 
 # What stands between a server and its libc there; see tests/faults.
 $(BUILD)/faults/shim.so: tests/faults/shim.c Makefile

@@ -206,7 +206,7 @@ def test_an_idle_server_sleeps_without_its_manager(server, path_manager, gone):
         time.sleep(seconds)  # what does not happen meanwhile is no event
         return wakes(srv) - before <= 1
 
-    assert in_time(sleeps, 2, 2, 2)
+    assert in_time(sleeps, 1, 1, 1)
 
 
 @needs_root

@@ -1,4 +1,5 @@
 """A program for each client, in place of the echo: forkecho -- program."""
+import bisect
 import collections
 import contextlib
 import os
@@ -570,9 +571,9 @@ def test_who_comes_again_at_once_is_not_one_too_many(server, closes_first):
                 if not closes_first:
                     client.half_close()
                     client.receive_all()
-        return srv.status().number('refused') <= 5  # a busy machine may be later than it waits
+        return srv.status().number('refused') <= 10  # a busy machine may be later than it waits
 
-    assert in_time(is_hardly_refused, 1, 2, 3)
+    assert in_time(is_hardly_refused, 1, 2, 3, 4)
 
 
 def test_an_upgrade_keeps_programs(server):
@@ -658,10 +659,16 @@ class Stamped:
         return found
 
 
+# As many end in the 10 ms after which the young are asked for, and more; by a sweep, a second later,
+# it would be some hundreds on any machine that starts as many in a second.
+OVERTAKERS = 100
+
+
 @plain_build
 def test_no_zombie_is_old(server, folder):
     """Catches a program that stays a zombie, and holds a place under -c, as its SIGCHLD merged with
-    another's: 8 at a time end all the time, beside many that live on. By hand, 20,000 of them:
+    another's: 8 at a time end all the time, beside many that live on. How long it stays depends on
+    the machine; how many that ended later are reaped before it does not. By hand, 20,000 of them:
 
         PROGRAMS=20000 PROGRAMS_HELD=3000 tests/run tests/behaviour/test_program.py -k zombie -rP"""
     subprocess.run(['cc', '-O2', '-static', '-xc', '-', '-o', folder / 'short'], input=SHORT,
@@ -689,16 +696,21 @@ def test_no_zombie_is_old(server, folder):
             holding.send_signal(signal.SIGINT)
             assert holding.wait(DEADLINE) == 0
         assert srv.stop(signal.SIGTERM) == 0
-        # Those that were held end all at once, and then it takes as long to die as to be reaped.
-        ages = sorted((when - max(end for end in ends[pid] if end < when)) / 1e9
-                      for pid, when in log.ends() if pid in ends)
+        ages, overtaken, reaped = [], [], []
+        for pid, when in log.ends():
+            if pid in ends:  # those that were held end all at once
+                end = max(end for end in ends[pid] if end < when)
+                ages.append((when - end) / 1e9)
+                overtaken.append(len(reaped) - bisect.bisect(reaped, end))
+                bisect.insort(reaped, end)
         assert len(ages) >= count
-        # Of a few, the slowest on a busy machine waits for a processor, not for its reaping.
-        share = 0.999 if count >= 10000 else 0.99
-        most = ages[int(len(ages) * share)]
+        ages.sort()
+        overtaken.sort()
+        most = int(len(ages) * 0.99)
         print(f'{len(ages)} programs: a half is reaped in {ages[len(ages) // 2]:.6f} s, '
-              f'{100 * share:g} % in {most:.6f}, all in {ages[-1]:.6f}')
-        return most < 0.1 and ages[-1] < 1
+              f'99 % in {ages[most]:.6f}, all in {ages[-1]:.6f}; of those that ended later, '
+              f'{overtaken[most]} came before 99 %, {overtaken[-1]} before all')
+        return overtaken[most] < OVERTAKERS
 
     assert in_time(is_prompt, 1, 2, 3)
 

@@ -52,13 +52,15 @@ static int compare_words(const void *one, const void *other)
 START_TEST(no_eight_bytes_come_twice)
 {
     static uint64_t words[PATTERN_PERIOD];
+    size_t twice = 0; /* one assertion for all: each is a system call */
 
     pattern_fill(&pattern);
     for (size_t i = 0; i < PATTERN_PERIOD; i++)
         memcpy(&words[i], pattern.bytes + i, sizeof words[i]);
     qsort(words, PATTERN_PERIOD, sizeof words[0], compare_words);
     for (size_t i = 1; i < PATTERN_PERIOD; i++)
-        ck_assert_uint_ne(words[i - 1], words[i]);
+        twice += words[i - 1] == words[i];
+    ck_assert_uint_eq(twice, 0);
 }
 END_TEST
 
@@ -66,13 +68,14 @@ END_TEST
 START_TEST(a_period_of_connections_have_different_origins)
 {
     static bool taken[PATTERN_PERIOD];
+    size_t different = 0;
 
     for (uint64_t number = 1000; number < 1000 + PATTERN_PERIOD; number++) {
         uint32_t origin = pattern_origin(number);
-        ck_assert_uint_lt(origin, PATTERN_PERIOD);
-        ck_assert(!taken[origin]);
-        taken[origin] = true;
+        different += origin < PATTERN_PERIOD && !taken[origin];
+        taken[origin % PATTERN_PERIOD] = true;
     }
+    ck_assert_uint_eq(different, PATTERN_PERIOD);
     ck_assert_uint_lt(pattern_origin(UINT64_MAX), PATTERN_PERIOD);
 }
 END_TEST

@@ -47,6 +47,8 @@ CC = os.environ.get('CC', 'cc').split()
 
 # What each server and suite is run under, such as valgrind (tests/valgrind/memcheck).
 UNDER = os.environ.get('UNDER', '').split()
+# How a child ends that is sent SIGTERM: at once, but under valgrind, where it may be killed first.
+BY_TERM = ('signal-15', 'signal-9') if UNDER else ('signal-15',)
 
 def read_unable():
     """What cannot pass where these tests run, in the file that UNABLE names: {test: why}. A line

@@ -26,7 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Seconds that only a test that hangs needs, also on a busy machine and under a sanitizer. */
+/* Seconds in which only what hangs does not come, also on a busy machine and under a sanitizer. A
+ * whole test, of which one tries some ten thousand states, has four times as many. */
 #define SUITE_TIMEOUT 60
 
 #define SUITE_LENGTH(array) (sizeof(array) / sizeof(array)[0])
@@ -41,7 +42,7 @@ static inline int suite_run(const char *name, const TTest *const *tests, size_t 
     int failed;
 
     suite_add_tcase(suite, group);
-    tcase_set_timeout(group, SUITE_TIMEOUT);
+    tcase_set_timeout(group, 4 * SUITE_TIMEOUT);
     for (size_t i = 0; i < count; i++)
         if (left_out == NULL || strstr(left_out, tests[i]->name) == NULL)
             tcase_add_test(group, tests[i]);

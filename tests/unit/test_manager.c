@@ -511,7 +511,7 @@ static int run(const TTest *const *tests, size_t count)
     int failed;
 
     suite_add_tcase(suite, group);
-    tcase_set_timeout(group, SUITE_TIMEOUT);
+    tcase_set_timeout(group, 4 * SUITE_TIMEOUT);
     tcase_add_checked_fixture(group, remove_socket, remove_socket);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(group, tests[i]);

@@ -1,20 +1,23 @@
 """clients.py: clients of our own, which do nothing but stay, and can be asked whether they are
-still served. What works a server hard is echoload; models.py starts it.
+still served. What works a server hard is echoload; models.py starts both.
 """
 import contextlib
 import selectors
 import socket
 
-SILENCE = 1.0  # seconds without any answer until waiting clients count as not served
+from models import Patience, tree
+
+SILENCE = 1.0  # seconds that a server sleeps until the clients that wait count as not served
+LOOK = 0.02    # seconds without an answer until it is looked at whether it sleeps
 BATCH = 64     # clients that connect at the same time
 
 
 class Clients:
     """Each has echoed a byte when it was opened. In `with` they are closed at the end."""
 
-    def __init__(self, address):
-        host, port = address.rsplit(':', 1)
-        self.address, self.sockets = (host, int(port)), []
+    def __init__(self, server):
+        host, port = server.address.rsplit(':', 1)
+        self.server, self.address, self.sockets = server, (host, int(port)), []
 
     def open_up_to(self, count):
         """Opens more. Returns how many are served then: fewer when no more get an answer."""
@@ -36,16 +39,17 @@ class Clients:
             client.sendall(b'x')
         return client
 
-    @staticmethod
-    def served(clients):
-        """Those that are answered before nothing has come for a while."""
-        answered = []
+    def served(self, clients):
+        """Those that are answered before the server has slept for a while."""
+        answered, patience = [], self.patience()
         with selectors.DefaultSelector() as selector:
             for client in clients:
                 selector.register(client, selectors.EVENT_READ)
             while selector.get_map():
-                ready = selector.select(SILENCE)
-                if not ready:
+                ready = selector.select(LOOK)
+                if ready:
+                    patience = self.patience()
+                elif patience.is_out():
                     break
                 for key, _ in ready:
                     selector.unregister(key.fileobj)
@@ -53,6 +57,9 @@ class Clients:
                         if key.fileobj.recv(16):
                             answered.append(key.fileobj)
         return answered
+
+    def patience(self):
+        return Patience(SILENCE, lambda: tree(self.server.pid))
 
     def still_served(self):
         """How many echo another byte."""

@@ -24,6 +24,9 @@ from verdicts import DIED
 
 START_SECONDS = 10  # until a server has printed its address
 STOP_SECONDS = 5    # until one that was told to stop is killed
+LOOK = 0.002        # from one look at it to the next
+ABSENT = 0.1        # that one look counts for at most: else we were not there ourselves
+GIVE_UP = 30        # until nothing more is expected of one that never sleeps
 # What a server logs that could not start a process or thread: the machine's limit, and not its own.
 SHORTAGE = re.compile(r'\b(?:fork|pthread_create)(?: failed)?: .*')
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -98,6 +101,20 @@ def tree(pid):
     for each in found:
         found += children(each)
     return found
+
+
+def states(pid):
+    """The states of a process's threads: S, R, Z, and t where a tracer or a signal halts it."""
+    found = ''
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f'/proc/{pid}/task').iterdir():
+            found += thread.joinpath('stat').read_text().rpartition(')')[2][1]
+    return found
+
+
+def asleep(pids):
+    """Whether each of their threads waits for something, or has ended."""
+    return not set(''.join(map(states, pids))) - set('SZX')
 
 
 def is_zombie(pid):
@@ -341,5 +358,32 @@ def until(condition, seconds):
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.002)
+        time.sleep(LOOK)
+    return True
+
+
+class Patience:
+    """With what a server may do or not: it ends when all of its processes have slept for so many
+    seconds. Who has work to do will do it, however late that is on a busy machine."""
+
+    def __init__(self, seconds, pids):
+        """`pids`: a function that gives the processes that are waited for."""
+        self.left, self.pids, self.asked = seconds, pids, time.monotonic()
+        self.end = self.asked + GIVE_UP
+
+    def is_out(self):
+        """To be asked when a look has found nothing."""
+        before, self.asked = self.asked, time.monotonic()
+        if asleep(self.pids()):
+            self.left -= min(self.asked - before, ABSENT)
+        return self.left <= 0 or self.asked > self.end
+
+
+def until_asleep(condition, seconds, pids):
+    """Polls until the condition holds, or they have slept for so long; returns whether it does."""
+    patience = Patience(seconds, pids)
+    while not condition():
+        if patience.is_out():
+            return condition()
+        time.sleep(LOOK)
     return True

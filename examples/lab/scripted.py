@@ -20,7 +20,8 @@ from pathlib import Path
 
 import strace
 from lanes import Visit
-from models import ServerFailed, adopt_orphans, children, end_all, leave_no_core, tree
+from models import (ServerFailed, adopt_orphans, asleep, children, end_all, leave_no_core, states,
+                    tree)
 from workloads import process_of
 
 START_SECONDS = 60  # until a server listens: strace makes a busy machine slower still
@@ -64,15 +65,6 @@ def interruptible():
 
 
 # ---- the server, as proc(5) shows it -----------------------------------------------------
-
-def states(pid):
-    """The states of a process's threads: S, R, Z, and t where a tracer or a signal halts it."""
-    found = ''
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for thread in Path(f'/proc/{pid}/task').iterdir():
-            found += thread.joinpath('stat').read_text().rpartition(')')[2][1]
-    return found
-
 
 def sockets(pid):
     """The numbers of a process's sockets."""
@@ -149,8 +141,7 @@ class Traced:
 
     def sleeps(self, halted=0):
         """Whether each thread of it waits for something, but for a process that was halted."""
-        others = (pid for pid in self.processes() if pid != halted)
-        return not set(''.join(map(states, others))) - set('SZX')
+        return asleep(pid for pid in self.processes() if pid != halted)
 
     def has_ended(self):
         return self.process.poll() is not None

@@ -14,14 +14,15 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-from clients import SILENCE, Clients
-from models import (Load, LoadFailed, NotConnected, Server, ServerFailed, children, is_zombie,
-                    main_thread_seconds, open_descriptors, pss_kib, summed, threads, tree, until)
+from clients import Clients
+from models import (GIVE_UP, Load, LoadFailed, NotConnected, Patience, Server, ServerFailed, children,
+                    is_zombie, main_thread_seconds, open_descriptors, pss_kib, summed, threads, tree,
+                    until, until_asleep)
 
 STALL = 0.1      # seconds for which a server is stopped, to see who notices
 PATIENCE = 1.0   # seconds after which echoload gives a connection up, beside misbehaving ones
 LAST_WORDS = 2.0  # seconds in which a server that fails its clients may turn out to be dying
-CLEANING = 1.0   # seconds that a server has to clean up behind clients: no zombie outlives one
+CLEANING = 1.0   # seconds that a server sleeps until nothing more is cleaned up behind clients
 WAVE = 200       # clients that leave at once, to see how the server cleans up behind them
 CONNECTIONS = 5000  # Stevens, Figure 30.1: so many, at most CALLERS at once, of REQUEST bytes
 CALLERS, REQUEST = 10, 4000
@@ -187,30 +188,33 @@ def hold(lab, server, clients, full):
 def watch_leaving(server, clients, idle):
     """All clients leave: the most zombies seen, a look being some milliseconds long, so that there
     may have been more; and when the server was seen to be as small as `idle`, in milliseconds from
-    the first that left, None if not within CLEANING."""
+    the first that left, None if it sleeps and is not."""
     start, peak = time.monotonic(), 0
+    patience = Patience(CLEANING, lambda: tree(server.pid))
     clients.close()
     while True:
         peak = max(peak, summed(children(server.pid), is_zombie))
         clean, passed = size(server) <= idle, time.monotonic() - start
-        if clean or passed > CLEANING:
+        if clean or patience.is_out():
             return {'zombies_peak': peak, 'clean_ms': passed * 1000 if clean else None}
 
 
 def watch_reaping(server, clients):
     """All clients leave while the parent is stopped, so that no child is reaped before the clock
     starts: when it goes on. reap_ms is when the last was seen to be gone, at the end of a look; it
-    may have been gone as long before as a look takes, look_ms. Left is who outlives CLEANING."""
+    may have been gone as long before as a look takes, look_ms. Left is whom it sleeps beside."""
     os.kill(server.pid, signal.SIGSTOP)
     try:
         clients.close()
-        until(lambda: all(map(is_zombie, children(server.pid))), STALL)
+        until_asleep(lambda: all(map(is_zombie, children(server.pid))), STALL,
+                     lambda: children(server.pid))
         waiting = {pid for pid in children(server.pid) if is_zombie(pid)}
     finally:
         start = time.monotonic()
         os.kill(server.pid, signal.SIGCONT)
     zombies, longest, now = len(waiting), 0.0, start
-    while waiting and now - start < CLEANING:
+    patience = Patience(CLEANING, lambda: tree(server.pid))
+    while waiting and not patience.is_out():
         waiting &= set(children(server.pid))
         looked, now = now, time.monotonic()
         longest = max(longest, now - looked)
@@ -242,7 +246,7 @@ def served_one(server, clients):
     fresh = size(server)
     clients.open_up_to(1)
     clients.close()
-    until(lambda: size(server) <= fresh, STALL)
+    until_asleep(lambda: size(server) <= fresh, STALL, lambda: tree(server.pid))
     return size(server)
 
 
@@ -250,7 +254,7 @@ def measure_lifecycle(lab, model, _):
     """Clients come and stay: what the server has of each. Here it shows, too, how many a model
     serves at once. What happens when they leave is seen at another server of the same model, as
     memory that a crowd has left behind is not that of the next."""
-    with lab.start(model) as server, Clients(server.address) as clients:
+    with lab.start(model) as server, Clients(server) as clients:
         served_one(server, clients)
         rows = [{'clients': 0, 'served': 0, **census(server)}]
         for step in crowd(lab.settings.clients):
@@ -266,7 +270,7 @@ def measure_lifecycle(lab, model, _):
 
 def measure_leaving(lab, model):
     """Clients leave together, twice: see watch_leaving and watch_reaping."""
-    with lab.start(model) as server, Clients(server.address) as clients:
+    with lab.start(model) as server, Clients(server) as clients:
         idle = served_one(server, clients)
         wave = clients.open_up_to(min(WAVE, lab.settings.clients))
         found = watch_leaving(server, clients, idle)
@@ -335,18 +339,18 @@ def process_of(server, client):
 
 def measure_crash(lab, model):
     """A process that serves a client dies by SIGSEGV: how many of the other clients it takes."""
-    with lab.start(model) as server, Clients(server.address) as clients:
+    with lab.start(model) as server, Clients(server) as clients:
         served = clients.open_up_to(lab.fits(model, OTHERS + 1))
         serving = process_of(server, clients.sockets[0])
         os.kill(serving, signal.SIGSEGV)
         if serving == server.pid:
-            server.wait_end(SILENCE)
+            server.wait_end(GIVE_UP)
         else:
-            until(lambda: is_zombie(serving) or serving not in children(server.pid), SILENCE)
+            until(lambda: is_zombie(serving) or serving not in children(server.pid), GIVE_UP)
         lost = served - clients.still_served()
         if not lost:
             raise LoadFailed('the crash hit nobody')
-        with Clients(server.address) as late:
+        with Clients(server) as late:
             welcome = late.open_up_to(1)
         return [{'others': served - 1, 'lost': lost - 1, 'welcome': welcome}]
 

@@ -554,7 +554,7 @@ def test_zombies_are_counted_from_when_they_can_be_reaped(folder):
     as one who does."""
     found = workloads.measure_leaving(lab_of(), family('forkecho'))
     assert (found['zombies'], found['zombies_left']) == (12, 0)
-    assert 0 < found['look_ms'] <= found['reap_ms'] < workloads.CLEANING * 1000
+    assert 0 < found['look_ms'] <= found['reap_ms']
     found = workloads.measure_leaving(lab_of(), scripted(folder, FORKS))
     assert found['zombies_left'] == found['zombies'] >= 12 and 'reap_ms' not in found
 
@@ -580,7 +580,7 @@ def test_exec_is_a_model_that_runs_a_program():
     """Catches a program that is not what is measured, or that goes on when the server is stopped or
     has ended, as it has a session of its own; and programs whose processor time is nobody's."""
     model = models.find(BUILD)['exec']
-    with models.Server(model, 12) as server, Clients(server.address) as clients:
+    with models.Server(model, 12) as server, Clients(server) as clients:
         assert clients.open_up_to(3) == 3
         programs = models.children(server.pid)
         assert [Path(f'/proc/{pid}/exe').resolve().name for pid in programs] == ['echo_program'] * 3
@@ -595,6 +595,24 @@ def test_exec_is_a_model_that_runs_a_program():
     assert row['cpu_us'] > echo['cpu_us']
 
 
+LATE = BEGIN + """import time
+client = listener.accept()[0]
+while time.process_time() < 0.5:
+    pass
+client.sendall(client.recv(10))
+while True:
+    time.sleep(1000)
+"""
+
+
+def test_who_answers_late_has_answered(folder, monkeypatch):
+    """Catches a server that is said to serve none or few at once, as the machine was so busy that
+    an answer took longer than a look at it; and a wait without end for one that sleeps."""
+    monkeypatch.setattr('clients.SILENCE', 0.1)
+    with models.Server(scripted(folder, LATE), 1) as server, Clients(server) as clients:
+        assert clients.open_up_to(2) == 1
+
+
 def test_the_crowd_is_counted_at_a_server_that_had_no_other():
     """Catches what 200 clients have left behind, shown as what one needs."""
     rows = workloads.measure_lifecycle(lab_of(), family('threadpoolecho'), '')
@@ -604,7 +622,7 @@ def test_the_crowd_is_counted_at_a_server_that_had_no_other():
 
 def test_the_process_that_crashes_is_the_one_that_serves():
     """Catches a crash of an idle process of a pool, which hurts nobody and shows nothing."""
-    with models.Server(family('preforkecho'), 12) as server, Clients(server.address) as clients:
+    with models.Server(family('preforkecho'), 12) as server, Clients(server) as clients:
         assert clients.open_up_to(3) == 3
         serving = [workloads.process_of(server, client) for client in clients.sockets]
         assert len(set(serving)) == 3 and set(serving) <= set(models.children(server.pid))

@@ -15,6 +15,9 @@ from harness import DEADLINE
 INSTALLED = all(shutil.which(name) for name in ('chromium', 'chromedriver'))
 
 
+# A phone and a desk, by day and by night: width and scheme.
+SCREENS = [(width, scheme) for width in (375, 1280) for scheme in ('light', 'dark')]
+
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import INSTALLED, LOOK, Browser, contrast, inside, overlap
+from browser import INSTALLED, LOOK, SCREENS, Browser, contrast, inside, overlap
 from daemons import free_port
 from harness import BUILD, DEADLINE, TOP, eventually, in_time, long, marked, process
 
@@ -976,12 +976,16 @@ def browser():
 
 @needs_gnuplot
 @pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-@pytest.mark.parametrize('width', [375, 1280])
-def test_every_plot_can_be_read(page, browser, width, scheme):
+def test_every_plot_can_be_read(page, browser):
     """Catches a plot that is missing, cut off, too small, or drawn over itself, and words or lines
-    that do not stand out, on a phone and on a desk, by day and by night."""
-    browser.show(page, width, scheme)
+    that do not stand out, on a phone and on a desk, by day and by night. One test, as a browser
+    takes longer to start than to show all four."""
+    for width, scheme in SCREENS:
+        browser.show(page, width, scheme)
+        check_plots(browser)
+
+
+def check_plots(browser):
     seen = browser.run(LOOK)
     assert seen['page'][0] <= seen['page'][1], 'the page is wider than the screen'
     names = [f'plot-{figure.name}' for section in report.SECTIONS for figure in section.figures]

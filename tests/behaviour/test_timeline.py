@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from browser import INSTALLED, LOOK, Browser, contrast, inside, overlap
+from browser import INSTALLED, LOOK, SCREENS, Browser, contrast, inside, overlap
 from harness import BUILD, DEADLINE, TOP, eventually
 
 LAB = TOP / 'examples' / 'lab'
@@ -297,19 +297,18 @@ def test_the_report_takes_in_the_pictures(page, folder):
     assert pictures in text and '.timeline .life' in text
 
 
-@pytest.fixture(scope='module', name='browser')
-def fixture_browser():
-    with Browser() as running:
-        yield running
-
-
 @pytest.mark.skipif(not INSTALLED, reason='chromium and chromedriver are missing')
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-@pytest.mark.parametrize('width', [375, 1280])
-def test_every_picture_can_be_read(page, browser, width, scheme):
+def test_every_picture_can_be_read(page):
     """Catches words upon words, too small, out of the frame or without contrast, and bars that do
-    not stand out; on a phone, where a picture scrolls, and on a desk, by day and by night."""
-    browser.show(page, width, scheme)
+    not stand out; on a phone, where a picture scrolls, and on a desk, by day and by night. One
+    test, as a browser takes longer to start than to show all four."""
+    with Browser() as browser:
+        for width, scheme in SCREENS:
+            browser.show(page, width, scheme)
+            check_pictures(browser)
+
+
+def check_pictures(browser):
     seen = browser.run(LOOK)
     assert seen['page'][0] <= seen['page'][1], 'the page is wider than the screen'
     assert [plot['name'] for plot in seen['plots']] == ['picture-models', 'picture-hazards']
@@ -340,35 +339,6 @@ def run(program, *arguments):
 
 def words_of(path):
     return ElementTree.parse(path).getroot().get('aria-label')
-
-
-@needs_strace
-def test_a_server_is_drawn(folder):
-    """Catches a picture without its children, one that calls a right server wrong, a wrong one
-    without its red, and what is left running."""
-    result = run('timeline', '-o', folder, 'forkecho', 'one_wait')
-    assert result.returncode == 0, result.stderr
-    right, wrong = words_of(folder / 'forkecho.svg'), words_of(folder / 'one_wait.svg')
-    for words in right, wrong:
-        for number in (1, 2, 3):
-            assert f'child {number}, for client {number}: ' in words, words
-            assert f'client {number}: from' in words
-    assert lanes.UNREAPED not in right and 'zombie until its parent waits' in right
-    assert wrong.count(lanes.UNREAPED) == 1
-    text = (folder / 'one_wait.svg').read_text()
-    assert 'SIGCHLD: 2 ended, one signal' in text and 'is halted by the script' in text
-    assert json.loads((folder / 'one_wait.json').read_text())['traceEvents']
-
-
-@needs_strace
-def test_a_crash_ends_one_process(folder):
-    """Catches a crash that hits another than who serves the client."""
-    result = run('timeline', '-o', folder, '--crash', '--clients', '2', 'forkecho')
-    assert result.returncode == 0, result.stderr
-    words = words_of(folder / 'forkecho.svg')
-    assert re.search(r'child 1, for client 1:(?:(?! child ).)*killed by SIGSEGV', words), words
-    assert words.count('killed by SIGSEGV') == 1
-    assert words.count('gets 13 bytes') == 1
 
 
 def below(pid, name):
@@ -407,8 +377,9 @@ def test_an_interrupted_program_leaves_nothing(folder, program):
 
 @needs_strace
 def test_any_command_can_be_drawn(folder):
-    """Catches a server in another language, one that prints no address, and one that does not
-    start."""
+    """Catches a server in another language or one that prints no address that is not drawn, a crash
+    that hits another process than the one that serves the client, and a traceback where nothing
+    starts."""
     server = folder / 'server.py'
     server.write_text('import socketserver, sys\n'
                       'class Echo(socketserver.StreamRequestHandler):\n'
@@ -418,9 +389,13 @@ def test_any_command_can_be_drawn(folder):
                       "socketserver.ForkingTCPServer(('127.0.0.1', int(sys.argv[1])), Echo)"
                       '.serve_forever()\n')
     command = f'{sys.executable} {server} {{port}}'
-    result = run('timeline', '-o', folder, '--clients', '1', command)
+    result = run('timeline', '-o', folder, '--crash', '--clients', '2', command)
     assert result.returncode == 0, result.stderr
-    assert 'child 1, for client 1: ' in words_of(next(Path(folder).glob('*.svg')))
+    words = words_of(next(Path(folder).glob('*.svg')))
+    assert re.search(r'child 1, for client 1:(?:(?! child ).)*killed by SIGSEGV', words), words
+    assert words.count('killed by SIGSEGV') == 1
+    assert words.count('gets 13 bytes') == 1
+    assert json.loads(next(Path(folder).glob('*.json')).read_text())['traceEvents']
     result = run('timeline', '-o', folder, f'{sys.executable} -c "print(7)"')
     assert (result.returncode, result.stderr) == (1, 'timeline: it does not listen: 7\n')
     result = run('timeline', '-o', folder, 'forkecko')
@@ -429,16 +404,26 @@ def test_any_command_can_be_drawn(folder):
 
 @needs_strace
 def test_a_hazard_stands_beside_the_right_server(folder):
-    """Catches a page without one of the two, a scene in which the mistake is not seen, and a right
-    server that is no better in it."""
-    result = run('gallery', '-o', folder, 'child_keeps_listener')
+    """Catches a page without one of the two, a picture without its children, a scene in which the
+    mistake is not seen, a right server that is no better in it or is called wrong, and what is left
+    running. All that is drawn here is drawn at once."""
+    result = run('gallery', '-o', folder, 'one_wait', 'child_keeps_listener')
     assert result.returncode == 0, result.stderr
+    right, wrong = words_of(folder / 'one_wait-forkecho.svg'), words_of(folder / 'one_wait.svg')
+    for words in right, wrong:
+        for number in (1, 2, 3):
+            assert f'child {number}, for client {number}: ' in words, words
+            assert f'client {number}: from' in words
+    assert lanes.UNREAPED not in right and 'zombie until its parent waits' in right
+    assert wrong.count(lanes.UNREAPED) == 1
+    text = (folder / 'one_wait.svg').read_text()
+    assert 'SIGCHLD: 2 ended, one signal' in text and 'is halted by the script' in text
     wrong = words_of(folder / 'child_keeps_listener.svg')
     right = words_of(folder / 'child_keeps_listener-forkecho.svg')
     assert re.search(r'accept queue: [^.]*\.[^:]*closed by child', wrong), wrong
     assert re.search(r'accept queue: [^.]*\.[^:]*closed by server', right), right
     text = (folder / 'index.html').read_text()
-    assert text.count('<figure') == 2 and gallery.HAZARDS['child_keeps_listener'].see in text
+    assert text.count('<figure') == 4 and gallery.HAZARDS['child_keeps_listener'].see in text
     assert (folder / 'pictures.html').read_text() in text
 
 

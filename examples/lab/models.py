@@ -153,6 +153,14 @@ def main_thread_seconds(pid):
     return int(Path(f'/proc/{pid}/schedstat').read_text().split()[0]) / 1e9
 
 
+def worked_elsewhere():
+    """Seconds that the processors have worked for programs that are neither ours nor ended children
+    of ours, or for other guests of the host: what counts is a difference. Interrupts are left out,
+    as nobody can say whose they are."""
+    user, nice, system, *_, stolen = map(int, Path('/proc/stat').read_text().split()[1:9])
+    return (user + nice + system + stolen) / os.sysconf('SC_CLK_TCK') - sum(os.times()[:4])
+
+
 # ---- running -----------------------------------------------------------------------------
 
 def readable(file, seconds):

@@ -329,6 +329,21 @@ def section_html(section, data, style, folder, results, found):
             f'{numbers_table(section.workload, data)}</details></section>')
 
 
+def busy_words(results):
+    """That other programs worked while something was measured, and what; '' where it was quiet."""
+    taken = {section.title: verdicts.taken([numeric(row) for row in results[section.workload].rows])
+             for section in SECTIONS if section.workload in results}
+    busy = [f'{title} ({share:.0f} %)' for title, share in taken.items() if share > verdicts.QUIET]
+    return ('This machine was busy. Other programs took a part of its processors while this was'
+            f' measured: {verdicts.listed(busy)}. What that can change has no verdict: measure again'
+            ' when nothing else runs.') if busy else ''
+
+
+def busy_html(results):
+    words = busy_words(results)
+    return f'<p class="busy"><strong>{escape(words)}</strong></p>' if words else ''
+
+
 def summary_html(sections, data):
     doubt = f'<p><strong>{verdicts.ONE_ROUND}</strong></p>' if data.rounds() == 1 else ''
     return f'<section id="summary"><h2>In short</h2>{doubt}<dl>' + ''.join(
@@ -338,7 +353,7 @@ def summary_html(sections, data):
 
 
 def rules_html():
-    return '<h3>What is a difference</h3><ul>' + ''.join(
+    return '<h3>When two numbers differ</h3><ul>' + ''.join(
         f'<li>{escape(rule)}</li>' for rule in verdicts.RULES) + '</ul>'
 
 
@@ -356,7 +371,7 @@ def write(folder, machine, models, known, results, pictures=''):
         for section, found in sections:
             writer.writerows([section.workload, each.claim, verdicts.in_words(each)]
                              for each in found)
-    body = summary_html(sections, data) + models_html(models) + ''.join(
+    body = busy_html(results) + summary_html(sections, data) + models_html(models) + ''.join(
         section_html(section, data, style, folder, results, found)
         for section, found in sections) + pictures + machine_html(machine)
     where = f'{machine["when"]} on {machine["processor"]}, {machine["cores"]} cores,' \

@@ -29,7 +29,7 @@ class Results:
     def __init__(self, folder, workload, resume, again=True):
         self.path, self.step = folder / f'{workload.name}.csv', workload.step
         self.whole = workload.steps is once  # one measurement makes all the rows of a round
-        self.names = ['model', workload.step, 'round', *workload.columns, 'note']
+        self.names = ['model', workload.step, 'round', *workload.columns, 'taken', 'note']
         self.rows = self.load(again) if resume and self.path.exists() else []
         with open(self.path, 'w', newline='') as file:
             writer = csv.DictWriter(file, self.names)

@@ -79,10 +79,11 @@ def misbehaviour_cell(rows, kind, word):
     else:
         detail = f'rate {verdicts.told(ratio, "")} of alone' if ratio else \
             own[0].get('note') or 'no answer'
+    name, partly = 'slowed' if slowed and word == 'served' else word, ''
     if len(set(words)) > 1:
         detail += f'; in {words.count(word)} of {len(words)} rounds'
-    name = 'slowed' if slowed and word == 'served' else word
-    return f'<span class="{name}">{SIGNS[name]}</span><br><small>{escape(detail)}</small>'
+        partly = ' partly'
+    return f'<span class="{name}{partly}">{SIGNS[name]}</span><br><small>{escape(detail)}</small>'
 
 
 def misbehaviour_table(data):
@@ -97,8 +98,8 @@ def misbehaviour_table(data):
                 else escape(notes.get(kind) or 'not measured') for kind in MISCHIEF)])
     return table(['model', *MISCHIEF], shown, 'What becomes of the other clients. Beside none:'
                  ' their messages a second; else, what part of that is left to them, with the'
-                 f' spread. Slowed: apart from none, and {number(verdicts.SLOWED)} times. No claim is made'
-                 ' of that, as few clients on few processors vary by half as much.')
+                 ' spread. Slowed: the two rates differ, by the rule above. No claim is made of that,'
+                 ' as wrongdoers take processors, too, and few clients on few of them vary a lot.')
 
 
 def figure_30_1_table(data):

@@ -6,6 +6,8 @@ as black as the words. The colours are told apart by the colour-blind as far as 
 shapes by all, and they stand out on white and on black alike.
 
 A plot is 480 units wide with words of 14, so that on a phone, 343 pixels wide, they are still 10.
+More than five lines in one are not followed by anybody: then it is drawn as several, side by side,
+with the same axes: panels().
 """
 import math
 import re
@@ -25,11 +27,20 @@ PLAIN, DASHED, DOTTED = '1', '(6,4)', '(2,2)'
 FAMILIES = ['forkecho', 'threadecho', 'epollecho', 'preforkecho', 'pollecho', 'iterecho',
             'selectecho', 'threadpoolecho', 'exec']
 
-# series: {name: [(x, Spread)]}. A line a model. models: {name: model} where the names are not those
-# of all models, but chosen ones; dashed: names of lines drawn so. ticks: {x: label} where x is not
-# a number of anything. rings: [(x, y)] of points to mark, and ring: what the mark says.
-Lines = namedtuple('Lines', 'x y log_x log_y series models dashed ticks rings ring',
-                   defaults=({}, (), None, (), ''))
+# The panels of a plot of many models; what is in none of them comes last. REFERENCE is in all.
+MOST = 5
+REFERENCE = 'forkecho'
+KINDS = {'a process for each client': {'forkecho', 'exec', 'textbook'},
+         'kept processes, and threads': {'preforkecho', 'threadecho', 'threadpoolecho'},
+         'one process for all clients': {'iterecho', 'selectecho', 'pollecho', 'epollecho'},
+         'other servers': set()}
+
+# x, y: what the axes are, with their units in words. series: {name: [(x, Spread)]}. A line a model.
+# models: {name: model} where the names are not those of all models, but chosen ones; dashed: names
+# of lines drawn so. ticks: {x: label} where x is not a number of anything. rings: [(name, x, y)] of
+# points to mark, and ring: what the mark says. whole: the series of all panels, if it is one of them.
+Lines = namedtuple('Lines', 'x y log_x log_y series models dashed ticks rings ring whole',
+                   defaults=({}, (), None, (), '', None))
 # A row a model and a mark a measure. series: {measure: {model: Spread}}.
 Dots = namedtuple('Dots', 'x series log', defaults=(True,))
 Look = namedtuple('Look', 'colour shape dash')
@@ -85,9 +96,46 @@ def apart(labels, low, high, log):
     return kept
 
 
+def kind_of(model):
+    base = model.removesuffix('-static')
+    return next((kind for kind, bases in KINDS.items() if base in bases), list(KINDS)[-1])
+
+
+def panels(plot):
+    """[(kind of server, Lines)]: the plot itself, if it has few lines; else each kind beside the
+    reference."""
+    if not isinstance(plot, Lines) or len(plot.series) <= MOST:
+        return [('', plot)]
+    found, shared = [], [name for name in plot.series if name == REFERENCE]
+    for kind in KINDS:
+        own = [name for name in plot.series if kind_of(name) == kind and name not in shared]
+        for first in range(0, len(own), MOST - len(shared)):
+            names = shared + own[first:first + MOST - len(shared)]
+            found.append((kind, plot._replace(
+                series={name: plot.series[name] for name in names}, whole=plot.series,
+                rings=[ring for ring in plot.rings if ring[0] in names])))
+    return found
+
+
+def labelled(what, log):
+    return quoted(f'{what}, logarithmic' if log else what)
+
+
+def y_axis(plot):
+    """From zero, or by whole powers of ten; gnuplot sees one panel only, so for those it is said."""
+    found = [spread for line in (plot.whole or {}).values() for _, spread in line]
+    if not found:
+        return logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'
+    low, high = min(spread.low for spread in found), max(spread.high for spread in found)
+    if not plot.log_y or low <= 0:
+        return f'set yrange [0:{high * 1.05}]\n'
+    return logarithmic('y') + \
+        f'set yrange [{10 ** math.floor(math.log10(low))}:{10 ** math.ceil(math.log10(high))}]\n'
+
+
 def x_axis(plot):
     """A tick at each point that was measured, and a little room at both ends."""
-    points = sorted({x for line in plot.series.values() for x, _ in line})
+    points = sorted({x for line in (plot.whole or plot.series).values() for x, _ in line})
     labels = plot.ticks or {x: f'{x:g}' for x in points}
     low, high = points[0], points[-1]
     if plot.log_x:
@@ -113,9 +161,9 @@ def legend(names):
 def lines_script(plot, style):
     key, rows = legend([*plot.series, plot.ring] if plot.rings else list(plot.series))
     script = begin('plot', 330 + rows) + key
-    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nset ylabel {quoted(plot.y)} offset 1\n'
-    script += x_axis(plot)
-    script += logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'
+    script += f'set xlabel {labelled(plot.x, plot.log_x)} offset 0,0.6\n'
+    script += f'set ylabel {labelled(plot.y, plot.log_y)} offset 1\n'
+    script += x_axis(plot) + y_axis(plot)
     drawn = []
     for place, (name, line) in enumerate(plot.series.items()):
         script += block(f'$line{place}', [(x, *found) for x, found in line])
@@ -125,7 +173,7 @@ def lines_script(plot, style):
                      f' pt {look.shape} ps 0.7 lw {1 if name in plot.dashed else 2} dt {dash}'
                      f' title {quoted(name)}')
     if plot.rings:
-        script += block('$rings', plot.rings)
+        script += block('$rings', [(x, y) for _, x, y in plot.rings])
         drawn.append(f'$rings using 1:2 with points lc rgb "black" pt {RING} ps 1.5 lw 1'
                      f' title {quoted(plot.ring)}')
     return script + 'plot ' + ', \\\n  '.join(drawn) + '\n'
@@ -144,7 +192,7 @@ def dots_script(plot, style):
     models = sorted(dict.fromkeys(model for marks in plot.series.values() for model in marks),
                     key=lambda model: last[model].median if model in last else 0)
     script = begin('plot', 115 + 24 * len(models) + LEGEND_ROW * ((len(plot.series) + 1) // 2))
-    script += f'set xlabel {quoted(plot.x)} offset 0,0.6\nunset grid\n'
+    script += f'set xlabel {labelled(plot.x, plot.log)} offset 0,0.6\nunset grid\n'
     if plot.log:
         script += logarithmic('x')
     else:

@@ -83,8 +83,8 @@ def lines_of(workload, value, y, log_y=True, above=-1, log_x=True, x='clients at
         series = data.lines(workload, value, above, scale)
         points = {(model, step): found.median for model, line in series.items()
                   for step, found in line}
-        rings = [(step, points[model, step]) for model, step in busy_points(data, workload)
-                 if (model, step) in points]
+        rings = [(model, step, points[model, step]) for model, step in
+                 busy_points(data, workload) if (model, step) in points]
         return Lines(x, y, log_x, log_y, series, rings=rings, ring=f'busy client (> {BUSY} %)',
                      ticks=data.ticks(workload, series)) if series else None
     return draw
@@ -100,8 +100,7 @@ def draw_costs_apart(data):
     series = {'a message': data.ordered(message), 'a connection without its message':
               data.ordered(only)}
     series = {name: marks for name, marks in series.items() if marks}
-    what = f'µs of processor time, {number(step or 0)} clients at once'
-    return Dots(what, series) if message else None
+    return Dots(f'microseconds ({number(step or 0)} clients at once)', series) if message else None
 
 
 def draw_waits_apart(data):
@@ -110,19 +109,19 @@ def draw_waits_apart(data):
     step = verdicts.step_of(rows, 8)
     series = {'connecting': data.ordered(column(rows, 'connect-p50', clients=step)),
               'the message': data.ordered(column(rows, 'message-p50', clients=step))}
-    what = f'µs that half waited, {number(step or 0)} clients at once'
+    what = f'microseconds ({number(step or 0)} clients at once)'
     return Dots(what, series) if all(series.values()) else None
 
 
 def draw_stall(data):
-    """Of a few models only, as all lie on one another: one of each kind where it was measured."""
+    """Of two models only, as all lie on one another: one of each kind where it was measured."""
     rows = data.rows('stall')
     marks = [name for name in ('p50', 'p90', 'p99', 'p99.9', 'max')
              if any(row.get(name) for row in rows)]
-    some = [model for model in ('forkecho', 'threadecho', 'epollecho') if model in data.models]
+    some = [model for model in ('forkecho', 'epollecho') if model in data.models]
     series, names, dashed = {}, {}, []
     for loop in ('schedule', 'closed'):
-        for model in some or data.models[:3]:
+        for model in some or data.models[:2]:
             line = [(place, column(rows, mark, model=model, loop=loop).get(model))
                     for place, mark in enumerate(marks)]
             line = [(place, found) for place, found in line if found]
@@ -132,7 +131,7 @@ def draw_stall(data):
                 dashed += [name] if loop == 'closed' else []
     if not series:
         return None
-    return Lines('percentile', 'microseconds until the answer', False, True, series, names, dashed,
+    return Lines('percentile', 'microseconds', False, True, series, names, dashed,
                  dict(enumerate(marks)))
 
 
@@ -158,7 +157,7 @@ SECTIONS = [
         Figure('connect-rate', 'Connections a second', 'A line higher up serves more. Where it'
                ' stops rising, the processors are busy: with the server or, at a point with a'
                ' ring, with the client, and then the server could do more.',
-               lines_of('connect', 'rate', 'connections/s', False)),
+               lines_of('connect', 'rate', 'connections a second', False)),
         Figure('connect-p50', 'Time of a connection, p50', 'Half of the connections took no'
                ' longer. Beyond the number of processors, twice the clients wait twice as long.',
                lines_of('connect', 'p50', 'microseconds')),
@@ -170,7 +169,7 @@ SECTIONS = [
                ' and a thread than an entry in a table? What does exec add to fork, and how much of'
                ' that is the loading of shared libraries, which exec-static has not?',
                lines_of('connect', 'cpu_us', 'microseconds of processor time', False)),
-        Figure('waits-apart', 'Connecting and the message apart', 'The kernel completes a'
+        Figure('waits-apart', 'What half of the clients waited, in two parts', 'The kernel completes a'
                ' connection before the server knows of it, so connecting is quick everywhere;'
                ' what making a process or a thread takes is part of the wait for the first echo.',
                draw_waits_apart),
@@ -179,7 +178,7 @@ SECTIONS = [
             ' the other, each when the last has come back. ' + NO_VERDICT, [
         Figure('ping-rate', 'Messages a second', 'No process or thread is made here, so compare'
                ' the distance between the lines with that above.',
-               lines_of('ping', 'rate', 'messages/s', False)),
+               lines_of('ping', 'rate', 'messages a second', False)),
         Figure('ping-p50', 'Time of a message, p50', 'Half of the messages were back sooner.',
                lines_of('ping', 'p50', 'microseconds')),
         Figure('ping-p99', 'Time of a message, p99', 'One in a hundred took longer: here a'
@@ -189,9 +188,9 @@ SECTIONS = [
                ' ending of the clients is in it, spread over their messages. A server that'
                ' serves several clients at one wakeup spends less on each, the more there are.',
                lines_of('ping', 'cpu_us', 'microseconds of processor time', False)),
-        Figure('costs-apart', 'Connection and message apart', 'One mark of a row is what it'
+        Figure('costs-apart', 'Processor time of connection and message apart', 'One mark of a row is what it'
                ' costs to serve a message, the other what it costs to begin and end a client,'
-               ' without its message. The axis is logarithmic: the same distance is the same'
+               ' without its message. On a logarithmic axis the same distance is the same'
                ' ratio.', draw_costs_apart),
     ]),
     Section('held', 'A connection beside many others', 'Eight clients call while more and more'
@@ -206,8 +205,8 @@ SECTIONS = [
                lines_of('held', 'main_us', 'microseconds of processor time', False, log_x=False,
                         x='others held open')),
         Figure('held-rate', 'Connections a second against held ones', 'The same as a client sees'
-               ' it.', lines_of('held', 'rate', 'connections/s', False, log_x=False,
-                                x='others held open')),
+               ' it.', lines_of('held', 'rate', 'connections a second', False,
+                                log_x=False, x='others held open')),
     ]),
     Section('lifecycle', 'What a client leaves behind', 'Clients come, stay, and leave together.'
             ' Counted from outside, over the whole tree of processes. Memory is PSS: a page that'
@@ -215,11 +214,11 @@ SECTIONS = [
             ' socket is not in it. A line ends where its server serves no more at once.', [
         Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is'
                ' left, for each client, is how steep a line is at its end.',
-               lines_of('lifecycle', 'pss_kib', 'MiB (PSS)', True, 0, scale=1 / 1024)),
-        Figure('descriptors', 'Open descriptors', 'Where one process serves all, it needs a'
+               lines_of('lifecycle', 'pss_kib', 'mebibytes (PSS)', True, 0, scale=1 / 1024)),
+        Figure('descriptors', 'Open descriptors of all processes', 'Where one process serves all, it needs a'
                ' descriptor for each and meets its limit (ulimit -n); where each has a process,'
                ' no process has many.',
-               lines_of('lifecycle', 'descriptors', 'descriptors of all processes', True, 0)),
+               lines_of('lifecycle', 'descriptors', 'open descriptors', True, 0)),
     ]),
     Section('stall', 'A moment of silence', f'The whole server is stopped for {STALL * 1000:.0f}'
             f' ms of {STALL * 4000:.0f}. A closed loop (dashed) asks again only when it has its'
@@ -227,7 +226,7 @@ SECTIONS = [
             ' schedule (solid) count from when each was due.', [
         Figure('stall', 'The same stall, measured in two ways', 'Where dashed lines stay low until'
                ' the last point: what the closed loop did not ask, it did not measure. This is'
-               ' coordinated omission. Three servers are drawn, as all look alike.', draw_stall),
+               ' coordinated omission. Two servers are drawn, as all look alike.', draw_stall),
     ]),
     Section('misbehaviour', 'What some clients do to the others', f'{OTHERS} clients send messages'
             f' while {WRONGDOERS} others misbehave: reset their connections, close half of them,'
@@ -278,12 +277,21 @@ def figure_html(workload, figure, data, style, folder):
     plot = figure.draw(data)
     if plot is None:
         return ''
-    text = in_words(plot)
-    drawn = plots.svg(f'plot-{figure.name}', plot, style, figure.title, text)
-    (folder / f'{figure.name}.svg').write_text(plots.as_file(drawn) + '\n')
+    drawn, parts = '', plots.panels(plot)
+    for place, (kind, panel) in enumerate(parts, 1):
+        name = figure.name + (f'-{place}' if kind else '')
+        title = figure.title + (f': {kind}' if kind else '')
+        svg = plots.svg(f'plot-{name}', panel, style, title, in_words(panel))
+        (folder / f'{name}.svg').write_text(plots.as_file(svg) + '\n')
+        drawn += f'<div><p class="panel">{escape(kind)}</p>{svg}</div>' if kind else svg
     see = figure.see + absent(workload, plot, data)
-    return (f'<figure><h3>{escape(figure.title)}</h3>{drawn}'
-            f'<figcaption>{escape(see)}</figcaption></figure>')
+    whole = ''
+    if len(parts) > 1:
+        whole = ' class="whole"'
+        drawn = f'<div class="panels">{drawn}</div>'
+        see += f' {plots.REFERENCE} is in each part, and all have the same axes.'
+    return (f'<figure{whole}><h3>{escape(figure.title)}</h3>'
+            f'{drawn}<figcaption>{escape(see)}</figcaption></figure>')
 
 
 MANY_ROWS = 3  # of numbers are a table, fewer a sentence

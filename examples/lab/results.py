@@ -118,7 +118,9 @@ def remove_old(folder):
     if not (folder / 'machine.txt').exists():
         return  # not ours
     names = [f'{name}.csv' for name in (*WORKLOADS, 'verdicts')] + ['report.html', 'machine.txt']
-    names += [f'{figure.name}.svg' for section in report.SECTIONS for figure in section.figures]
+    for section in report.SECTIONS:
+        for figure in section.figures:  # which may have had panels
+            names += [path.name for path in folder.glob(f'{figure.name}*.svg')]
     for name in names:
         (folder / name).unlink(missing_ok=True)
 

@@ -207,11 +207,11 @@ def of_held(rows):
                'same' if not differ(none, most) else
                'dearer' if most > none else 'cheaper'].append(model)
     claims = {
-        'same': 'whether others are held open or not makes no clear difference to a connection',
-        'dearer': 'a connection costs more while the most others are held open than while none is',
-        'cheaper': 'a connection costs less while the most others are held open than while none is',
-        'unsettled': 'no verdict, as it is not the same from one run to the next'}
-    return [Verdict(f'{listed(group)}: {claims[name]}.', [
+        'same': 'Others held open make no clear difference to a connection of {}.',
+        'dearer': 'Others held open make a connection dearer, of {}.',
+        'cheaper': 'Others held open make a connection cheaper, of {}.',
+        'unsettled': 'No verdict on {}, which are not the same from one run to the next.'}
+    return [Verdict(claims[name].format(listed(group)), [
         (model, told(none, ' µs'), told(most, ' µs'), number(held), judge(none, most)[1],
          f'{number((most.median - none.median) / held * 1000)} ns')
         for model in group for held, none, most in [grown[model]]],

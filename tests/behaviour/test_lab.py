@@ -749,7 +749,7 @@ def test_one_rule_judges_whatever_is_compared():
         for found, differs in (
                 (verdicts.of_connect(rounds('cpu_us', 1000, high, two))[-1], 'less processor'),
                 (verdicts.of_figure_30_1(rounds('cpu_s', 1000, high, two))[0], 'less processor'),
-                (verdicts.of_held(rounds('main_us', 1000, high, held))[0], 'costs more'),
+                (verdicts.of_held(rounds('main_us', 1000, high, held))[0], 'connection dearer'),
                 (verdicts.of_stall(rounds('p90', 1000, high, loops))[0], 'hides the stall')):
             assert (differs in found.claim) == clear, found
             assert words in verdicts.in_words(found), found
@@ -801,9 +801,9 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
             *held('less', 2, 20, 19, 17),
             *held('rising', 1, 60, 120, 250), *held('rising', 2, 61, 130, 260)]
     flat, rising = verdicts.of_held(rows)
-    assert flat.claim == ('flat, loud and less: whether others are held open or not makes no clear'
-                          ' difference to a connection.')
-    assert rising.claim.startswith('rising: a connection costs more while the most others')
+    assert flat.claim == ('Others held open make no clear difference to a connection of flat, loud'
+                          ' and less.')
+    assert rising.claim == 'Others held open make a connection dearer, of rising.'
     assert flat.numbers[1][4] == '2.8 times; the spreads overlap'
     assert rising.numbers == [('rising', '60.5 µs (60-61)', '255 µs (250-260)', '2,500',
                                '4.21 times', '77.8 ns')]
@@ -836,8 +836,8 @@ def test_quick_runs_tell_the_same_of_the_held():
          for step, cost in zip((0, 2500), pair)])] for run in runs]
     assert all(each == claims[0] for each in claims)
     flat, rising, unsettled = claims[0]
-    assert flat.startswith('forkecho: whether ') and rising.startswith('textbook: a connection costs')
-    assert unsettled.startswith('threadecho and threadpoolecho: no verdict')
+    assert flat.endswith('to a connection of forkecho.') and rising.endswith('dearer, of textbook.')
+    assert unsettled.startswith('No verdict on threadecho and threadpoolecho')
 
 
 def misbehaving(kind, rates, failed=0, model='forkecho'):
@@ -981,7 +981,7 @@ def test_a_legend_takes_nothing_of_the_data(busy):
     models, or an entry so long that all are below one another."""
     line = [(1, Spread(5, 4, 6)), (8, Spread(50, 40, 60))]
     heights = [height_of_data(plots.Lines('clients', 'us', True, True, dict.fromkeys(names, line),
-                                          rings=[(1, 5)] if busy else [], ring=busy.strip()))
+                                          rings=[(names[0], 1, 5)] if busy else [], ring=busy.strip()))
                for names in (NAMES[:1], NAMES)]
     assert min(heights) >= 220 and max(heights) - min(heights) < 1, heights
 
@@ -1055,7 +1055,9 @@ def check_plots(browser):
     seen = browser.run(LOOK)
     assert seen['page'][0] <= seen['page'][1], 'the page is wider than the screen'
     names = [f'plot-{figure.name}' for section in report.SECTIONS for figure in section.figures]
-    assert [plot['name'] for plot in seen['plots']] == names
+    def figure_of(plot):  # one of several panels has a number behind its figure's name
+        return next(name for name in names if re.fullmatch(rf'{name}(-\d)?', plot['name']))
+    assert list(dict.fromkeys(map(figure_of, seen['plots']))) == names
     for plot in seen['plots']:
         frame = plot['box']
         assert frame['width'] > 250 and frame['height'] > 150, plot['name']
@@ -1126,6 +1128,33 @@ def test_every_part_of_the_page_has_a_name_of_its_own(page, browser):
                                           for name in found['ids'])
     assert (found['mains'], found['outside'], found['roles']) == (1, [], 0)
     assert len(found['regions']) > 10
+
+
+@needs_gnuplot
+def test_a_plot_has_five_lines_at_most_and_says_what_its_axes_are(page):
+    """Catches thirteen lines in one plot, panels whose axes differ, a model that is in none of them,
+    and an axis that does not say its unit in words, or that it is logarithmic."""
+    text = page.read_text()
+    drawn = re.findall(r'<svg id="plot-([\w-]+?)(-\d)?" role="img".*?</svg>', text, re.S)
+    assert len(drawn) > 30
+    ranges = {}
+    for svg in re.findall(r'<svg id="plot-.*?</svg>', text, re.S):
+        name = re.search('id="plot-(.*?)"', svg)[1]
+        titles = re.findall(r'<title>((?:[a-z]*echo|exec)(?:-static)?|textbook)(?:, \w+)?</title>', svg)
+        assert len(titles) <= plots.MOST, name
+        words = re.findall(r'<text[^>]*>\s*<tspan[^>]*>([^<]*)', svg)
+        if len(titles) > 2 and not name.startswith('stall'):
+            panel = name.rpartition('-')
+            ranges.setdefault(panel[0], []).append(
+                ([word for word in words if re.fullmatch(r' *[\d.]+', word)], set(titles)))
+        log = [word for word in words if 'logarithmic' in word]
+        assert len(log) == (2 if name.startswith(('connect-p', 'ping-p', 'memory', 'descriptors'))
+                            else 0 if name.startswith(('held', 'figure')) else 1), (name, words)
+    assert len(ranges) >= 11
+    for name, parts in ranges.items():
+        assert len(parts) == 3 and all(numbers == parts[0][0] for numbers, _ in parts), name
+        assert set.union(*(titles for _, titles in parts)) == set(NAMES), name
+    assert not re.search(r'(?:>| )(?:\w+/s|us|µs)(?:<| )', ''.join(re.findall(r'<tspan.*?</tspan>', text)))
 
 
 @needs_gnuplot

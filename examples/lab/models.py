@@ -88,11 +88,12 @@ def known_commands(build):
 # ---- /proc -------------------------------------------------------------------------------
 
 def children(pid):
-    """The processes that its main thread has forked and not yet waited for, zombies among them."""
-    try:
-        return [int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    """The processes that its threads have forked and not yet waited for, zombies among them."""
+    found = []
+    for path in Path(f'/proc/{pid}/task').glob('*/children'):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 def tree(pid):

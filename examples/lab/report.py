@@ -85,7 +85,7 @@ def lines_of(workload, value, y, log_y=True, above=-1, log_x=True, x='clients at
                   for step, found in line}
         rings = [(model, step, points[model, step]) for model, step in
                  busy_points(data, workload) if (model, step) in points]
-        return Lines(x, y, log_x, log_y, series, rings=rings, ring=f'busy client (> {BUSY} %)',
+        return Lines(x, y, log_x, log_y, series, rings=rings, ring=f'busy client ({BUSY} %)',
                      ticks=data.ticks(workload, series)) if series else None
     return draw
 

@@ -80,9 +80,9 @@ class Browser:
                   features=[{'name': 'prefers-color-scheme', 'value': scheme}])
         self.ask('/url', {'url': f'file://{path}'})
 
-    def run(self, script):
+    def run(self, script, *arguments):
         """What the body of a function of JavaScript returns."""
-        return self.ask('/execute/sync', {'script': script, 'args': []})
+        return self.ask('/execute/sync', {'script': script, 'args': arguments})
 
     def picture(self, y, height):
         """A part of the page, as PNG."""

@@ -259,6 +259,20 @@ def test_ports_and_work_are_the_originals(name, expected):
     assert line.endswith(' --more\n')
 
 
+@pytest.mark.skipif(BUILD.resolve() != TOP / 'build', reason='they run what is in build/')
+def test_classics_run_from_a_checkout():
+    """Catches a classic that works only where its program is installed, or PATH was changed first."""
+    environment = {name: value for name, value in os.environ.items() if name not in PROGRAMS}
+    environment |= {'PATH': os.defpath, 'PORT': '1'}
+    for path in sorted(CLASSICS.glob('*-server')):
+        result = subprocess.run([path, '--version'], capture_output=True, text=True, cwd='/',
+                                timeout=DEADLINE, check=False, env=environment)
+        assert (result.returncode, result.stderr) == (0, ''), path.name
+    result = subprocess.run([CLASSICS / 'programming-python-echo-client'], capture_output=True,
+                            text=True, cwd='/', timeout=DEADLINE, check=False, env=environment)
+    assert result.stderr.startswith('echoclient: '), result.stderr
+
+
 def test_every_classic_is_in_the_readme():
     readme = (CLASSICS / 'README').read_text()
     for path in CLASSICS.iterdir():

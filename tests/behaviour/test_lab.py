@@ -1045,6 +1045,11 @@ class Rows:
                           'the server died (status 1): a long story about what went wrong in it'})
 
 
+class Busy:
+    """Results of a busy machine."""
+    rows = [{'taken': '70'}]
+
+
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
     """A report of all models with every plot."""
@@ -1247,7 +1252,7 @@ def test_a_point_is_at_the_clients_that_were_served():
 def sheet_commands():
     lines = (LAB / 'README').read_text().splitlines()
     return [line.strip() for line in lines if re.match(
-        r'    (make|build|examples|cp|sed|SERVERS|for|until|rm|ps|ls|kill|wait)\b', line)]
+        r'    (make|build|examples|cp|sed|SERVERS|for|until|rm|ps|ls|ss|kill|wait)\b', line)]
 
 
 def block_with(command, folder):
@@ -1281,14 +1286,19 @@ def test_the_zombies_of_the_sheet_are_seen(folder):
     out = paste(block_with('hazards/no_reaping', folder))
     assert out.splitlines()[:5] == ['hello'] * 5, out
     assert len(re.findall(r'^ *\d+ +\d+ Z', out, re.M)) == 5, out
+    assert re.search(r'^\d+$', out, re.M), out  # others of that name may run here
 
 
 @needs_mistakes
 def test_the_leak_of_the_sheet_is_found(folder):
     """Catches the same, and descriptors that were counted before the server had its own."""
-    before, *hellos, after = paste(block_with('hazards/parent_keeps', folder)).splitlines()
+    before, *hellos, after, _, one, two, three, four, five = [
+        line for line in paste(block_with('hazards/parent_keeps', folder)).splitlines()
+        if not line.startswith('FIN-WAIT')]
     assert hellos == ['hello'] * 5
     assert int(after) - int(before) == 5 and int(before) == 4
+    for row in one, two, three, four, five:
+        assert row.startswith('CLOSE-WAIT') and '"parent_keeps' in row, row
 
 
 @pytest.mark.parametrize('name, starves', [('iterecho', True), ('forkecho', False)])
@@ -1313,6 +1323,15 @@ def test_the_sheet_asks_for_what_is_measured():
     assert leavers and set(map(int, leavers)) == {WAVE}
     assert f'--clients {WAVE} ' in text
     assert f'goes on to {FULL.clients:,} clients' in text
+
+
+@needs_gnuplot
+def test_the_sheet_sends_to_what_the_page_has(page):
+    """Catches a section, a plot or a table that the page calls otherwise than the sheet."""
+    sheet = re.sub(r'\s+', ' ', (LAB / 'README').read_text())
+    text = html.unescape(page.read_text()) + report.busy_words({'connect': Busy})
+    names = set(re.findall(r'"([A-Za-z][^"`]+)"', sheet))
+    assert len(names) >= 9 and [name for name in names if name not in text] == []
 
 
 def test_the_sheet_has_six_exercises_with_blanks():

@@ -388,7 +388,8 @@ $(BUILD)/html/%.html: man/% Makefile
 	@mkdir -p $(@D)
 	$(call quiet,HTML	$@)(cd man && mandoc -Thtml \
 	  -O 'man=%N.%S.html;https://manpages.debian.org/%N.%S' $*) >$@.part
-	@sed 's/^<html>/<html lang="en">/' $@.part >$@ && rm $@.part
+	@sed -e 's/^<html>/<html lang="en">/' -e 's/^<body>/&<main>/' -e 's/^<\/body>/<\/main>&/' \
+	  $@.part >$@ && rm $@.part
 
 # The same bytes from the same commit, whoever packs it, and again from what the archive has in it.
 SOURCES = Makefile $(DOCUMENTS) src man tests examples findings .ci .clang-tidy .gitignore

@@ -255,7 +255,7 @@ class Html(html.parser.HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.marks, self.links, self.wrong, self.open = set(), [], [], []
+        self.marks, self.links, self.wrong, self.open, self.inside = set(), [], [], [], []
         self.feed(path.read_text())
         self.close()
 
@@ -265,6 +265,8 @@ class Html(html.parser.HTMLParser):
             self.wrong.append(f'a second {given["id"]}')
         self.marks |= {given['id']} if 'id' in given else set()
         self.links += [given['href']] if tag == 'a' and 'href' in given else []
+        if self.open == ['html', 'body']:
+            self.inside.append(tag)
         if tag not in ('meta', 'link', 'br', 'hr', 'img'):
             self.open.append(tag)
 
@@ -278,13 +280,13 @@ class Html(html.parser.HTMLParser):
 
 @needs_mandoc
 def test_the_pages_are_linked_as_html(folder):
-    """Catches a link between two pages that leads nowhere, a reference that is no link, or a page
-    that only a forgiving browser can show."""
+    """Catches a link between two pages that leads nowhere, a reference that is no link, a page that
+    only a forgiving browser can show, and one without the landmark that readers jump to."""
     run_to_end(['make', '-s', 'html', f'BUILD={folder}/build'], cwd=TOP).check_returncode()
     pages = {path.name: Html(path) for path in (folder / 'build' / 'html').iterdir()}
     assert set(pages) == {f'{Path(path).name}.html' for path in PAGES.values()}
     for name, each in pages.items():
-        assert (each.wrong, each.open) == ([], []), name
+        assert (each.wrong, each.open, each.inside) == ([], [], ['main']), name
         source = (TOP / 'man' / name.removesuffix('.html')).read_text()
         wanted = {f'{other}.{number}.html' for other, number
                   in re.findall(r'^\.Xr ((?:fork)?echo\S*) (\d)', source, re.M)}

@@ -256,7 +256,8 @@ def test_times_have_plain_units(seconds, words):
 
 def test_a_trace_can_be_opened():
     """Catches slices that overlap without one being in the other, which viewers drop, an arrow with
-    one end, and an event without what the format asks of it."""
+    one end, an event without what the format asks of it, a zombie in any colour, and processes in
+    the order of the alphabet."""
     found = json.loads(json.dumps(tracefile.trace(shown(visits=VISITS))))['traceEvents']
     rows = {}
     for event in found:
@@ -275,6 +276,9 @@ def test_a_trace_can_be_opened():
     flows = [(event['ph'], event['id']) for event in found if event['ph'] in 'sf']
     assert sorted(flows) == [(phase, number) for phase in 'fs' for number in range(len(flows) // 2)]
     assert any(event['name'] == lanes.UNREAPED for event in found)
+    assert {event['cname'] for event in found if event.get('cat') == 'zombie'} == {'terrible'}
+    assert [event['pid'] for event in found if event['name'] == 'process_sort_index'] == \
+        [tracefile.OUTSIDE, 10, 11, 12]
 
 
 @pytest.fixture(scope='module', name='page')

@@ -67,12 +67,15 @@ class Axis:
         return self.place[min(max(time, self.times[0]), self.times[-1])]
 
     def ticks(self, room=90):
-        """Some of the times, none nearer to the next than its label is long."""
+        """[(place, label)] of some of the times: none nearer to the next than a label is long, and
+        none with the same label as another, as moments that are near may be far apart here."""
         chosen, last = [], -math.inf
         for time in self.times[self.times.index(self.came):]:
-            if self(time) - last >= room:
-                chosen.append(time)
-                last = self(time)
+            place, words = self(time), in_units(time - self.came)
+            new = words not in (label for _, label in chosen)
+            if new and place - last >= room and place <= WIDTH - 40:
+                chosen.append((place, words))
+                last = place
         return chosen
 
 
@@ -117,9 +120,10 @@ def mark(parent, kind, x, y, words=''):
               'error': f'M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8',
               'signal': f'M{x + 2:.1f} {y - 11:.1f}l-5 11h6l-5 11',
               'end': f'M{x:.1f} {y - 9:.1f}v18',
+              'exec': f'M{x:.1f} {y - 8:.1f}l6 8l-6 8l-6 -8z',
               'note': f'M{x - 3:.1f} {y + 7:.1f}h6v4h-6z',
               'eof': f'M{x - 3:.1f} {top - 4:.1f}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0'}
-    style = 'full' if kind in ('in', 'out', 'note') else 'mark'
+    style = 'full' if kind in ('in', 'out', 'note', 'exec') else 'mark'
     element = add(parent, 'path', words, d=shapes[kind], class_=style)
     if kind == 'error':
         element.set('style', f'stroke: {COLOURS["zombie"]}; stroke-width: 2.5')
@@ -159,11 +163,9 @@ class Drawing:
         return self.draw_legend(root)
 
     def draw_axis(self, root):
-        for time in self.axis.ticks():
-            x = self.axis(time)
+        for x, words in self.axis.ticks():
             add(root, 'line', x1=x, x2=x, y1=self.top, y2=self.bottom + 4, class_='grid')
-            anchor = 'start' if x == LEFT else 'end' if x > WIDTH - 40 else 'middle'
-            label(root, x, self.bottom + 18, in_units(time - self.shown.came), text_anchor=anchor,
+            label(root, x, self.bottom + 18, words, text_anchor='start' if x == LEFT else 'middle',
                   class_='soft')
         label(root, LEFT - 12, self.bottom + 18, 'since the first client', text_anchor='end',
               class_='soft')

@@ -106,20 +106,22 @@ MODELS = {
     'forkecho': 'The parent sleeps in one call, and has a child for each client. The first child'
                 ' that ends has a SIGCHLD of its own. The last two end while the parent is halted:'
                 ' their signals are one, and yet both are waited for, so no red is left.',
-    'exec': 'As forkecho, but each child becomes another program (exec) before it reads: that is'
-            ' why its first bytes take longer to come.',
+    'exec': 'Each child becomes another program (a diamond) before it reads. That program knows'
+            ' nothing of the parent: at its end it writes no message to it (no square, where a child'
+            ' of forkecho has one), and SIGCHLD alone tells that it has ended.',
     'threadecho': 'A thread for each client in the place of a process: when it ends there is no'
                   ' signal and no zombie, as nobody has to wait for it.',
     'threadpoolecho': 'A thread is made where none is free, and kept: behind its client it waits'
                       ' for the next (grey). There is no signal and no zombie.',
-    'preforkecho': 'The processes were there before the clients. Nobody forks when a client'
-                   ' comes, and no process ends when one leaves.',
+    'preforkecho': 'The first processes are made at the start, and wait in accept themselves. More'
+                   ' are made ahead when few are free, so that no client waits for a fork; and none'
+                   ' ends when its client leaves, but takes the next.',
     'iterecho': 'One client at a time: the others stay in the accept queue, connected and without'
                 ' an answer, until the first has gone.',
     'selectecho': 'One process for all. It sleeps in select and nowhere else, and its reads take'
                   ' turns among the clients; there is nobody to wait for.',
-    'pollecho': 'One process for all, which sleeps in poll and nowhere else.',
-    'epollecho': 'One process for all, which sleeps in epoll_wait and nowhere else.',
+    'pollecho': 'One process for all, as selectecho: it sleeps in poll and nowhere else.',
+    'epollecho': 'One process for all, as selectecho: it sleeps in epoll_wait and nowhere else.',
     'textbook': 'The parent sleeps in accept. The handler of SIGCHLD loops over wait, so that the'
                 ' last two children, who share one signal, are both waited for.',
 }
@@ -178,9 +180,12 @@ HAZARDS = {
         'Where fork fails the client is held, and has its child when fork works again.',
         one_by_one, 3, (f'{FORK}:error=EAGAIN:when=1..2',)),
     'emfile_spin': Scene(
-        'There is no descriptor left. accept fails again and again (crosses), as fast as it can.',
-        'It fails as often as it tries, but sleeps before it tries again.',
-        one_by_one, 2, (f'{ACCEPT}:error=EMFILE:when=2..31',)),
+        'While the first client is served there is no descriptor for another one: accept fails'
+        ' (crosses), and is called again at once, and again. That takes a whole processor for as'
+        ' long as it lasts. Here strace ends it after the third.',
+        'accept fails three times, too, but the server sleeps before each new try (violet), longer'
+        ' every time. Then the second client is served.',
+        one_by_one, 2, (f'{ACCEPT}:error=EMFILE:when=2..4',)),
     'shared_client': Scene(
         'All come at once. The threads have one variable in common, so that some serve the same'
         ' client, and another one is served by nobody.',

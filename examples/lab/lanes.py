@@ -18,7 +18,7 @@ KINDS = {'accept': 'waits in accept', 'select': 'waits in select, poll or epoll'
          'zombie': 'zombie: has ended, not waited for', 'queue': 'clients wait to be accepted'}
 MARKS = {'in': 'bytes come in', 'out': 'bytes go out', 'eof': 'the peer sends no more',
          'error': 'an error, or no answer', 'note': 'a line of log, a message inside',
-         'signal': 'another signal', 'end': 'ends'}
+         'exec': 'becomes another program', 'signal': 'another signal', 'end': 'ends'}
 
 KIND_OF = {name: kind for kind, names in {
     'accept': 'accept accept4', 'wait': 'wait4 waitid',
@@ -155,6 +155,8 @@ def mark_of(call, kind):
     if call.error:
         harmless = kind and call.error in HARMLESS or (call.error == 'EINTR' and kind != 'accept')
         return None if harmless else Mark(call.end, 'error', words_of(call, kind))
+    if call.name == 'execve':
+        return Mark(call.end, 'exec', 'becomes another program: exec')
     if kind not in ('read', 'write') or call.result is None:
         return None
     inside = not is_connection(first_descriptor(call.arguments)[1])
@@ -197,7 +199,7 @@ def add_event(lane, event, begin):
         if kind and until > begin:
             lane.spans.append(Span(max(event.begin, begin), until, kind, words_of(event, kind)))
         mark = mark_of(event, KIND_OF.get(event.name)) if event.end is not None and \
-            event.end >= begin and event.name in FORKS | set(KIND_OF) else None
+            event.end >= begin and event.name in FORKS | set(KIND_OF) | {'execve'} else None
         lane.marks += [mark] if mark else []
         if kind in ('read', 'write'):
             lane.serves |= {peer(first_descriptor(event.arguments)[1])} - {None}

@@ -178,6 +178,17 @@ def test_what_a_process_waits_for_is_seen():
         ('killed by SIGSEGV (core dumped)', '')
 
 
+def test_a_child_that_becomes_a_program_is_seen():
+    """Catches a server that runs programs and looks like one that does not, and an exec that failed
+    shown as one that did not."""
+    called = '11 100.010650 execve("/bin/cat", ["cat"], 0x7ffc /* 9 vars */) = {} <0.000020>\n'
+    def marks(result):
+        text = ONE_WAIT.replace('11 100.010700', called.format(result) + '11 100.010700')
+        return [mark.kind for mark in lane(shown(text), 'child 1').marks]
+    assert marks(0) == ['exec', 'in', 'out', 'eof']
+    assert 'exec' not in marks('-1 ENOENT (No such file or directory)')
+
+
 def test_threads_are_no_children():
     """Catches zombies of threads, and calls of a thread that its process gets."""
     text = (f'10 100.0 listen({LISTENER}, 128) = 0 <0.000010>\n'
@@ -245,6 +256,17 @@ def test_the_axis_keeps_the_order():
     places = [axis(time) for time in axis.times]
     assert places == sorted(set(places)) and len(places) > 30
     assert places[0] == drawing.LEFT and places[-1] <= drawing.WIDTH - drawing.RIGHT + 0.1
+
+
+def test_a_label_of_the_axis_stands_alone_and_says_something_new():
+    """Catches a last label that is written over the one before, and 383 ms twice on one axis."""
+    late = ''.join(f'10 100.{number:06} read(4<TCP:[127.0.0.1:7000->127.0.0.1:5001]>, ""..., 9) = 9'
+                   ' <0.000001>\n' for number in range(800000, 800900, 30))
+    ticks = drawing.Axis(shown(ONE_WAIT + late, VISITS)).ticks()
+    labels = [label for _, label in ticks]
+    assert len(labels) > 3 and len(labels) == len(set(labels)), labels
+    assert all(after - before >= 90 for (before, _), (after, _) in zip(ticks, ticks[1:]))
+    assert ticks[-1][0] <= drawing.WIDTH - 40  # half a label, as it stands in the middle
 
 
 @pytest.mark.parametrize('seconds, words', [(0, '0'), (0.00035, '0.35 ms'), (0.0123, '12 ms'),

@@ -153,7 +153,8 @@ def words_of(call, kind):
 def mark_of(call, kind):
     """What a call did to its bytes, or that it failed; None where there is nothing to mark."""
     if call.error:
-        harmless = kind and call.error in HARMLESS or (call.error == 'EINTR' and kind != 'accept')
+        harmless = kind and call.error in HARMLESS or (call.error == 'EINTR' and kind != 'accept') \
+            or (call.error == 'ETIMEDOUT' and kind == 'sleep')  # it was to last no longer
         return None if harmless else Mark(call.end, 'error', words_of(call, kind))
     if call.name == 'execve':
         return Mark(call.end, 'exec', 'becomes another program: exec')

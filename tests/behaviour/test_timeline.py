@@ -189,6 +189,15 @@ def test_a_child_that_becomes_a_program_is_seen():
     assert 'exec' not in marks('-1 ENOENT (No such file or directory)')
 
 
+def test_a_sleep_that_was_to_end_is_no_error():
+    """Catches crosses all over a server whose threads take turns, as Python's do."""
+    text = ONE_WAIT + ('10 100.050000 futex(0x7f, FUTEX_WAIT, 0, {}) = -1 ETIMEDOUT (Connection timed'
+                       ' out) <0.000010>\n')
+    assert [mark.kind for mark in lane(shown(text), 'server').marks] == []
+    text = text.replace('futex(0x7f, FUTEX_WAIT, 0, {})', 'read(4<TCP:[127.0.0.1:7000]>, "", 9)')
+    assert [mark.kind for mark in lane(shown(text), 'server').marks] == ['error']
+
+
 def test_threads_are_no_children():
     """Catches zombies of threads, and calls of a thread that its process gets."""
     text = (f'10 100.0 listen({LISTENER}, 128) = 0 <0.000010>\n'

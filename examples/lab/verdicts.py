@@ -113,7 +113,7 @@ def in_words(verdict):
     def told_row(row):
         return f'{row[0]} ' + ', '.join(
             f'{what} {cell}' if what else cell
-            for what, cell in zip(verdict.head[1:] or [''] * len(row), row[1:]))
+            for what, cell in zip(verdict.head[1:] or [''] * len(row), row[1:]) if cell)
     joint = '; ' if verdict.head else ', '
     return joint.join(map(told_row, verdict.numbers)) + \
         (': ' if verdict.numbers and verdict.note else '') + verdict.note
@@ -151,7 +151,7 @@ def ranking(spreads, high_is_best, word, unit):
     return [Verdict(claim, [
         (name, told(spreads[name], unit), judge(spreads[name], spreads[best[0]])[1]
          if name != best[0] else '') for name in dict.fromkeys([*best, last])],
-        ('model', 'measured', 'from the best'))]
+        ('model', 'measured', 'beside the best'))]
 
 
 # ---- a verdict a workload ----------------------------------------------------------------

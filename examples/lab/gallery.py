@@ -107,8 +107,8 @@ MODELS = {
                 ' that ends has a SIGCHLD of its own. The last two end while the parent is halted:'
                 ' their signals are one, and yet both are waited for, so no red is left.',
     'exec': 'Each child becomes another program (a diamond) before it reads. That program knows'
-            ' nothing of the parent: at its end it writes no message to it (no square, where a child'
-            ' of forkecho has one), and SIGCHLD alone tells that it has ended.',
+            ' nothing of the parent: at its end it writes no message to it (no square, where a'
+            ' child of forkecho has one), and SIGCHLD alone tells that it has ended.',
     'threadecho': 'A thread for each client in the place of a process: when it ends there is no'
                   ' signal and no zombie, as nobody has to wait for it.',
     'threadpoolecho': 'A thread is made where none is free, and kept: behind its client it waits'

@@ -38,7 +38,7 @@ KINDS = {'a process for each client': {'forkecho', 'exec', 'textbook'},
 # x, y: what the axes are, with their units in words. series: {name: [(x, Spread)]}. A line a model.
 # models: {name: model} where the names are not those of all models, but chosen ones; dashed: names
 # of lines drawn so. ticks: {x: label} where x is not a number of anything. rings: [(name, x, y)] of
-# points to mark, and ring: what the mark says. whole: the series of all panels, if it is one of them.
+# points to mark, and ring: what the mark says. whole: the series of all panels, if it is one.
 Lines = namedtuple('Lines', 'x y log_x log_y series models dashed ticks rings ring whole',
                    defaults=({}, (), None, (), '', None))
 # A row a model and a mark a measure. series: {measure: {model: Spread}}.
@@ -122,7 +122,7 @@ def labelled(what, log):
 
 
 def y_axis(plot):
-    """From zero, or by whole powers of ten; gnuplot sees one panel only, so for those it is said."""
+    """From zero, or by whole powers of ten. Of panels gnuplot sees one, so it is told of all."""
     found = [spread for line in (plot.whole or {}).values() for _, spread in line]
     if not found:
         return logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'

@@ -169,8 +169,8 @@ SECTIONS = [
                ' and a thread than an entry in a table? What does exec add to fork, and how much of'
                ' that is the loading of shared libraries, which exec-static has not?',
                lines_of('connect', 'cpu_us', 'microseconds of processor time', False)),
-        Figure('waits-apart', 'What half of the clients waited, in two parts', 'The kernel completes a'
-               ' connection before the server knows of it, so connecting is quick everywhere;'
+        Figure('waits-apart', 'What half of the clients waited, in two parts',
+               'The kernel completes a connection before the server knows of it, so connecting is quick everywhere;'
                ' what making a process or a thread takes is part of the wait for the first echo.',
                draw_waits_apart),
     ]),
@@ -188,8 +188,8 @@ SECTIONS = [
                ' ending of the clients is in it, spread over their messages. A server that'
                ' serves several clients at one wakeup spends less on each, the more there are.',
                lines_of('ping', 'cpu_us', 'microseconds of processor time', False)),
-        Figure('costs-apart', 'Processor time of connection and message apart', 'One mark of a row is what it'
-               ' costs to serve a message, the other what it costs to begin and end a client,'
+        Figure('costs-apart', 'Processor time of connection and message apart',
+               'One mark of a row is what it costs to serve a message, the other what it costs to begin and end a client,'
                ' without its message. On a logarithmic axis the same distance is the same'
                ' ratio.', draw_costs_apart),
     ]),
@@ -215,8 +215,8 @@ SECTIONS = [
         Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is'
                ' left, for each client, is how steep a line is at its end.',
                lines_of('lifecycle', 'pss_kib', 'mebibytes (PSS)', True, 0, scale=1 / 1024)),
-        Figure('descriptors', 'Open descriptors of all processes', 'Where one process serves all, it needs a'
-               ' descriptor for each and meets its limit (ulimit -n); where each has a process,'
+        Figure('descriptors', 'Open descriptors of all processes',
+               'Where one process serves all, it needs a descriptor for each and meets its limit (ulimit -n); where each has a process,'
                ' no process has many.',
                lines_of('lifecycle', 'descriptors', 'open descriptors', True, 0)),
     ]),
@@ -341,10 +341,16 @@ def busy_words(results):
     """That other programs worked while something was measured, and what; '' where it was quiet."""
     taken = {section.title: verdicts.taken([numeric(row) for row in results[section.workload].rows])
              for section in SECTIONS if section.workload in results}
-    busy = [f'{title} ({share:.0f} %)' for title, share in taken.items() if share > verdicts.QUIET]
-    return ('This machine was busy. Other programs took a part of its processors while this was'
-            f' measured: {verdicts.listed(busy)}. What that can change has no verdict: measure again'
-            ' when nothing else runs.') if busy else ''
+    busy = {title: share for title, share in taken.items() if share > verdicts.QUIET}
+    if not busy:
+        return ''
+    least, most = (f'{share:.0f}' for share in (min(busy.values()), max(busy.values())))
+    part = least if least == most else f'{least} to {most}'
+    what = 'all of this' if len(busy) == len(taken) else \
+        verdicts.listed(f'"{title}"' for title in busy)
+    return (f'This machine was busy. Other programs took {part} % of its processors while {what}'
+            ' was measured. What that can change has no verdict: measure again when nothing else'
+            ' runs.')
 
 
 def busy_html(results):

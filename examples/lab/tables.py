@@ -54,7 +54,7 @@ def numbers_table(workload, data):
 
 
 SIGNS = {'served': '✓ served', 'slowed': '– slowed', 'starved': '✗ starved',
-         'cut': '✗ cut off'}
+         'cut': '✗ cut off', 'unjudged': 'not judged'}
 
 
 def losses(lost, row):
@@ -80,6 +80,8 @@ def misbehaviour_cell(rows, kind, word):
         detail = f'rate {verdicts.told(ratio, "")} of alone' if ratio else \
             own[0].get('note') or 'no answer'
     name, partly = 'slowed' if slowed and word == 'served' else word, ''
+    if kind != 'crash' and verdicts.taken(rows) > verdicts.QUIET:
+        name = 'unjudged'  # a crash takes whom it takes, however busy the machine is
     if len(set(words)) > 1:
         detail += f'; in {words.count(word)} of {len(words)} rounds'
         partly = ' partly'

@@ -1,7 +1,7 @@
 """verdicts.py: what the numbers say, in words. Pure functions over rows of the CSV files.
 
 A verdict is a claim, in words that hold from one run to the next, and the numbers of this run
-behind it. Whether two of them differ is judge()'s to say, here and in the tables, and nobody else's;
+behind it. Whether two of them differ is judge()'s to say, here and in the tables, and nobody else's.
 RULES has its words, and stands on the page. Processor time, memory and counts move less than rates
 and waits do when a machine does other things as well, and the load generator shares the processors
 with the server, so claims are of those.

@@ -15,9 +15,9 @@ from collections import namedtuple
 from pathlib import Path
 
 from clients import Clients
-from models import (GIVE_UP, Load, LoadFailed, NotConnected, Patience, Server, ServerFailed, children,
-                    is_zombie, main_thread_seconds, open_descriptors, pss_kib, summed, threads, tree,
-                    until, until_asleep)
+from models import (GIVE_UP, Load, LoadFailed, NotConnected, Patience, Server, ServerFailed,
+                    children, is_zombie, main_thread_seconds, open_descriptors, pss_kib, summed,
+                    threads, tree, until, until_asleep)
 
 STALL = 0.1      # seconds for which a server is stopped, to see who notices
 PATIENCE = 1.0   # seconds after which echoload gives a connection up, beside misbehaving ones

@@ -797,7 +797,13 @@ def test_what_a_busy_machine_can_turn_has_no_verdict():
             self.rows = [{'taken': str(share)} for share in shares]
     assert report.busy_words({'connect': Kept(7, 8), 'ping': Kept('', 3)}) == ''
     words = report.busy_words({'connect': Kept(70, 10), 'ping': Kept(3)})
-    assert words.startswith('This machine was busy.') and ': Connections (40 %).' in words
+    assert words.startswith('This machine was busy. Other programs took 40 % of its processors while'
+                            ' "Connections" was measured.')
+    words = report.busy_words({'connect': Kept(40), 'ping': Kept(13)})
+    assert ' took 13 to 40 % of its processors while all of this was measured.' in words
+    rows = [{**row, 'taken': 40.0} for row in misbehaving('reset', [0, 0, 0])]
+    cell = tables.misbehaviour_cell(rows, 'reset', 'starved')
+    assert 'not judged' in cell and 'starved' not in cell
     assert report.busy_html({'connect': Kept(40)}).startswith('<p class="busy"><strong>This machine')
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from verdicts import DIED
 
-START_SECONDS = 10  # until a server has printed its address
+START_SECONDS = 60  # until a server has printed its address
 STOP_SECONDS = 5    # until one that was told to stop is killed
 LOOK = 0.002        # from one look at it to the next
 ABSENT = 0.1        # that one look counts for at most: else we were not there ourselves

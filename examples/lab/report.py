@@ -170,7 +170,8 @@ SECTIONS = [
                ' that is the loading of shared libraries, which exec-static has not?',
                lines_of('connect', 'cpu_us', 'microseconds of processor time', False)),
         Figure('waits-apart', 'What half of the clients waited, in two parts',
-               'The kernel completes a connection before the server knows of it, so connecting is quick everywhere;'
+               'The kernel completes a connection before the server knows of it, so connecting is'
+               ' quick everywhere;'
                ' what making a process or a thread takes is part of the wait for the first echo.',
                draw_waits_apart),
     ]),
@@ -189,13 +190,14 @@ SECTIONS = [
                ' serves several clients at one wakeup spends less on each, the more there are.',
                lines_of('ping', 'cpu_us', 'microseconds of processor time', False)),
         Figure('costs-apart', 'Processor time of connection and message apart',
-               'One mark of a row is what it costs to serve a message, the other what it costs to begin and end a client,'
+               'One mark of a row is what it costs to serve a message, the other what it costs to'
+               ' begin and end a client,'
                ' without its message. On a logarithmic axis the same distance is the same'
                ' ratio.', draw_costs_apart),
     ]),
     Section('held', 'A connection beside many others', 'Eight clients call while more and more'
-            ' others are held open and idle. Measured is the processor time of what every'
-            ' new connection has to pass and what is there before and after: the parent that'
+            ' others are held open and idle. What is measured is the processor time of what'
+            ' every new connection has to pass and what is there before and after: the parent that'
             ' forks, the main thread, or the workers of a pool of processes, whose parent never'
             ' touches a connection.', [
         Figure('held-cost', 'Cost of a connection against held ones', 'A flat line: the server'
@@ -209,14 +211,15 @@ SECTIONS = [
                                 log_x=False, x='others held open')),
     ]),
     Section('lifecycle', 'What a client leaves behind', 'Clients come, stay, and leave together.'
-            ' Counted from outside, over the whole tree of processes. Memory is PSS: a page that'
-            ' processes share counts once; what the kernel itself takes for a process or a'
+            ' They are counted from outside, over the whole tree of processes. Memory is PSS: a page'
+            ' that processes share counts once; what the kernel itself takes for a process or a'
             ' socket is not in it. A line ends where its server serves no more at once.', [
-        Figure('memory', 'Memory of the server', 'Processes share most of their pages. What is'
-               ' left, for each client, is how steep a line is at its end.',
+        Figure('memory', 'Memory of the server', 'Processes share most of their pages. How'
+               ' steep a line is at its end shows what one more client takes.',
                lines_of('lifecycle', 'pss_kib', 'mebibytes (PSS)', True, 0, scale=1 / 1024)),
         Figure('descriptors', 'Open descriptors of all processes',
-               'Where one process serves all, it needs a descriptor for each and meets its limit (ulimit -n); where each has a process,'
+               'Where one process serves all, it needs a descriptor for each and meets its limit'
+               ' (ulimit -n); where each has a process,'
                ' no process has many.',
                lines_of('lifecycle', 'descriptors', 'open descriptors', True, 0)),
     ]),
@@ -238,9 +241,9 @@ SECTIONS = [
             f' at most 10 at once. At least {CONNECTIONS:,} are made, for as long as that takes,'
             f' and the processor time is scaled to {CONNECTIONS:,}.', [
         Figure('figure-30-1', 'Processor time above the iterative server', 'Read the order, not'
-               ' the seconds: between his machines and this one lie decades. Left of zero is'
-               ' cheaper than one at a time: under ten callers, a loop finds several of them ready'
-               ' at one wakeup, where the iterative server goes to sleep and is woken for each'
+               ' the seconds: between his machines and this one lie decades. A mark left of'
+               ' zero is cheaper than one at a time: under ten callers, a loop finds several of them'
+               ' ready at one wakeup, where the iterative server goes to sleep and is woken for each'
                ' byte that it waits for. A pool is near zero, on either side: it makes nothing for'
                ' a connection, but its workers sleep and are woken, too.',
                draw_figure_30_1),

@@ -208,8 +208,8 @@ def of_held(rows):
                'dearer' if most > none else 'cheaper'].append(model)
     claims = {
         'same': 'Others held open make no clear difference to a connection of {}.',
-        'dearer': 'Others held open make a connection dearer, of {}.',
-        'cheaper': 'Others held open make a connection cheaper, of {}.',
+        'dearer': 'A connection costs more beside others held open, with {}.',
+        'cheaper': 'A connection costs less beside others held open, with {}.',
         'unsettled': 'No verdict on {}, which are not the same from one run to the next.'}
     return [Verdict(claims[name].format(listed(group)), [
         (model, told(none, ' µs'), told(most, ' µs'), number(held), judge(none, most)[1],

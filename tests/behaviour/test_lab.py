@@ -772,7 +772,7 @@ def test_one_rule_judges_whatever_is_compared():
         for found, differs in (
                 (verdicts.of_connect(rounds('cpu_us', 1000, high, two))[-1], 'less processor'),
                 (verdicts.of_figure_30_1(rounds('cpu_s', 1000, high, two))[0], 'less processor'),
-                (verdicts.of_held(rounds('main_us', 1000, high, held))[0], 'connection dearer'),
+                (verdicts.of_held(rounds('main_us', 1000, high, held))[0], 'costs more'),
                 (verdicts.of_stall(rounds('p90', 1000, high, loops))[0], 'hides the stall')):
             assert (differs in found.claim) == clear, found
             assert words in verdicts.in_words(found), found
@@ -832,7 +832,7 @@ def test_a_cost_that_grows_with_the_held_is_told_from_one_that_does_not():
     flat, rising = verdicts.of_held(rows)
     assert flat.claim == ('Others held open make no clear difference to a connection of flat, loud'
                           ' and less.')
-    assert rising.claim == 'Others held open make a connection dearer, of rising.'
+    assert rising.claim == 'A connection costs more beside others held open, with rising.'
     assert flat.numbers[1][4] == '2.8 times; the spreads overlap'
     assert rising.numbers == [('rising', '60.5 µs (60-61)', '255 µs (250-260)', '2,500',
                                '4.21 times', '77.8 ns')]
@@ -865,7 +865,7 @@ def test_quick_runs_tell_the_same_of_the_held():
          for step, cost in zip((0, 2500), pair)])] for run in runs]
     assert all(each == claims[0] for each in claims)
     flat, rising, unsettled = claims[0]
-    assert flat.endswith('to a connection of forkecho.') and rising.endswith('dearer, of textbook.')
+    assert flat.endswith('to a connection of forkecho.') and rising.endswith('open, with textbook.')
     assert unsettled.startswith('No verdict on threadecho and threadpoolecho')
 
 

@@ -145,6 +145,16 @@ def open_descriptors(pid):
     return len(os.listdir(f'/proc/{pid}/fd'))
 
 
+def sockets(pid):
+    """The numbers of a process's sockets."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for name in os.listdir(f'/proc/{pid}/fd'):
+            with contextlib.suppress(FileNotFoundError):
+                found.add(os.readlink(f'/proc/{pid}/fd/{name}'))
+    return {int(match[1]) for match in map(re.compile(r'socket:\[(\d+)\]').match, found) if match}
+
+
 def threads(pid):
     return len(os.listdir(f'/proc/{pid}/task'))
 

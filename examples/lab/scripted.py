@@ -20,8 +20,8 @@ from pathlib import Path
 
 import strace
 from lanes import Visit
-from models import (ServerFailed, adopt_orphans, asleep, children, end_all, leave_no_core, states,
-                    tree)
+from models import (ServerFailed, adopt_orphans, asleep, children, end_all, leave_no_core, sockets,
+                    states, tree)
 from workloads import process_of
 
 START_SECONDS = 60  # until a server listens: strace makes a busy machine slower still
@@ -65,16 +65,6 @@ def interruptible():
 
 
 # ---- the server, as proc(5) shows it -----------------------------------------------------
-
-def sockets(pid):
-    """The numbers of a process's sockets."""
-    found = set()
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-        for name in os.listdir(f'/proc/{pid}/fd'):
-            with contextlib.suppress(FileNotFoundError):
-                found.add(os.readlink(f'/proc/{pid}/fd/{name}'))
-    return {int(match[1]) for match in map(re.compile(r'socket:\[(\d+)\]').match, found) if match}
-
 
 def table(pid, version):
     """The rows of /proc/net/tcp or tcp6, as lists of words."""

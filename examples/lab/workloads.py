@@ -16,8 +16,8 @@ from pathlib import Path
 
 from clients import Clients
 from models import (GIVE_UP, Load, LoadFailed, NotConnected, Patience, Server, ServerFailed,
-                    children, is_zombie, main_thread_seconds, open_descriptors, pss_kib, summed,
-                    threads, tree, until, until_asleep)
+                    children, is_zombie, main_thread_seconds, open_descriptors, pss_kib, sockets,
+                    summed, threads, tree, until, until_asleep)
 
 STALL = 0.1      # seconds for which a server is stopped, to see who notices
 PATIENCE = 1.0   # seconds after which echoload gives a connection up, beside misbehaving ones
@@ -312,6 +312,7 @@ def measure_misbehaviour(lab, model, kind):
         if kind != 'none':
             wrong = beside.enter_context(
                 Load(lab.build, kind, server.address, c=WRONGDOERS, d=600))
+            until(lambda: any(map(sockets, tree(wrong.process.pid))) or wrong.wait_end(0), GIVE_UP)
             if wrong.wait_end(0.05):  # else they are at it, whatever that is
                 wrong.result()
                 raise LoadFailed(f'the {kind} clients ended early')

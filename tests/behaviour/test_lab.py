@@ -593,8 +593,16 @@ signal.pause()
 
 def test_who_is_shut_out_by_a_full_backlog_has_starved(folder):
     """Catches a server whose misbehaving clients leave no room for others, shown as one that was
-    not measured."""
-    row, = workloads.measure_misbehaviour(lab_of(), scripted(folder, CROWDED), 'nonreading')
+    not measured; and others that are there before those who misbehave, as on a busy machine."""
+    model = scripted(folder, CROWDED)
+    late = model.path.parent / 'late'
+    late.mkdir()
+    (late / 'echoload').write_text('#!/bin/sh\n[ "$1" != nonreading ] || sleep 0.3\n'
+                                   f'exec {BUILD.resolve()}/echoload "$@"\n')
+    (late / 'echoload').chmod(0o755)
+    lab = lab_of()
+    lab.build = late
+    row, = workloads.measure_misbehaviour(lab, model, 'nonreading')
     assert verdicts.fate({'kind': 'nonreading', **row}) == 'starved'
 
 

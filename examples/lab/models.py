@@ -90,9 +90,10 @@ def known_commands(build):
 def children(pid):
     """The processes that its threads have forked and not yet waited for, zombies among them."""
     found = []
-    for path in Path(f'/proc/{pid}/task').glob('*/children'):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, path.read_text().split())
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of one that has ended
+        for thread in os.listdir(f'/proc/{pid}/task'):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, Path(f'/proc/{pid}/task/{thread}/children').read_text().split())
     return found
 
 

@@ -129,11 +129,12 @@ def test_a_log_of_equal_lines_is_no_log_written_twice(folder):
 # ---- trials that show nothing ------------------------------------------------------------
 
 # expose, of which the tests replace parts.
-LOAD = f'''import importlib.machinery, sys, types
-sys.dont_write_bytecode = True
+LOAD = f'''import sys, types
+sys.path.insert(0, {str(FOLDER)!r})
 expose = types.ModuleType('expose')
 expose.__file__ = {str(EXPOSE)!r}
 exec(compile(open(expose.__file__).read(), expose.__file__, 'exec'), vars(expose))
+from grader import detectors, waiting
 '''
 
 
@@ -151,7 +152,7 @@ def test_a_machine_that_stands_still_accuses_nobody():
 import time
 clock, looks = time.monotonic, []
 time.monotonic = lambda: clock() + (60 if len(looks) >= 3 else 0)
-print(expose.eventually(lambda: looks.append(1) or len(looks) == 6))
+print(waiting.eventually(lambda: looks.append(1) or len(looks) == 6))
 sys.exit()
 ''')
     assert done.stdout == 'True\n', done
@@ -160,16 +161,16 @@ sys.exit()
 def test_an_undecided_trial_does_not_lose_the_others():
     """Catches a busy moment that costs the whole run, or that counts as survived or caught."""
     done = changed_expose('''
-detect = expose.HAZARDS['no_eintr'].detect
+detect = detectors.HAZARDS['no_eintr'].detect
 turns = []
 def detect_sometimes(server):
     turns.append(server)
     if len(turns) == 2:
-        raise expose.Undecided('too busy')
+        raise waiting.Undecided('too busy')
     if len(turns) == 3:
         raise BrokenPipeError('the pipe has broken')
     return detect(server)
-expose.HAZARDS['no_eintr'] = expose.HAZARDS['no_eintr']._replace(detect=detect_sometimes)
+detectors.HAZARDS['no_eintr'] = detectors.HAZARDS['no_eintr']._replace(detect=detect_sometimes)
 ''', '-n', '4', '-j', '1', '-M', 'no_eintr', 'no_reaping', '-s', program(SERVERS[0]))
     assert done.returncode == 2, done
     assert re.search(r'survived 2/4 2\?  +0x2 undecided x2\n', done.stdout)
@@ -184,13 +185,13 @@ def test_a_window_that_was_missed_is_looked_for_again():
     """Catches a round that takes what strace told of the last one for its own, so that each is too
     late as soon as one was."""
     done = changed_expose('''
-await_window = expose.await_window
+await_window = detectors.await_window
 turns = []
 def await_late(server):
     opened = await_window(server)
     turns.append(server)
     return opened - 1 if opened is not None and len(turns) == 1 else opened
-expose.await_window = await_late
+detectors.await_window = await_late
 ''', '-n', '1', '-M', '-w', str(DEADLINE), 'clear_after', '-s', BUILD / 'hazards' / 'textbook')
     assert (done.returncode, done.stderr) == (0, ''), done
     assert 'survived 1/1' in done.stdout

@@ -3,6 +3,7 @@ import csv
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,14 +27,19 @@ def expose(*arguments, **options):
                           capture_output=True, timeout=10 * DEADLINE, check=False, **options)
 
 
+def ours(name):
+    """How one of our servers is started."""
+    return f"{shlex.quote(program(name))} -v -l '127.0.0.1:{{port}}' {{options}}"
+
+
 # textbook.c is what forkecho is measured against; these tell why it is not what to run.
 TEXTBOOK_LACKS = {'accept_error_kills', 'slot_leak', 'emfile_spin'}
 
 
-def trials(*arguments):
+def trials(*arguments, mark='', cwd=None):
     """Two trials: how they ended, and (hazard, server, verdict, how often, counts) of each."""
-    done = expose('-n', '2', '-o', 'csv', '-w', str(DEADLINE), *arguments,
-                  env={**os.environ, **SANITIZERS, 'BUILD': str(BUILD)})
+    done = expose('-n', '2', '-o', 'csv', '-w', str(DEADLINE), *arguments, cwd=cwd,
+                  env={**os.environ, **SANITIZERS, 'BUILD': str(BUILD), 'FORKECHO_TEST': mark})
     assert done.stdout, done
     return done, [(row['hazard'], row['server'], row['verdict'], row['times'], row['counts'])
                   for row in csv.DictReader(done.stdout.splitlines())]
@@ -54,7 +60,7 @@ def test_our_server_survives_them_all(server_name):
     """Catches one of the famous mistakes in a server of ours; and a detector that accuses right
     ones, or a model that it does not fit. (All in one run: to start a run takes as long as a
     trial.)"""
-    done, rows = trials('-M', '-s', program(server_name))
+    done, rows = trials('-M', '-s', ours(server_name))
     assert [row for row in rows if row[3] != '2'] == []
     assert sorted(row[0] for row in rows) == sorted(FILES)
     assert (done.returncode, done.stderr) == (0, '')
@@ -134,7 +140,7 @@ sys.path.insert(0, {str(FOLDER)!r})
 expose = types.ModuleType('expose')
 expose.__file__ = {str(EXPOSE)!r}
 exec(compile(open(expose.__file__).read(), expose.__file__, 'exec'), vars(expose))
-from grader import detectors, waiting
+from grader import detectors, trial, waiting
 '''
 
 
@@ -162,16 +168,17 @@ def test_an_undecided_trial_does_not_lose_the_others():
     """Catches a busy moment that costs the whole run, or that counts as survived or caught."""
     done = changed_expose('''
 detect = detectors.HAZARDS['no_eintr'].detect
-turns = []
+import multiprocessing
+turns = multiprocessing.Value('i')
 def detect_sometimes(server):
-    turns.append(server)
-    if len(turns) == 2:
+    turns.value += 1
+    if turns.value == 2:
         raise waiting.Undecided('too busy')
-    if len(turns) == 3:
+    if turns.value == 3:
         raise BrokenPipeError('the pipe has broken')
     return detect(server)
 detectors.HAZARDS['no_eintr'] = detectors.HAZARDS['no_eintr']._replace(detect=detect_sometimes)
-''', '-n', '4', '-j', '1', '-M', 'no_eintr', 'no_reaping', '-s', program(SERVERS[0]))
+''', '-n', '4', '-j', '1', '-M', 'no_eintr', 'no_reaping', '-s', ours(SERVERS[0]))
     assert done.returncode == 2, done
     assert re.search(r'survived 2/4 2\?  +0x2 undecided x2\n', done.stdout)
     assert [line.split() for line in done.stdout.splitlines()[-2:]] == \
@@ -212,7 +219,7 @@ def test_unforced_is_left_to_chance():
 @needs_mistakes
 def test_the_table_is_for_people():
     """Catches a summary that lacks a server or a hazard, or that differs from the counts."""
-    done = expose('-n', '1', 'one_wait', 'no_eintr', '-s', program('forkecho'),
+    done = expose('-n', '1', 'one_wait', 'no_eintr', '-s', ours('forkecho'),
                   env={**os.environ, 'BUILD': str(BUILD)})
     assert (done.returncode, done.stderr) == (0, ''), done  # no progress where there is no terminal
     assert re.search(r'^one_wait: zombies\n  mistake +caught 1/1 +7x1\n'
@@ -253,11 +260,11 @@ def test_too_few_descriptors_are_said_at_the_start():
     def few(soft, hard):
         return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    done = expose('-n', '1', '-j', '4', 'shared_client', preexec_fn=few(200, 200))
+    done = expose('-n', '1', 'shared_client', preexec_fn=few(100, 100))
     assert (done.returncode, done.stdout) == (2, '')
-    assert 'need 256 open files' in done.stderr and '-j 3' in done.stderr
+    assert 'needs 128 open files, allowed are 100' in done.stderr
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    done = expose('-M', '-n', '1', '-j', '1', 'shared_client', '-s', program('forkecho'),
+    done = expose('-M', '-n', '1', '-j', '1', 'shared_client', '-s', ours('forkecho'),
                   preexec_fn=few(32, hard))
     assert (done.returncode, done.stderr) == (0, ''), 'the soft limit is ours to raise'
 
@@ -266,12 +273,11 @@ def test_a_program_that_is_no_server_is_said():
     """Catches trials that wait for ever for an address, or count it as a server."""
     done = expose('-M', '-n', '1', '-w', '1', 'no_eintr', '-s', '/bin/true')
     assert done.returncode == 2
-    assert 'printed no address' in done.stderr and 'Traceback' not in done.stderr
+    assert 'listens on no port' in done.stderr and 'Traceback' not in done.stderr
 
 
 def test_a_server_that_cannot_be_started_leaves_nothing(folder):
-    """Catches the folder of a trial whose server was never there: no process is left for it, or the
-    kernel cannot execute it."""
+    """Catches the folder of a trial whose server was never there: the kernel cannot execute it."""
     program_of_no_kind = folder / 'program'
     program_of_no_kind.write_bytes(b'\x7fno program')
     program_of_no_kind.chmod(0o755)
@@ -292,17 +298,200 @@ def test_nothing_is_left_when_it_is_interrupted(folder, tell, number):
     foreground group is told, as by Ctrl-C."""
     mark = uuid.uuid4().hex
     running = subprocess.Popen(
-        [sys.executable, EXPOSE, '-M', '-n', '100', '-s', program(SERVERS[0])],
+        [sys.executable, EXPOSE, '-M', '-n', '100', '-s', ours(SERVERS[0])],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, 'FORKECHO_TEST': mark, 'TMPDIR': str(folder)})
     # Not by a look at all processes: among thousands that may take longer than a trial.
-    eventually(lambda: list(folder.glob('expose-*/log')), 'trials are running')
+    eventually(lambda: list(folder.glob('expose-*/*/log')), 'trials are running')
     tell(running.pid, number)
     assert running.communicate(timeout=DEADLINE)[1] == ''
     assert running.returncode == 130
     eventually(lambda: not marked(mark), 'nothing runs any more')
     # ThreadSanitizer's own file stays where a program is killed as it begins.
     assert [each for each in folder.iterdir() if not each.name.startswith('tsan.rodata.')] == []
+
+
+# ---- any server, and what it may do ------------------------------------------------------
+
+# Servers that do what students' have done. Each is told its port, or has it in the code.
+BEGIN = f'''#!{sys.executable}
+import os, signal, socket, sys, time
+def serve(client):
+    while data := client.recv(4096):
+        client.sendall(data)
+    client.close()
+'''
+LISTEN = '''
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])), backlog=100)
+'''
+FORK_FOR_EACH = '''
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    client = listener.accept()[0]
+    if os.fork() == 0:
+        listener.close()
+        serve(client)
+        os._exit(0)
+    client.close()
+'''
+# What lies beside it says the port; a name that ends in echo means nothing.
+PRIVILEGED = '''
+listener = socket.create_server(('', int(open('port').read())), backlog=100)
+'''
+DAEMON = LISTEN + '''
+if os.fork() > 0:
+    os._exit(0)
+os.setsid()
+for number in signal.SIGINT, signal.SIGHUP:
+    signal.signal(number, signal.SIG_IGN)
+'''
+NASTY = {
+    'prints_without_end': '''
+while True:
+    sys.stdout.write('accept: Bad file descriptor\\n' * 1000)
+''',
+    'fills_a_file': '''
+with open(sys.argv[2], 'wb') as file:
+    while True:
+        file.write(bytes(1 << 20))
+''',
+    'ignores_all_signals': '''
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+while True:
+    pass
+''',
+    # At most 20 at once, and 400 in all; each in a session of its own.
+    'forks': '''
+for _ in range(20):
+    if os.fork() == 0:
+        for _ in range(20):
+            if os.fork() > 0:
+                os._exit(0)
+            os.setsid()
+        break
+while True:
+    time.sleep(1)
+''',
+}
+
+
+def script(folder, text, name='server'):
+    server = folder / name
+    server.write_text(BEGIN + text)
+    server.chmod(0o755)
+    folder.chmod(0o755)
+    return server
+
+
+def may_have_namespaces():
+    """Whether an ordinary user may make them: not in each container."""
+    return subprocess.run(['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'] *
+                          (os.geteuid() == 0) + ['unshare', '--user', '--map-root-user', '--pid',
+                                                 '--net', '--fork', '--mount-proc', 'true'],
+                          capture_output=True, check=False, timeout=DEADLINE).returncode == 0
+
+
+needs_namespaces = pytest.mark.skipif(not may_have_namespaces(),
+                                      reason='an ordinary user may not make namespaces here')
+
+
+def test_a_command_with_the_port_is_a_server(folder):
+    """Catches a grader that can run only programs which print the address that they were given: of
+    32 public servers it could run none as it is."""
+    script(folder, LISTEN + FORK_FOR_EACH, 'server.py')
+    done, rows = trials('no_reaping', 'one_wait', '-M', '-s', 'python3 server.py {port}',
+                        cwd=folder)
+    assert rows == [('no_reaping', 'server.py', 'survived', '2', '0x2'),
+                    ('one_wait', 'server.py', 'survived', '2', '0x2')], done
+
+
+@needs_namespaces
+def test_a_server_has_its_port_in_the_code(folder):
+    """Catches a grader for which only one trial at a time could have port 7, and root's; that starts
+    a server where its files are not; and one that takes a name in echo for one of ours."""
+    (folder / 'port').write_text('7\n')
+    script(folder, PRIVILEGED + FORK_FOR_EACH, 'myecho')
+    done, rows = trials('no_reaping', 'no_eintr', '-M', '-j', '4', '-s', './myecho', cwd=folder)
+    assert rows == [('no_reaping', 'myecho', 'survived', '2', '0x2'),
+                    ('no_eintr', 'myecho', 'survived', '2', '0x2')], done
+
+
+@needs_namespaces
+def test_a_daemon_is_followed_and_ends_with_its_trial(folder):
+    """Catches a grader to which a server has ended that has become a daemon; and the daemon, which
+    stayed behind, since a signal to a group does not reach it."""
+    mark = uuid.uuid4().hex
+    server = script(folder, DAEMON + FORK_FOR_EACH)
+    done, rows = trials('no_reaping', '-M', '-s', f'{server} {{port}}', mark=mark)
+    assert rows == [('no_reaping', 'server', 'survived', '2', '0x2')], done
+    assert marked(mark) == []
+
+
+@needs_namespaces
+@pytest.mark.parametrize('what', NASTY)
+def test_a_server_that_has_no_bounds_is_ended(folder, what):
+    """Catches trials without bounds: a server that looped and printed wrote 12 GB, and it spun on
+    when expose was killed. Nothing is left behind, neither processes nor files."""
+    mark, place = uuid.uuid4().hex, folder / 'place'
+    place.mkdir()
+    place.chmod(0o777)
+    server = script(folder, LISTEN + "client = listener.accept()[0]\n" + NASTY[what])
+    done = expose('-M', '-n', '1', '-w', '1', '-o', 'csv', 'shared_client', '-s',
+                  f'{server} {{port}} {place}/file',
+                  env={**os.environ, 'TMPDIR': str(place), 'FORKECHO_TEST': mark})
+    [row] = csv.DictReader(done.stdout.splitlines())
+    assert (row['times'], done.returncode) == ('0', 1), done
+    assert marked(mark) == []
+    assert [each.name for each in place.iterdir() if each.stat().st_size <= 64 << 20] == \
+        (['file'] if what == 'fills_a_file' else [])
+
+
+@needs_namespaces
+def test_what_ends_expose_ends_its_servers(folder):
+    """Catches servers that go on, one that spins for instance, when SIGKILL has ended who had
+    started them."""
+    mark = uuid.uuid4().hex
+    server = script(folder, LISTEN + NASTY['ignores_all_signals'])
+    running = subprocess.Popen(
+        [sys.executable, EXPOSE, '-M', '-n', '100', '-w', str(DEADLINE), 'no_reaping', '-s',
+         f'{server} {{port}}'], stdout=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, 'FORKECHO_TEST': mark, 'TMPDIR': str(folder)})
+    eventually(lambda: list(folder.glob('expose-*/*/log')), 'trials are running')
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    eventually(lambda: not marked(mark), 'nothing runs any more')
+
+
+def test_a_server_that_takes_memory_without_end_is_ended(folder):
+    """Catches one that takes all the memory of the machine of whoever grades it."""
+    server = script(folder, LISTEN + '''
+taken = []
+while True:
+    taken.append(b'x' * (1 << 20))
+    time.sleep(0.001)
+''')
+    done = changed_expose('trial.MEMORY = 128 << 20', '-M', '-n', '1', '-w', str(DEADLINE),
+                          'no_reaping', '-s', f'{server} {{port}}')
+    assert done.returncode == 2, done
+    assert 'takes more than 128 MiB of memory' in done.stderr
+
+
+def test_a_trial_without_an_end_is_undecided():
+    """Catches a trial that waits for as long as there is news, for ever where a server always has
+    some."""
+    done = changed_expose('''
+import itertools
+numbers = itertools.count()
+trial.LONGEST = 0.4
+trial.Server.child_states = lambda server: f'R{next(numbers)}'
+''', '-M', '-n', '1', 'no_reaping', '-s', ours(SERVERS[0]))
+    assert done.returncode == 2, done
+    assert 'no end within 1.2 s' in done.stderr
 
 
 # ---- the files ---------------------------------------------------------------------------

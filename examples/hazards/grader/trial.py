@@ -3,45 +3,57 @@ import contextlib
 import functools
 import math
 import os
-import re
 import resource
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections import namedtuple
 from pathlib import Path
 
-from grader.processes import children, cpu_seconds, descriptors, state, threads
-from grader.waiting import Stopped, Unable, Undecided, eventually, stopping
+from grader import waiting
+from grader.isolation import (MEMORY, enter_namespaces, enter_network, keep, kill_descendants,
+                              set_bounds)
+from grader.processes import (children, cpu_seconds, descendants, descriptors, listeners, memory,
+                              sockets, state, threads)
+from grader.waiting import Unable, Undecided, eventually, look_again
 
 BY_CHANCE = False  # whether no server is halted, so that its luck is seen; -u
+LONGEST = 20  # times the patience that a trial may take: whoever has news without end shows nothing
+WATCH = 0.25  # seconds from one look at a trial's bounds to the next
+LAST_WORDS = 1 << 20  # bytes of a log that are read: one printed without end has too many
 # Where TZ says which time zone it is, localtime need not ask.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != 'TZ'}
 
 
 class Server:
-    """A server that runs in a process group of its own, which ends with it."""
+    """A server with all that it starts, which ends with it: with a network of its own, and where it
+    was started, beside its files. `words` is its command, in which {port} stands for a port and
+    {options} for those of a hazard."""
 
-    def __init__(self, program, options=(), wrap=None, on_terminal=False):
-        self.again = functools.partial(Server, program, options, wrap)
-        self.folder = Path(tempfile.mkdtemp(prefix='expose-'))
+    def __init__(self, words, options=(), wrap=None, on_terminal=False):
+        self.again = functools.partial(Server, words, options, wrap)
+        self.folder = Path(tempfile.mkdtemp())
         self.log_path = self.folder / 'log'
         self.told, self.terminal = b'', None
-        self.program = program.name
-        family = program.name.endswith('echo')  # ours take options; the hazards take a port
-        command = [program, '-1', '-v', '-l', '127.0.0.1:0', *options] if family else [program, '0']
-        self.calls = os.open(self.calls_path(), os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            with self.open_log(on_terminal) as log:
-                self.process = subprocess.Popen(
-                    [*(wrap(self) if wrap else ()), *command], stdin=subprocess.DEVNULL,
-                    stdout=log, stderr=log, start_new_session=True, cwd='/', env=ENVIRONMENT)
-        except OSError:  # the user has as many processes as may be
-            self.clean_up()
-            raise
-        self.pid = self.process.pid
         self.told_to_stop = False
+        self.port = enter_network()
+        self.command = [*(wrap(self) if wrap else ()), *self.fill(words, options)]
+        self.calls = os.open(self.calls_path(), os.O_RDONLY | os.O_NONBLOCK)
+        with self.open_log(on_terminal) as log:
+            self.keeper = keep(lambda: self.start(log))
+
+    def fill(self, words, options):
+        for word in words:
+            yield from options if word == '{options}' else [word.replace('{port}', str(self.port))]
+
+    def start(self, log):
+        try:
+            subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                             start_new_session=True, env=ENVIRONMENT, preexec_fn=set_bounds)
+        except OSError as problem:
+            os.write(log.fileno(), str(problem).encode())
 
     def open_log(self, on_terminal):
         """What it writes to: a file, or a terminal, of which we have the other end."""
@@ -58,32 +70,46 @@ class Server:
         return path
 
     def __enter__(self):
+        """Waits until it listens, and then has done what it does before the first client."""
         try:
-            eventually(lambda: self.addresses() or self.has_ended())
-            if self.was_interrupted():
-                raise Stopped
-            if not self.addresses():
-                why = Unable if self.has_ended() else Undecided
-                raise why(f'{self.program} printed no address 127.0.0.1:PORT, only: '
+            eventually(lambda: self.find() or self.is_gone(), news=self.started_cpu)
+            if not self.find():
+                why = Unable if self.is_gone() else Undecided
+                raise why(f'{" ".join(map(str, self.command))}: listens on no port, and printed '
                           f'{self.log()[-200:].strip() or "nothing"}')
+            eventually(lambda: self.find() and self.sleeps() or self.is_gone())
         except BaseException:
             self.end()
             raise
-        self.port = int(self.addresses()[0])
         return self
+
+    def find(self):
+        """Whether one of its processes listens: the first of those that do is the server, be it a
+        daemon or below a script. No client connects for that, which would be one too many."""
+        ports = listeners()
+        for pid in descendants(self.keeper) if ports else ():
+            found = sorted(ports[each] for each in sockets(pid) if each in ports)
+            if found:
+                self.pid, self.port = pid, self.port if self.port in found else found[0]
+                return True
+        return False
+
+    def is_gone(self):
+        return state(f'/proc/{self.keeper}') in 'ZX'
+
+    def started_cpu(self):
+        return sum(map(cpu_seconds, descendants(self.keeper)))
 
     def __exit__(self, *_):
         self.end()
 
     def end(self):
-        """Ends it and all that it started. Its process is waited for behind that, so that until
-        then the number of the group is nobody else's."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended before it had a group
-            os.killpg(self.pid, signal.SIGKILL)
-        self.process.wait()
-        self.clean_up()
-
-    def clean_up(self):
+        """Ends it and all that it started; the keeper ends when they have. Those that fork faster
+        than that end with the trial's process 1."""
+        last = time.monotonic() + 1
+        while os.waitpid(self.keeper, os.WNOHANG) == (0, 0) and time.monotonic() < last:
+            kill_descendants(self.keeper)
+            look_again()
         os.close(self.calls)
         if self.terminal is not None:
             os.close(self.terminal)
@@ -93,22 +119,16 @@ class Server:
 
     def log(self):
         if self.terminal is None:
-            return self.log_path.read_text(errors='replace')
+            with open(self.log_path, 'rb') as file:
+                file.seek(max(os.stat(file.fileno()).st_size - LAST_WORDS, 0))
+                return file.read(LAST_WORDS).decode(errors='replace')
         with contextlib.suppress(OSError):  # nothing new; or it has closed its end
             while new := os.read(self.terminal, 4096):
                 self.told += new
         return self.told.decode(errors='replace').replace('\r\n', '\n')
 
-    def addresses(self):
-        return re.findall(r'^127\.0\.0\.1:(\d+)$', self.log(), re.M)
-
     def has_ended(self):
         return state(f'/proc/{self.pid}') in 'ZX'
-
-    def was_interrupted(self):
-        """Whether Ctrl-C has met it before it had a group of its own."""
-        end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return end is not None and (end.si_code, end.si_status) == (os.CLD_KILLED, signal.SIGINT)
 
     def processes(self):
         return [self.pid, *children(self.pid)]
@@ -132,7 +152,8 @@ class Server:
     # -- doing --
 
     def signal(self, number):
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def stop(self):
         self.told_to_stop = True
@@ -179,17 +200,36 @@ class Server:
         self.limit(resource.RLIMIT_NPROC, lambda _pid, hard: hard)
 
 
-Pair = namedtuple('Pair', 'hazard server program wrong')
+Pair = namedtuple('Pair', 'hazard server words wrong')
 ENDED = math.inf  # the count of a server that is no more, and did not stop because it was told to
 
 
+@contextlib.contextmanager
+def bounded():
+    """Looks every now and then whether what runs meanwhile takes too long, or too much memory."""
+    longest = LONGEST * waiting.PATIENCE
+    end = time.monotonic() + longest
+
+    def look(*_):
+        if time.monotonic() > end:
+            raise Undecided(f'no end within {longest:g} s')
+        if sum(map(memory, descendants(os.getpid()))) > MEMORY:
+            raise Undecided(f'takes more than {MEMORY >> 20} MiB of memory')
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, WATCH, WATCH)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def run_trial(pair):
-    """The count of one trial; or why there is none, an Undecided."""
-    if stopping.is_set():
-        raise Stopped
+    """The count of one trial; or why there is none, an Undecided. The process is its own."""
     hazard = pair.hazard
     try:
-        with Server(pair.program, hazard.options, hazard.wrap) as server:
+        enter_namespaces()
+        with bounded(), Server(pair.words, hazard.options, hazard.wrap) as server:
             count = hazard.detect(server)
             lives = server.told_to_stop or not server.has_ended()
     except Undecided as problem:

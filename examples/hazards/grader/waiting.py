@@ -5,7 +5,6 @@ up when all of the server has slept for ASLEEP, with nothing left to wake it; or
 without news, after PATIENCE. A right server is done in milliseconds, and a slow machine does not
 make it a wrong one.
 """
-import threading
 import time
 
 PATIENCE = 3.0  # seconds without any news after which there will be none; -w
@@ -22,13 +21,6 @@ class Undecided(Exception):
     """Why a trial has shown nothing, as on a machine that is too busy. Others may."""
 
 
-class Stopped(Exception):
-    """Somebody has pressed Ctrl-C: exit status 130."""
-
-
-stopping = threading.Event()
-
-
 def look_again():
     time.sleep(LOOK_AGAIN)
 
@@ -39,8 +31,6 @@ def eventually(condition, server=None, news=lambda: None, nap=look_again, asleep
     last, quiet_since = news(), time.monotonic()
     awake_at = now = quiet_since
     while not condition():
-        if stopping.is_set():
-            raise Stopped
         nap()
         before, now, latest = now, time.monotonic(), news()
         absent = max(now - before - min(ABSENT, asleep / 2), 0)

@@ -108,6 +108,42 @@ def test_a_server_that_ends_does_not_survive():
     assert [row[3:] for row in rows] == [('0', 'ended x2')]
 
 
+# A right server, which has much to do between fork and close.
+SLOW_TO_CLOSE = f'''#!{sys.executable}
+import os, signal, socket, sys, time
+def reap(*_):
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+signal.signal(signal.SIGCHLD, reap)
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])), backlog=100)
+while True:
+    client = listener.accept()[0]
+    if os.fork() == 0:
+        listener.close()
+        while data := client.recv(4096):
+            client.sendall(data)
+        os._exit(0)
+    begun = time.process_time()
+    while time.process_time() < begun + 0.05:
+        pass
+    client.close()
+'''
+
+
+def test_a_server_is_not_halted_before_it_has_closed(folder):
+    """Catches a trial whose last client waited in vain for its end, for as long as patience lasts:
+    the server was halted between fork and close, as it happened on a busy machine."""
+    server = folder / 'slow_to_close'
+    server.write_text(SLOW_TO_CLOSE)
+    server.chmod(0o755)
+    done = changed_expose('trial.LONGEST = 0.9', '-M', '-n', '2', '-w', str(DEADLINE), 'one_wait',
+                          '-s', f'{server} {{port}}')
+    assert (done.returncode, done.stderr) == (0, ''), done
+
+
 # A right server: a log line for each client when it comes and one when it goes, all the same.
 SAME_LINES = f'''#!{sys.executable}
 import socket

@@ -161,11 +161,13 @@ class Server:
 
     @contextlib.contextmanager
     def halted(self):
-        """Its process, without its children, does nothing meanwhile; signals to it merge. Where
-        chance is to decide, it goes on."""
+        """Its process, without its children, does nothing meanwhile; signals to it merge. It has done
+        what it does after fork by then: a client whose socket it has not closed yet would see no
+        end. Where chance is to decide, it goes on."""
         if BY_CHANCE:
             yield
             return
+        eventually(self.sleeps)
         self.signal(signal.SIGSTOP)
         eventually(lambda: state(f'/proc/{self.pid}') in 'TZX')
         yield

@@ -167,7 +167,7 @@ hazard-servers: $(HAZARDS)
 $(BUILD)/hazards/%: examples/hazards/%.c Makefile
 	@mkdir -p $(@D)
 	$(QUIET_CC)$(STUDENT) $(THREADS) -o $@ $<
-$(BUILD)/hazards/shared_client: THREADS = -pthread
+$(addprefix $(BUILD)/hazards/,shared_client reset_kills threads_not_joined): THREADS = -pthread
 
 # Its buffer as large as forkecho's, for the comparison of streams.
 $(BUILD)/hazards/textbook64: examples/hazards/textbook.c Makefile

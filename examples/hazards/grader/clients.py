@@ -4,43 +4,58 @@ import select
 import socket
 
 from grader import waiting
-from grader.waiting import ASLEEP, LOOK_AGAIN, eventually
+from grader.waiting import ASLEEP, LOOK_AGAIN, Undecided, eventually
 
 
-def connect(port, small=False):
-    """A client's socket, which does not block once it is connected. With small segments, like those
-    of a modem, the kernel's buffers are small, too."""
+# Buffers of a client's kernel: small ones and small segments, like those of a modem, or ones that
+# take 100 KB, read or not.
+SMALL = ((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536), (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14),
+         (socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16))
+LARGE = ((socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20),)
+
+
+def connect(server, buffers=()):
+    """A client's socket, which does not block; None where the server's queue has no room for it."""
     client = socket.socket()
-    if small:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    client.settimeout(waiting.PATIENCE)
+    client.setblocking(False)
+    for option in buffers:
+        client.setsockopt(*option)
     try:
-        client.connect(('127.0.0.1', port))
-    except OSError:
+        with contextlib.suppress(BlockingIOError):
+            client.connect(('127.0.0.1', server.port))
+        there = select.poll()
+        there.register(client, select.POLLOUT)
+        if eventually(lambda: there.poll(LOOK_AGAIN * 1000), server):
+            if error := client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error, 'connect')
+            return client
+    except BaseException:
         client.close()
         raise
-    client.setblocking(False)
-    return client
+    client.close()
+    return None
 
 
 class Crowd:
-    """Clients that come together, each with a line of its own, which it wants back."""
+    """Clients that come together, each with a line of its own, which it wants back. Those for whom
+    the server's queue has no room have not come."""
 
     def __init__(self, server, count=1):
         self.server = server
-        self.lost = 0  # those that could not even connect
+        self.lost = 0  # those whom nobody listened to
         self.wanted, self.got = {}, {}
         self.ended = set()
         self.watch = select.poll()
         for number in range(count):
             try:
-                client = connect(server.port)
-            except OSError:
+                client = connect(server)
+            except ConnectionError:
                 self.lost += 1
                 continue
+            if client is None:
+                break
             self.wanted[client], self.got[client] = f'client {number}\n'.encode(), b''
+            self.watch.register(client, select.POLLIN)
 
     def __enter__(self):
         return self
@@ -53,7 +68,6 @@ class Crowd:
         for client, line in self.wanted.items():
             with contextlib.suppress(OSError):
                 client.send(line)
-            self.watch.register(client, select.POLLIN)
         return self
 
     def finish(self):
@@ -73,7 +87,7 @@ class Crowd:
         for number, _ in self.watch.poll(seconds * 1000):
             client = client_of[number]
             try:
-                data = client.recv(4096)
+                data = client.recv(1 << 16)
             except OSError:
                 data = b''
             self.got[client] += data
@@ -83,7 +97,8 @@ class Crowd:
 
     def served(self, ended=False):
         """How many have been answered, and with `ended` have seen the end as well."""
-        return sum(self.got[client] == line and (not ended or client in self.ended)
+        answers = self.server.facts.answers
+        return sum(answers(line, self.got[client]) and (not ended or client in self.ended)
                    for client, line in self.wanted.items())
 
     def unserved(self, ended=False, asleep=ASLEEP):
@@ -92,12 +107,14 @@ class Crowd:
             return len(self.ended), sum(map(len, self.got.values()))
 
         count = len(self.wanted)
-        eventually(lambda: count in (self.served(ended), len(self.ended)), self.server, news,
-                   self.hear, asleep)
+        if not eventually(lambda: count in (self.served(ended), len(self.ended)), self.server, news,
+                          self.hear, asleep) and self.server.dozes():
+            raise Undecided(f'for {waiting.PATIENCE:g} s it slept, and may answer later')
         return self.lost + count - self.served(ended)
 
 
 def visit(server, count=1):
-    """Clients who send, finish, and stay until the end. Returns how many were not served so."""
+    """Clients who send, finish, and stay until the end, if there is one with this server. Returns
+    how many were not served so."""
     with Crowd(server, count) as crowd:
-        return crowd.ask().finish().unserved(ended=True)
+        return crowd.ask().finish().unserved(ended=server.facts.closes)

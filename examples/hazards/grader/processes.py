@@ -1,6 +1,7 @@
 """Processes and who listens, as proc(5) shows them."""
 import contextlib
 import os
+import re
 import socket
 import struct
 import time
@@ -18,6 +19,26 @@ def state(path):
     except (FileNotFoundError, ProcessLookupError):
         return 'X'
     return text[text.rindex(')') + 2]
+
+
+# nanosleep and clock_nanosleep by their numbers. Elsewhere such a sleep is like any other.
+NANOSLEEP = {'x86_64': '35 230', 'aarch64': '101 115', 's390x': '162 262'}.get(
+    os.uname().machine, '').split()
+
+
+def dozes(path):
+    """Whether a thread is in a sleep(3), which ends by itself."""
+    with contextlib.suppress(OSError):
+        return Path(path, 'syscall').read_text().split()[0] in NANOSLEEP
+    return False
+
+
+def handles(pid, number):
+    """Whether a process has a handler for a signal."""
+    with contextlib.suppress(OSError):
+        caught = re.search(r'^SigCgt:\s*(\w+)', Path(f'/proc/{pid}/status').read_text(), re.M)[1]
+        return bool(int(caught, 16) >> (number - 1) & 1)
+    return False
 
 
 def threads(pid):
@@ -92,6 +113,20 @@ def cpu_seconds(pid):
         return time.clock_gettime(~pid << 3 | 2)
     except OSError:
         return 0.0
+
+
+TIME_WAIT = '06'
+
+
+def states_of(port):
+    """The states of the sockets of a TCP port of this host, as numbers of the kernel's."""
+    found = set()
+    for table in 'tcp', 'tcp6':
+        with contextlib.suppress(FileNotFoundError):
+            lines = Path('/proc/self/net', table).read_text().splitlines()[1:]
+            found |= {line.split()[3] for line in lines
+                      if line.split()[1].endswith(f':{port:04X}')}
+    return found
 
 
 def memory(pid):

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 
 from grader.trial import ENDED
-from grader.waiting import Undecided
+from grader.waiting import NotApplicable, Undecided
 
 
 class Results:
@@ -19,26 +19,36 @@ class Results:
                    if pair.hazard is hazard)
 
     def decided(self, pair):
-        return [count for count in self.counts[pair] if not isinstance(count, Undecided)]
+        return [count for count in self.counts[pair] if not isinstance(count, Exception)]
+
+    def of_kind(self, pair, kind):
+        return [count for count in self.counts[pair] if isinstance(count, kind)]
 
     def undecided(self, pair):
-        return len(self.counts[pair]) - len(self.decided(pair))
+        return len(self.of_kind(pair, Undecided))
 
-    def why_undecided(self, pair):
-        return ', '.join(dict.fromkeys(str(count) for count in self.counts[pair]
-                                       if isinstance(count, Undecided)))
+    def not_applicable(self, pair):
+        return len(self.of_kind(pair, NotApplicable))
+
+    def why(self, pair, kind):
+        return ', '.join(dict.fromkeys(map(str, self.of_kind(pair, kind))))
 
     def verdict(self, pair):
         """(word, number): a mistake is to be caught, any other server to survive. A trial that
-        was not decided is neither."""
+        was not decided is neither; where none applies, that is said."""
         decided = self.decided(pair)
+        if self.not_applicable(pair) == len(self.counts[pair]):
+            return 'n/a', len(self.counts[pair])
         caught = sum(count > pair.hazard.fine for count in decided)
         return ('caught', caught) if pair.wrong else ('survived', len(decided) - caught)
 
     def cell(self, pair):
-        """'18/20', or '17/20 3?': three are undecided."""
-        open_ones = self.undecided(pair)
-        return f'{self.verdict(pair)[1]}/{self.trials}' + (f' {open_ones}?' if open_ones else '')
+        """'18/20', or '17/20 3?': three are undecided; '0/20 ends': it was no more; or 'n/a'."""
+        word, times = self.verdict(pair)
+        if word == 'n/a':
+            return word
+        open_ones, ends = self.undecided(pair), ENDED in self.decided(pair)
+        return (f'{times}/{self.trials}' + f' {open_ones}?' * bool(open_ones) + ' ends' * ends)
 
     def distribution(self, pair):
         """'0x18 3x2': eighteen trials counted 0, two counted 3. Where there are many different
@@ -50,11 +60,23 @@ class Results:
                              for count in counts.elements())
         told = [f'{"ended " if count == ENDED else f"{count:g}{sign}"}x{times}'
                 for count, times in sorted(counts.items())]
-        return ' '.join(told + [f'undecided x{self.undecided(pair)}'] * bool(self.undecided(pair)))
+        for kind, word in (Undecided, 'undecided'), (NotApplicable, 'n/a'):
+            if self.of_kind(pair, kind):
+                told.append(f'{word} x{len(self.of_kind(pair, kind))}')
+        if self.not_applicable(pair):
+            told.append(f'({self.why(pair, NotApplicable)})')
+        return ' '.join(told)
 
     def surprises(self):
-        return [pair for pair in self.pairs
-                if self.verdict(pair)[1] + self.undecided(pair) < self.trials]
+        """Mistakes that were not caught each time, and others that were."""
+        def as_expected(pair):
+            word, times = self.verdict(pair)
+            if word == 'n/a':
+                return not pair.wrong
+            return times + self.undecided(pair) + self.not_applicable(pair) * (
+                not pair.wrong) == self.trials
+
+        return [pair for pair in self.pairs if not as_expected(pair)]
 
     def open_questions(self):
         return [pair for pair in self.pairs if self.undecided(pair)]
@@ -77,8 +99,8 @@ class Text:
             print(f'{hazard.name}: {hazard.measure}')
             for pair in results.pairs:
                 if pair.hazard is hazard:
-                    word, times = results.verdict(pair)
-                    print(f'  {pair.server:{width}}  {f"{word} {results.cell(pair)}":14}  '
+                    word, cell = results.verdict(pair)[0], results.cell(pair)
+                    print(f'  {pair.server:{width}}  {cell if word == cell else f"{word} {cell}":14}  '
                           f'{results.distribution(pair)}')
             print(flush=True)
 

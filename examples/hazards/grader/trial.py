@@ -13,11 +13,12 @@ from collections import namedtuple
 from pathlib import Path
 
 from grader import waiting
+from grader.exam import examine
 from grader.isolation import (MEMORY, enter_namespaces, enter_network, keep, kill_descendants,
                               set_bounds)
-from grader.processes import (children, cpu_seconds, descendants, descriptors, listeners, memory,
-                              sockets, state, threads)
-from grader.waiting import Unable, Undecided, eventually, look_again
+from grader.processes import (children, cpu_seconds, descendants, descriptors, dozes, listeners,
+                              memory, sockets, state, threads)
+from grader.waiting import NotApplicable, Unable, Undecided, eventually, look_again
 
 BY_CHANCE = False  # whether no server is halted, so that its luck is seen; -u
 LONGEST = 20  # times the patience that a trial may take: whoever has news without end shows nothing
@@ -32,13 +33,15 @@ class Server:
     was started, beside its files. `words` is its command, in which {port} stands for a port and
     {options} for those of a hazard."""
 
-    def __init__(self, words, options=(), wrap=None, on_terminal=False):
-        self.again = functools.partial(Server, words, options, wrap)
+    def __init__(self, words, options=(), wrap=None, facts=None, on_terminal=False, port=None):
+        """`port`: that of one before, in whose network it is then."""
+        self.again = functools.partial(Server, words, options, wrap, facts)
+        self.facts = facts
         self.folder = Path(tempfile.mkdtemp())
         self.log_path = self.folder / 'log'
         self.told, self.terminal = b'', None
         self.told_to_stop = False
-        self.port = enter_network()
+        self.port = port or enter_network()
         self.command = [*(wrap(self) if wrap else ()), *self.fill(words, options)]
         self.calls = os.open(self.calls_path(), os.O_RDONLY | os.O_NONBLOCK)
         with self.open_log(on_terminal) as log:
@@ -104,16 +107,22 @@ class Server:
         self.end()
 
     def end(self):
-        """Ends it and all that it started; the keeper ends when they have. Those that fork faster
-        than that end with the trial's process 1."""
-        last = time.monotonic() + 1
-        while os.waitpid(self.keeper, os.WNOHANG) == (0, 0) and time.monotonic() < last:
-            kill_descendants(self.keeper)
-            look_again()
+        """Ends it and all that it started."""
+        self.kill()
         os.close(self.calls)
         if self.terminal is not None:
             os.close(self.terminal)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill(self):
+        """Ends its processes; the keeper ends when they have. Those that fork faster than that end
+        with the trial's process 1."""
+        self.told_to_stop, last = True, time.monotonic() + 1
+        while self.keeper and time.monotonic() < last:
+            kill_descendants(self.keeper)
+            if os.waitpid(self.keeper, os.WNOHANG) != (0, 0):
+                self.keeper = None
+            look_again()
 
     # -- looking --
 
@@ -137,16 +146,20 @@ class Server:
         return ''.join(state(f'/proc/{pid}') for pid in children(self.pid))
 
     def sleeps(self):
-        """Whether each thread of each of its processes waits for something."""
-        return all(state(thread) in 'SZX' for pid in self.processes() for thread in threads(pid))
+        """Whether each thread of each of its processes waits for something, or is halted."""
+        return all(state(thread) in 'SZXT' for pid in self.processes() for thread in threads(pid))
+
+    def dozes(self):
+        """Whether one of them is in a sleep(3), which ends by itself."""
+        return any(dozes(thread) for pid in self.processes() for thread in threads(pid))
 
     def cpu(self):
         return sum(map(cpu_seconds, self.processes()))
 
     def zombies(self):
         """How many zombies stay once nothing happens any more. A child that is not asleep is about
-        to end."""
-        eventually(lambda: not self.child_states().strip('SX'), self, self.child_states)
+        to end. (Whoever looks for them every half a second, as Python's ForkingMixIn, reaps.)"""
+        eventually(lambda: not self.child_states().strip('SX'), self, self.child_states, asleep=1.1)
         return self.child_states().count('Z')
 
     # -- doing --
@@ -177,7 +190,10 @@ class Server:
         """Sets a soft limit of each of its processes to what `value_of(pid, hard limit)` says."""
         def set_soft(pid):
             hard = resource.prlimit(pid, what)[1]
-            resource.prlimit(pid, what, (value_of(pid, hard), hard))
+            value = value_of(pid, hard)
+            if hard != resource.RLIM_INFINITY:
+                value = min(value, hard)  # of a child that has given it up
+            resource.prlimit(pid, what, (value, hard))
 
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
@@ -226,15 +242,35 @@ def bounded():
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def run_trial(pair):
-    """The count of one trial; or why there is none, an Undecided. The process is its own."""
+def run_exam(words):
+    """The facts of a server; or an Undecided, when there are none the second time either."""
+    outcome = None
+    enter_namespaces()
+    for _ in range(2):
+        try:
+            with bounded(), Server(words) as server:
+                return examine(server)
+        except Undecided as problem:
+            outcome = problem
+        except OSError as problem:
+            outcome = Undecided(str(problem))
+    return outcome
+
+
+def run_trial(pair, facts):
+    """The count of one trial of a server of which that is known; or why there is none, an Undecided
+    or NotApplicable. The process is its own."""
     hazard = pair.hazard
     try:
+        if isinstance(facts, Undecided):
+            raise facts
+        for applies in hazard.needs:
+            applies(facts)
         enter_namespaces()
-        with bounded(), Server(pair.words, hazard.options, hazard.wrap) as server:
+        with bounded(), Server(pair.words, hazard.options, hazard.wrap, facts) as server:
             count = hazard.detect(server)
             lives = server.told_to_stop or not server.has_ended()
-    except Undecided as problem:
+    except (Undecided, NotApplicable) as problem:
         return problem
     except OSError as problem:
         return Undecided(str(problem))

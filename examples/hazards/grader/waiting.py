@@ -2,8 +2,8 @@
 
 Where the evidence is that something does not happen (a zombie that is not reaped), a detector gives
 up when all of the server has slept for ASLEEP, with nothing left to wake it; or, if it works on
-without news, after PATIENCE. A right server is done in milliseconds, and a slow machine does not
-make it a wrong one.
+without news, or is in a sleep(3) that ends by itself, after PATIENCE. A right server is done in
+milliseconds, and a slow machine does not make it a wrong one.
 """
 import time
 
@@ -19,6 +19,10 @@ class Unable(Exception):
 
 class Undecided(Exception):
     """Why a trial has shown nothing, as on a machine that is too busy. Others may."""
+
+
+class NotApplicable(Exception):
+    """Why a trial can show nothing of this server, and no other will."""
 
 
 def look_again():
@@ -37,7 +41,7 @@ def eventually(condition, server=None, news=lambda: None, nap=look_again, asleep
         quiet_since, awake_at = quiet_since + absent, awake_at + absent
         if latest != last:
             last, quiet_since, awake_at = latest, now, now
-        elif server is None or not server.sleeps():
+        elif server is None or not server.sleeps() or server.dozes():
             awake_at = now
         if now - quiet_since > PATIENCE or now - awake_at > asleep:
             return False

@@ -636,8 +636,8 @@ def test_a_command_with_the_port_is_a_server(folder):
 
 @needs_namespaces
 def test_a_server_has_its_port_in_the_code(folder):
-    """Catches a grader for which only one trial at a time could have port 7, and root's; that starts
-    a server where its files are not; and one that takes a name in echo for one of ours."""
+    """Catches a grader for which only one trial at a time could have port 7, and root's; that
+    starts a server where its files are not; and one that takes a name in echo for one of ours."""
     (folder / 'port').write_text('7\n')
     script(folder, PRIVILEGED + FORK_FOR_EACH, 'myecho')
     done, rows = trials('no_reaping', 'no_eintr', '-M', '-j', '4', '-s', './myecho', cwd=folder)

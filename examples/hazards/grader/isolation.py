@@ -20,11 +20,11 @@ import socket
 import struct
 from pathlib import Path
 
-from grader.processes import descendants
+from grader.processes import children
 
 PORT = 7007  # for a server that is told one, where all are free
 FILE_SIZE = 64 << 20  # bytes: one that prints without end is ended
-PROCESSES = 1000  # one that forks without end cannot go on
+PROCESSES = 250  # one that forks without end cannot go on
 OPEN_FILES = 4096
 MEMORY = 2 << 30  # bytes of its own that all processes of a server may have
 
@@ -51,8 +51,8 @@ def prctl(option, value):
 # ---- namespaces --------------------------------------------------------------------------
 
 def enter_namespaces():
-    """What this process, of one thread, starts from here on is in a PID namespace of its own; in its
-    other namespaces it may do all, as the same user."""
+    """What this process, of one thread, starts from here on is in a PID namespace of its own; in
+    other namespaces of its own it may do all, as the same user."""
     if not NAMESPACES:
         return
     user, group = os.geteuid(), os.getegid()
@@ -130,17 +130,17 @@ def keep(start):
         os._exit(0)
 
 
-def kill_descendants(pid):
-    for each in descendants(pid):
+def kill(processes):
+    for each in processes:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
 
 
 def end_all():
-    """Ends all that this process has started, and whose orphans have come to it."""
+    """Ends all that this process has started. Their orphans come to it, and are next."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            kill_descendants(os.getpid())
+            kill(children(os.getpid()))
             os.wait()
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from grader import waiting
 from grader.exam import examine
-from grader.isolation import (MEMORY, enter_namespaces, enter_network, keep, kill_descendants,
-                              set_bounds)
+from grader.isolation import MEMORY, enter_namespaces, enter_network, keep, kill, set_bounds
 from grader.processes import (children, cpu_seconds, descendants, descriptors, dozes, listeners,
                               memory, sockets, state, threads)
 from grader.waiting import NotApplicable, Unable, Undecided, eventually, look_again
@@ -119,7 +118,7 @@ class Server:
         with the trial's process 1."""
         self.told_to_stop, last = True, time.monotonic() + 1
         while self.keeper and time.monotonic() < last:
-            kill_descendants(self.keeper)
+            kill(descendants(self.keeper))
             if os.waitpid(self.keeper, os.WNOHANG) != (0, 0):
                 self.keeper = None
             look_again()
@@ -174,9 +173,9 @@ class Server:
 
     @contextlib.contextmanager
     def halted(self):
-        """Its process, without its children, does nothing meanwhile; signals to it merge. It has done
-        what it does after fork by then: a client whose socket it has not closed yet would see no
-        end. Where chance is to decide, it goes on."""
+        """Its process, without its children, does nothing meanwhile; signals to it merge. It has
+        done what it does after fork by then: a client whose socket it has not closed yet would see
+        no end. Where chance is to decide, it goes on."""
         if BY_CHANCE:
             yield
             return

@@ -415,10 +415,11 @@ def short_write(server):
 
 
 def accept_fails(to='calls', *trace):
-    """The second accept fails with ECONNABORTED."""
+    """The second accept fails with ECONNABORTED, when what was made for the first client has begun:
+    shared_client is a row of its own."""
     traced = ','.join(('?accept', '?accept4', *trace))
     return strace('-f', '-e', f'trace={traced}', '-e',
-                  'inject=?accept,?accept4:error=ECONNABORTED:when=2', to=to)
+                  'inject=?accept,?accept4:error=ECONNABORTED:delay_enter=100000:when=2', to=to)
 
 
 @hazard('servers ended, or clients lost', wrap=accept_fails('trace'))

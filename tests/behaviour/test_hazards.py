@@ -20,6 +20,9 @@ each_hazard = pytest.mark.parametrize('hazard', FILES)
 # Programs of the hazards are not built with sanitizers, and need not be tested twice.
 needs_mistakes = pytest.mark.skipif(not (BUILD / 'hazards').is_dir(),
                                     reason='the hazards are not built here')
+# All by all is many trials: those are for `make hazards`.
+all_by_all = pytest.mark.skipif(os.environ.get('HAZARDS') != 'all',
+                                reason='HAZARDS=all, as for make hazards')
 
 
 def expose(*arguments, **options):
@@ -53,9 +56,18 @@ def lit(rows):
             and row[2:4] != ('survived', '1')}
 
 
+@each_hazard
+def test_what_a_hazard_says_of_forkecho_is_there(hazard):
+    """Catches a story that sends its reader to a function which has another name by now."""
+    story = re.sub(r'\n \* ?', ' ', FILES[hazard].read_text().partition('*/')[0])
+    for name, file in re.findall(r'\b([a-z]+(?:_[a-z]+)*),? in ((?:src|examples)/\S+?\.c)', story):
+        assert re.search(rf'\b{name}\(|struct {name} {{', (TOP / file).read_text()), (name, file)
+
+
 # ---- caught and survived -----------------------------------------------------------------
 
 @needs_mistakes
+@all_by_all
 @each_hazard
 def test_a_mistake_lights_its_own_row_alone(hazard):
     """Catches a detector that sees nothing, a hazard whose mistake somebody has mended, and a

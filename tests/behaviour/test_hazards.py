@@ -23,6 +23,8 @@ needs_mistakes = pytest.mark.skipif(not (BUILD / 'hazards').is_dir(),
 # All by all is many trials: those are for `make hazards`.
 all_by_all = pytest.mark.skipif(os.environ.get('HAZARDS') != 'all',
                                 reason='HAZARDS=all, as for make hazards')
+# A thread of TSan's own sleeps in each process, where expose looks for threads and for sleep.
+not_under_tsan = pytest.mark.skipif(BUILD.name == 'tsan', reason="TSan's own thread sleeps")
 
 
 def expose(*arguments, **options):
@@ -79,6 +81,7 @@ def test_a_mistake_lights_its_own_row_alone(hazard):
     assert 'undecided' not in done.stderr and done.returncode == 1
 
 
+@not_under_tsan
 def test_our_server_survives_them_all(server_name):
     """Catches one of the famous mistakes in a server of ours; and a detector that accuses right
     ones, or a model that it does not fit. (All in one run: to start a run takes as long as a
@@ -400,6 +403,7 @@ sys.exit()
     assert done.stdout == 'True\n', done
 
 
+@not_under_tsan
 def test_an_undecided_trial_does_not_lose_the_others():
     """Catches a busy moment that costs the whole run, or that counts as survived or caught."""
     done = changed_expose('''

@@ -321,7 +321,7 @@ bench-program: all static
 
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose
-	@BUILD=$(BUILD) HAZARDS=all tests/run tests/behaviour/test_hazards.py -k lights_its_own_row
+	@BUILD=$(BUILD) ALL_BY_ALL=1 tests/run tests/behaviour/test_hazards.py -k lights_its_own_row
 
 gallery: all hazard-servers $(BUILD)/echo_program
 	@BUILD=$(BUILD) examples/lab/gallery

@@ -21,8 +21,8 @@ each_hazard = pytest.mark.parametrize('hazard', FILES)
 needs_mistakes = pytest.mark.skipif(not (BUILD / 'hazards').is_dir(),
                                     reason='the hazards are not built here')
 # All by all is many trials: those are for `make hazards`.
-all_by_all = pytest.mark.skipif(os.environ.get('HAZARDS') != 'all',
-                                reason='HAZARDS=all, as for make hazards')
+all_by_all = pytest.mark.skipif(os.environ.get('ALL_BY_ALL') != '1',
+                                reason='ALL_BY_ALL=1, as for make hazards')
 # A thread of TSan's own sleeps in each process, where expose looks for threads and for sleep.
 not_under_tsan = pytest.mark.skipif(BUILD.name == 'tsan', reason="TSan's own thread sleeps")
 
@@ -56,14 +56,6 @@ def lit(rows):
     """The hazards that a server did not survive each time, though they apply to it."""
     return {row[0] for row in rows if row[2:4] not in [('n/a', '1'), ('n/a', '2'), ('survived', '2')]
             and row[2:4] != ('survived', '1')}
-
-
-@each_hazard
-def test_what_a_hazard_says_of_forkecho_is_there(hazard):
-    """Catches a story that sends its reader to a function which has another name by now."""
-    story = re.sub(r'\n \* ?', ' ', FILES[hazard].read_text().partition('*/')[0])
-    for name, file in re.findall(r'\b([a-z]+(?:_[a-z]+)*),? in ((?:src|examples)/\S+?\.c)', story):
-        assert re.search(rf'\b{name}\(|struct {name} {{', (TOP / file).read_text()), (name, file)
 
 
 # ---- caught and survived -----------------------------------------------------------------

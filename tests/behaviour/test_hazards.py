@@ -371,7 +371,7 @@ sys.path.insert(0, {str(FOLDER)!r})
 expose = types.ModuleType('expose')
 expose.__file__ = {str(EXPOSE)!r}
 exec(compile(open(expose.__file__).read(), expose.__file__, 'exec'), vars(expose))
-from grader import detectors, trial, waiting
+from grader import detectors, isolation, processes, trial, waiting
 '''
 
 
@@ -697,6 +697,45 @@ def test_what_ends_expose_ends_its_servers(folder):
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     eventually(lambda: not marked(mark), 'nothing runs any more')
+
+
+@needs_namespaces
+@not_under_tsan
+def test_process_1_ends_with_a_trial_that_was_faster():
+    """Catches a run that hung, once in nine on a busy machine: process 1 asked for a signal at the
+    death of its trial, when that had ended already, and held the pipe of which expose read the end."""
+    done = changed_expose('''
+import os, time
+prctl = isolation.prctl
+def late(option, value):
+    trials = processes.parent('self')
+    while option == isolation.SET_DEATH_SIGNAL and os.getpid() == 1 and \\
+            processes.parent('self') == trials:
+        time.sleep(0.01)
+    prctl(option, value)
+isolation.prctl = late
+''', '-M', '-n', '2', 'wrong_reply', '-s', ours(SERVERS[0]))
+    assert (done.returncode, done.stderr) == (0, ''), done
+
+
+@not_under_tsan
+def test_what_expose_has_started_holds_no_more_than_it_needs():
+    """Catches a process of expose's own that holds what is open at its start: a client's socket,
+    with which a server saw no end when the client had gone, or the pipe of another trial."""
+    done = changed_expose('''
+import os
+def held():
+    return sorted({os.path.basename(what) for pid in processes.children(os.getpid())
+                   for number, what in processes.descriptors(pid).items() if number > 2})
+def detect(server):
+    with detectors.Crowd(server), server.again():
+        waiting.eventually(lambda: held() == ['log'])  # what says that exec failed is closed by then
+        print(held(), flush=True)
+    return 0
+detectors.HAZARDS['wrong_reply'] = detectors.HAZARDS['wrong_reply']._replace(detect=detect)
+''', '-M', '-n', '2', '-w', str(DEADLINE), 'wrong_reply', '-s', ours(SERVERS[0]))
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines()[:2] == 2 * ["['log']"], done
 
 
 def test_a_server_that_takes_memory_without_end_is_ended(folder):

@@ -3,8 +3,8 @@
 Each trial is a process with a user namespace of its own (user_namespaces(7)), where it may make
 others: a PID namespace, in which all ends with process 1, daemons too; and a network namespace for
 each server, so that every port is free, a privileged one as well. Process 1 is not the server, for
-which the kernel would drop signals that it does not handle, but ours. It dies with the trial, as
-the trial does with expose (PR_SET_PDEATHSIG): whatever ends expose ends its servers.
+which the kernel would drop signals that it does not handle, but ours. It ends with the trial, as
+the trial does with expose: whatever ends expose ends its servers.
 
 Where none may be made, as in some containers, a server has a port that is free, and SIGKILL to
 expose leaves it behind. Orphans come to the process that started it (PR_SET_CHILD_SUBREAPER), so
@@ -20,7 +20,7 @@ import socket
 import struct
 from pathlib import Path
 
-from grader.processes import children
+from grader.processes import children, descriptors, parent
 
 PORT = 7007  # for a server that is told one, where all are free
 FILE_SIZE = 64 << 20  # bytes: one that prints without end is ended
@@ -48,6 +48,27 @@ def prctl(option, value):
     call('prctl', option, value, 0, 0, 0)
 
 
+# ---- processes of ours -------------------------------------------------------------------
+
+def begin(task, *kept):
+    """Runs `task()` in a process that ends when it has, or when this one does. Open there are the
+    standard streams and `kept`, no more: no client's socket, which would stay when we close it.
+    Returns the number of the process."""
+    starter, process = os.getpid(), os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+        if parent('self') == starter:  # else it has ended before, and no signal comes for that
+            for number in descriptors('self').keys() - {0, 1, 2, *kept}:
+                os.close(number)
+            task()
+            status = 0
+    finally:
+        os._exit(status)
+
+
 # ---- namespaces --------------------------------------------------------------------------
 
 def enter_namespaces():
@@ -61,18 +82,14 @@ def enter_namespaces():
                        ('gid_map', f'{group} {group} 1')]:
         Path('/proc/self', name).write_text(text)
     call('unshare', NEW_PIDS)
-    if os.fork() == 0:
-        be_process_1()
+    begin(be_process_1)
 
 
 def be_process_1():
-    """Waits for orphans, and dies with the trial."""
-    prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    """No orphan stays here as a zombie."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            signal.pause()
+        signal.pause()
 
 
 def enter_network():
@@ -100,34 +117,25 @@ def find_out():
     """Whether namespaces may be made, by a process that tries."""
     global NAMESPACES
     NAMESPACES = True
-    trying = os.fork()
-    if trying == 0:
-        with contextlib.suppress(BaseException):
-            enter_namespaces()
-            enter_network()
-            os._exit(0)
-        os._exit(1)
+    trying = begin(lambda: (enter_namespaces(), enter_network()))
     NAMESPACES = os.waitpid(trying, 0)[1] == 0
 
 
 # ---- processes that end with the trial ---------------------------------------------------
 
-def keep(start):
+def keep(start, *kept):
     """Calls `start()` in a process that waits for all that comes of it, orphans as well, and then
     ends. Returns its number."""
-    keeper = os.fork()
-    if keeper:
-        return keeper
-    try:
-        prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    def keeper():
         prctl(SET_SUBREAPER, 1)
         if NAMESPACES:
             show_own_processes()
         start()
-        while True:
-            os.wait()
-    finally:
-        os._exit(0)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+
+    return begin(keeper, *kept)
 
 
 def kill(processes):

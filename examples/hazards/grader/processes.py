@@ -21,6 +21,10 @@ def state(path):
     return text[text.rindex(')') + 2]
 
 
+def parent(pid):
+    return int(re.search(r'^PPid:\s*(\d+)', Path(f'/proc/{pid}/status').read_text(), re.M)[1])
+
+
 # nanosleep and clock_nanosleep by their numbers. Elsewhere such a sleep is like any other.
 NANOSLEEP = {'x86_64': '35 230', 'aarch64': '101 115', 's390x': '162 262'}.get(
     os.uname().machine, '').split()

@@ -44,7 +44,7 @@ class Server:
         self.command = [*(wrap(self) if wrap else ()), *self.fill(words, options)]
         self.calls = os.open(self.calls_path(), os.O_RDONLY | os.O_NONBLOCK)
         with self.open_log(on_terminal) as log:
-            self.keeper = keep(lambda: self.start(log))
+            self.keeper = keep(lambda: self.start(log), log.fileno())
 
     def fill(self, words, options):
         for word in words:

@@ -765,6 +765,35 @@ trial.Server.child_states = lambda server: f'R{next(numbers)}'
     assert 'no end within 1.2 s' in done.stderr
 
 
+def test_a_trial_may_clean_up_when_its_time_is_up():
+    """Catches a trial that is told so once more while it ends its server, which then stays."""
+    done = changed_expose('''
+import signal, time
+trial.LONGEST = 0.1
+try:
+    with trial.bounded():
+        try:
+            time.sleep(60)
+        finally:
+            print(signal.getitimer(signal.ITIMER_REAL), flush=True)
+except waiting.Undecided as problem:
+    sys.exit(str(problem))
+''')
+    assert (done.stdout, done.stderr) == ('(0.0, 0.0)\n', 'no end within 0.3 s\n'), done
+
+
+def test_an_strace_that_has_ended_is_not_listened_to():
+    """Catches a detector that spins at the end of what strace tells."""
+    done = changed_expose('''
+import os, types
+calls, writing = os.pipe()
+os.close(writing)
+print(detectors.await_window(types.SimpleNamespace(calls=calls, sleeps=lambda: True)))
+sys.exit()
+''')
+    assert done.stdout == 'None\n', done
+
+
 # ---- the files ---------------------------------------------------------------------------
 
 @each_hazard

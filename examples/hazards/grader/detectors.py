@@ -212,12 +212,13 @@ def await_window(server):
     None where there is none, and the server sleeps."""
     told, end = b'', time.monotonic() + waiting.PATIENCE
     while True:
-        if select.select([server.calls], [], [], 2.5 * WINDOW_MS / 1000)[0]:
-            told += os.read(server.calls, 4096)
-            found = re.search(rb'([\d.]+) wait4\(.*= (?:0|-1 ECHILD)', told)
-            if found:
-                return float(found[1])
-        elif server.sleeps() or time.monotonic() > end:
+        ready = select.select([server.calls], [], [], 2.5 * WINDOW_MS / 1000)[0]
+        new = os.read(server.calls, 4096) if ready else b''  # as at the end of strace
+        told += new
+        found = re.search(rb'([\d.]+) wait4\(.*= (?:0|-1 ECHILD)', told)
+        if found:
+            return float(found[1])
+        if not new and (server.sleeps() or time.monotonic() > end):
             return None
 
 

@@ -228,10 +228,11 @@ def bounded():
     end = time.monotonic() + longest
 
     def look(*_):
-        if time.monotonic() > end:
-            raise Undecided(f'no end within {longest:g} s')
-        if sum(map(memory, descendants(os.getpid()))) > MEMORY:
-            raise Undecided(f'takes more than {MEMORY >> 20} MiB of memory')
+        late = time.monotonic() > end
+        if late or sum(map(memory, descendants(os.getpid()))) > MEMORY:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # what cleans up now is not interrupted
+            raise Undecided(f'no end within {longest:g} s' if late else
+                            f'takes more than {MEMORY >> 20} MiB of memory')
 
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, WATCH, WATCH)

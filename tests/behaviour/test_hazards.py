@@ -213,6 +213,21 @@ def serve(listener):
             continue
         threading.Thread(target=echo, args=[client], daemon=True).start()
 '''),
+    # A child's child serves, so that no zombie stays; and it sleeps, while the server waits.
+    ('needs_newline', '''
+def slow(client):
+    time.sleep(0.5)
+    echo(client)
+
+def serve(listener):
+    while True:
+        client = listener.accept()[0]
+        if os.fork() == 0:
+            fork(client, listener, slow)
+            os._exit(0)
+        client.close()
+        os.wait()
+'''),
     # Python, which looks at hundreds of files when it starts: each of that took 10 ms.
     ('unsafe_handler', A_PROCESS),
 ], ids=lambda each: each if each.isidentifier() else '')

@@ -158,6 +158,7 @@ def made_for_a_client(server):
     workers, own = set(children(server.pid)), set(threads(server.pid))
     with Talk(server):
         eventually(lambda: any(new()), server)
+        eventually(server.sleeps)  # a child that makes one for the client, and ends, is not it
         made, more = new()
     gone = eventually(lambda: all(state(f'/proc/{pid}') in 'ZX' for pid in made) and
                       all(state(path) == 'X' for path in more), server)

@@ -145,12 +145,16 @@ class Server:
         return ''.join(state(f'/proc/{pid}') for pid in children(self.pid))
 
     def sleeps(self):
-        """Whether each thread of each of its processes waits for something, or is halted."""
-        return all(state(thread) in 'SZXT' for pid in self.processes() for thread in threads(pid))
+        """Whether each thread of all that it has started, and of it, waits for something, or is
+        halted. (Children of children, too: whoever forks twice has those serve.)"""
+        return all(state(thread) in 'SZXT' for thread in self.all_threads())
 
     def dozes(self):
         """Whether one of them is in a sleep(3), which ends by itself."""
-        return any(dozes(thread) for pid in self.processes() for thread in threads(pid))
+        return any(dozes(thread) for thread in self.all_threads())
+
+    def all_threads(self):
+        return [thread for pid in descendants(self.keeper) for thread in threads(pid)]
 
     def cpu(self):
         return sum(map(cpu_seconds, self.processes()))

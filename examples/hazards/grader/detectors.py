@@ -28,15 +28,19 @@ HAZARDS = {}
 
 # ---- what a server has to be -------------------------------------------------------------
 
+class NotToBeJudged(NotApplicable):
+    """Not for what it is, but for what it does not even do."""
+
+
 def lives(facts):
     if facts.ends:
-        raise NotApplicable('it ends when a client leaves')
+        raise NotToBeJudged('it ends when a client leaves')
 
 
 def answers(facts):
     lives(facts)
     if facts.silent:
-        raise NotApplicable(f'no echo server: {facts.problem}')
+        raise NotToBeJudged(f'no echo server: {facts.problem}')
 
 
 def makes_children(facts):

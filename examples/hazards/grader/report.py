@@ -1,97 +1,50 @@
-"""What the counts of all trials mean, for people and for programs."""
+"""report.py: the forms in which results are written. A form is told of each trial, by show(), and
+writes all at the end, by finish(). Each writes the rows of results.py.
+
+Those of courses: results.json of Gradescope (gradescope-autograders.readthedocs.io, "Output
+format"), and what a step of GitHub Classroom's autograding hands to its reporter, in base64 (as the
+graders of github.com/classroom-resources make it)."""
+import base64
 import csv
+import json
 import sys
-from collections import Counter
+import textwrap
+from dataclasses import asdict, fields
 
-from grader.trial import ENDED
-from grader.waiting import NotApplicable, Undecided
-
-
-class Results:
-    """The counts of all trials, and what they mean."""
-
-    def __init__(self, pairs, trials):
-        self.pairs, self.trials = pairs, trials
-        self.counts = {pair: [] for pair in pairs}
-
-    def done(self, hazard):
-        return all(len(counts) == self.trials for pair, counts in self.counts.items()
-                   if pair.hazard is hazard)
-
-    def decided(self, pair):
-        return [count for count in self.counts[pair] if not isinstance(count, Exception)]
-
-    def of_kind(self, pair, kind):
-        return [count for count in self.counts[pair] if isinstance(count, kind)]
-
-    def undecided(self, pair):
-        return len(self.of_kind(pair, Undecided))
-
-    def not_applicable(self, pair):
-        return len(self.of_kind(pair, NotApplicable))
-
-    def why(self, pair, kind):
-        return ', '.join(dict.fromkeys(map(str, self.of_kind(pair, kind))))
-
-    def verdict(self, pair):
-        """(word, number): a mistake is to be caught, any other server to survive. A trial that
-        was not decided is neither; where none applies, that is said."""
-        decided = self.decided(pair)
-        if self.not_applicable(pair) == len(self.counts[pair]):
-            return 'n/a', len(self.counts[pair])
-        caught = sum(count > pair.hazard.fine for count in decided)
-        return ('caught', caught) if pair.wrong else ('survived', len(decided) - caught)
-
-    def cell(self, pair):
-        """'18/20', or '17/20 3?': three are undecided; '0/20 ends': it was no more; or 'n/a'."""
-        word, times = self.verdict(pair)
-        if word == 'n/a':
-            return word
-        open_ones, ends = self.undecided(pair), ENDED in self.decided(pair)
-        return (f'{times}/{self.trials}' + f' {open_ones}?' * bool(open_ones) + ' ends' * ends)
-
-    def distribution(self, pair):
-        """'0x18 3x2': eighteen trials counted 0, two counted 3. Where there are many different
-        counts, '8+x18 16+x2': eighteen from 8 to 15, two from 16 to 31."""
-        counts, sign = Counter(self.decided(pair)), ''
-        if len(counts) > 8:
-            sign = '+'
-            counts = Counter(count if count in (0, ENDED) else 1 << int(count).bit_length() - 1
-                             for count in counts.elements())
-        told = [f'{"ended " if count == ENDED else f"{count:g}{sign}"}x{times}'
-                for count, times in sorted(counts.items())]
-        for kind, word in (Undecided, 'undecided'), (NotApplicable, 'n/a'):
-            if self.of_kind(pair, kind):
-                told.append(f'{word} x{len(self.of_kind(pair, kind))}')
-        if self.not_applicable(pair):
-            told.append(f'({self.why(pair, NotApplicable)})')
-        return ' '.join(told)
-
-    def surprises(self):
-        """Mistakes that were not caught each time, and others that were."""
-        def as_expected(pair):
-            word, times = self.verdict(pair)
-            if word == 'n/a':
-                return not pair.wrong
-            return times + self.undecided(pair) + self.not_applicable(pair) * (
-                not pair.wrong) == self.trials
-
-        return [pair for pair in self.pairs if not as_expected(pair)]
-
-    def open_questions(self):
-        return [pair for pair in self.pairs if self.undecided(pair)]
+from grader.results import Row, problem_of, story, sum_of
 
 
-class Text:
-    """For people: the counts of each hazard once it is done, then the table."""
+class Form:
+    """What is written by a function of the results, once there are all; meanwhile a terminal shows
+    how far that is."""
+
+    def __init__(self, total, write=None):
+        self.total, self.write = total, write
+
+    def show(self, _results, pair, number):
+        if sys.stderr.isatty():
+            print(f'\r\033[K{number} of {self.total} trials, now {pair.hazard.name}: {pair.server}',
+                  end='', file=sys.stderr, flush=True)
+
+    def clear(self):
+        if sys.stderr.isatty():
+            print('\r\033[K', end='', file=sys.stderr, flush=True)
+
+    def finish(self, results):
+        self.clear()
+        self.write(results)
+
+
+class Text(Form):
+    """For people: the counts of each hazard once it is done, then what was wrong, then a table."""
 
     def __init__(self, total):
-        self.total, self.shown = total, set()
+        super().__init__(total, write_table)
+        self.shown = set()
 
-    def show(self, results, hazard, number):
-        if sys.stderr.isatty():
-            print(f'\r\033[K{number} of {self.total} trials, now {hazard.name}', end='',
-                  file=sys.stderr, flush=True)
+    def show(self, results, pair, number):
+        super().show(results, pair, number)
+        hazard = pair.hazard
         if hazard not in self.shown and results.done(hazard):
             self.shown.add(hazard)
             self.clear()
@@ -104,39 +57,98 @@ class Text:
                           f'{results.distribution(pair)}')
             print(flush=True)
 
-    def clear(self):
-        if sys.stderr.isatty():
-            print('\r\033[K', end='', file=sys.stderr, flush=True)
 
-    def finish(self, results):
-        """Rows hazards, columns servers: caught of the first, survived of the others."""
-        self.clear()
-        names = list(dict.fromkeys(pair.server for pair in results.pairs))
-        widths = [max(len(word) for word in [name, *(results.cell(pair) for pair in results.pairs
-                                                     if pair.server == name)]) for name in names]
-        table = [['hazard', *names]]
-        if names[0] == 'mistake':
-            table.insert(0, ['', 'caught', *(['survived'] if len(names) > 1 else [])])
-        for hazard in dict.fromkeys(pair.hazard for pair in results.pairs):
-            table.append([hazard.name, *(results.cell(pair) for pair in results.pairs
-                                         if pair.hazard is hazard)])
-        for first, *rest in table:
-            print(f'{first:24}' + ''.join(f'  {cell:>{width}}' for cell, width
-                                          in zip(rest, widths)))
+# ---- for people --------------------------------------------------------------------------
+
+def of(points, all_points):
+    return f'{points:g} of {all_points:g}'
 
 
-class Table:
-    """For programs: comma-separated values, a line for each hazard and server."""
+def write_table(results):
+    """What was wrong of each server; then rows hazards, columns servers: caught of the first,
+    survived of the others; and their points."""
+    for rows in results.by_server().values():
+        for row in rows:
+            if row.status in ('failed', 'undecided', 'broken') and row.verdict == 'survived':
+                print(in_full(row) + '\n')
+    names = list(dict.fromkeys(pair.server for pair in results.pairs))
+    table = [['hazard', *names]]
+    if names[0] == 'mistake':
+        table.insert(0, ['', 'caught', *(['survived'] if len(names) > 1 else [])])
+    for hazard in dict.fromkeys(pair.hazard for pair in results.pairs):
+        table.append([hazard.name, *(results.cell(pair) for pair in results.pairs
+                                     if pair.hazard is hazard)])
+    if results.points is not None:
+        table.append(['points', *(of(*sum_of(rows)) for rows in results.by_server().values())])
+    widths = [max(map(len, cells)) for cells in zip(*(row for row in table
+                                                      if len(row) > len(names)))]
+    for first, *rest in table:
+        print(f'{first:24}' + ''.join(f'  {cell:>{width}}' for cell, width
+                                      in zip(rest, widths[1:])))
 
-    def __init__(self, _total):
-        pass
 
-    def show(self, *_):
-        pass
+def in_full(row, width=100):
+    """A row in sentences."""
+    parts = {'Done': row.done, 'Seen': row.seen}
+    if row.status == 'failed':
+        parts['Look at'] = row.look_at
+    told = [f'{row.hazard}, {row.server}: {row.status}']
+    for name, words in parts.items():
+        told += textwrap.wrap(f'{name}: {words}', width, initial_indent='  ',
+                              subsequent_indent='      ')
+    if row.last_lines:
+        told += ['  The last lines that it printed:',
+                 *(f'      {line}' for line in row.last_lines.splitlines())]
+    return '\n'.join(told)
 
-    def finish(self, results):
-        rows = csv.writer(sys.stdout, lineterminator='\n')
-        rows.writerow(['hazard', 'server', 'verdict', 'times', 'trials', 'measure', 'counts'])
-        for pair in results.pairs:
-            rows.writerow([pair.hazard.name, pair.server, *results.verdict(pair), results.trials,
-                           pair.hazard.measure, results.distribution(pair)])
+
+# ---- for programs ------------------------------------------------------------------------
+
+def write_csv(results):
+    """A line for each hazard and server."""
+    lines = csv.writer(sys.stdout, lineterminator='\n')
+    lines.writerow([field.name for field in fields(Row)])
+    lines.writerows(asdict(row).values() for row in results.rows())
+
+
+def write_json(results):
+    """[a server]."""
+    print(json.dumps([{'server': server, 'points': sum_of(rows)[0], 'max_points': sum_of(rows)[1],
+                       'problem': problem_of(rows), 'hazards': list(map(asdict, rows))}
+                      for server, rows in results.by_server().items()], indent=1))
+
+
+def only_one(results):
+    """(The rows of the only server, their names and their sentences)."""
+    [rows] = results.by_server().values()
+    return rows, [(row, f'{row.hazard}: {story(row.hazard)["title"]}', in_full(row))
+                  for row in rows]
+
+
+def write_gradescope(results):
+    rows, tests = only_one(results)
+    points = sum_of(rows)
+    print(json.dumps({
+        'score': points[0],
+        'output': problem_of(rows) or f'{of(*points)} points.',
+        'output_format': 'text', 'test_output_format': 'text', 'test_name_format': 'text',
+        'tests': [{'name': name, 'score': row.points, 'max_score': row.max_points,
+                   'status': 'passed' if row.status in ('passed', 'n/a') else 'failed',
+                   'output': words} for row, name, words in tests]}, indent=1))
+
+
+def write_classroom(results):
+    rows, tests = only_one(results)
+    words_of = {'passed': 'pass', 'n/a': 'pass', 'failed': 'fail'}
+    told = {'version': 1, 'max_score': sum_of(rows)[1], 'tests': [
+        {'name': name, 'status': words_of.get(row.status, 'error'), 'message': words,
+         'score': row.points, 'test_code': row.done, 'filename': '', 'line_no': 0, 'duration': 0}
+        for row, name, words in tests]}
+    found = {each['status'] for each in told['tests']}
+    told['status'] = next(word for word in ('error', 'fail', 'pass') if word in found)
+    print(base64.b64encode(json.dumps(told).encode()).decode())
+
+
+WRITERS = {'csv': write_csv, 'json': write_json, 'gradescope': write_gradescope,
+           'classroom': write_classroom}
+OF_ONE = 'gradescope', 'classroom'  # forms that are of one server

@@ -23,6 +23,8 @@ BY_CHANCE = False  # whether no server is halted, so that its luck is seen; -u
 LONGEST = 20  # times the patience that a trial may take: whoever has news without end shows nothing
 WATCH = 0.25  # seconds from one look at a trial's bounds to the next
 LAST_WORDS = 1 << 20  # bytes of a log that are read: one printed without end has too many
+LAST_LINES = 8, 200  # of a log that are kept for whoever reads the results, and their letters
+last_lines = []  # what the last server of this process has printed
 # Where TZ says which time zone it is, localtime need not ask.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != 'TZ'}
 
@@ -108,6 +110,8 @@ class Server:
     def end(self):
         """Ends it and all that it started."""
         self.kill()
+        count, size = LAST_LINES
+        last_lines[:] = [line[:size] for line in self.log().splitlines()[-count:]]
         os.close(self.calls)
         if self.terminal is not None:
             os.close(self.terminal)

@@ -1,0 +1,176 @@
+"""What expose writes for a course: forms and points."""
+import base64
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness import DEADLINE, TOP
+
+EXPOSE = TOP / 'examples/hazards/expose'
+sys.path.append(str(EXPOSE.parent))
+from grader.results import read_points
+from grader.waiting import Unable
+
+NUMBER = (int, float)
+
+# Servers of students, which are told their port. Each prints what a page or terminal would act on.
+SERVER = f'''#!{sys.executable}
+import os, socket, sys, threading
+def echo(client):
+    while data := client.recv(4096):
+        client.sendall(data)
+def once(client):
+    client.sendall(client.recv(4096))
+def fork(client):
+    if os.fork() == 0:
+        once(client)
+        os._exit(0)
+def thread(client):
+    threading.Thread(target=echo, args=[client], daemon=True).start()
+def end(client):
+    client.recv(1)
+    sys.exit()
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])), backlog=100)
+print('<b>listens\\x1b[31m</b>', flush=True)
+while True:
+    client = listener.accept()[0]
+    %s(client)
+    client = None
+'''
+HAZARDS = 'needs_newline', 'one_message', 'no_reaping'
+
+
+def expose(*arguments, **options):
+    done = subprocess.run([sys.executable, EXPOSE, '-n', '1', '-w', str(DEADLINE), *arguments],
+                          stdin=subprocess.DEVNULL, text=True, capture_output=True,
+                          timeout=10 * DEADLINE, check=False, **options)
+    assert 'Traceback' not in done.stderr, done
+    return done
+
+
+def server(folder, serve, name='server.py'):
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(SERVER % serve)
+    path.chmod(0o755)
+    return f'{path} {{port}}'
+
+
+# ---- forms -------------------------------------------------------------------------------
+
+# The members that the documentation names, and what they may be; those behind ... are optional.
+# https://gradescope-autograders.readthedocs.io/en/latest/specs/, "Output format".
+FORMATS, SHOWN = {'text', 'html', 'simple_format', 'md', 'ansi'}, \
+    {'hidden', 'after_due_date', 'after_published', 'visible'}
+GRADESCOPE = {
+    'score': NUMBER, 'tests': [{
+        'score': NUMBER, 'max_score': NUMBER, ...: None, 'status': {'passed', 'failed'},
+        'name': str, 'name_format': FORMATS, 'number': str, 'output': str,
+        'output_format': FORMATS, 'tags': [str], 'visibility': SHOWN, 'extra_data': dict}],
+    ...: None, 'execution_time': NUMBER, 'output': str, 'output_format': FORMATS,
+    'test_output_format': FORMATS, 'test_name_format': FORMATS, 'visibility': SHOWN,
+    'stdout_visibility': SHOWN, 'extra_data': dict, 'leaderboard': [dict]}
+# What the graders of github.com/classroom-resources hand to autograding-grading-reporter.
+STATUS = {'pass', 'fail', 'error'}
+CLASSROOM = {
+    'version': {1}, 'status': STATUS, 'max_score': NUMBER, 'tests': [{
+        'name': str, 'status': STATUS, 'message': str, 'score': NUMBER, ...: None,
+        'test_code': str, 'filename': str, 'line_no': int, 'duration': NUMBER}]}
+
+
+def assert_form(value, form, where='results'):
+    if isinstance(form, dict):
+        names = list(form)
+        required = names[:names.index(...)] if ... in names else names
+        assert set(required) <= set(value) <= set(names) - {...}, where
+        for name, each in value.items():
+            assert_form(each, form[name], f'{where}.{name}')
+    elif isinstance(form, list):
+        for number, each in enumerate(value):
+            assert_form(each, form[0], f'{where}[{number}]')
+    elif isinstance(form, set):
+        assert value in form, where
+    else:
+        assert isinstance(value, form) and not isinstance(value, bool), where
+
+
+@pytest.mark.parametrize('form, schema, words', [
+    ('gradescope', GRADESCOPE, ['passed', 'failed']), ('classroom', CLASSROOM, ['pass', 'fail'])])
+def test_a_course_can_read_the_results(folder, form, schema, words):
+    """Catches results that Gradescope or GitHub Classroom takes for an error of the grader: a
+    member that is not in its documentation, or is of another type; points that do not add up; and a
+    mark without a reason. Where a mark was given, the grader has not failed."""
+    done = expose('--format', form, *HAZARDS[:2], '-s', server(folder, 'once'))
+    assert (done.returncode, done.stderr) == (0, ''), done
+    told = json.loads(base64.b64decode(done.stdout) if form == 'classroom' else done.stdout)
+    assert_form(told, schema)
+    assert [test['status'] for test in told['tests']] == words
+    assert [test['score'] for test in told['tests']] == [1, 0]
+    assert told.get('score', 1) == 1 and told.get('max_score', 2) == 2
+    why = ' '.join(told['tests'][1]['output' if form == 'gradescope' else 'message'].split())
+    for part in ('Done: A client sends a line', 'Seen: second messages: 1 in 1 of 1', 'Why: ',
+                 'examples/hazards/one_message.c', '<b>listens'):
+        assert part in why, part
+    assert '\x1b' not in why
+
+
+def test_what_cannot_be_run_has_a_mark(folder):
+    """Catches a submission without results, which the course calls an error of its own: one that
+    is not there, as it could not be compiled, has none of the points, and the reason."""
+    done = expose('--format', 'gradescope', 'needs_newline', '-s', folder / 'a.out')
+    told = json.loads(done.stdout)
+    assert_form(told, GRADESCOPE)
+    assert (done.returncode, told['score']) == (0, 0)
+    assert 'listens on no port, and printed [Errno 2] No such file' in told['output']
+
+
+def test_points_are_given_by_a_file(folder):
+    """Catches points of hazards that nobody asked for, or that are not summed up; and a row for
+    programs that lacks them."""
+    points = folder / 'points'
+    points.write_text('# homework 3\nneeds_newline 2.5\n\none_message 1  # new\n')
+    command = server(folder, 'once')
+    done = expose('--points', points, '-s', command)
+    assert done.stdout.splitlines()[-1].split() == ['points', '2.5', 'of', '3.5'], done
+    [told] = json.loads(expose('--points', points, '--format', 'json', '-s', command).stdout)
+    assert (told['points'], told['max_points']) == (2.5, 3.5)
+    assert [(row['hazard'], row['status'], row['points']) for row in told['hazards']] == \
+        [('needs_newline', 'passed', 2.5), ('one_message', 'failed', 0)]
+
+
+@pytest.mark.parametrize('line, words', [
+    ('one_wait', "'one_wait' is no line like"), ('one_wait -1', 'is no line like'),
+    ('one_wait many', 'is no line like'), ('one_wayt 1', 'names no hazard'),
+    ('no_eintr 1', 'for the second time')])
+def test_a_bad_line_of_points_is_said(folder, line, words):
+    """Catches points that are given for nothing or counted twice, and a line passed over."""
+    points = folder / 'points'
+    points.write_text(f'no_eintr 1\n{line}\n')
+    with pytest.raises(Unable) as problem:
+        read_points(points)
+    assert str(problem.value).startswith(f'{points}:2: ') and words in str(problem.value)
+
+
+def test_a_form_of_one_server_is_not_of_many():
+    """Catches the points of one student beside the name of another."""
+    done = expose('--format', 'classroom', '-s', 'true', 'cat')
+    assert (done.returncode, done.stdout) == (2, ''), done
+    assert 'is of one server' in done.stderr
+
+
+def test_a_terminal_sees_how_far_it_is(folder):
+    """Catches a grader that says nothing for half an hour; test_hazards.py that it does where there
+    is no terminal."""
+    ours, theirs = os.openpty()
+    with open(theirs, 'wb') as end:
+        done = subprocess.run([sys.executable, EXPOSE, '-n', '2', '-M', 'needs_newline', '-o',
+                               'csv', '-s', server(folder, 'thread')], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=end, timeout=10 * DEADLINE,
+                              check=False)
+    told = os.read(ours, 4096)
+    os.close(ours)
+    assert done.returncode == 0
+    assert b'2 of 2 trials, now needs_newline: server.py' in told and told.endswith(b'\r\x1b[K')

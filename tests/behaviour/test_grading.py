@@ -1,7 +1,9 @@
-"""What expose writes for a course: forms and points."""
+"""What expose writes for a course: forms, points, and the table of a class."""
 import base64
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -154,11 +156,75 @@ def test_a_bad_line_of_points_is_said(folder, line, words):
     assert str(problem.value).startswith(f'{points}:2: ') and words in str(problem.value)
 
 
-def test_a_form_of_one_server_is_not_of_many():
+def test_a_form_of_one_server_is_not_of_many(folder):
     """Catches the points of one student beside the name of another."""
-    done = expose('--format', 'classroom', '-s', 'true', 'cat')
-    assert (done.returncode, done.stdout) == (2, ''), done
-    assert 'is of one server' in done.stderr
+    for arguments in (['--format', 'classroom', '-s', 'true', 'cat'],
+                      ['--batch', folder, '--format', 'gradescope']):
+        done = expose(*arguments)
+        assert (done.returncode, done.stdout) == (2, ''), done
+        assert 'of one' in done.stderr
+
+
+# ---- a class -----------------------------------------------------------------------------
+
+def make_class(place):
+    """Submissions: right and wrong, built in several ways, and broken in several ways."""
+    server(place / 'ends', 'end')
+    server(place / 'made', 'thread', 'server.in')
+    (place / 'made/server.in').chmod(0o600)
+    (place / 'made/Makefile').write_text('all:\n\tinstall -m 755 server.in server\n')
+    server(place / 'one file', 'once')
+    (place / 'one file/server.py').chmod(0o600)
+    server(place / 'two', 'thread')
+    server(place / 'two', 'thread', 'client.py')
+    for name, file, text in (('badly made', 'Makefile', 'all:\n\techo error: 7 >&2; exit 1\n'),
+                             ('deaf', 'server.py', 'print("what is a port?")\n'),
+                             ('nothing', 'notes', 'to do\n')):
+        (place / name).mkdir()
+        (place / name / file).write_text(text)
+
+
+def test_each_submission_of_a_class_is_a_row(folder):
+    """Catches a class that ends with its first broken submission, a broken one that has points, one
+    that is judged by another's program or built where it lies, and a file that a submission has a
+    link to and that becomes nobody's."""
+    place = folder / 'class'
+    place.mkdir()
+    make_class(place)
+    owned = folder / 'owned'
+    owned.write_text('')
+    (place / 'nothing/link').symlink_to(owned)
+    before = sorted(map(str, place.rglob('*')))
+    done = expose('--batch', place, *HAZARDS, '--format', 'csv')
+    rows = {row['submission']: row for row in csv.DictReader(done.stdout.splitlines())}
+    assert (done.returncode, done.stderr) == (0, ''), done
+    assert list(rows) == sorted(path.name for path in place.iterdir())
+    assert {name: row['points'] for name, row in rows.items()} == {
+        'badly made': '0', 'deaf': '0', 'ends': '0', 'made': '3', 'nothing': '0', 'one file': '2',
+        'two': '0'}
+    assert {row['max_points'] for row in rows.values()} == {'3'}
+    assert [rows['one file'][name] for name in HAZARDS] == ['passed', 'failed', 'n/a']
+    assert [rows['ends'][name] for name in HAZARDS] == ['n/a'] * 3
+    for name, words in (('badly made', 'make failed: error: 7'), ('two', 'client.py server.py'),
+                        ('nothing', 'say how by -s'), ('deaf', 'printed what is a port?')):
+        assert words in rows[name]['problem'], rows[name]
+        assert rows[name]['one_message'] == 'broken'
+    assert before == sorted(map(str, place.rglob('*')))
+    assert owned.stat().st_uid == os.geteuid()
+
+
+@pytest.mark.skipif(not shutil.which('cc'), reason='cc is missing')
+def test_a_class_has_one_command_for_all(folder):
+    """Catches a template that is run where the submissions are not, or by the shell's words; and
+    a C file that nobody compiles."""
+    place = folder / 'class'
+    (place / 'in c').mkdir(parents=True)
+    shutil.copy(TOP / 'examples/hazards/one_message.c', place / 'in c')
+    server(place / 'in python', 'thread', 'a.out')
+    done = expose('--batch', place, 'one_message', '-s', '{folder}/a.out {port}')
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ['submission', 'points', 'mistakes'], ['in', 'c', '0', 'of', '1', 'one_message'],
+        ['in', 'python', '1', 'of', '1', 'none']], done
 
 
 def test_a_terminal_sees_how_far_it_is(folder):

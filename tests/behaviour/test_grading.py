@@ -1,11 +1,14 @@
-"""What expose writes for a course: forms, points, and the table of a class."""
+"""What expose writes for a course: forms, points, a page of a server, and the table of a class."""
 import base64
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from html.parser import HTMLParser
 
 import pytest
 
@@ -163,6 +166,59 @@ def test_a_form_of_one_server_is_not_of_many(folder):
         done = expose(*arguments)
         assert (done.returncode, done.stdout) == (2, ''), done
         assert 'of one' in done.stderr
+
+
+# ---- a page ------------------------------------------------------------------------------
+
+class Page(HTMLParser):
+    """What is looked at of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.headings, self.ids, self.labels, self.outside, self.open = [], [], [], [], []
+        self.tags, self.lang, self.loaded = Counter(), None, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags[tag] += 1
+        self.lang = attributes.get('lang', self.lang)
+        self.headings += [int(tag[1])] if re.fullmatch('h[1-6]', tag) else []
+        self.ids += [attributes['id']] if 'id' in attributes else []
+        self.labels += [attributes['aria-label']] if 'aria-label' in attributes else []
+        self.loaded += [attributes[name] for name in ('src', 'href') if name in attributes]
+        if self.open and self.open[-1] == 'body' and tag != 'main':
+            self.outside.append(tag)
+        if tag not in ('meta', 'link', 'br'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.skipif(not shutil.which('strace'), reason='strace is missing')
+def test_a_page_shows_the_mistakes_with_their_pictures(folder):
+    """Catches a page that lacks a mistake or the picture of one, or is silent where there is none;
+    that needs other files; that acts on what a server has printed; and one that cannot be read
+    aloud: no language, no title, headings that skip a level, names that two parts have."""
+    done = expose('--page', folder / 'page.html', *HAZARDS, '-s', server(folder, 'fork'))
+    assert (done.returncode, done.stderr.count('\n')) == (1, 1), done
+    text = (folder / 'page.html').read_text()
+    page = Page(text)
+    assert (page.lang, page.tags['main'], page.outside) == ('en', 1, []) and page.tags['title']
+    assert page.loaded == [] and '<script' not in text and '@import' not in text
+    assert page.headings[0] == 1 and page.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:]))
+    for names in page.ids, page.labels:
+        assert all(names) and len(set(names)) == len(names), names
+    mistakes = re.split('<h2>', text)[1]
+    assert re.findall('<section id="([a-z_]+)"', mistakes) == ['one_message', 'no_reaping']
+    without, drawn = mistakes.split('<section id="no_reaping"')
+    assert 'There is no picture of this mistake' in without and '<svg' not in without
+    assert 'There is no picture' not in drawn and drawn.count('<svg') == 1
+    assert 'zombie' in re.search('<svg.*?</svg>', drawn, re.S)[0]
+    assert '&lt;b&gt;listens' in without and '<b>' not in text and '\x1b' not in text
+    assert '<h1>server.py' in text and '1 of 3 points' in text
 
 
 # ---- a class -----------------------------------------------------------------------------

@@ -35,6 +35,9 @@ def fork(client):
         os._exit(0)
 def thread(client):
     threading.Thread(target=echo, args=[client], daemon=True).start()
+def mute(client):
+    while client.recv(4096):
+        pass
 def end(client):
     client.recv(1)
     sys.exit()
@@ -130,6 +133,16 @@ def test_what_cannot_be_run_has_a_mark(folder):
     assert_form(told, GRADESCOPE)
     assert (done.returncode, told['score']) == (0, 0)
     assert 'listens on no port, and printed [Errno 2] No such file' in told['output']
+
+
+def test_who_cannot_be_judged_has_no_points(folder):
+    """Catches a server that echoes nothing, and has the points of all that it did not even do; and
+    a row that does not say what came in place of an echo."""
+    done = expose('-o', 'csv', '-M', 'wrong_reply', 'needs_newline', '-s', server(folder, 'mute'))
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [(row['status'], row['points']) for row in rows] == \
+        [('failed', '0'), ('not judged', '0')]
+    assert 'sent 9 bytes, got nothing' in rows[0]['seen']
 
 
 def test_points_are_given_by_a_file(folder):
@@ -260,7 +273,7 @@ def test_each_submission_of_a_class_is_a_row(folder):
         'two': '0'}
     assert {row['max_points'] for row in rows.values()} == {'3'}
     assert [rows['one file'][name] for name in HAZARDS] == ['passed', 'failed', 'n/a']
-    assert [rows['ends'][name] for name in HAZARDS] == ['n/a'] * 3
+    assert [rows['ends'][name] for name in HAZARDS] == ['not judged'] * 3
     for name, words in (('badly made', 'make failed: error: 7'), ('two', 'client.py server.py'),
                         ('nothing', 'say how by -s'), ('deaf', 'printed what is a port?')):
         assert words in rows[name]['problem'], rows[name]

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ LONGEST_REASON = 200  # letters
 def copy_all(place, folder):
     """{name: copy} of the folders in `place`; or why there is none."""
     originals = sorted(path for path in Path(place).iterdir()
-                       if path.is_dir() and not path.name.startswith('.'))
+                       if path.is_dir() and not path.is_symlink() and path.name[0] != '.')
     if not originals:
         raise Unable(f'{place}: there is no folder in it, for each submission one')
     copies = {}
@@ -35,19 +36,22 @@ def copy_all(place, folder):
         copies[original.name] = Path(folder, f'submission-{number}')
         try:
             shutil.copytree(original, copies[original.name], symlinks=True)
-        except OSError as problem:  # a pipe, or what may not be read
-            copies[original.name] = Unable(f'it could not be copied: {problem}'[:LONGEST_REASON])
+        except OSError as problem:  # a pipe, or what may not be read: copytree has a list of them
+            why = problem.args[0][0][-1] if isinstance(problem, shutil.Error) else problem
+            copies[original.name] = Unable(f'it could not be copied: {why}')
     return copies
 
 
 def run(folder, *command):
     """Builds. The first error that it names, or else its last line, is why that has failed."""
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, preexec_fn=isolation.set_bounds, check=False)
-    if done.returncode:
-        said = done.stdout.decode(errors='replace').strip().splitlines() or ['nothing was said']
-        why = next((line for line in said if 'error:' in line), said[-1])
-        raise Unable(f'{command[0]} failed: {printable(why)[:LONGEST_REASON]}')
+    with tempfile.TemporaryFile('w+', errors='replace') as output:  # where it has a bound
+        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
+                              stderr=output, preexec_fn=isolation.set_bounds, check=False)
+        if done.returncode:
+            output.seek(0)
+            said = output.read(trial.LAST_WORDS).strip().splitlines() or ['nothing was said']
+            why = next((line for line in said if 'error:' in line), said[-1])
+            raise Unable(f'{command[0]} failed: {printable(why)[:LONGEST_REASON]}')
 
 
 def is_program(path):
@@ -113,8 +117,10 @@ def write_text(results):
     for server, rows in rows_of.items():
         told = [row.hazard + '?' * (row.status == 'undecided') for row in rows
                 if row.status in ('failed', 'undecided')]
+        not_judged = sum(row.status == 'not judged' for row in rows)
         print(f'{server:{width}}  {of(*sum_of(rows)):>10}  '
-              f'{problem_of(rows) or " ".join(told) or "none"}')
+              f'{problem_of(rows) or " ".join(told) or "none"}'
+              + f' ({not_judged} not judged)' * bool(not_judged))
 
 
 def write_csv(results):

@@ -1,6 +1,6 @@
 """page.py: a page of each server, in one file: its points, its mistakes with what was done, seen
-and printed, and a picture of each that examples/lab/gallery.py has a scene for. The pictures, the
-table and the frame of the page are the lab's (examples/lab)."""
+and printed, and a picture of each that examples/lab/gallery.py has a scene for. The pictures and
+the frame of the page are the lab's (examples/lab)."""
 import os
 import sys
 from functools import partial
@@ -15,10 +15,9 @@ from grader.waiting import Unable
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'lab'))
 import gallery
 import report
-import tables
 
-WORDS = {'passed': 'not seen', 'failed': 'a mistake', 'undecided': 'undecided',
-         'n/a': 'does not apply', 'broken': 'could not be run'}
+WORDS = {'passed': 'not seen', 'undecided': 'undecided',
+         'n/a': 'does not apply', 'not judged': 'not judged'}
 
 
 def open_all(place, servers):
@@ -85,16 +84,14 @@ def mistake_html(row, picture):
 
 def html(server, rows, pictures):
     mistakes = [row for row in rows if row.status == 'failed']
-    others = [[escape(row.hazard), WORDS[row.status], of(row.points, row.max_points),
-               escape(row.seen)] for row in rows if row.status != 'failed']
+    others = ''.join(f'<li><strong>{escape(row.hazard)}</strong>: {WORDS[row.status]},'
+                     f' {of(row.points, row.max_points)} points. {escape(row.seen)}.</li>'
+                     for row in rows if row.status in WORDS)
     problem = problem_of(rows)
     body = f'<p><strong>It could not be run.</strong> {escape(problem)}</p>' if problem else (
         '<h2>Mistakes</h2>' + (''.join(mistake_html(row, pictures.get((server, row.hazard)))
                                        for row in mistakes) or '<p>None was seen.</p>'))
-    if others and not problem:
-        title = 'What else was looked at'
-        body += f'<h2>{title}</h2>' + tables.table(
-            ['mistake', 'result', 'points', 'what was seen'], others, label=title)
+    body += f'<h2>What else was looked at</h2><ul>{others}</ul>' if others else ''
     return report.page_of(escape(f'{server}: an echo server, graded'),
                           f'{of(*sum_of(rows))} points. By examples/hazards/expose.', body)
 

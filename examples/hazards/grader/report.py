@@ -139,7 +139,7 @@ def write_gradescope(results):
 
 def write_classroom(results):
     rows, tests = only_one(results)
-    words_of = {'passed': 'pass', 'n/a': 'pass', 'failed': 'fail'}
+    words_of = {'passed': 'pass', 'n/a': 'pass', 'failed': 'fail', 'not judged': 'fail'}
     told = {'version': 1, 'max_score': sum_of(rows)[1], 'tests': [
         {'name': name, 'status': words_of.get(row.status, 'error'), 'message': words,
          'score': row.points, 'test_code': row.done, 'filename': '', 'line_no': 0, 'duration': 0}

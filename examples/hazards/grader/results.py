@@ -22,7 +22,7 @@ class Row:
     trials: int
     measure: str
     counts: str
-    status: str  # passed, failed, undecided, n/a; or broken: it could not be run
+    status: str  # passed, failed, undecided, n/a, not judged; or broken: it could not be run
     points: float
     max_points: float
     done: str  # what clients did
@@ -90,6 +90,7 @@ class Results:
         self.pairs, self.trials, self.points = pairs, trials, points
         self.counts = {pair: [] for pair in pairs}
         self.lines = {pair: [] for pair in pairs}
+        self.facts = {}  # of each command, what exam.py has found
 
     def add(self, pair, outcome, lines):
         """The lines are kept of a trial that has shown the mistake; until there is one, any."""
@@ -173,7 +174,7 @@ class Results:
         if self.of_kind(pair, Unable):
             return 'broken'
         if self.not_applicable(pair) == len(self.counts[pair]):
-            return 'n/a'
+            return 'not judged' if self.of_kind(pair, NotToBeJudged) else 'n/a'
         decided = self.decided(pair)
         if any(count > pair.hazard.fine for count in decided):
             return 'failed'
@@ -185,9 +186,7 @@ class Results:
     def points_of(self, pair):
         """What does not apply is no mistake, or one that has a row of its own: it has its points.
         Who cannot be judged at all, since it echoes nothing or ends, has none."""
-        status = self.status(pair)
-        given = status == 'passed' or status == 'n/a' and not self.of_kind(pair, NotToBeJudged)
-        return self.max_points(pair) if given else 0
+        return self.max_points(pair) if self.status(pair) in ('passed', 'n/a') else 0
 
     def seen(self, pair):
         """The distribution in words."""
@@ -195,6 +194,9 @@ class Results:
         if told:
             allowed = f', where {pair.hazard.fine} would be fine' * (pair.hazard.fine > 0)
             told = [f'{pair.hazard.measure}{allowed}: {", ".join(told)} trials']
+        problem = getattr(self.facts.get(pair.words), 'problem', '')
+        if pair.hazard.name == 'wrong_reply' and problem:
+            told.append(problem)
         for kind, words in (Undecided, 'undecided'), (NotApplicable, 'does not apply'):
             if found := self.of_kind(pair, kind):
                 told.append(f'{words} in {len(found)}: {self.why(pair, kind)}')

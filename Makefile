@@ -321,7 +321,8 @@ bench-program: all static
 
 hazards: all hazard-servers
 	@BUILD=$(BUILD) examples/hazards/expose
-	@BUILD=$(BUILD) ALL_BY_ALL=1 tests/run tests/behaviour/test_hazards.py -k lights_its_own_row
+	@BUILD=$(BUILD) ALL_BY_ALL=1 tests/run tests/behaviour/test_hazards.py \
+	  tests/behaviour/test_right.py -k 'lights_its_own_row or right_server_survives'
 
 gallery: all hazard-servers $(BUILD)/echo_program
 	@BUILD=$(BUILD) examples/lab/gallery

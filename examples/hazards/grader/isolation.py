@@ -25,7 +25,7 @@ from grader.processes import children, descriptors, parent
 PORT = 7007  # for a server that is told one, where all are free
 FILE_SIZE = 64 << 20  # bytes: one that prints without end is ended
 PROCESSES = 250  # one that forks without end cannot go on
-OPEN_FILES = 4096
+OPEN_FILES = 65536
 MEMORY = 2 << 30  # bytes of its own that all processes of a server may have
 
 NAMESPACES = False  # whether they may be made

@@ -275,6 +275,27 @@ def serve(listener):
     while True:
         echo(listener.accept()[0])
 '''),
+    # When a client has left, its thread goes on reading that it has.
+    ('wrong_reply', '''
+def serve_one(client):
+    while True:
+        client.send(client.recv(4096))
+
+def serve(listener):
+    while True:
+        threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
+'''),
+    # When a client has finished, it gets its last message without end.
+    ('wrong_reply', '''
+def serve_one(client):
+    while True:
+        data = client.recv(4096) or data
+        client.sendall(data)
+
+def serve(listener):
+    while True:
+        threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_mistake_in_a_students_server_is_caught(folder, hazard, text):
     """Catches a detector that knows the mistake in our own example alone."""

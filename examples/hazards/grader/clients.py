@@ -12,6 +12,7 @@ from grader.waiting import ASLEEP, LOOK_AGAIN, Undecided, eventually
 SMALL = ((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536), (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14),
          (socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16))
 LARGE = ((socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20),)
+WITHOUT_END = 1 << 20  # bytes that nobody has asked for
 
 
 def connect(server, buffers=()):
@@ -93,6 +94,7 @@ class Crowd:
             self.got[client] += data
             if not data:
                 self.ended.add(client)
+            if not data or len(self.got[client]) > WITHOUT_END:
                 self.watch.unregister(client)
 
     def served(self, ended=False):

@@ -32,9 +32,15 @@ class NotToBeJudged(NotApplicable):
     """Not for what it is, but for what it does not even do."""
 
 
+def rests(facts):
+    if facts.spins:
+        raise NotToBeJudged('it spins when a client has left')
+
+
 def lives(facts):
+    rests(facts)
     if facts.ends:
-        raise NotToBeJudged('it ends when a client leaves')
+        raise NotToBeJudged('it ends while clients come and go')
 
 
 def answers(facts):
@@ -85,14 +91,16 @@ def strace(*options, to='calls'):
 
 @hazard('kinds of messages', needs=())
 def wrong_reply(server):
-    """A line; a zero byte; 100 KB; a line in three pieces; one with which the client finishes. Where a
-    client is all that a server lives to see, this row says that it ends."""
-    if server.facts.ends:
-        if handles(server.pid, signal.SIGCHLD):
-            raise NotApplicable('it ends when a client leaves: no_eintr')
-        visit(server)
-        eventually(server.has_ended, server)
-        return 0
+    """A line; a zero byte; 100 KB; a line in three pieces; one with which the client finishes. This
+    row says as well that a server ends, or spins, when a client has come and gone."""
+    facts = server.facts
+    if facts.ends and handles(server.pid, signal.SIGCHLD):
+        raise NotApplicable('it ends when a client leaves: no_eintr')
+    if facts.ends or facts.spins:
+        facts = exam.examine(server)
+        if not (facts.ends or facts.spins):
+            raise Undecided('it ended or spun in another trial, and not in this')
+        return int(facts.spins)
     return len(exam.differences(server))
 
 
@@ -192,7 +200,7 @@ def one_wait(server):
         return server.zombies()
 
 
-@hazard('clients lost', needs=(makes_children,))
+@hazard('clients lost', needs=(rests, makes_children))
 def no_eintr(server):
     """Ten clients come one by one, each when the child of the last one has ended."""
     if not handles(server.pid, signal.SIGCHLD):

@@ -5,7 +5,7 @@ import select
 import socket
 from dataclasses import dataclass
 
-from grader.clients import LARGE, connect
+from grader.clients import LARGE, WITHOUT_END, connect
 from grader.processes import children, state, threads
 from grader.waiting import Undecided, eventually
 
@@ -28,7 +28,8 @@ class Facts:
     problem: str = ''  # why it is no echo server
     silent: bool = False  # it answers nothing at all
     makes: str = 'nothing'  # for a client: a process, a thread; or one that stays, as in pools
-    ends: bool = False  # when a client leaves
+    ends: bool = False  # while clients come and go
+    spins: bool = False  # when a client has left
     closes: bool = True  # a connection whose client has finished
     repeats: bool = True  # it answers the second message of a client, too
 
@@ -62,7 +63,8 @@ class Talk:
         try:
             if readable:
                 data = self.client.recv(1 << 16)
-                self.got, self.ended = self.got + data, not data
+                self.got += data
+                self.ended = not data or len(self.got) > WITHOUT_END
             if writable:
                 unsent = unsent[self.client.send(unsent):]
         except ConnectionError:
@@ -92,7 +94,8 @@ class Talk:
         """Says that it sends no more. Whether the end has come."""
         with contextlib.suppress(OSError):
             self.client.shutdown(socket.SHUT_WR)
-        return eventually(lambda: self.ended, self.server, lambda: len(self.got), self.move)
+        return eventually(lambda: self.ended, self.server, lambda: len(self.got), self.move) and \
+            len(self.got) <= WITHOUT_END
 
 
 def difference(server, message, pieces=1, finish=False):
@@ -151,37 +154,55 @@ def stops_others(server):
 
 
 def made_for_a_client(server):
-    """(What it makes for a client, whether it ends when that one has left)."""
+    """(What it makes for a client who says a line, and leaves; whether it spins then: it has burnt
+    a second of processor time, and never slept)."""
     def new():
         return (set(children(server.pid)) - workers, set(threads(server.pid)) - own)
 
+    def gone():
+        return all(state(f'/proc/{pid}') in 'ZX' for pid in made) and \
+            all(state(path) == 'X' for path in more)
+
+    def spins():
+        return server.cpu() - burnt_before > 1
+
     workers, own = set(children(server.pid)), set(threads(server.pid))
-    with Talk(server):
+    with Talk(server) as talk:
         eventually(lambda: any(new()), server)
         eventually(server.sleeps)  # a child that makes one for the client, and ends, is not it
         made, more = new()
-    gone = eventually(lambda: all(state(f'/proc/{pid}') in 'ZX' for pid in made) and
-                      all(state(path) == 'X' for path in more), server)
-    if not gone and server.dozes():
+        talk.say(LINE)
+    burnt_before = server.cpu()
+    eventually(lambda: gone() or spins(), server)
+    if not gone() and server.dozes():
         raise Undecided('it slept, and may be done with its client later')
-    eventually(server.sleeps)
+    eventually(lambda: server.sleeps() or spins(), news=server.cpu)
     what = 'a process' if made else 'a thread' if more else 'nothing'
-    return what + ('' if gone else ' that stays'), server.has_ended()
+    return what + ('' if gone() else ' that stays'), spins() and not server.sleeps()
 
 
-def examine(server):
-    """The facts of a server."""
-    facts = server.facts = Facts()
-    facts.makes, facts.ends = made_for_a_client(server)
-    if facts.ends:
-        return facts
+def find_out(server, facts):
+    facts.makes, facts.spins = made_for_a_client(server)
+    if facts.spins:
+        return
     facts.problem = difference(server, LINE)
     facts.silent = facts.problem.endswith('nothing')
     if facts.silent:
-        return facts
+        return
     facts.repeats = not refuses_second(server)
     facts.problem = '; '.join(differences(server))
     with Talk(server) as talk:
         talk.say(LINE, 1)
         facts.closes = talk.finish()
+
+
+def examine(server):
+    """The facts of a server. Where it spins, or ends on the way, it is why the rest is unknown."""
+    facts = server.facts = Facts()
+    try:
+        find_out(server, facts)
+    except Undecided:
+        if not eventually(server.has_ended, server):
+            raise
+    facts.ends = server.has_ended()
     return facts

@@ -296,11 +296,27 @@ def serve(listener):
     while True:
         threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
 '''),
+    # Of a long message it answers the rest when the client has finished, or gone.
+    ('reset_kills', '''
+def serve_one(client):
+    end = select.epoll()
+    end.register(client, select.EPOLLRDHUP)
+    client.sendall(client.recv(10240))
+    end.poll()
+    while data := client.recv(10240):
+        client.sendall(data)
+    client.close()
+
+def serve(listener):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    while True:
+        threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_mistake_in_a_students_server_is_caught(folder, hazard, text):
     """Catches a detector that knows the mistake in our own example alone."""
     done, [row] = trials(hazard, '-M', '-s', student(folder, text), times='1')
-    assert row[2:4] == ('survived', '0'), done
+    assert row[2:4] == ('survived', '0') and done.returncode == 1, done
 
 
 def test_what_was_not_shown_is_undecided(folder):

@@ -104,14 +104,17 @@ def difference(server, message, pieces=1, finish=False):
     with Talk(server) as talk:
         for begin in range(0, len(message), size):
             last = begin + size >= len(message)
-            talk.say(message[begin:begin + size], len(want) if last and not finish else 0)
+            heard = talk.say(message[begin:begin + size], len(want) if last and not finish else 0)
         if finish:
             talk.finish()
-    if talk.got == want or (not server.facts.repeats and want.startswith(talk.got) and talk.ended):
+        got, ended = talk.got, talk.ended
+        if not heard:
+            talk.finish()  # else the server would see a reset, which is another matter
+    if got == want or (not server.facts.repeats and want.startswith(got) and ended):
         return ''  # whoever ends the connection after one message has not read the others
-    return (f'sent {len(message)} bytes, got {len(talk.got) or "nothing"}'
-            + (', other ones' if len(talk.got) == len(message) else
-               ': adds text (--reply)' if message in talk.got and b'\0' not in talk.got else ''))
+    return (f'sent {len(message)} bytes, got {len(got) or "nothing"}'
+            + (', other ones' if len(got) == len(message) else
+               ': adds text (--reply)' if message in got and b'\0' not in got else ''))
 
 
 def differences(server):

@@ -230,6 +230,17 @@ def serve(listener):
 '''),
     # Python, which looks at hundreds of files when it starts: each of that took 10 ms.
     ('unsafe_handler', A_PROCESS),
+    # It reads text, and of what is no text it makes some, as Java's readers do.
+    ('short_write', '''
+def serve_one(client):
+    with client:
+        while data := client.recv(4096):
+            client.sendall(data.decode('ascii', 'replace').encode())
+
+def serve(listener):
+    while True:
+        threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_right_server_is_not_accused(folder, hazard, text):
     """Catches a detector that takes for its mistake what servers of students do and may do."""

@@ -241,11 +241,21 @@ def serve(listener):
     while True:
         threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
 '''),
+    # It serves ten clients, and no more. Others are not lost by a shared variable.
+    ('shared_client', '''
+def serve(listener):
+    for number in range(1 << 10):
+        client = listener.accept()[0]
+        if number < 10:
+            threading.Thread(target=echo, args=[client], daemon=True).start()
+        else:
+            client.close()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_right_server_is_not_accused(folder, hazard, text):
     """Catches a detector that takes for its mistake what servers of students do and may do."""
     done, [row] = trials(hazard, '-M', '-s', student(folder, text), times='1')
-    assert row[2:4] == ('survived', '1'), done
+    assert row[2:4] in [('survived', '1'), ('n/a', '1')], done
 
 
 @pytest.mark.parametrize('hazard, text', [

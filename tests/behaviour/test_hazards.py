@@ -251,6 +251,18 @@ def serve(listener):
         else:
             client.close()
 '''),
+    # It greets, and then waits for messages of 64 bytes: it sends nobody away.
+    ('one_message', '''
+def serve_one(client):
+    with client:
+        client.sendall(b'64\\n')
+        while data := client.recv(64, socket.MSG_WAITALL):
+            client.sendall(data)
+
+def serve(listener):
+    while True:
+        threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_right_server_is_not_accused(folder, hazard, text):
     """Catches a detector that takes for its mistake what servers of students do and may do."""

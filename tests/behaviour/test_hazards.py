@@ -345,6 +345,17 @@ def serve(listener):
     while True:
         threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
 '''),
+    # bind fails after a restart, nobody looks, and listen takes any port.
+    ('no_reuseaddr', '''
+listener = socket.socket()
+try:
+    listener.bind(('127.0.0.1', int(sys.argv[1])))
+except OSError:
+    pass
+listener.listen()
+while True:
+    threading.Thread(target=echo, args=listener.accept()[:1], daemon=True).start()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_mistake_in_a_students_server_is_caught(folder, hazard, text):
     """Catches a detector that knows the mistake in our own example alone."""

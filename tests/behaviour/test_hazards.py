@@ -263,6 +263,20 @@ def serve(listener):
     while True:
         threading.Thread(target=serve_one, args=listener.accept()[:1], daemon=True).start()
 '''),
+    # It has much to print where accept fails, and then waits, as programs in Java.
+    ('emfile_spin', '''
+def serve(listener):
+    while True:
+        try:
+            client = listener.accept()[0]
+        except OSError:
+            begun = time.process_time()
+            while time.process_time() < begun + 0.15:
+                pass
+            time.sleep(1)
+            continue
+        threading.Thread(target=echo, args=[client], daemon=True).start()
+'''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_right_server_is_not_accused(folder, hazard, text):
     """Catches a detector that takes for its mistake what servers of students do and may do."""
@@ -355,6 +369,28 @@ except OSError:
 listener.listen()
 while True:
     threading.Thread(target=echo, args=listener.accept()[:1], daemon=True).start()
+'''),
+    # It prints without end, and ends when the file may not grow.
+    ('emfile_spin', '''
+def serve(listener):
+    while True:
+        try:
+            client = listener.accept()[0]
+        except OSError:
+            os.write(2, b'x' * (1 << 23))
+            continue
+        threading.Thread(target=echo, args=[client], daemon=True).start()
+'''),
+    # The main thread ends, and that of a client keeps the process.
+    ('accept_error_kills', '''
+def serve(listener):
+    with listener:
+        while True:
+            try:
+                client = listener.accept()[0]
+            except ConnectionAbortedError:
+                continue
+            threading.Thread(target=echo, args=[client]).start()
 '''),
 ], ids=lambda each: each if each.isidentifier() else '')
 def test_a_mistake_in_a_students_server_is_caught(folder, hazard, text):

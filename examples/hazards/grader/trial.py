@@ -14,7 +14,8 @@ from pathlib import Path
 
 from grader import waiting
 from grader.exam import examine
-from grader.isolation import MEMORY, enter_namespaces, enter_network, keep, kill, set_bounds
+from grader.isolation import (FILE_SIZE, MEMORY, enter_namespaces, enter_network, keep, kill,
+                              set_bounds)
 from grader.processes import (children, cpu_seconds, descendants, descriptors, dozes, listeners,
                               memory, sockets, state, threads)
 from grader.waiting import NotApplicable, Unable, Undecided, eventually, look_again
@@ -141,6 +142,14 @@ class Server:
 
     def has_ended(self):
         return state(f'/proc/{self.pid}') in 'ZX'
+
+    def listens(self):
+        """Whether it does so still. In Java and Python clients' threads outlive the main one."""
+        return bool(listeners().keys() & set().union(*map(sockets, self.processes())))
+
+    def log_is_full(self):
+        """Whether it has printed without end, for which it was ended."""
+        return self.terminal is None and os.path.getsize(self.log_path) >= FILE_SIZE
 
     def processes(self):
         return [self.pid, *children(self.pid)]

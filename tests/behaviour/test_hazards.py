@@ -399,6 +399,23 @@ def test_a_mistake_in_a_students_server_is_caught(folder, hazard, text):
     assert row[2:4] == ('survived', '0') and done.returncode == 1, done
 
 
+def test_workers_are_one_server_though_their_parent_does_not_listen(folder):
+    """Catches a detector that looks at one of them, which the next client may never meet."""
+    done = changed_expose('''
+detectors.HAZARDS['no_reaping'] = detectors.HAZARDS['no_reaping']._replace(
+    needs=(), detect=lambda server: len(detectors.children(server.pid)))
+''', '-M', '-n', '1', '-w', str(DEADLINE), '-o', 'csv', 'no_reaping', '-s', student(folder, '''
+def serve(listener):
+    for _ in range(2):
+        if os.fork() == 0:
+            while True:
+                echo(listener.accept()[0])
+    listener.close()
+    os.wait()
+'''))
+    assert ',zombies,2x1' in done.stdout, done
+
+
 def test_what_was_not_shown_is_undecided(folder):
     """Catches a server that survives because it slept while it was looked at."""
     done = expose('-M', '-n', '1', '-w', '1', 'no_reaping', '-s', student(folder, '''

@@ -17,7 +17,7 @@ from grader.exam import examine
 from grader.isolation import (FILE_SIZE, MEMORY, enter_namespaces, enter_network, keep, kill,
                               set_bounds)
 from grader.processes import (children, cpu_seconds, descendants, descriptors, dozes, listeners,
-                              memory, sockets, state, threads)
+                              memory, parent, sockets, state, threads)
 from grader.waiting import NotApplicable, Unable, Undecided, eventually, look_again
 
 BY_CHANCE = False  # whether no server is halted, so that its luck is seen; -u
@@ -90,12 +90,16 @@ class Server:
 
     def find(self):
         """Whether one of its processes listens: the first of those that do is the server, be it a
-        daemon or below a script. No client connects for that, which would be one too many."""
+        daemon or below a script, or the parent of several that do, of which each would serve only
+        some clients. No client connects for that, which would be one too many."""
         ports = listeners()
         for pid in descendants(self.keeper) if ports else ():
             found = sorted(ports[each] for each in sockets(pid) if each in ports)
             if found:
-                self.pid, self.port = pid, self.port if self.port in found else found[0]
+                self.port = self.port if self.port in found else found[0]
+                above = parent(pid)
+                workers = [each for each in children(above) if sockets(each) & ports.keys()]
+                self.pid = above if len(workers) > 1 and above != self.keeper else pid
                 return True
         return False
 

@@ -430,6 +430,19 @@ def serve(listener):
     assert done.returncode == 2 and 'undecided 1/1: it slept' in done.stderr, done
 
 
+def test_a_server_that_wants_more_processes_than_it_may_have_is_undecided(folder):
+    """Catches one that is said to end by itself: a pool of a thousand, of which a trial allows 250."""
+    done = expose('-M', '-n', '1', '-w', str(DEADLINE), 'wrong_reply', '-s', student(folder, '''
+def serve(listener):
+    listener.accept()
+    while True:
+        if os.fork() == 0:
+            signal.pause()
+'''))
+    assert done.returncode == 2, done
+    assert 'it needs more processes or threads than a trial may have' in done.stderr
+
+
 @pytest.mark.parametrize('reply, template, words', [
     ('data.ljust(256, b"\\0")', None, 'sent 9 bytes, got 256'),
     ('b"You said: " + data', None, 'adds text'),

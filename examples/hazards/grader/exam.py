@@ -1,6 +1,8 @@
 """What kind of server this is, before it is looked at for mistakes: is it an echo server at all,
 and what does it make for a client, a process, a thread or nothing? It says which rows apply."""
 import contextlib
+import errno
+import os
 import select
 import socket
 from dataclasses import dataclass
@@ -210,4 +212,6 @@ def examine(server):
         if not eventually(server.has_ended, server):
             raise
     facts.ends = server.has_ended()
+    if facts.ends and os.strerror(errno.EAGAIN) in server.log():
+        raise Undecided('it needs more processes or threads than a trial may have')
     return facts

@@ -82,8 +82,8 @@ object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 .DELETE_ON_ERROR:
 .PHONY: all help run check check-cross check-faults check-systemd deps deps-all static bench \
         bench-client bench-peers bench-program bench-scale bench-vanish bench-variants gallery lab \
-        lint install uninstall html dist clean hazards hazard-servers harnesses fuzz minimal unit \
-        asan tsan coverage memcheck instructions soak
+        lint install uninstall html dist deb clean hazards hazard-servers harnesses fuzz minimal \
+        unit asan tsan coverage memcheck instructions soak
 
 all: $(addprefix $(BUILD)/,$(FAMILY) $(TOOLS)) $(addprefix $(BUILD)/share/,$(COMPLETIONS))
 
@@ -116,6 +116,7 @@ help:
 	  'make install    to $$DESTDIR$$PREFIX ($(PREFIX)); uninstall takes it back' \
 	  'make html       the man pages as HTML in $(BUILD)/html/ (mandoc)' \
 	  'make dist       a source archive in $(BUILD)/' \
+  'make deb        Debian packages, in $(BUILD)/deb/ (examples/packaging/debian)' \
 	  'make clean      remove $(BUILD)/'
 
 # ---- building ----------------------------------------------------------------------------
@@ -407,6 +408,21 @@ dist:
 	    --mode=u=rwX,go=rX --hard-dereference --transform 's,^,forkecho-$(VERSION)/,' -T - -cf $(ARCHIVE)
 	gzip -nf $(ARCHIVE)
 	@echo $(ARCHIVE).gz
+
+# From the archive, as a packager does; its tests are ours. The revision is Debian's.
+DEB_REVISION ?= 1
+DEB = $(BUILD)/deb/forkecho-$(VERSION)
+deb:
+	@for tool in dpkg-buildpackage dh; do command -v $$tool >/dev/null || \
+	  { echo "deb: $$tool is missing: install debhelper, or all tools by make deps-all" >&2; exit 1; }; done
+	@$(MAKE) --no-print-directory -s dist >/dev/null
+	rm -rf $(BUILD)/deb && mkdir $(BUILD)/deb
+	cp $(ARCHIVE).gz $(BUILD)/deb/forkecho_$(VERSION).orig.tar.gz
+	tar -xzf $(ARCHIVE).gz -C $(BUILD)/deb
+	cp -r $(DEB)/examples/packaging/debian $(DEB)
+	sed -i '1s/(.*)/($(VERSION)-$(DEB_REVISION))/' $(DEB)/debian/changelog
+	cd $(DEB) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc -d -Pnocheck
+	@ls $(BUILD)/deb/*.deb
 
 clean:
 	rm -rf $(BUILD)

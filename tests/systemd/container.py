@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from harness import BUILD, DEADLINE, TOP, Client, children, eventually, program
@@ -20,16 +21,18 @@ HERE = Path(__file__).parent
 TOOLS = ['systemd-nspawn', 'debootstrap', 'nsenter', 'unshare', 'setpriv']
 CAP_SYS_ADMIN = 21
 
-# A tree of Debian below, memory above; then an installation as a packager makes it.
+# A tree of Debian below, memory above; then what is to be installed, by a command in its root.
 BOOT = """
 set -eu
 mount -t tmpfs none "$FOLDER/memory"
 cd "$FOLDER/memory"
 mkdir above work root
 mount -t overlay -o "lowerdir=$TREE,upperdir=$PWD/above,workdir=$PWD/work" none root
-make --no-print-directory -C "$TOP" install DESTDIR="$PWD/root"
+(cd root && sh -euc "$INSTALL")
+: >"$FOLDER/installed"
 exec setpriv --pdeathsig TERM systemd-nspawn "$@" -D root
 """
+MAKE_INSTALL = 'make --no-print-directory -C "$TOP" install DESTDIR="$PWD"'
 
 
 def why_not():
@@ -81,8 +84,8 @@ class ControlGroup:
 class Container:
     """A booted container. Ends with halt(), whatever happened."""
 
-    def __init__(self, suite):
-        self.suite = suite
+    def __init__(self, suite, install=MAKE_INSTALL):
+        self.suite, self.install = suite, install
         built = subprocess.run([HERE / 'tree', suite], text=True, capture_output=True, timeout=900,
                                stdin=subprocess.DEVNULL, check=False)
         assert built.returncode == 0, f'{suite} could not be built:\n{built.stderr}'
@@ -96,6 +99,7 @@ class Container:
         self.loads = []
         self.nspawn = self.boot(built.stdout.strip())
         try:
+            self.wait_for_installation()
             self.leader = eventually(self.find_leader, 'the container has a process 1')
             eventually(self.has_booted, 'systemd has booted')
         except AssertionError as problem:
@@ -109,13 +113,19 @@ class Container:
         if not self.managed:
             options.append('--keep-unit')
         environment = {**os.environ, 'TREE': tree, 'FOLDER': str(self.folder), 'TOP': str(TOP),
-                       'BUILD': str(BUILD.relative_to(TOP)),
+                       'INSTALL': self.install, 'BUILD': str(BUILD.relative_to(TOP)),
                        'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY': '1'}  # 258 and later know no other
         with self.console.open('wb') as console:
             return subprocess.Popen(
                 ['unshare', '--mount', 'sh', '-c', BOOT, 'sh', *options], env=environment,
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
                 start_new_session=True, preexec_fn=self.group.enter if self.group else None)
+
+    def wait_for_installation(self):
+        """It may fetch from a network, and takes what that takes."""
+        while not (self.folder / 'installed').exists():
+            assert self.nspawn.poll() is None, 'nothing was installed'
+            time.sleep(0.05)
 
     def find_leader(self):
         assert self.nspawn.poll() is None, self.console.read_text(errors='replace')

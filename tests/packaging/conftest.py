@@ -1,0 +1,40 @@
+"""A Debian under its own systemd for each release, with the packages in /packages."""
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'systemd'))
+from container import Container, why_not
+
+SUITES = os.environ.get('SUITES', 'bookworm trixie sid').split()
+
+# Before it boots there is a network, for what the packages and their tests need.
+PREPARE = """
+cp -r "$TOP/$BUILD/packages" packages
+cp -L /etc/resolv.conf etc/resolv.conf || :
+mount --bind /dev dev
+echo 'Acquire::Check-Valid-Until "false";' >etc/apt/apt.conf.d/90mirror
+chroot . apt-get -qq update
+chroot . env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+    autopkgtest lintian python3 strace
+umount dev
+"""
+
+
+def pytest_configure():
+    """Told to end, it still halts the container."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit('terminated'))
+
+
+@pytest.fixture(params=SUITES)
+def machine(request):
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    booted = Container(request.param, PREPARE)
+    yield booted
+    booted.end_loads()
+    booted.halt()

@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'systemd'))
 from container import Container, why_not
+from harness import DEADLINE
 
 SUITES = os.environ.get('SUITES', 'bookworm trixie sid').split()
 
@@ -29,12 +30,20 @@ def pytest_configure():
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit('terminated'))
 
 
-@pytest.fixture(params=SUITES)
-def machine(request):
+@pytest.fixture(scope='session', params=SUITES)
+def container(request):
     reason = why_not()
     if reason:
         pytest.skip(reason)
     booted = Container(request.param, PREPARE)
     yield booted
-    booted.end_loads()
     booted.halt()
+
+
+@pytest.fixture
+def machine(container):
+    """The container with none of the packages."""
+    yield container
+    container.end_loads()
+    container.run('dpkg', '--purge', 'forkecho-lab', 'forkecho', 'forkecho-tools', check=False,
+                  timeout=10 * DEADLINE)

@@ -15,12 +15,14 @@ SUITES = os.environ.get('SUITES', 'bookworm trixie sid').split()
 # Before it boots there is a network, for what the packages and their tests need.
 PREPARE = """
 cp -r "$TOP/$BUILD/packages" packages
+mkdir packages/source
+cp -r "$TOP/examples/packaging/debian" packages/source/
 cp -L /etc/resolv.conf etc/resolv.conf || :
 mount --bind /dev dev
 echo 'Acquire::Check-Valid-Until "false";' >etc/apt/apt.conf.d/90mirror
 chroot . apt-get -qq update
 chroot . env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-    autopkgtest lintian python3 strace
+    autopkgtest dpkg-dev lintian python3 strace
 umount dev
 """
 

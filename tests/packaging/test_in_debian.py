@@ -119,7 +119,7 @@ def test_lintian_finds_nothing_that_is_not_answered(machine):
 
 def test_the_packages_pass_their_own_tests(machine):
     """Catches a test of the package that does not run, and what it would find."""
-    done = machine.run('sh', '-c', 'autopkgtest /packages/1/*.deb /packages/1/*.dsc -- null',
+    done = machine.run('sh', '-c', 'autopkgtest --no-built-binaries /packages/1/*.deb /packages/source -- null',
                        check=False, timeout=20 * DEADLINE)
     print(f'\n{machine.suite}:', *re.findall(r'^\S+ +(?:PASS|FAIL|SKIP).*', done.stdout + done.stderr, re.M))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from grader.clients import LARGE, WITHOUT_END, connect
 from grader.processes import children, state, threads
-from grader.waiting import Undecided, eventually
+from grader.waiting import OutOfBounds, Undecided, eventually
 
 LINE = b'a line 1\n'
 LONG = b''.join(b'%07d\n' % number for number in range(12800))  # 100 KB
@@ -208,6 +208,8 @@ def examine(server):
     facts = server.facts = Facts()
     try:
         find_out(server, facts)
+    except OutOfBounds:
+        raise
     except Undecided:
         if not eventually(server.has_ended, server):
             raise

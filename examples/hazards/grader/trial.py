@@ -18,7 +18,8 @@ from grader.isolation import (FILE_SIZE, MEMORY, enter_namespaces, enter_network
                               set_bounds)
 from grader.processes import (children, cpu_seconds, descendants, descriptors, dozes, listeners,
                               memory, parent, sockets, state, threads)
-from grader.waiting import NotApplicable, Unable, Undecided, eventually, look_again
+from grader.waiting import (NotApplicable, OutOfBounds, Unable, Undecided, eventually,
+                            look_again)
 
 BY_CHANCE = False  # whether no server is halted, so that its luck is seen; -u
 LONGEST = 20  # times the patience that a trial may take: whoever has news without end shows nothing
@@ -252,8 +253,8 @@ def bounded():
         late = time.monotonic() > end
         if late or sum(map(memory, descendants(os.getpid()))) > MEMORY:
             signal.setitimer(signal.ITIMER_REAL, 0)  # what cleans up now is not interrupted
-            raise Undecided(f'no end within {longest:g} s' if late else
-                            f'takes more than {MEMORY >> 20} MiB of memory')
+            raise OutOfBounds(f'no end within {longest:g} s' if late else
+                              f'takes more than {MEMORY >> 20} MiB of memory')
 
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, WATCH, WATCH)

@@ -21,6 +21,10 @@ class Undecided(Exception):
     """Why a trial has shown nothing, as on a machine that is too busy. Others may."""
 
 
+class OutOfBounds(Undecided):
+    """Why a trial has been ended: nothing may be waited for any more."""
+
+
 class NotApplicable(Exception):
     """Why a trial can show nothing of this server, and no other will."""
 

@@ -315,7 +315,7 @@ $(BUILD)/echo_program: $(call object,examples/program/echo.c)
 
 bench-peers bench-program: STATIC_ALSO = echo_program
 bench-peers: all static hazard-servers
-	@BUILD=$(BUILD) tests/bench/allow $${HELD:-10000} /usr/bin/python3 tests/bench/peers
+	@BUILD=$(BUILD) tests/bench/allow $${HELD:-3000} /usr/bin/python3 tests/bench/peers
 
 bench-program: all static
 	@BUILD=$(BUILD) tests/bench/program

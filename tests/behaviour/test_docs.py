@@ -207,7 +207,7 @@ def test_every_variant_is_documented():
     listed = [match[1] for match, _ in items(section('forkecho-internals', 'VARIANTS'),
                                              r'Nm (\w+)')]
     assert sorted(listed) == VARIANTS, 'man/forkecho-internals.7, section VARIANTS'
-    family = re.findall(r'^    (\w+echo)  +\w', readme(), re.M)
+    family = re.findall(r'^    (\w+echo)  +[a-z]', readme(), re.M)
     assert sorted(family) == sorted(ALL_SERVERS), 'README, the family'
 
 
@@ -701,14 +701,18 @@ def test_readme_has_the_figures_that_were_measured():
     """Catches a table in README that is of another run than the one in FIGURES."""
     [path] = TOP.glob('tests/**/FIGURES')
     rows = r'^    (?:forkecho, )?(?:the )?(live connections|default|static|textbook|a thread)\b'
+    own, others = readme().split('make bench-peers')
     shown = {name.split()[-1]: re.findall(r'\b\d+\b|-(?= |$)', rest)
-             for name, rest in re.findall(rows + r'(.*)', readme(), re.M)}
+             for name, rest in re.findall(rows + r'(.*)', own, re.M)}
     text = document(path).split('make bench-scale\n')[1]
     measured = {'connections': re.findall(r'\d+', re.search('live connections(.*)', text)[1])}
     for name in ('default', 'static', 'textbook', 'thread'):
         row = re.search(rf'^    {name}, .*\n.*\n +us of processor time (.*)', text, re.M)[1]
         measured[name] = row.split()
     assert shown == measured
+    rates = r'^    \S.*? +(\d+) +(\d+)  '
+    assert re.findall(rates, others, re.M) == \
+        re.findall(rates, text.split('make bench-peers\n')[1].split('make bench')[0], re.M) != []
 
 
 @each_document

@@ -78,9 +78,13 @@ def begin(plot_id, height):
             'set pointintervalbox 0\n')  # from gnuplot 6 on, error bars too have such boxes
 
 
-def logarithmic(axis):
-    """Ticks at whole powers of ten, written in full."""
-    return f'set logscale {axis} 10\nset format {axis} "%.10g"\n'
+def logarithmic(axis, low, high):
+    """From one whole power of ten to another, with a tick at each: gnuplot 6 chooses more."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = [f'{10.0 ** power:.10g}' for power in range(first, max(last, first + 1) + 1)]
+    ticks = ', '.join(f'"{power}" {power}' for power in powers)
+    return f'set logscale {axis} 10\nset {axis}range [{powers[0]}:{powers[-1]}]\n' \
+        f'set {axis}tics ({ticks})\n'
 
 
 def apart(labels, low, high, log):
@@ -121,16 +125,17 @@ def labelled(what, log):
     return quoted(f'{what}, logarithmic' if log else what)
 
 
+def above_zero(found):
+    """The ends of spreads that a logarithmic axis can have."""
+    return [value for spread in found for value in (spread.low, spread.high) if value > 0]
+
+
 def y_axis(plot):
     """From zero, or by whole powers of ten. Of panels gnuplot sees one, so it is told of all."""
-    found = [spread for line in (plot.whole or {}).values() for _, spread in line]
-    if not found:
-        return logarithmic('y') if plot.log_y else 'set yrange [0:*]\n'
-    low, high = min(spread.low for spread in found), max(spread.high for spread in found)
-    if not plot.log_y or low <= 0:
-        return f'set yrange [0:{high * 1.05}]\n'
-    return logarithmic('y') + \
-        f'set yrange [{10 ** math.floor(math.log10(low))}:{10 ** math.ceil(math.log10(high))}]\n'
+    found = [spread for line in (plot.whole or plot.series).values() for _, spread in line]
+    if plot.log_y and above_zero(found):
+        return logarithmic('y', min(above_zero(found)), max(above_zero(found)))
+    return f'set yrange [0:{max(spread.high for spread in found) * 1.05 if plot.whole else "*"}]\n'
 
 
 def x_axis(plot):
@@ -146,7 +151,7 @@ def x_axis(plot):
         low, high = low - room, high + room
     labels = apart(labels, low, high, plot.log_x)
     ticks = ', '.join(f'"{label}" {x}' for x, label in sorted(labels.items()))
-    return (logarithmic('x') if plot.log_x else '') + \
+    return ('set logscale x 10\n' if plot.log_x else '') + \
         f'set xtics ({ticks})\nset xrange [{low}:{high}]\n'
 
 
@@ -193,10 +198,10 @@ def dots_script(plot, style):
                     key=lambda model: last[model].median if model in last else 0)
     script = begin('plot', 115 + 24 * len(models) + LEGEND_ROW * ((len(plot.series) + 1) // 2))
     script += f'set xlabel {labelled(plot.x, plot.log)} offset 0,0.6\nunset grid\n'
-    if plot.log:
-        script += logarithmic('x')
+    found = [spread for marks in plot.series.values() for spread in marks.values()]
+    if plot.log and above_zero(found):
+        script += logarithmic('x', min(above_zero(found)), max(above_zero(found)))
     else:
-        found = [spread for marks in plot.series.values() for spread in marks.values()]
         step = round_ticks(min(spread.low for spread in found), max(spread.high for spread in found))
         script += f'set yzeroaxis lt -1\nset xtics {step:g}\n'
     script += 'set grid xtics ytics lc rgb "gray" dt 3 lw 0.5\n'

@@ -109,7 +109,7 @@ help:
 	  'make bench-client   measure echoload against a second client (about a minute)' \
 	  'make bench-peers    measure the echo beside that of inetd, xinetd, socat and others' \
 	  'make bench-program  measure programs against tcpserver, xinetd and socat (six minutes)' \
-	  'make hazards    the famous mistakes, caught, and our servers beside them (six minutes)' \
+	  'make hazards    the famous mistakes, caught, and our servers beside them (four minutes)' \
 	  'make lab        compare all servers, with plots (about four minutes; LAB=full: most of an hour)' \
 	  'make gallery    draw what the processes of each server and hazard do (about a minute)' \
 	  'make lint       static checks of C, shell, Python, man pages, layers and commit subjects' \

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sockets
-from harness import DEADLINE, eventually
+from harness import DEADLINE, NO_LEAK_SEARCH, eventually
 
 UNPACKED = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'forkecho' / 'daemons'
 
@@ -53,7 +53,8 @@ class Daemon:
         self.log = Path(log)
         with self.log.open('wb') as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=subprocess.STDOUT, env=environment(),
+                                            stderr=subprocess.STDOUT,
+                                            env={**environment(), **NO_LEAK_SEARCH},
                                             start_new_session=True, **options)
 
     def text(self):

@@ -467,7 +467,8 @@ SANITIZERS = {
     'UBSAN_OPTIONS': 'exitcode=99:print_stacktrace=1',
 }
 # For a process that ends where there is no /proc, or that may create no other: at its end the
-# search for leaks needs both.
+# search for leaks needs both. And for one that a supervisor ends by SIGTERM and then SIGCONT: the
+# search stops the process by a SIGSTOP, which that takes back, and waits for ever.
 NO_LEAK_SEARCH = {'ASAN_OPTIONS': 'exitcode=99:detect_leaks=0'}
 # For a test that sends SIGSEGV itself.
 PLAIN_SEGV = {'ASAN_OPTIONS': 'exitcode=99:handle_segv=0', 'TSAN_OPTIONS': 'handle_segv=0'}
@@ -640,9 +641,12 @@ class Server:
     def wait(self):
         """Waits for the server's own end and returns its exit status (-9: by signal 9)."""
         try:
-            return self.process.wait(DEADLINE)
+            status = self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f'{self.name} does not end:\n{self.log()}') from None
+        if self.process.stderr is not None:  # its last lines are read a moment after its end
+            eventually(lambda: self.ended or self.left_behind(), 'its log is read')
+        return status
 
     def stop(self, number=signal.SIGQUIT):
         self.send_signal(number)

@@ -9,8 +9,9 @@ import time
 import pytest
 
 import sockets
-from harness import (BUILD, DEADLINE, NamespacedServer, WrappedServer, children, concurrent,
-                     eventually, forks_only, needs_root, process, with_limit, with_processes)
+from harness import (BUILD, DEADLINE, NO_LEAK_SEARCH, NamespacedServer, WrappedServer, children,
+                     concurrent, eventually, forks_only, needs_root, process, with_limit,
+                     with_processes)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT], ids=['TERM', 'INT'])
@@ -204,7 +205,7 @@ def test_a_wrapper_that_stops_the_server_cuts_no_client(server, wrap):
     server's group, or the server and then its group (sapcc/helm-charts#11680)."""
     if shutil.which(wrap[0]) is None:
         pytest.skip(f'{wrap[0]} is not installed')
-    srv = server('-g', '1h', wrap=wrap, kind=WrappedServer)
+    srv = server('-g', '1h', wrap=wrap, kind=WrappedServer, env=NO_LEAK_SEARCH)
     client = srv.connect()
     client.echo(b'x')
     srv.send_signal(signal.SIGTERM)

@@ -305,7 +305,7 @@ def test_bytes_and_ends_pass_through(served, script):
 
 
 ENDS = {'status': 'exit 3', 'signal': 'kill -9 $$',
-        'closes': 'exec 0<&- 1>&- 2>&-; read line <"$0.fifo"'}  # and works on
+        'closes': 'exec 3<"$0.fifo" 0<&- 1>&- 2>&-; read line <&3'}  # and works on
 
 
 @pytest.mark.parametrize('ends', ENDS.values(), ids=ENDS)

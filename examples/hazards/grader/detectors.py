@@ -209,7 +209,7 @@ def no_eintr(server):
     return lost or int(server.has_ended())
 
 
-WINDOW_MS = 50  # for which strace makes each wait4 last after it has looked
+WINDOW_MS = 50  # for which strace makes a call last when all is done but its return
 
 
 def forget_calls(server):
@@ -219,19 +219,34 @@ def forget_calls(server):
             pass
 
 
-def await_window(server):
-    """Waits until a wait4 has looked and found nothing, by strace's words, and returns when it did;
+def await_window(server, call):
+    """Waits until strace tells of a call, by a pattern of its words, and returns when that began;
     None where there is none, and the server sleeps."""
     told, end = b'', time.monotonic() + waiting.PATIENCE
     while True:
         ready = select.select([server.calls], [], [], 2.5 * WINDOW_MS / 1000)[0]
         new = os.read(server.calls, 4096) if ready else b''  # as at the end of strace
         told += new
-        found = re.search(rb'([\d.]+) wait4\(.*= (?:0|-1 ECHILD)', told)
+        found = re.search(rb'([\d.]+) ' + call, told)
         if found:
             return float(found[1])
         if not new and (server.sleeps() or time.monotonic() > end):
             return None
+
+
+def end_in_window(server, opened, crowd, have_ended):
+    """The crowd leaves while the server is halted in a window, if one was opened, until their
+    children have ended. Returns whether it was halted in time."""
+    if opened is not None:
+        server.signal(signal.SIGSTOP)
+    in_time = opened is None or time.time() - opened < WINDOW_MS / 1000
+    crowd.ask().finish()
+    eventually(have_ended, server)
+    server.signal(signal.SIGCONT)
+    return in_time
+
+
+TOO_BUSY = 'this machine is too busy to halt a process in time'
 
 
 @hazard('zombies', needs=(answers, makes_children),
@@ -246,29 +261,44 @@ def clear_after(server):
             eventually(server.sleeps, server, asleep=math.inf)  # what the last round left is done
             forget_calls(server)
             first.ask().finish().unserved()
-            opened = await_window(server)
+            opened = await_window(server, rb'wait4\(.*= (?:0|-1 ECHILD)')
             if opened is None and server.zombies():
                 raise NotApplicable('one child alone is not reaped, either')
-            if opened is not None:
-                server.signal(signal.SIGSTOP)
-            in_time = opened is None or time.time() - opened < WINDOW_MS / 1000
-            other.ask().finish()
-            eventually(lambda: not server.child_states().strip('ZX'), server)
-            server.signal(signal.SIGCONT)
+            in_time = end_in_window(server, opened, other,
+                                    lambda: not server.child_states().strip('ZX'))
             left = server.zombies()
         if in_time or left:
             return left
-    raise Undecided('this machine is too busy to halt a process in time')
+    raise Undecided(TOO_BUSY)
 
 
 @hazard('clients lost', needs=(answers, makes_children),
-        wrap=strace('-P', '/etc/localtime', '-e', 'inject=%%stat:delay_exit=10000'))
+        wrap=strace('-ttt', '-P', '/etc/localtime',
+                    '-e', f'inject=%%stat:delay_exit={WINDOW_MS}000'))
 def unsafe_handler(server):
     """Clients come together, so that children end while the parent starts others. What it asks of
-    /etc/localtime, as localtime does, takes 10 ms, as on a bad disk."""
+    /etc/localtime, as localtime does, takes 50 ms, as on a bad disk. Where chance has spared it, one
+    child ends while the parent is halted there, as another client has come."""
     if not handles(server.pid, signal.SIGCHLD):
         raise NotApplicable('it does not handle SIGCHLD')
-    return visit(server, 40)
+    if lost := visit(server, 20):
+        return lost
+    for _ in range(20):
+        before = set(children(server.pid))
+        with Crowd(server) as early:
+            if early.ask().unserved():
+                return 1
+            eventually(server.sleeps, server, asleep=math.inf)
+            its = alive(server, before)
+            forget_calls(server)
+            with Crowd(server) as late:
+                opened = await_window(server, rb'.*\(DELAYED\)')
+                in_time = end_in_window(server, opened, early,
+                                        lambda: all(state(f'/proc/{pid}') in 'ZX' for pid in its))
+                lost = late.ask().finish().unserved() + visit(server)
+        if in_time or lost:
+            return lost
+    raise Undecided(TOO_BUSY)
 
 
 @hazard('clients lost', needs=(answers, makes_children))

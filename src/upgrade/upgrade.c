@@ -6,6 +6,7 @@
 #include "platform/platform.h"
 #include "process/log.h"
 #include "process/manager.h"
+#include "process/signals.h"
 #include "server/serve.h"
 #include "upgrade/takeover.h"
 
@@ -133,7 +134,7 @@ static int spawn(void)
     int error;
 
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setpgroup(&attributes, 0); /* its own, for upgrade_turn's kill */
+    posix_spawnattr_setpgroup(&attributes, 0); /* its own, to be ended as a whole */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, test.answer, STDOUT_FILENO);
@@ -291,7 +292,9 @@ void upgrade_turn(struct server *server)
         act_on_answer(server, status);
     } else if (test.late > 0 &&
                (clock_seconds() >= test.late || server->stop.phase != SERVER_SERVING)) {
-        kill(-test.tester, SIGKILL); /* and what it has started: a script may wait for a program */
+        /* And what it has started: a script may wait for a program. Under qemu-user it may not
+         * have made its group yet. */
+        signals_send_group(test.tester, SIGKILL);
         test.late = 0;
     }
 }

@@ -1059,6 +1059,33 @@ def test_a_stop_is_the_last_word(server, folder, moment):
     assert words == ['READY=1', *(['RELOADING=1'] if moment == 'in a test' else []), 'STOPPING=1']
 
 
+# As under qemu-user, where a fork takes the place of vfork.
+SPAWNS_SLOWLY = r'''
+#include <spawn.h>
+#include <unistd.h>
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                const posix_spawnattr_t *attributes, char *const argv[], char *const environment[])
+{
+    *pid = fork();
+    while (*pid == 0)
+        pause();
+    return 0;
+}
+'''
+
+
+@forks_only
+@preloads
+def test_a_stop_does_not_wait_for_a_test_that_has_hardly_begun(server, folder):
+    """Catches a test that is ended by its process group alone, where posix_spawn returns before
+    the child has made that: nobody was killed, and the server waited for a test without end."""
+    srv = server(copy=True, env=preload(folder, SPAWNS_SLOWLY))
+    hang_up(srv)
+    eventually(lambda: children(srv.pid), 'a test has begun')
+    assert srv.stop(signal.SIGTERM) == 0
+    assert srv.find('cannot upgrade')
+
+
 @forks_only
 def test_status_texts_keep_their_pace(server, folder):
     """Catches a status text of each new program, at once: at most one a second is promised."""

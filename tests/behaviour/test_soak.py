@@ -10,6 +10,9 @@ import pytest
 
 from harness import BUILD, DEADLINE, SERVERS, TOP, concurrent, forks_only, only_for
 
+sys.path.append(str(TOP / 'tests' / 'soak'))
+import watch
+
 
 @pytest.fixture
 def start():
@@ -69,3 +72,14 @@ def test_a_soak_that_is_interrupted_tells_what_it_has_seen(server_name, start):
     said, _ = soak.communicate(timeout=DEADLINE)
     assert soak.returncode == 130, first + said
     assert re.search(r'^  connections +[\d,]+ ', said, re.M) and 'interrupted' in said
+
+
+@pytest.mark.parametrize('words, is_client', [
+    (['forkecho: 127.0.0.1:4000'], True), (['preforkecho: idle'], True),
+    (['/build/echo_program'], True), (['/build/forkecho', '-c', '64'], False),
+    (['/build/forkecho', '-c', '64', '--', '/build/echo_program'], False)])
+def test_children_that_serve_clients_are_hit_alone(words, is_client):
+    """Catches a soak that kills the program under test in an upgrade, whose command line ends with
+    the program that serves clients: that upgrade failed, now and then."""
+    command_line = ''.join(f'{word}\0' for word in words).encode()
+    assert bool(watch.CLIENT_TITLE.match(command_line)) == is_client

@@ -29,7 +29,7 @@ KILL_EVERY = 0.1  # seconds from one child that is hit to the next, on average
 STOPPED_FOR = 0.25  # seconds at most
 # What a child is called that serves a client, or as one of a pool waits for the next, or has become
 # a program.
-CLIENT_TITLE = re.compile(rb'\w+: (local|idle|[\d.]+:\d+|\[[^]]*\]:\d+)\0|\S+echo_program\0$')
+CLIENT_TITLE = re.compile(rb'\w+: (local|idle|[\d.]+:\d+|\[[^]]*\]:\d+)\0|[^\0]+echo_program\0$')
 KILLS = {'SIGKILL': 4, 'SIGSEGV': 3, 'SIGSTOP': 3}  # how often each, in 10
 # A look at children that comes later than that was itself held up, and so may the parent have been.
 LOOK_GAP = 0.2

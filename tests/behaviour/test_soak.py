@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import BUILD, DEADLINE, SERVERS, TOP, concurrent, forks_only, only_for
+from harness import BUILD, DEADLINE, SERVERS, TOP, Process, concurrent, forks_only, only_for
 
 sys.path.append(str(TOP / 'tests' / 'soak'))
 import watch
@@ -83,3 +83,31 @@ def test_children_that_serve_clients_are_hit_alone(words, is_client):
     the program that serves clients: that upgrade failed, now and then."""
     command_line = ''.join(f'{word}\0' for word in words).encode()
     assert bool(watch.CLIENT_TITLE.match(command_line)) == is_client
+
+
+# What a parent does in each second of five in which a child of it is dead, what of that the kernel
+# has told of so far, what it ran and what it waited for a processor, and how long it left the child.
+LIVES = {
+    'sleeps': ('SSSSSS', [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], 5),
+    'runs': ('RRRRRR', [0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 0, 0], 5),
+    'waits': ('SRRRRS', [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 5], 0),
+    'sleeps and waits': ('SSSRRS', [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 2], 3),
+}
+
+
+@pytest.mark.parametrize('life', LIVES)
+def test_a_parent_answers_for_its_own_time(monkeypatch, life):
+    """Catches a soak that is broken by a zombie whose parent could not reap it, for want of a
+    processor, on a machine with a load of 1000; and one that spares a parent which could have."""
+    states, ran, waited, age = LIVES[life]
+    second, parent, child = 0, 1, 2
+    monkeypatch.setattr(watch, 'LOOK_GAP', 1)
+    monkeypatch.setattr(watch, 'children_of', lambda pid: [child])
+    monkeypatch.setattr(watch, 'process', lambda pid: Process(
+        pid, states[second] if pid == parent else 'Z', 0, 0, 0))
+    # Both began long before.
+    monkeypatch.setattr(watch, 'scheduled', lambda pid: (7 + ran[second], 9 + waited[second]))
+    zombies = watch.Zombies(parent)
+    for second in range(len(states)):
+        zombies.look(1000 + second)
+    assert (zombies.most, zombies.oldest) == (1, age)

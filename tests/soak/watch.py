@@ -200,20 +200,52 @@ class Killer:
             os.close(each[1])
 
 
+class OwnTime:
+    """The time that a process has had, asleep or running: not what it waited for a processor, as on
+    a machine with a load of 1000. How long that was the kernel says when it is over; so until the
+    process sleeps again, only what it ran counts."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.slept = -sum(scheduled(pid))
+
+    def at(self, now):
+        found = process(self.pid)
+        ran, waited = scheduled(self.pid)
+        if found and found.state == 'S':
+            self.slept = max(self.slept, now - ran - waited)
+        return self.slept + ran
+
+
+def scheduled(pid):
+    """Seconds that a process ran, and that it waited for a processor: proc(5), schedstat."""
+    try:
+        ran, waited, _ = Path(f'/proc/{pid}/schedstat').read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # the kernel has none, or the process has gone
+        return 0, 0
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
 class Zombies:
-    """The dead children of one process, and for how long each of them has been seen."""
+    """The dead children of one process, and for how much of its time each of them has been seen."""
 
     def __init__(self, pid):
         self.pid = pid
         self.age = {}
         self.looked = 0
+        self.clock = 0  # stands still while nobody looks
+        self.time = OwnTime(pid)
+        self.had = 0
         self.most = 0
         self.oldest = 0
 
     def look(self, now):
-        gap, self.looked = min(now - self.looked, LOOK_GAP), now
+        self.clock += min(now - self.looked, LOOK_GAP)
+        self.looked = now
+        before, self.had = self.had, self.time.at(self.clock)
+        older = self.had - before
         dead = [pid for pid in children_of(self.pid) if is_dead(process(pid))]
-        self.age = {pid: self.age[pid] + gap if pid in self.age else 0 for pid in dead}
+        self.age = {pid: self.age[pid] + older if pid in self.age else 0 for pid in dead}
         self.most = max(self.most, len(dead))
         self.oldest = max(self.oldest, *self.age.values(), 0)
 

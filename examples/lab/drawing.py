@@ -24,7 +24,7 @@ COLOURS = {'accept': '#2f7fc1', 'select': '#8a66d6', 'read': '#1c9270', 'write':
            'wait': '#c25f9c', 'sleep': '#858b94', 'halted': '#858b94', 'zombie': '#d93636',
            'queue': '#2b8c9e'}
 SIGNAL = '#cc5a1a'
-BESIDE = {'in': 10, 'out': 10, 'eof': 10, 'note': -9}  # how far below a mark its lane is
+BESIDE = {'in': 10, 'out': 10, 'eof': 10, 'note': -9, 'stack': 10}  # how far below a mark its lane is
 NOTICE = ('strace slows every call, a short one many times: this shows in which order things'
           ' happen, not how long they take. The axis is stretched where much happens.')
 
@@ -122,6 +122,7 @@ def mark(parent, kind, x, y, words=''):
               'end': f'M{x:.1f} {y - 9:.1f}v18',
               'exec': f'M{x:.1f} {y - 8:.1f}l6 8l-6 8l-6 -8z',
               'note': f'M{x - 3:.1f} {y + 7:.1f}h6v4h-6z',
+              'stack': f'M{x - 4:.1f} {y - 12:.1f}v5h8v-5',
               'eof': f'M{x - 3:.1f} {top - 4:.1f}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0'}
     style = 'full' if kind in ('in', 'out', 'note', 'exec') else 'mark'
     element = add(parent, 'path', words, d=shapes[kind], class_=style)

@@ -1,11 +1,10 @@
 """gallery.py: which pictures there are, and what is to be seen in each.
 
-A scene is a server, a script for its clients, what strace does to the server's calls, and a
-sentence. Each model of the family plays the same scene; each hazard plays one in which its mistake
-shows, and the right server plays it, too. A server or hazard that is not named here has a scene all
-the same: `three`, and the sentence of its own file. draw_all() draws; html() is the part of a page.
+A scene is a script for clients, what strace does to the server's calls, and a sentence. Each model
+of the family plays the same scene, also one that is not named here; each hazard plays one in which
+its mistake shows, and the right server plays it, too. draw_all() draws; html() is the part of a
+page.
 """
-import contextlib
 import re
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -95,12 +94,51 @@ def one_who_reads_late(play):
     play.close([client])
 
 
+def without_newline(play):
+    """They send no newline, and wait; then they say that they have finished."""
+    play.come(play.clients, end='')
+    play.leave(play.clients)
+    play.close(play.clients)
+
+
+def twice(play):
+    """Each sends a line, and when the server is done with that another."""
+    play.come(play.clients)
+    play.quiet()
+    play.say_more(play.clients)
+    play.leave(play.clients)
+    play.close(play.clients)
+
+
+def one_resets(play):
+    """The first resets its connection; then the others send once more."""
+    play.come(play.clients)
+    first, *others = play.clients
+    first.reset()
+    play.quiet()
+    play.say_more(others)
+    play.leave(others)
+    play.close(others)
+
+
+def started_anew(play):
+    """The server is killed while the first is there, and started anew; then the second comes."""
+    first, second = play.clients
+    play.come([first])
+    play.restart()
+    play.close([first])
+    play.come([second])
+    play.leave([second])
+    play.close([second])
+
+
 # ---- the scenes --------------------------------------------------------------------------
 
-# see: what to see of the mistake; instead: of the right server; right: its name and options. shows:
-# whether the mistake is in a picture.
-Scene = namedtuple('Scene', 'see instead script clients inject right shows', defaults=(
-    'A right server, with the same clients.', scripted.three, 3, (), ('forkecho',), lambda _: True))
+# see: what to see of the mistake; instead: of the right server; right: its name and options; shows:
+# whether the mistake is in a picture; below: a command that starts either.
+Scene = namedtuple('Scene', 'see instead script clients inject right shows below', defaults=(
+    'A right server, with the same clients.', scripted.three, 3, (), ('forkecho',), lambda _: True,
+    ()))
 
 MODELS = {
     'forkecho': 'The parent sleeps in one call, and has a child for each client. The first child'
@@ -191,15 +229,52 @@ HAZARDS = {
         ' client, and another one is served by nobody.',
         'Each thread has a client of its own.',
         at_once, right=('threadecho',), shows=lanes.unanswered),
+    'threads_not_joined': Scene(
+        'For each thread there is memory for a stack (a bracket above the server), eight megabytes,'
+        ' though the threads before it have ended: nobody has joined them.',
+        'A thread that has ended is joined, and the next one takes over its stack: there is one'
+        ' bracket.',
+        one_by_one, right=('threadecho',)),
+    'wrong_reply': Scene(
+        'Each client sends nine bytes, and gets 256: all of the buffer that they were read into.',
+        'Each client gets as many as it has sent.', clients=2),
+    'needs_newline': Scene(
+        'The child has read what its client sent, and reads on, as there was no newline. Both wait'
+        ' for each other, until the client says that it sends no more.',
+        'The child writes what it has read, and then reads on.', without_newline, 1),
+    'one_message': Scene(
+        'Each child ends when it has answered once. The second line of its client is answered by'
+        ' nobody.', 'Each child reads on, and ends when its client has finished.', twice, 2),
+    'one_at_a_time': Scene(
+        'While the first client is there the others are in the accept queue, connected and without'
+        ' an answer.', 'Each client has a child, and nobody waits for another.'),
+    'reset_kills': Scene(
+        'The first client resets its connection (a cross), as one that crashes. Its thread cannot'
+        ' read, and ends the process with all threads: the other clients are lost.',
+        'Only the thread of that client ends.', one_resets, right=('threadecho',)),
+    'no_reuseaddr': Scene(
+        'The server is killed while a client is there, and started anew with the same port. bind'
+        ' fails (a cross), and the second client is refused.',
+        'The new server has the port at once, and serves the second client.', started_anew, 2),
+    'accept_unchecked': Scene(
+        'The second accept fails (a cross), as if a client had gone already, and a child is made'
+        ' all the same. It reads from the descriptor -1, which fails as well, and ends.',
+        'The same error, and no child for it: there are three.',
+        one_by_one, 3, (f'{ACCEPT}:error=ECONNABORTED:when=2',)),
+    'errno_overwritten': Scene(
+        'The second accept fails, as if a client had gone already; then the line of log that tells'
+        ' of it, as the disk is full (crosses). The server looks at the error of the second call,'
+        ' and ends. The next clients are refused.',
+        'Of its log no line can be written, either (crosses), and it goes on: it keeps the error of'
+        ' accept.',
+        one_by_one, 3, (f'{ACCEPT}:error=ECONNABORTED:when=2',), ('forkecho', '-v'),
+        below=('sh', '-c', 'exec "$@" 2>/dev/full', 'sh')),
+    'fork_error_kills': Scene(
+        'The second fork fails (a cross), and the server ends. The second client sees the end in'
+        ' place of its echo, and the third is refused.',
+        'The same error. The client is held, and has its child when fork works again.',
+        one_by_one, 3, (f'{FORK}:error=EAGAIN:when=2',)),
 }
-
-
-def what_one_sees(path):
-    """The sentence of a hazard's own file."""
-    with contextlib.suppress(OSError):
-        found = re.search(r'What one sees: (.*?)\n \* \w[^\n]*?: ', path.read_text(), re.S)
-        return re.sub(r'\s+\*?\s*', ' ', found[1]).strip() if found else ''
-    return ''
 
 
 # ---- drawing them ------------------------------------------------------------------------
@@ -211,30 +286,25 @@ def draw(name, title, see, command, scene):
     """One picture; where the mistake is there by chance, until it is. None where the server does
     not start."""
     for _ in range(TRIES):
-        recording = scripted.record(command, scene.script, scene.clients, scene.inject)
+        recording = scripted.record([*scene.below, *command], scene.script, scene.clients,
+                                    scene.inject)
         shown = lanes.picture(title, recording.events, recording.visits)
         if scene.shows(shown):
             return Drawn(name, title, see, shown)
     return Drawn(name, title, f'{see} Here it did not happen: draw it again.', shown)
 
 
-def plan(known, hazards):
-    """[(part of the page, arguments of draw)]. `hazards`: the folder of their sources."""
-    found = []
-    for name in known:
-        if (hazards / f'{name}.c').exists() and name != 'textbook' or name.endswith('-static'):
-            continue
-        found.append(('models', (name, name, MODELS.get(name, SERVER), known[name], Scene(''))))
-    for path in sorted(hazards.glob('*.c')):
-        if path.stem == 'textbook' or path.stem not in known:
-            continue
-        scene = HAZARDS.get(path.stem) or Scene(what_one_sees(path) or SERVER)
+def plan(known):
+    """[(part of the page, arguments of draw)] of the commands that are known."""
+    found = [('models', (name, name, MODELS.get(name, SERVER), known[name], Scene('')))
+             for name in known if name not in HAZARDS and not name.endswith('-static')]
+    for name, scene in HAZARDS.items():
         right, *options = scene.right
-        found.append(('hazards', (path.stem, f'{path.stem}: the mistake', scene.see,
-                                  known[path.stem], scene)))
-        if right in known:
+        if name in known:
+            found.append(('hazards', (name, f'{name}: the mistake', scene.see, known[name], scene)))
+        if name in known and right in known:
             command = [word for word in known[right] if not options or word != '-q'] + options
-            found.append(('hazards', (f'{path.stem}-{right}', f'{path.stem}: {right} in its place',
+            found.append(('hazards', (f'{name}-{right}', f'{name}: {right} in its place',
                                       scene.instead, command,
                                       scene._replace(shows=lambda _: True))))
     return found

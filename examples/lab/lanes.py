@@ -17,7 +17,8 @@ KINDS = {'accept': 'waits in accept', 'select': 'waits in select, poll or epoll'
          'sleep': 'waits for a lock, a signal or a time', 'halted': 'is halted by the script',
          'zombie': 'zombie: has ended, not waited for', 'queue': 'clients wait to be accepted'}
 MARKS = {'in': 'bytes come in', 'out': 'bytes go out', 'eof': 'the peer sends no more',
-         'error': 'an error, or no answer', 'note': 'a line of log, a message inside',
+         'error': 'an error, or no answer',
+         'stack': "takes memory for a thread's stack", 'note': 'a line of log, a message inside',
          'exec': 'becomes another program', 'signal': 'another signal', 'end': 'ends'}
 
 KIND_OF = {name: kind for kind, names in {
@@ -27,6 +28,7 @@ KIND_OF = {name: kind for kind, names in {
     'sleep': 'futex nanosleep clock_nanosleep pause rt_sigsuspend rt_sigtimedwait',
 }.items() for name in names.split()}
 FORKS = {'fork', 'vfork', 'clone', 'clone3'}
+MARKED = FORKS | set(KIND_OF) | {'bind', 'execve', 'mmap'}  # their errors, at least
 # Nothing has gone wrong where a call says this: it was restarted, or there is nothing now.
 HARMLESS = {'EAGAIN', 'EINPROGRESS', 'ERESTARTSYS', 'ERESTARTNOHAND', 'ERESTARTNOINTR',
             'ERESTART_RESTARTBLOCK', 'ECHILD'}
@@ -158,6 +160,8 @@ def mark_of(call, kind):
         return None if harmless else Mark(call.end, 'error', words_of(call, kind))
     if call.name == 'execve':
         return Mark(call.end, 'exec', 'becomes another program: exec')
+    if 'MAP_STACK' in call.arguments:
+        return Mark(call.end, 'stack', "memory for a thread's stack: mmap")
     if kind not in ('read', 'write') or call.result is None:
         return None
     inside = not is_connection(first_descriptor(call.arguments)[1])
@@ -200,7 +204,8 @@ def add_event(lane, event, begin):
         if kind and until > begin:
             lane.spans.append(Span(max(event.begin, begin), until, kind, words_of(event, kind)))
         mark = mark_of(event, KIND_OF.get(event.name)) if event.end is not None and \
-            event.end >= begin and event.name in FORKS | set(KIND_OF) | {'execve'} else None
+            event.end >= begin and event.name in MARKED and \
+            (lane.parent or event.name != 'execve') else None  # as strace starts a server
         lane.marks += [mark] if mark else []
         if kind in ('read', 'write'):
             lane.serves |= {peer(first_descriptor(event.arguments)[1])} - {None}
@@ -263,9 +268,10 @@ def fork_arrows(lanes, family, begin):
 # ---- the queue, and the clients --------------------------------------------------------------
 
 def listening(events, family, end):
-    """From when to when somebody has the listener: (begin, end, the last process that had it). A
-    child has what its parent has, until it closes it or ends."""
-    begin, number, holders, last = None, None, set(), None
+    """From when to when somebody has the listener: [(begin, end, the last process that had it)]; of
+    a server that is started anew, more than once. A child has what its parent has, until it closes
+    it or ends."""
+    found, number, holders = [], None, set()
     turns = [(birth.time, 0, Call(pid, 'born', '', 0, '', '', birth.time, birth.time))
              for pid, birth in family.births.items() if not birth.thread]
     turns += [(event.time if isinstance(event, End) else event.end or event.begin, 1, event)
@@ -275,15 +281,16 @@ def listening(events, family, end):
         if isinstance(event, End):
             holders -= {event.pid}
         elif event.name == 'listen' and event.result == 0:
-            begin, number = begin or time, first_descriptor(event.arguments)[0]
+            found += [] if holders else [(time, end, None)]
+            number = first_descriptor(event.arguments)[0]
             holders.add(pid)
         elif event.name == 'born' and family.parent(pid) in holders:
             holders.add(pid)
         elif closes(event, number):
             holders.discard(pid)
         if had and not holders:
-            last = (time, pid)
-    return begin, last[0] if last and not holders else end, last[1] if last else None
+            found[-1] = (found[-1][0], time, pid)
+    return found
 
 
 def closes(call, number):
@@ -311,10 +318,11 @@ def accept_times(events, visits):
     return {**dict(zip(rest, unknown)), **known}
 
 
-def queue_lane(visits, accepted, opened, closed):
+def queue_lane(name, visits, accepted, opened, closed, how):
     """The longer the queue, the more its spans say; they do not overlap."""
-    lane = Lane('accept queue', 'queue', opened, closed)
-    comings = {visit.number: visit.steps[0][0] for visit in visits if visit.steps}
+    lane = Lane(name, 'queue', opened, closed, how=how)
+    comings = {visit.number: visit.steps[0][0] for visit in visits
+               if visit.steps and opened <= visit.steps[0][0] < closed}
     leavings = {number: max(accepted.get(number, closed), came) for number, came in comings.items()}
     times = sorted({opened, closed, *comings.values(), *leavings.values()})
     for begin, end in zip(times, times[1:]):
@@ -332,8 +340,9 @@ WAITS = {'sent': 'waits for its echo', 'finished': 'waits for the end'}
 def client_lane(visit):
     steps = visit.steps
     sent, got = (sum(size for _, what, size in steps if what == each) for each in ('sent', 'got'))
-    lost = f': {(sent - got) / 1024:.0f} KiB lost' if 1024 < got < sent else ''
-    lane = Lane(f'client {visit.number}{lost}', 'client', steps[0][0], steps[-1][0], how='closes')
+    wrong = f': {(sent - got) / 1024:.0f} KiB lost' if 1024 < got < sent else \
+        f': {got - sent} too many' if got > sent else ''
+    lane = Lane(f'client {visit.number}{wrong}', 'client', steps[0][0], steps[-1][0], how='closes')
     since = None
     for time, what, size in steps:
         if since and what in ('got', 'end', 'closed'):
@@ -341,8 +350,9 @@ def client_lane(visit):
             if what == 'closed':
                 lane.marks.append(Mark(time, 'error', WAITS[since[1]] + IN_VAIN))
             since = None
-        if what == 'refused':
-            lane.marks.append(Mark(time, 'error', 'is refused'))
+        if what in ('refused', 'reset'):
+            lane.marks.append(Mark(time, 'error', {'refused': 'is refused',
+                                                   'reset': 'resets the connection'}[what]))
         elif what == 'sent':
             lane.marks.append(Mark(time, 'out', f'sends {count(size, "byte")}'))
         elif what == 'got':
@@ -363,20 +373,23 @@ def picture(title, events, visits):
     end = max([begin_of(event) for event in events] +
               [event.end for event in events if isinstance(event, Call) and event.end] +
               [time for visit in visits for time, _, _ in visit.steps])
-    begin, closed, last = listening(events, family, end)
-    if begin is None:
+    listened = listening(events, family, end)
+    if not listened:
         raise ValueError('it never listened')
+    begin = listened[0][0]
     lanes = process_lanes(events, family, begin, end)
     add_zombies(lanes, events, family, end)
-    queue = queue_lane(visits, accept_times(events, visits), begin, closed)
-    queue.how = f'closed by {lanes[last].name}' if last in lanes else 'closed'
+    accepted = accept_times(events, visits)
+    queues = [queue_lane('accept queue' if number == 1 else f'accept queue {number}', visits, accepted,
+                         opened, closed, f'closed by {lanes[last].name}' if last in lanes else 'closed')
+              for number, (opened, closed, last) in enumerate(listened, 1)]
     number_of = {visit.port: visit.number for visit in visits}
     for lane in lanes.values():
         clients = sorted(number_of[port] for port in lane.serves if port in number_of)
         if len(clients) == 1 and lane.parent:
             lane.name += f', for client {clients[0]}'
     arrows = fork_arrows(lanes, family, begin) + signal_arrows(lanes, events, family)
-    shown = [queue, *lanes.values(), *(client_lane(visit) for visit in visits if visit.steps)]
+    shown = [*queues, *lanes.values(), *(client_lane(visit) for visit in visits if visit.steps)]
     came = min([visit.steps[0][0] for visit in visits if visit.steps], default=begin)
     return Picture(title, begin, max(came, begin), end, shown, arrows)
 

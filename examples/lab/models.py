@@ -76,12 +76,13 @@ def find(build):
 
 
 def known_commands(build):
-    """{name: the command that starts it on a free port}, of the family and of the hazards."""
-    found = {name: [model.path, '-q', '-l', '127.0.0.1:0', *model.operands]
+    """{name: the command that starts it on {port}, which may be 0}, of the family and of the
+    hazards."""
+    found = {name: [model.path, '-q', '-l', '127.0.0.1:{port}', *model.operands]
              for name, model in find(build).items() if name != 'textbook'}
     for path in sorted((build / 'hazards').glob('*')):
         if os.access(path, os.X_OK) and path.is_file():
-            found[path.name] = [path, '0']
+            found[path.name] = [path, '{port}']
     return found
 
 

@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -89,11 +90,16 @@ class Traced:
 
     def __init__(self, command, folder, inject=()):
         self.calls, self.log = Path(folder, 'calls'), Path(folder, 'log')
-        with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(
-                [*strace.command(self.calls, inject), *map(str, command)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self.command, self.inject = command, inject
         self.address = None
+        self.start(0)
+
+    def start(self, port):
+        words = [str(word).replace('{port}', str(port)) for word in self.command]
+        with open(self.log, 'ab') as log:
+            self.process = subprocess.Popen(
+                [*strace.command(self.calls, self.inject), *words], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True)
 
     def __enter__(self):
         try:
@@ -130,8 +136,10 @@ class Traced:
         return (children(self.process.pid) or [0])[0]
 
     def sleeps(self, halted=0):
-        """Whether each thread of it waits for something, but for a process that was halted."""
-        return asleep(pid for pid in self.processes() if pid != halted)
+        """Whether each thread of it waits for something, but for a process that was halted. One
+        that strace has not started yet does not."""
+        processes = self.processes()
+        return bool(processes) and asleep(pid for pid in processes if pid != halted)
 
     def has_ended(self):
         return self.process.poll() is not None
@@ -216,6 +224,12 @@ class Client:
         self.ended = not data
         self.note('got' if data else 'end', len(data))
 
+    def reset(self):
+        """Ends the connection at once, as one that has crashed."""
+        self.note('reset')
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        self.socket.close()
+
     def close(self):
         if self.socket and self.socket.fileno() >= 0:
             self.note('closed')
@@ -278,16 +292,22 @@ class Play:
 
     # -- what clients do --
 
-    def connect(self, clients):
+    def connect(self, clients, end='\n'):
         """They connect and send a line."""
         for client in clients:
             client.connect()
         for client in clients:
-            client.send(f'client {client.number}\n'.encode())
+            client.send(f'client {client.number}{end}'.encode())
 
-    def come(self, clients):
+    def come(self, clients, end='\n'):
         """The same, and they wait until they are served, or will not be."""
-        self.connect(clients)
+        self.connect(clients, end)
+        self.until(lambda: all(client.served() for client in clients))
+
+    def say_more(self, clients):
+        """They send another line, and wait as before."""
+        for client in clients:
+            client.send(b'still there?\n')
         self.until(lambda: all(client.served() for client in clients))
 
     def leave(self, clients, halted=0):
@@ -317,6 +337,13 @@ class Play:
         self.server.signal(signal.SIGTERM)
         self.until(self.server.has_ended)
 
+    def restart(self):
+        """The server is killed, with all of its processes, and started anew with the same port."""
+        self.server.end()
+        self.quiet()
+        self.server.start(self.server.address[1])
+        self.quiet()
+
 
 # ---- scripts -----------------------------------------------------------------------------
 
@@ -344,9 +371,7 @@ def crash(play):
     first, others = play.clients[:1], play.clients[1:]
     play.server.signal(signal.SIGSEGV, who_serves(play.server, first[0]))
     play.until(lambda: first[0].ended)
-    for client in others:
-        client.send(b'still there?\n')
-    play.until(lambda: all(client.served() for client in others))
+    play.say_more(others)
     play.leave(others)
     play.close(play.clients)
 

@@ -8,17 +8,17 @@ import re
 from collections import namedtuple
 
 # What a picture is made of; `?` is for calls that a kind of processor has not.
-CALLS = ('listen accept accept4 fork vfork clone clone3 execve exit exit_group wait4 waitid read'
+CALLS = ('bind listen accept accept4 fork vfork clone clone3 execve exit exit_group wait4 waitid read'
          ' readv recvfrom recvmsg write writev sendto sendmsg select pselect6 poll ppoll epoll_wait'
          ' epoll_pwait epoll_pwait2 futex nanosleep clock_nanosleep pause rt_sigsuspend'
-         ' rt_sigtimedwait rt_sigreturn close close_range shutdown dup dup2 dup3')
+         ' rt_sigtimedwait rt_sigreturn close close_range shutdown dup dup2 dup3 mmap')
 
 
 def command(path, inject=()):
-    """strace that writes to `path`. `inject`: what it does to calls beside watching them, such as
+    """strace that writes to the end of `path`. `inject`: what it does to calls beside watching them, such as
     'accept:error=EMFILE:when=2'; strace(1)."""
     names = ['?' + name for name in CALLS.split()] + [each.split(':')[0] for each in inject]
-    return ['strace', '-q', '-f', '-ttt', '-T', '-yy', '-s', '0', '-o', str(path), '-e',
+    return ['strace', '-q', '-f', '-ttt', '-T', '-yy', '-s', '0', '-A', '-o', str(path), '-e',
             'trace=' + ','.join(names), *(f'-einject={each}' for each in inject)]
 
 

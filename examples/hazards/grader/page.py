@@ -1,6 +1,6 @@
 """page.py: a page of each server, in one file: its points, its mistakes with what was done, seen
-and printed, and a picture of each that examples/lab/gallery.py has a scene for. The pictures and
-the frame of the page are the lab's (examples/lab)."""
+and printed, and a picture of each. The pictures and the frame of the page are the lab's
+(examples/lab)."""
 import os
 import sys
 from functools import partial
@@ -55,10 +55,10 @@ def draw(words, hazard, place):
 
 
 def draw_all(results, folder, run_all, jobs):
-    """{(server, hazard): picture} of the mistakes that have a scene."""
+    """{(server, hazard): picture} of the mistakes."""
     places, tasks = {}, []
     for pair in results.pairs:
-        if results.status(pair) == 'failed' and pair.hazard.name in gallery.HAZARDS:
+        if results.status(pair) == 'failed':
             place = places[pair.server, pair.hazard.name] = Path(folder, f'picture-{len(places)}')
             tasks.append((place, partial(draw, pair.words, pair.hazard.name, place)))
     for place, outcome, _ in run_all(tasks, jobs):
@@ -78,8 +78,7 @@ def mistake_html(row, picture):
                f' aria-label="{name}: the last lines"><pre>{lines}</pre></section>'
                if lines else '<p>The server printed nothing.</p>')
     return (f'<section id="{name}"><h3>{name}: {escape(story(row.hazard)["title"])}</h3>'
-            f'<dl>{told}</dl>{printed}{picture or "<p>There is no picture of this mistake.</p>"}'
-            '</section>')
+            f'<dl>{told}</dl>{printed}{picture}</section>')
 
 
 def html(server, rows, pictures):
@@ -89,7 +88,7 @@ def html(server, rows, pictures):
                      for row in rows if row.status in WORDS)
     problem = problem_of(rows)
     body = f'<p><strong>It could not be run.</strong> {escape(problem)}</p>' if problem else (
-        '<h2>Mistakes</h2>' + (''.join(mistake_html(row, pictures.get((server, row.hazard)))
+        '<h2>Mistakes</h2>' + (''.join(mistake_html(row, pictures[server, row.hazard])
                                        for row in mistakes) or '<p>None was seen.</p>'))
     body += f'<h2>What else was looked at</h2><ul>{others}</ul>' if others else ''
     return report.page_of(escape(f'{server}: an echo server, graded'),

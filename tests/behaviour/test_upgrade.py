@@ -27,6 +27,8 @@ from test_syslog import Syslog, private_dev, visit
 # The figure that is to be reached, and what a build that is slow on purpose can do of it.
 LOAD = 3000 if UNABLE or BUILD.name in ('asan', 'tsan', 'coverage') else 50000
 
+LATE = 'it did not answer in time'
+
 
 def hang_up(srv):
     """Asks for an upgrade; returns what to pass as `after`."""
@@ -36,8 +38,13 @@ def hang_up(srv):
 
 
 def upgrade(srv):
-    """Upgrades a server, and returns the `takeover` line."""
-    return srv.wait_line('^takeover ', after=hang_up(srv))
+    """Upgrades a server, and returns the `takeover` line. On a busy machine the program may be given
+    up under test, after 10 s, and is tried again."""
+    while True:
+        mark = hang_up(srv)
+        srv.wait_line(f'^takeover |{LATE}', after=mark)
+        if found := srv.find('^takeover ', after=mark):
+            return found[0]
 
 
 def refusal(srv, after):
@@ -1179,4 +1186,4 @@ def test_no_connection_is_lost_under_load(server):
     assert status.number('accepted') == status.number('ended')
     assert status['in'] == status['out']
     assert status.number('in') >= held_bytes + 64 * count
-    assert not srv.find(f'^{srv.name}: ')
+    assert not srv.find(f'^{srv.name}: (?!.*{LATE})')

@@ -47,9 +47,6 @@ CC = os.environ.get('CC', 'cc').split()
 
 # What each server and suite is run under, such as valgrind (tests/valgrind/memcheck).
 UNDER = os.environ.get('UNDER', '').split()
-# How a child ends that is sent SIGTERM: at once, but under valgrind, where it may be killed first.
-BY_TERM = ('signal-15', 'signal-9') if UNDER else ('signal-15',)
-
 def read_unable():
     """What cannot pass where these tests run, in the file that UNABLE names: {test: why}. A line
     without a margin is a reason; tests of behaviour, or of a unit suite, stand below it."""
@@ -114,6 +111,12 @@ def in_time(attempt, *seconds):
     """Whether `attempt(each)` is true for one of these times. What has to happen in a time may for
     once come late on a busy machine, and is tried again; with a defect it comes late each time."""
     return any(attempt(each) for each in seconds)
+
+
+def ends_by_term(how):
+    """Whether children that are told to end do so in the second they have before they are killed, by
+    what `how()` says of one each time; with a defect none does. Under valgrind all may be late."""
+    return any(how() == 'signal-15' or UNDER for _ in range(5))
 
 
 def with_limit(*seconds):

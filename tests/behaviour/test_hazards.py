@@ -941,6 +941,42 @@ while True:
     assert 'takes more than 128 MiB of memory' in done.stderr
 
 
+@needs_namespaces
+def test_a_server_that_forks_without_end_is_ended(folder):
+    """Catches a fork storm that goes on until the time of its trial is up, in which the machine has
+    no time for another, nor for Ctrl-C."""
+    server = script(folder, LISTEN + '''
+client = listener.accept()[0]
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+''')
+    done = expose('-M', '-n', '1', '-w', str(DEADLINE), 'wrong_reply', '-s', f'{server} {{port}}')
+    assert done.returncode == 2, done
+    assert 'has more than 250 processes' in done.stderr
+
+
+def test_a_look_at_the_bounds_comes_to_its_end():
+    """Catches one that the next one interrupts, and that the next, when processes without number
+    make each longer than the time between them: no bound was held but the time of a trial."""
+    done = changed_expose('''
+import time
+trial.MEMORY = -1
+def slow(pid):
+    time.sleep(2 * trial.WATCH)
+    return []
+trial.descendants = slow
+try:
+    with trial.bounded():
+        time.sleep(600)
+except waiting.Undecided as problem:
+    sys.exit(str(problem))
+''')
+    assert done.stderr == 'takes more than -1 MiB of memory\n', done
+
+
 def test_a_trial_without_an_end_is_undecided():
     """Catches a trial that waits for as long as there is news, for ever where a server always has
     some."""

@@ -24,11 +24,12 @@ from grader.processes import children, descriptors, parent
 
 PORT = 7007  # for a server that is told one, where all are free
 FILE_SIZE = 64 << 20  # bytes: one that prints without end is ended
-PROCESSES = 250  # one that forks without end cannot go on
+PROCESSES = 250  # one that forks without end is ended
 OPEN_FILES = 65536
 MEMORY = 2 << 30  # bytes of its own that all processes of a server may have
 
 NAMESPACES = False  # whether they may be made
+PROCESS_1 = None  # of the PID namespace that this process has entered
 NEW_MOUNTS, NEW_USER, NEW_PIDS, NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
 SET_DEATH_SIGNAL, SET_DUMPABLE, SET_SUBREAPER = 1, 4, 36  # of prctl
 SET_FLAGS, UP = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP
@@ -82,7 +83,14 @@ def enter_namespaces():
                        ('gid_map', f'{group} {group} 1')]:
         Path('/proc/self', name).write_text(text)
     call('unshare', NEW_PIDS)
-    begin(be_process_1)
+    global PROCESS_1
+    PROCESS_1 = begin(be_process_1)
+
+
+def end_namespace():
+    """Ends all that is in it at once, which who forks without end cannot outrun."""
+    if PROCESS_1:
+        kill([PROCESS_1])
 
 
 def be_process_1():
@@ -157,7 +165,7 @@ def set_bounds():
     bounds = {resource.RLIMIT_FSIZE: FILE_SIZE, resource.RLIMIT_CORE: 0,
               resource.RLIMIT_NOFILE: OPEN_FILES}
     if NAMESPACES:  # else all of the user's processes would count
-        bounds[resource.RLIMIT_NPROC] = PROCESSES
+        bounds[resource.RLIMIT_NPROC] = PROCESSES + 20  # and bounded() ends it
     for what, bound in bounds.items():
         soft, hard = (bound if value == resource.RLIM_INFINITY else min(value, bound)
                       for value in resource.getrlimit(what))

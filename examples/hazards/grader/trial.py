@@ -14,8 +14,8 @@ from pathlib import Path
 
 from grader import waiting
 from grader.exam import examine
-from grader.isolation import (FILE_SIZE, MEMORY, enter_namespaces, enter_network, keep, kill,
-                              set_bounds)
+from grader.isolation import (FILE_SIZE, MEMORY, PROCESSES, end_namespace, enter_namespaces,
+                              enter_network, keep, kill, set_bounds)
 from grader.processes import (children, cpu_seconds, descendants, descriptors, dozes, listeners,
                               memory, parent, sockets, state, threads)
 from grader.waiting import (NotApplicable, OutOfBounds, Unable, Undecided, eventually,
@@ -245,19 +245,28 @@ ENDED = math.inf  # the count of a server that is no more, and did not stop beca
 
 @contextlib.contextmanager
 def bounded():
-    """Looks every now and then whether what runs meanwhile takes too long, or too much memory."""
+    """Looks every now and then whether what runs meanwhile takes too long, or too much."""
     longest = LONGEST * waiting.PATIENCE
     end = time.monotonic() + longest
 
+    def out_of_bounds():
+        if time.monotonic() > end:
+            return f'no end within {longest:g} s'
+        processes = descendants(os.getpid())
+        if len(processes) > PROCESSES:
+            return f'has more than {PROCESSES} processes'
+        if sum(map(memory, processes)) > MEMORY:
+            return f'takes more than {MEMORY >> 20} MiB of memory'
+        return ''
+
     def look(*_):
-        late = time.monotonic() > end
-        if late or sum(map(memory, descendants(os.getpid()))) > MEMORY:
-            signal.setitimer(signal.ITIMER_REAL, 0)  # what cleans up now is not interrupted
-            raise OutOfBounds(f'no end within {longest:g} s' if late else
-                              f'takes more than {MEMORY >> 20} MiB of memory')
+        if why := out_of_bounds():
+            end_namespace()
+            raise OutOfBounds(why)
+        signal.setitimer(signal.ITIMER_REAL, WATCH)  # not before: a look may take longer than that
 
     signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, WATCH, WATCH)
+    signal.setitimer(signal.ITIMER_REAL, WATCH)
     try:
         yield
     finally:
@@ -265,13 +274,16 @@ def bounded():
 
 
 def run_exam(words):
-    """The facts of a server; or an Undecided, when there are none the second time either."""
+    """The facts of a server; or an Undecided, when there are none the second time either. One that
+    was out of bounds is not tried again."""
     outcome = None
     enter_namespaces()
     for _ in range(2):
         try:
             with bounded(), Server(words) as server:
                 return examine(server)
+        except OutOfBounds as problem:
+            return problem
         except Undecided as problem:
             outcome = problem
         except OSError as problem:

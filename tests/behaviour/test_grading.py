@@ -145,6 +145,15 @@ def test_who_cannot_be_judged_has_no_points(folder):
     assert 'sent 9 bytes, got nothing' in rows[0]['seen']
 
 
+def test_a_name_of_ours_is_no_excuse(folder):
+    """Catches a run that is as expected where a server has the mistake which one of ours with its
+    name is there to show."""
+    done = expose('-o', 'csv', '-M', 'one_at_a_time', '-s', server(folder, 'echo', 'iterecho'))
+    [row] = csv.DictReader(done.stdout.splitlines())
+    assert (row['server'], row['verdict'], row['times']) == ('iterecho', 'survived', '0')
+    assert done.returncode == 1 and 'one_at_a_time: iterecho survived only 0/1' in done.stderr
+
+
 def test_points_are_given_by_a_file(folder):
     """Catches points of hazards that nobody asked for, or that are not summed up; and a row for
     programs that lacks them."""
@@ -295,15 +304,19 @@ def test_a_class_has_one_command_for_all(folder):
 
 
 def test_a_terminal_sees_how_far_it_is(folder):
-    """Catches a grader that says nothing for half an hour; test_hazards.py that it does where there
-    is no terminal."""
+    """Catches a grader that says nothing for half an hour, or while it builds; test_hazards.py that
+    it does where there is no terminal."""
+    (folder / 'class').mkdir()
+    server(folder / 'class/anna', 'thread')
     ours, theirs = os.openpty()
     with open(theirs, 'wb') as end:
-        done = subprocess.run([sys.executable, EXPOSE, '-n', '2', '-M', 'needs_newline', '-o',
-                               'csv', '-s', server(folder, 'thread')], stdin=subprocess.DEVNULL,
+        done = subprocess.run([sys.executable, EXPOSE, '-n', '2', 'needs_newline', '--batch',
+                               folder / 'class'], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=end, timeout=10 * DEADLINE,
                               check=False)
     told = os.read(ours, 4096)
     os.close(ours)
     assert done.returncode == 0
-    assert b'2 of 2 trials, now needs_newline: server.py' in told and told.endswith(b'\r\x1b[K')
+    steps = [told.find(words) for words in (b'0 of 1 submissions built', b'0 of 1 servers examined',
+                                            b'2 of 2 trials, now needs_newline: anna')]
+    assert steps == sorted(steps) and steps[0] >= 0 and told.endswith(b'\r\x1b[K'), told

@@ -101,7 +101,8 @@ def build_all(copies, template, run_all, jobs):
     """({name: command}, {command: why there is none})."""
     tasks = [(name, partial(command_of, folder, template)) for name, folder in copies.items()
              if not isinstance(folder, Unable)]
-    found = {**copies, **{name: outcome for name, outcome, _ in run_all(tasks, jobs)}}
+    found = {**copies, **{name: outcome for name, outcome, _ in
+                          run_all(tasks, jobs, 'submissions built')}}
     commands = {name: (name,) if isinstance(outcome, Exception) else outcome
                 for name, outcome in found.items()}
     return commands, {commands[name]: Unable(str(outcome)) for name, outcome in found.items()

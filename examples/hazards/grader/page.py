@@ -61,7 +61,7 @@ def draw_all(results, folder, run_all, jobs):
         if results.status(pair) == 'failed':
             place = places[pair.server, pair.hazard.name] = Path(folder, f'picture-{len(places)}')
             tasks.append((place, partial(draw, pair.words, pair.hazard.name, place)))
-    for place, outcome, _ in run_all(tasks, jobs):
+    for place, outcome, _ in run_all(tasks, jobs, 'pictures drawn'):
         if isinstance(outcome, Exception):
             place.write_text(f'<p>The picture could not be drawn: {escape(str(outcome))}</p>')
     return {key: place.read_text() for key, place in places.items()}

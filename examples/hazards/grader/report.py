@@ -14,6 +14,12 @@ from dataclasses import asdict, fields
 from grader.results import Row, problem_of, story, sum_of
 
 
+def tell(words=''):
+    """How far it is, in place of what was told before: on a terminal alone."""
+    if sys.stderr.isatty():
+        print(f'\r\033[K{words}', end='', file=sys.stderr, flush=True)
+
+
 class Form:
     """What is written by a function of the results, once there are all; meanwhile a terminal shows
     how far that is."""
@@ -22,16 +28,9 @@ class Form:
         self.total, self.write = total, write
 
     def show(self, _results, pair, number):
-        if sys.stderr.isatty():
-            print(f'\r\033[K{number} of {self.total} trials, now {pair.hazard.name}: {pair.server}',
-                  end='', file=sys.stderr, flush=True)
-
-    def clear(self):
-        if sys.stderr.isatty():
-            print('\r\033[K', end='', file=sys.stderr, flush=True)
+        tell(f'{number} of {self.total} trials, now {pair.hazard.name}: {pair.server}')
 
     def finish(self, results):
-        self.clear()
         self.write(results)
 
 
@@ -47,7 +46,7 @@ class Text(Form):
         hazard = pair.hazard
         if hazard not in self.shown and results.done(hazard):
             self.shown.add(hazard)
-            self.clear()
+            tell()
             width = max(len(pair.server) for pair in results.pairs)
             print(f'{hazard.name}: {hazard.measure}')
             for pair in results.pairs:

@@ -30,7 +30,8 @@ static bool read_text(const char *path, char *text, size_t size)
 }
 
 /* The same of a file of our control group (cgroups(7)), which is below `top`; behind `mark` the
- * list of groups has its path. */
+ * list of groups has its path. A container's `top` may be the group itself, and the list that of
+ * the machine. */
 static bool read_of_group(const char *mark, const char *top, const char *name, char *text,
                           size_t size)
 {
@@ -42,6 +43,9 @@ static bool read_of_group(const char *mark, const char *top, const char *name, c
         return false;
     own += strlen(mark);
     snprintf(path, sizeof path, "%s%.*s/%s", top, (int)strcspn(own, "\n"), own, name);
+    if (read_text(path, text, size))
+        return true;
+    snprintf(path, sizeof path, "%s/%s", top, name);
     return read_text(path, text, size);
 }
 

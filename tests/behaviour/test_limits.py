@@ -445,17 +445,22 @@ def test_a_child_is_a_better_victim_than_its_parent(server, start):
 
 @needs_root
 @forks_only
-def test_clients_wait_once_the_kernel_has_ended_a_child_for_memory(server, folder):
+@pytest.mark.parametrize('v1, v2', [
+    pytest.param("$(sed -n 's/.*:memory://p' /proc/self/cgroup)",
+                 "$(sed -n 's/^0:://p' /proc/self/cgroup)", id='machine'),
+    pytest.param('', '$(grep -q :memory: /proc/self/cgroup && echo /none)', id='container')])
+def test_clients_wait_once_the_kernel_has_ended_a_child_for_memory(server, folder, v1, v2):
     """Catches a server that goes on starting children where memory has run out, so that each client
-    that comes ends another, and after a thousand of them the service. A child that somebody else
-    has killed is no such sign. What the kernel counts (oom_kill) is ours to write here."""
+    that comes ends another, and after a thousand of them the service; in a container, too, which
+    may see its own group at the top, and be told its path on the machine. A child that somebody
+    else has killed is no such sign. What the kernel counts (oom_kill) is ours to write here."""
     counts = folder / 'counts'
     counts.write_text('under_oom 0\noom_kill 7\n')
     srv = server(kind=NamespacedServer, prepare=f"""
         mount -t tmpfs none /sys/fs/cgroup
-        group=/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/self/cgroup)
+        group=/sys/fs/cgroup/memory{v1}
         mkdir -p "$group" && ln -s {counts} "$group/memory.oom_control"
-        group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+        group=/sys/fs/cgroup{v2}
         mkdir -p "$group" && ln -s {counts} "$group/memory.events.local" """)
 
     def lose_a_child():

@@ -30,7 +30,7 @@ mkdir above work root
 mount -t overlay -o "lowerdir=$TREE,upperdir=$PWD/above,workdir=$PWD/work" none root
 (cd root && sh -euc "$INSTALL")
 : >"$FOLDER/installed"
-exec setpriv --pdeathsig TERM systemd-nspawn "$@" -D root
+exec setpriv --pdeathsig TERM systemd-nspawn -D root "$@"
 """
 MAKE_INSTALL = 'make --no-print-directory -C "$TOP" install DESTDIR="$PWD"'
 
@@ -83,6 +83,8 @@ class ControlGroup:
 
 class Container:
     """A booted container. Ends with halt(), whatever happened."""
+    process_1 = 'systemd'
+    command = ['--boot']  # or what becomes process 1
 
     def __init__(self, suite, install=MAKE_INSTALL):
         self.suite, self.install = suite, install
@@ -101,14 +103,14 @@ class Container:
         try:
             self.wait_for_installation()
             self.leader = eventually(self.find_leader, 'the container has a process 1')
-            eventually(self.has_booted, 'systemd has booted')
+            eventually(self.has_booted, f'{self.process_1} has booted')
         except AssertionError as problem:
             log = self.console.read_text(errors='replace')
             self.halt()
             raise AssertionError(f'{problem}\n{log[-8000:]}') from None
 
     def boot(self, tree):
-        options = ['--boot', '--private-network', '--register=no', '--console=read-only',
+        options = ['--private-network', '--register=no', '--console=read-only',
                    f'--machine={self.name}', '--quiet']
         if not self.managed:
             options.append('--keep-unit')
@@ -117,7 +119,7 @@ class Container:
                        'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY': '1'}  # 258 and later know no other
         with self.console.open('wb') as console:
             return subprocess.Popen(
-                ['unshare', '--mount', 'sh', '-c', BOOT, 'sh', *options], env=environment,
+                ['unshare', '--mount', 'sh', '-c', BOOT, 'sh', *options, *self.command], env=environment,
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
                 start_new_session=True, preexec_fn=self.group.enter if self.group else None)
 
@@ -132,7 +134,7 @@ class Container:
         for each in children(self.nspawn.pid):
             with contextlib.suppress(OSError):
                 status = Path(f'/proc/{each.pid}/status').read_text()
-                if re.search(r'^Name:\s*systemd$.*^NSpid:\s.*\t1$', status, re.M | re.S):
+                if re.search(rf'^Name:\s*{self.process_1}$.*^NSpid:\s.*\t1$', status, re.M | re.S):
                     return each.pid
         return None
 

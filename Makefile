@@ -80,8 +80,8 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-cross check-faults check-systemd deps deps-all static bench \
-        bench-client bench-peers bench-program bench-scale bench-vanish bench-variants gallery lab \
+.PHONY: all help run check check-cross check-faults check-systemd deps deps-all static \
+        bench bench-client bench-peers bench-program bench-scale bench-vanish bench-variants gallery lab \
         lint install uninstall html dist deb clean hazards hazard-servers harnesses fuzz minimal \
         unit asan tsan coverage memcheck instructions soak
 
@@ -371,8 +371,9 @@ DOCUMENTS = README NEWS COPYING
 PAGES = $(wildcard man/*.[1-9])
 
 # What an administrator copies; it names the program where it is installed.
-EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* s6/* container/* haproxy/* \
-             monitoring/* program/*))
+EXAMPLES = $(wildcard $(addprefix examples/,systemd/* init/* inetd/* openrc/* container/* haproxy/* \
+             monitoring/* program/*) $(foreach file,run check finish notification-fd log/run, \
+             $(addprefix examples/,runit/$(file) s6/$(file))))
 
 INSTALLED = $(SBINDIR)/forkecho $(addprefix $(BINDIR)/,$(TOOLS)) \
             $(foreach page,$(PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
@@ -381,7 +382,7 @@ INSTALLED = $(SBINDIR)/forkecho $(addprefix $(BINDIR)/,$(TOOLS)) \
 
 uninstall:
 	for file in $(INSTALLED); do rm -f "$(DESTDIR)$$file" || exit; done
-	-for folder in $(sort $(dir $(EXAMPLES))) examples/ ''; do \
+	-for folder in $$(printf '%s\n' $(sort $(dir $(EXAMPLES))) examples/ | sort -r) ''; do \
 	  rmdir "$(DESTDIR)$(DOCDIR)/$$folder"; \
 	done
 

@@ -14,7 +14,7 @@ if not (BUILD / 'hazards' / 'textbook').exists():
     collect_ignore += ['test_lab.py', 'test_timeline.py']
 if not (BUILD / 'forkecho').exists():
     collect_ignore += ['test_init.py', 'test_inetd.py', 'test_program.py', 'test_program_examples.py',
-                       'test_s6.py', 'test_service_files.py']
+                       'test_runit.py', 'test_s6.py', 'test_service_files.py']
 # The same of every build: what makes builds of its own, and files that no compiler makes.
 if BUILD.name != 'build':
     collect_ignore += ['test_archive.py', 'test_completion.py']

@@ -41,8 +41,9 @@ def test_everything_is_installed_and_taken_back(folder, prefix):
         'fish/vendor_completions.d/echoclient.fish')} <= set(found)
     assert {f'{top}/share/doc/forkecho/{name}' for name in ('README', 'NEWS', 'COPYING')} <= set(found)
     examples = f'{top}/share/doc/forkecho/examples'
-    shipped = [path for name in ('systemd', 'init', 'inetd', 's6', 'container', 'haproxy',
-                                 'monitoring') for path in (TOP / 'examples' / name).iterdir()]
+    shipped = [path for name in ('systemd', 'init', 'inetd', 'openrc', 'runit', 's6', 'container',
+                                 'haproxy', 'monitoring')
+               for path in (TOP / 'examples' / name).rglob('*') if path.is_file()]
     for path in shipped:
         copy = found[f'{examples}/{path.relative_to(TOP / "examples")}']
         assert copy.stat().st_mode & 0o777 == (0o755 if os.access(path, os.X_OK) else 0o644)

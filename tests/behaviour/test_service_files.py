@@ -99,6 +99,18 @@ def test_units_differ_only_in_what_they_say():
     assert hardening(SERVICES[0]) == hardening(SERVICES[1]) == hardening(SERVICES[2])
 
 
+@pytest.mark.parametrize('path, patience', [
+    ('openrc/forkecho', r'^retry=.*TERM/(\d+)'), ('runit/run', r'`sv -w (\d+) stop'),
+    ('init/forkecho', r'^STOP_SECONDS=(\d+)')])
+def test_other_inits_wait_for_the_drain(path, patience):
+    """Catches a time for a stop that ends before the grace does: OpenRC and sv by themselves give up
+    after 5 and 7 s."""
+    text = (TOP / 'examples' / path).read_text()
+    default = re.search(r'^Default: (\d+)s', (TOP / 'man/forkecho.8').read_text().split('.It Fl g ')[1], re.M)
+    grace = re.search(r'^[^#].* -g (\d+)s', text, re.M) or default
+    assert int(re.search(patience, text, re.M)[1]) >= int(grace[1]) + 2
+
+
 def test_the_container_drains_before_it_is_killed():
     """Catches a Containerfile with an option that the program does not take any more, or with a
     grace that outlives the patience of podman and docker: clients would be killed."""

@@ -80,7 +80,7 @@ HARNESSES = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
-.PHONY: all help run check check-cross check-faults check-systemd deps deps-all static \
+.PHONY: all help run check check-cross check-faults check-inits check-systemd deps deps-all static \
         bench bench-client bench-peers bench-program bench-scale bench-vanish bench-variants gallery lab \
         lint install uninstall html dist deb clean hazards hazard-servers harnesses fuzz minimal \
         unit asan tsan coverage memcheck instructions soak
@@ -99,6 +99,7 @@ help:
 	  'make instructions   count what a connection costs in instructions (valgrind)' \
 	  'make soak       a million random connections, children killed meanwhile (about five minutes)' \
 	  'make check-systemd   run the tests that boot a small Debian (root)' \
+	  'make check-inits     run it under OpenRC, runit, s6 and sysvinit, booted likewise' \
 	  'make check-cross     build for other machines, and run it by emulation (tests/deps cross)' \
 	  'make fuzz       fuzz for $$FUZZ_SECONDS each, 60 (clang); make check replays the corpora' \
 	  'make static     build $(BUILD)/static/forkecho with musl, static' \
@@ -282,6 +283,9 @@ check-cross:
 
 check-systemd: all
 	@BUILD=$(BUILD) tests/systemd/run $(TESTS)
+
+check-inits: all
+	@BUILD=$(BUILD) tests/inits/run $(TESTS)
 
 # What fork alone costs, built as the servers are.
 $(BUILD)/bare_fork: $(call object,tests/bench/bare_fork.c) $(BUILD)/libecho.a

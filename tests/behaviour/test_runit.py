@@ -1,4 +1,4 @@
-"""The service directory of examples/runit, under the real runsv."""
+"""The service directory of examples/runit, under the real runsv; tests/inits has it booted."""
 import shutil
 import socket
 import subprocess

@@ -104,7 +104,7 @@ def test_units_differ_only_in_what_they_say():
     ('init/forkecho', r'^STOP_SECONDS=(\d+)')])
 def test_other_inits_wait_for_the_drain(path, patience):
     """Catches a time for a stop that ends before the grace does: OpenRC and sv by themselves give up
-    after 5 and 7 s."""
+    after 5 and 7 s. tests/inits does it for real."""
     text = (TOP / 'examples' / path).read_text()
     default = re.search(r'^Default: (\d+)s', (TOP / 'man/forkecho.8').read_text().split('.It Fl g ')[1], re.M)
     grace = re.search(r'^[^#].* -g (\d+)s', text, re.M) or default

@@ -78,7 +78,7 @@ class Runit(Init):
     process_1 = 'runit'
     packages = 'runit-init systemd-sysv-'
     enable = 'cp -r /examples/runit /etc/sv/forkecho && ln -s /etc/sv/forkecho /etc/service/'
-    booted = 'sv check forkecho'
+    booted = 'sv status forkecho | grep ^run: && sv check forkecho'
     start, stop, reload = (f'sv {word} forkecho' for word in ('start', '-w 15 stop', 'hup'))
     status = 'sv status forkecho | grep ^run: || exit 3'
     halts = 'init 0'

@@ -380,8 +380,9 @@ def picture(title, events, visits):
     lanes = process_lanes(events, family, begin, end)
     add_zombies(lanes, events, family, end)
     accepted = accept_times(events, visits)
-    queues = [queue_lane('accept queue' if number == 1 else f'accept queue {number}', visits, accepted,
-                         opened, closed, f'closed by {lanes[last].name}' if last in lanes else 'closed')
+    queues = [queue_lane('accept queue' if number == 1 else f'accept queue {number}', visits,
+                         accepted, opened, closed,
+                         f'closed by {lanes[last].name}' if last in lanes else 'closed')
               for number, (opened, closed, last) in enumerate(listened, 1)]
     number_of = {visit.port: visit.number for visit in visits}
     for lane in lanes.values():

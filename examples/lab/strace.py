@@ -15,8 +15,8 @@ CALLS = ('bind listen accept accept4 fork vfork clone clone3 execve exit exit_gr
 
 
 def command(path, inject=()):
-    """strace that writes to the end of `path`. `inject`: what it does to calls beside watching them, such as
-    'accept:error=EMFILE:when=2'; strace(1)."""
+    """strace that writes to the end of `path`. `inject`: what it does to calls beside watching them,
+    such as 'accept:error=EMFILE:when=2'; strace(1)."""
     names = ['?' + name for name in CALLS.split()] + [each.split(':')[0] for each in inject]
     return ['strace', '-q', '-f', '-ttt', '-T', '-yy', '-s', '0', '-A', '-o', str(path), '-e',
             'trace=' + ','.join(names), *(f'-einject={each}' for each in inject)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sockets
-from harness import DEADLINE, NO_LEAK_SEARCH, eventually
+from harness import AS_OURSELVES, DEADLINE, NO_LEAK_SEARCH, TOP, eventually, program
 
 UNPACKED = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'forkecho' / 'daemons'
 
@@ -44,6 +44,18 @@ def free_port(kept=[]):
     kept[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     kept[-1].bind(('127.0.0.1', 0))
     return kept[-1].getsockname()[1]
+
+
+def service_directory(name, folder, port):
+    """That of examples/ as it is shipped, but for the program, its user, its address and its log."""
+    place = folder / 'forkecho'
+    shutil.copytree(TOP / 'examples' / name, place, ignore=shutil.ignore_patterns('log'))
+    text = (place / 'run').read_text()
+    assert ' /usr/local/sbin/forkecho ' in text and " -l '*:7' " in text
+    text = text.replace('/usr/local/sbin/forkecho',
+                        f'{program("forkecho")} {" ".join(AS_OURSELVES)}')
+    (place / 'run').write_text(text.replace("'*:7'", f'127.0.0.1:{port}'))
+    return place
 
 
 class Daemon:

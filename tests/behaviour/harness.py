@@ -47,6 +47,8 @@ CC = os.environ.get('CC', 'cc').split()
 
 # What each server and suite is run under, such as valgrind (tests/valgrind/memcheck).
 UNDER = os.environ.get('UNDER', '').split()
+
+
 def read_unable():
     """What cannot pass where these tests run, in the file that UNABLE names: {test: why}. A line
     without a margin is a reason; tests of behaviour, or of a unit suite, stand below it."""
@@ -114,9 +116,11 @@ def in_time(attempt, *seconds):
 
 
 def ends_by_term(how):
-    """Whether children that are told to end do so in the second they have before they are killed, by
-    what `how()` says of one each time; with a defect none does. Under valgrind all may be late."""
-    return any(how() == 'signal-15' or UNDER for _ in range(5))
+    """Whether children that are told to end do so in the second that they have until they are
+    killed, by what `how()` says of one each time; with a defect none does. Under valgrind all may
+    be late."""
+    right = ('signal-15', 'signal-9') if UNDER else ('signal-15',)
+    return any(how() in right for _ in range(5))
 
 
 def with_limit(*seconds):

@@ -1,32 +1,18 @@
 """The service directory of examples/s6: by hand, and under the real s6-supervise."""
 import os
 import re
-import shutil
 import socket
 import subprocess
 
-from daemons import environment, find, free_port, needs_daemon
-from harness import AS_OURSELVES, DEADLINE, TOP, Client, eventually, program
-
-S6 = TOP / 'examples' / 's6'
-
-
-def directory(folder, port):
-    """The directory as it is shipped, but for the program, its user and its address."""
-    place = folder / 'forkecho'
-    shutil.copytree(S6, place)
-    text = (place / 'run').read_text()
-    assert ' /usr/local/sbin/forkecho ' in text and " -l '*:7' " in text
-    text = text.replace('/usr/local/sbin/forkecho', f'{program("forkecho")} {" ".join(AS_OURSELVES)}')
-    (place / 'run').write_text(text.replace("'*:7'", f'127.0.0.1:{port}'))
-    return place
+from daemons import environment, find, free_port, needs_daemon, service_directory
+from harness import DEADLINE, Client, eventually
 
 
 def test_an_error_is_not_taken_for_readiness(folder):
     """Catches a log that goes where s6 looks for a newline: a server that could not start was
     ready."""
     with socket.create_server(('127.0.0.1', 0)) as taken:
-        place = directory(folder, taken.getsockname()[1])
+        place = service_directory('s6', folder, taken.getsockname()[1])
         descriptor = int((place / 'notification-fd').read_text())
         told, tells = os.pipe()
         done = subprocess.run(['./run'], cwd=place, text=True, capture_output=True, check=False,
@@ -42,7 +28,7 @@ def test_an_error_is_not_taken_for_readiness(folder):
 def test_s6_knows_when_it_is_ready(daemon, folder):
     """Catches a server that s6 never calls ready, or whose log goes where its addresses go."""
     port = free_port()
-    place = directory(folder, port)
+    place = service_directory('s6', folder, port)
     supervise = daemon(find('s6-supervise'), place, cwd=folder)
 
     def is_ready():

@@ -39,12 +39,13 @@ def hang_up(srv):
 
 def upgrade(srv):
     """Upgrades a server, and returns the `takeover` line. On a busy machine the program may be given
-    up under test, after 10 s, and is tried again."""
-    while True:
+    up under test, after 10 s, and is tried again; with a defect it is each time."""
+    for _ in range(5):
         mark = hang_up(srv)
         srv.wait_line(f'^takeover |{LATE}', after=mark)
         if found := srv.find('^takeover ', after=mark):
             return found[0]
+    raise AssertionError(f'no takeover:\n{srv.log()}')
 
 
 def refusal(srv, after):

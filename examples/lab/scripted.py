@@ -255,6 +255,7 @@ class Play:
         last, asleep, silent, now = self.news(), 0, 0, time.monotonic()
         while not condition():
             go_on()
+            ended = self.server.has_ended()  # asked first, so that what it did last is heard
             self.hear()
             before, now, latest = now, time.monotonic(), self.news()
             look = min(now - before, ABSENT)
@@ -263,7 +264,7 @@ class Play:
                 last, asleep, silent = latest, 0, 0
             elif not self.server.sleeps(halted):
                 asleep = 0
-            if asleep > ASLEEP or silent > PATIENCE or (silent and self.server.has_ended()):
+            if asleep > ASLEEP or silent > PATIENCE or (silent and ended):
                 return condition()
         return True
 

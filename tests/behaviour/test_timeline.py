@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ import gallery
 import lanes
 import models
 import report
+import scripted
 import strace
 import tracefile
 from lanes import Visit
@@ -412,6 +414,33 @@ def test_an_interrupted_program_leaves_nothing(folder, program):
         running.kill()
     assert (running.returncode, err) == (130, '')
     assert [pid for pid in started if Path(f'/proc/{pid}').exists()] == []
+
+
+def test_what_a_server_does_last_is_heard(folder):
+    """Catches a script that goes on as if its clients had an answer still to come, where the server
+    ended between their look and the one at its process."""
+    ours, theirs = socket.socketpair()
+    (folder / 'calls').touch()
+
+    class Server:
+        address, looks = None, 0
+        calls = folder / 'calls'
+
+        def sleeps(self, _):
+            return False
+
+        def has_ended(self):
+            self.looks += 1
+            if self.looks > 2:
+                theirs.close()
+            return self.looks > 2
+
+    play = scripted.Play(Server(), 1)
+    [client] = play.clients
+    client.socket = ours
+    with ours, theirs:
+        play.quiet()
+    assert client.ended
 
 
 @needs_strace

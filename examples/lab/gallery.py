@@ -44,11 +44,11 @@ def while_it_looks(play):
     play.come(play.clients)
     first, others = play.clients[:1], play.clients[1:]
     play.quiet()
-    told = play.server.calls.stat().st_size
+    told = len(play.server.told())
     for client in first:
         client.finish()
     nothing_left = re.compile(r'wait4\(.*= (?:0|-1 ECHILD)')
-    play.until(lambda: nothing_left.search(play.server.calls.read_text()[told:]))
+    play.until(lambda: nothing_left.search(play.server.told()[told:]))
     play.leave(others)
     play.quiet()
     play.close(play.clients)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import strace
 from lanes import Visit
-from models import (ServerFailed, adopt_orphans, asleep, children, end_all, leave_no_core, sockets,
-                    states, tree)
+from models import (ServerFailed, adopt_orphans, asleep, children, end_all, leave_no_core,
+                    sockets, tree)
 from workloads import process_of
 
 START_SECONDS = 60  # until a server listens: strace makes a busy machine slower still
@@ -117,10 +117,14 @@ class Traced:
     def __exit__(self, *_):
         self.end()
 
+    def told(self):
+        """What strace has said until now."""
+        return self.calls.read_text(errors='replace') if self.calls.exists() else ''
+
     def find_address(self):
         """By strace's words, or where it does not know by all sockets that there are, which may be
         very many. A server is never connected to for that."""
-        told = self.calls.read_text(errors='replace') if self.calls.exists() else ''
+        told = self.told()
         if LISTENS_NOW.search(told):
             found = LISTENER.search(told)
             self.address = (ANY.get(found[1], found[1].strip('[]')), int(found[2])) if found else \
@@ -165,7 +169,7 @@ class Traced:
             self.process.wait()
 
     def events(self):
-        return strace.read(self.calls.read_text(errors='replace').splitlines())
+        return strace.read(self.told().splitlines())
 
 
 # ---- the clients -------------------------------------------------------------------------
@@ -285,9 +289,10 @@ class Play:
     @contextlib.contextmanager
     def halted(self):
         """Its first process does nothing meanwhile; signals to it merge."""
-        pid = self.server.pid
+        pid, told = self.server.pid, len(self.server.told())
+        stopped = re.compile(rf'^{pid} .* stopped by SIGSTOP', re.M)  # strace's stops look alike
         self.server.signal(signal.SIGSTOP, pid)
-        self.until(lambda: not set(states(pid)) - set('tTZX'), pid)
+        self.until(lambda: stopped.search(self.server.told()[told:]), pid)
         yield pid
         self.server.signal(signal.SIGCONT, pid)
 
@@ -362,7 +367,7 @@ def three(play):
 def who_serves(server, client):
     """The process that has read or written last for a client, by strace's words or by /proc."""
     told = re.findall(rf'^(\d+) \S+ (?:read|recv|write|send)\w*\(\d+<\S*->\S*:{client.port}\]>',
-                      server.calls.read_text(errors='replace'), re.M)
+                      server.told(), re.M)
     return int(told[-1]) if told else process_of(server, client.socket)
 
 

@@ -416,31 +416,48 @@ def test_an_interrupted_program_leaves_nothing(folder, program):
     assert [pid for pid in started if Path(f'/proc/{pid}').exists()] == []
 
 
+class FakeServer:
+    """One of which strace tells nothing but what a test wants, at the third look at it."""
+
+    def __init__(self, calls, then):
+        self.address, self.pid, self.calls, self.looks, self.then = None, 0, calls, 0, then
+
+    def told(self):
+        return self.calls.read_text()
+
+    def signal(self, *_):
+        pass
+
+    def sleeps(self, _):
+        return False
+
+    def has_ended(self):
+        self.looks += 1
+        return self.looks > 2 and self.then()
+
+
 def test_what_a_server_does_last_is_heard(folder):
     """Catches a script that goes on as if its clients had an answer still to come, where the server
     ended between their look and the one at its process."""
     ours, theirs = socket.socketpair()
     (folder / 'calls').touch()
-
-    class Server:
-        address, looks = None, 0
-        calls = folder / 'calls'
-
-        def sleeps(self, _):
-            return False
-
-        def has_ended(self):
-            self.looks += 1
-            if self.looks > 2:
-                theirs.close()
-            return self.looks > 2
-
-    play = scripted.Play(Server(), 1)
+    play = scripted.Play(FakeServer(folder / 'calls', lambda: theirs.close() or True), 1)
     [client] = play.clients
     client.socket = ours
     with ours, theirs:
         play.quiet()
     assert client.ended
+
+
+def test_a_server_is_halted_when_strace_says_so(folder):
+    """Catches children who leave while their parent only looks halted, as it is between two of
+    strace's lines, so that one signal is taken before the other one can merge with it."""
+    calls, before = folder / 'calls', '0 1.0 --- stopped by SIGSTOP ---\n0 1.1 accept(3, NULL'
+    calls.write_text(before)
+    halted = f'{before}\n0 1.2 --- stopped by SIGSTOP ---\n'
+    server = FakeServer(calls, lambda: calls.write_text(halted) and False)
+    with scripted.Play(server, 0).halted():
+        assert calls.read_text() == halted
 
 
 @needs_strace

@@ -140,10 +140,11 @@ class Traced:
         return (children(self.process.pid) or [0])[0]
 
     def sleeps(self, halted=0):
-        """Whether each thread of it waits for something, but for a process that was halted. One
-        that strace has not started yet does not."""
-        processes = self.processes()
-        return bool(processes) and asleep(pid for pid in processes if pid != halted)
+        """Whether each thread of it waits for something, but for a process that was halted, and
+        strace has told all. A server that strace has not started yet does not."""
+        strace_and_server = tree(self.process.pid)
+        return len(strace_and_server) > 1 and asleep(pid for pid in strace_and_server
+                                                     if pid != halted)
 
     def has_ended(self):
         return self.process.poll() is not None

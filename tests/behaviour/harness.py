@@ -705,14 +705,17 @@ class WrappedServer(Server):
         return stdout.readline()
 
 
+# unshare(1) for whoever runs the tests; what to unshare follows.
+UNSHARE = ['unshare', *([] if os.geteuid() == 0 else ['--user', '--map-root-user'])]
+
+
 class NamespacedServer(WrappedServer):
     """A server in a pid namespace of its own, where it is process 1 (unshare(1) starts it), once
     that has been prepared by a command of the shell."""
 
     def __init__(self, name, *options, prepare=':', **settings):
-        wrap = ['unshare', *([] if os.geteuid() == 0 else ['--user', '--map-root-user']),
-                '--pid', '--fork', '--kill-child', '--mount-proc',
-                'sh', '-c', f'{prepare} && exec "$@"', 'sh']
+        wrap = [*UNSHARE, '--pid', '--fork', '--kill-child', '--mount-proc', 'sh',
+                '-c', f'{prepare} && exec "$@"', 'sh']
         super().__init__(name, *options, wrap=wrap, **settings)
 
     @property
